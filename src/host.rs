@@ -1,0 +1,123 @@
+//! [`Host`]: facts about this machine and this caller, gathered once. `plan::resolve` is a function of the policy and of
+//! this struct; `agentbox check` prints it. No decisions here.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Facts about this machine and this caller.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// Effective uid.
+    pub uid: u32,
+    /// Effective gid.
+    pub gid: u32,
+    /// The caller's name (passwd, else USER, else the number).
+    pub user: String,
+    /// HOME of the environment, else of passwd; not yet checked.
+    pub home: PathBuf,
+    /// The login shell of passwd, else SHELL, else /bin/sh.
+    pub shell: PathBuf,
+    /// The current directory as the caller knows it: PWD where it names the same directory, else getcwd(3).
+    pub cwd: PathBuf,
+    /// The environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Bytes of physical memory.
+    pub memory: u64,
+    /// Processors this process may use.
+    pub cpus: u32,
+    /// Where limits can be enforced.
+    pub cgroup: Cgroup,
+    /// What is known of id-mapped mounts (root callers).
+    pub idmap: Idmap,
+}
+
+/// Where limits can be enforced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Cgroup {
+    /// Nowhere: rlimits only.
+    #[default]
+    None,
+    /// A cgroup v2 directory that this process may make children in.
+    V2 {
+        /// The directory below which the box's own is made.
+        dir: PathBuf,
+        /// `memory`, `pids`, `cpu`: what can be enabled for children.
+        controllers: Vec<String>,
+    },
+    /// cgroup v1 directories (root only), by controller.
+    V1 {
+        /// (`memory`, /sys/fs/cgroup/memory/...), ...
+        controllers: Vec<(String, PathBuf)>,
+    },
+}
+
+/// What is known of id-mapped mounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Idmap {
+    /// Not tried yet: assume that they work; the launch finds out.
+    #[default]
+    Untried,
+    /// Tried and refused, with the reason.
+    Refused(String),
+}
+
+impl Host {
+    /// The value of a variable of the caller's environment.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<&OsString> {
+        self.env.iter().find(|(n, _)| n == name).map(|(_, v)| v)
+    }
+}
+
+/// What `plan::resolve` may ask of the file system. Nothing of it is trusted across time: `enforce` opens the paths again
+/// without following a symlink.
+pub trait Lookup {
+    /// stat(2): follows symlinks.
+    fn stat(&self, path: &Path) -> Option<Stat>;
+    /// lstat(2).
+    fn lstat(&self, path: &Path) -> Option<Stat>;
+    /// readlink(2).
+    fn read_link(&self, path: &Path) -> Option<PathBuf>;
+    /// realpath(3); `None` when a component is missing or a loop.
+    fn canonicalize(&self, path: &Path) -> Option<PathBuf>;
+    /// The names in a directory, sorted; empty if it cannot be read.
+    fn read_dir(&self, path: &Path) -> Vec<OsString>;
+    /// At most the first `max` bytes of a regular file.
+    fn read(&self, path: &Path, max: usize) -> Option<Vec<u8>>;
+    /// Would execve(2) find execute permission?
+    fn executable(&self, path: &Path) -> bool;
+}
+
+/// What [`Lookup`] says of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// A directory, a regular file, a symlink, ... (`S_IFMT` bits).
+    pub file_type: FileType,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+}
+
+/// The type of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileType {
+    /// A directory.
+    Dir,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
+    /// A socket.
+    Socket,
+    /// A device, a fifo.
+    Other,
+}

@@ -1,0 +1,128 @@
+//! What the processes of one session say to each other. One message is one packet of a SOCK_SEQPACKET socket, JSON by
+//! serde; descriptors ride along by SCM_RIGHTS. An unknown or oversized message is an error for that connection.
+
+#![forbid(unsafe_code)]
+
+use crate::outcome::{Evidence, How};
+use serde::{Deserialize, Serialize};
+
+/// The most bytes of one message.
+pub const MAX: usize = 128 * 1024;
+
+/// From the supervisor to init.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToInit {
+    /// The id maps are written (root callers only; others write their own).
+    Mapped,
+    /// The evidence was accepted: execute the command.
+    Go,
+    /// Send a signal to the command.
+    Signal {
+        /// Its number.
+        signal: i32,
+        /// To whom.
+        to: SignalTo,
+    },
+    /// The client runs again: continue what was stopped.
+    Continue,
+}
+
+/// Who receives a forwarded signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignalTo {
+    /// The command alone: somebody used kill(1) on agentbox.
+    Command,
+    /// The foreground process group: a key was pressed on a terminal.
+    Foreground,
+}
+
+/// From init to the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromInit {
+    /// The box stands. With descriptors: the pseudo-terminal's master (if there is one), HOME of the box (if there are
+    /// state files), in this order.
+    Ready {
+        /// What was found to hold.
+        evidence: Vec<Evidence>,
+    },
+    /// A step failed; init ends.
+    Failed {
+        /// The step of `enforce::STEPS`.
+        step: String,
+        /// What was tried, on what, with what errno in words, and the remedy.
+        why: String,
+        /// The errno, 0 if there is none.
+        errno: i32,
+    },
+    /// The command runs.
+    Started,
+    /// The command was stopped by a signal of its terminal (Ctrl-Z).
+    Stopped {
+        /// The signal.
+        signal: i32,
+    },
+    /// The command ended; init ends with it.
+    Ended {
+        /// How.
+        how: How,
+        /// User and system time of what was reaped, in milliseconds.
+        cpu_ms: u64,
+        /// The largest resident set, in KiB.
+        max_rss_kib: u64,
+    },
+}
+
+/// From the terminal client to the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromClient {
+    /// The window has this size now.
+    Resize {
+        /// Rows of text.
+        rows: u16,
+        /// Columns of text.
+        cols: u16,
+        /// Pixels across.
+        xpixel: u16,
+        /// Pixels down.
+        ypixel: u16,
+    },
+    /// The client received a signal that is to be forwarded.
+    Signal {
+        /// Its number.
+        signal: i32,
+        /// To whom it goes.
+        to: SignalTo,
+    },
+    /// The client runs again after a stop.
+    Continued,
+}
+
+/// From the supervisor to the terminal client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToClient {
+    /// Lines for the caller's stderr, each without the prefix and newline.
+    Say {
+        /// The text.
+        line: String,
+    },
+    /// The command runs; from now on the terminal is its.
+    Started {
+        /// It has a pseudo-terminal: relay the data socket, raw mode if stdin is a terminal.
+        pty: bool,
+    },
+    /// The command was stopped: give the terminal back and stop yourself the same way.
+    Stopped {
+        /// The signal.
+        signal: i32,
+    },
+    /// The session is over and nothing of it is left; all output has been written to the data socket before.
+    Ended {
+        /// The exit status of `agentbox run`.
+        status: u8,
+    },
+}

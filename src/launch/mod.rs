@@ -1,0 +1,3 @@
+//! From a plan to a running box.
+
+pub mod message;

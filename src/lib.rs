@@ -1,0 +1,32 @@
+//! agentbox starts a coding agent on Linux so that it can run with every confirmation switched off.
+//!
+//! ```text
+//! agentbox run (client)  the terminal: raw mode, window size, signals; can be stopped and closed
+//! supervisor             owns the record, the kill path, the pseudo-terminal; a poll loop in its own session
+//!  └─ init               PID 1 of the box: builds it, proves it, starts the agent, forwards signals, reaps
+//!      └─ the agent and everything it starts
+//! ```
+//!
+//! Data flows one way: `argv + profile files -> Fragment* -> Policy -> Plan -> Evidence -> Outcome`.
+//! `scripts/layers` holds the direction of the imports.
+
+pub mod cli;
+pub mod enforce;
+pub mod exit;
+pub mod host;
+pub mod launch;
+pub mod outcome;
+pub mod plan;
+pub mod policy;
+pub mod profile;
+pub mod record;
+pub mod report;
+pub mod session;
+pub mod supervise;
+pub mod sys;
+
+/// The whole program.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,117 @@
+//! [`Fragment`]: the wishes of one source (a profile, the user's file, the command line). [`Policy`]: all of them merged.
+//! Still abstract: `~` and `${workspace}` are not yet paths. Knows nothing of the system.
+
+#![forbid(unsafe_code)]
+
+pub mod merge;
+pub mod origin;
+
+use crate::outcome::Layer;
+use crate::plan::{LimitName, NetworkMode, OsText};
+pub use merge::merge;
+pub use origin::Origin;
+use std::path::PathBuf;
+
+/// One wish and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish<T> {
+    /// What is wished.
+    pub value: T,
+    /// By whom.
+    pub origin: Origin,
+}
+
+/// A path of a profile: `~/.cache`, `${workspace}`, `~/.config/git?`, `~/.claude/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathWish {
+    /// The path with its variables, without the trailing `?` or `/`. Bytes, since the command line may name any file.
+    pub path: OsText,
+    /// `?`: fine if missing.
+    pub optional: bool,
+    /// trailing `/`: a directory, made (0700) when missing.
+    pub make_dir: bool,
+}
+
+/// What is wished of the file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FileWishes {
+    /// Read and execute.
+    pub read: Vec<Wish<PathWish>>,
+    /// Read, execute and write.
+    pub write: Vec<Wish<PathWish>>,
+    /// A copy, written back (see `StateFile`).
+    pub state: Vec<Wish<PathWish>>,
+    /// Persistent, but the box's own.
+    pub private: Vec<Wish<PathWish>>,
+}
+
+/// What is wished of the environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnvWishes {
+    /// Names and patterns (`LC_*`) that pass.
+    pub keep: Vec<Wish<String>>,
+    /// Names and patterns that never pass, unless named exactly by a stronger source.
+    pub deny: Vec<Wish<String>>,
+    /// Values set by a profile.
+    pub set: Vec<(OsText, Wish<OsText>)>,
+    /// Names whose value is given on the command line (`--env NAME=VALUE`); values are not policy.
+    pub given: Vec<Wish<OsText>>,
+}
+
+/// A limit: a value in the unit of its name, or none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LimitWish {
+    /// `"8GiB"`, `4096`, `"90s"`.
+    Value(f64),
+    /// `"none"`.
+    Unlimited,
+}
+
+/// The wishes of one source.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fragment {
+    /// The name of the profile, or the file, or "command line".
+    pub name: String,
+    /// `description`.
+    pub description: Option<String>,
+    /// `[agent] commands`: base names that select this profile.
+    pub commands: Vec<String>,
+    /// `[files]`.
+    pub files: FileWishes,
+    /// `[env]`.
+    pub env: EnvWishes,
+    /// `[network] mode`.
+    pub network: Option<Wish<NetworkMode>>,
+    /// `[limits]`, later ones of the same name win.
+    pub limits: Vec<(LimitName, Wish<LimitWish>)>,
+    /// `[limits] stop-grace` in seconds.
+    pub stop_grace: Option<Wish<f64>>,
+    /// `[layers] require` and `--require`.
+    pub require: Vec<Wish<Layer>>,
+    /// `[layers] allow-missing` and `--allow-missing`.
+    pub allow_missing: Vec<Wish<Layer>>,
+    /// `[layers] off`: not even tried (for an inner sandbox that needs mount(2), and for testing one layer alone).
+    pub layers_off: Vec<Wish<Layer>>,
+    /// `[agent] notices`: lines that the banner and the plan carry (self-update is off, how to update).
+    pub notices: Vec<Wish<String>>,
+}
+
+/// Everything that is wished, merged (see [`merge()`]).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Policy {
+    /// The chosen profile and what it extends, the chosen one first.
+    pub profiles: Vec<String>,
+    /// The merged wishes.
+    pub wishes: Fragment,
+    /// What is run.
+    pub request: Request,
+}
+
+/// What the command line asks to run: not a wish, but a fact of this call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// COMMAND and its arguments as typed.
+    pub argv: Vec<OsText>,
+    /// `-C`.
+    pub workspace: Option<PathBuf>,
+}

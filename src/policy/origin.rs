@@ -1,0 +1,57 @@
+//! [`Origin`]: where a wish comes from. Every grant carries one.
+
+#![forbid(unsafe_code)]
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where a wish comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "from")]
+pub enum Origin {
+    /// A profile that is part of the program: `profiles/NAME.toml`.
+    Builtin {
+        /// NAME.
+        profile: String,
+        /// The line, from 1.
+        line: u32,
+    },
+    /// A file of the host.
+    File {
+        /// Its path, for people.
+        path: String,
+        /// The line, from 1.
+        line: u32,
+    },
+    /// The command line.
+    Cli {
+        /// The flag, `--read`.
+        flag: String,
+    },
+    /// agentbox itself, because the box cannot be without it.
+    Agentbox {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Origin {
+    /// agentbox itself, for that reason.
+    #[must_use]
+    pub fn agentbox(why: &str) -> Origin {
+        Origin::Agentbox {
+            why: why.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Builtin { profile, line } => write!(f, "profile {profile}:{line}"),
+            Origin::File { path, line } => write!(f, "{path}:{line}"),
+            Origin::Cli { flag } => write!(f, "{flag}"),
+            Origin::Agentbox { why } => write!(f, "agentbox ({why})"),
+        }
+    }
+}

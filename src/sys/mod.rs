@@ -1,0 +1,1 @@
+//! System calls that nix, caps, landlock and seccompiler do not wrap. The one place for `unsafe`; no decisions.
