@@ -1,1 +1,6 @@
 //! System calls that nix, caps, landlock and seccompiler do not wrap. The one place for `unsafe`; no decisions.
+
+pub mod job;
+pub mod random;
+#[cfg(test)]
+pub(crate) mod testing;
