@@ -370,6 +370,17 @@ pub struct Limit {
     pub origin: Origin,
 }
 
+impl Limit {
+    /// The value as a whole number of its unit; negative and not-a-number are 0, too large is the largest.
+    #[must_use]
+    pub fn whole(&self) -> u64 {
+        // A float to int `as` saturates and takes NaN for 0, which is what is wanted here.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let whole = self.value as u64;
+        whole
+    }
+}
+
 /// What enforces a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
