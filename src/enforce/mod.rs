@@ -1,1 +1,3 @@
 //! The layers of the box.
+
+pub mod seccomp;
