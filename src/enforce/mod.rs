@@ -14,6 +14,7 @@ pub mod network;
 pub mod prepare;
 pub mod prove;
 pub mod pseudo;
+pub mod seccomp;
 pub mod verify;
 
 use crate::outcome::{Evidence, Layer};
