@@ -13,7 +13,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use std::ffi::{CString, OsString};
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
@@ -96,9 +96,9 @@ pub(super) fn terminal(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError>
     // Init leads the session, the command is a process group in it: then Ctrl-Z stops the command and init sees it.
     nix::unistd::setsid().map_err(failed("setsid", ""))?;
     if let Some(host) = &b.terminal {
-        let pty = pty::open_in(Path::new("/dev/pts/ptmx"), host)
-            .map_err(failed("open", "/dev/pts/ptmx"))?;
-        pty::make_controlling(&pty.slave).map_err(failed("ioctl TIOCSCTTY", "the pseudo-terminal"))?;
+        let failed = |e: pty::PtyError| StepError::new("make the pseudo-terminal", e, Errno::EIO);
+        let pty = pty::open_in(Path::new("/dev/pts/ptmx"), host).map_err(failed)?;
+        pty::make_controlling(pty.slave.as_fd()).map_err(failed)?;
         b.pty = Some(pty);
     }
     if !b.plan.state.is_empty() {
@@ -145,7 +145,7 @@ pub(super) fn descriptors(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErr
         return Err(StepError::new("prctl", "init is still dumpable", Errno::EPERM));
     }
     let mut keep = b.keep.clone();
-    keep.push(b.channel.as_raw_fd());
+    keep.push(b.channel.as_fd().as_raw_fd());
     keep.extend(b.namespaces.iter().chain(&b.home).map(|fd| fd.as_raw_fd()));
     keep.extend(b.pty.iter().flat_map(|pty| [pty.master.as_raw_fd(), pty.slave.as_raw_fd()]));
     close_all_but(keep).map_err(|errno| StepError::new("close_range", "", errno))?;
@@ -182,8 +182,8 @@ pub(super) fn seccomp(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> 
     }
     b.filter
         .apply()
-        .map_err(|e| StepError::new("install the seccomp filter", e, Errno::EINVAL))?;
-    Ok(Some(Evidence::full(Layer::Seccomp)))
+        .map(|installed| Some(installed.evidence()))
+        .map_err(|e| StepError::new("install the seccomp filter", e, Errno::EINVAL))
 }
 
 /// Runs every step of init in order.

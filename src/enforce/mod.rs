@@ -8,13 +8,18 @@
 
 pub mod build;
 pub mod caps;
+pub mod env;
 pub mod identity;
+pub mod landlock;
+pub mod limits;
 pub mod mounts;
 pub mod network;
 pub mod prepare;
 pub mod prove;
 pub mod pseudo;
 pub mod seccomp;
+pub mod sweep;
+pub mod userns_limits;
 pub mod verify;
 
 use crate::outcome::{Evidence, Layer};

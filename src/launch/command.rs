@@ -3,7 +3,6 @@
 
 #![forbid(unsafe_code)]
 
-use super::pty::Pty;
 use crate::plan::Command;
 use crate::sys::process::{self, CloseRange};
 use nix::errno::Errno;
@@ -73,7 +72,7 @@ impl Exec {
         &self,
         envp: &[CString],
         stdio: &Stdio,
-        pty: Option<&Pty>,
+        pty: Option<&OwnedFd>,
         inherited: &Inherited,
     ) -> Result<Pid, Errno> {
         let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
@@ -106,19 +105,19 @@ impl Exec {
         &self,
         envp: &[CString],
         stdio: &Stdio,
-        pty: Option<&Pty>,
+        pty: Option<&OwnedFd>,
         inherited: &Inherited,
     ) -> Result<std::convert::Infallible, Errno> {
         let me = nix::unistd::getpid();
         nix::unistd::setpgid(me, me)?;
         if let Some(pty) = pty {
             // From a background group this asks for SIGTTOU, which is blocked here like everything else.
-            nix::unistd::tcsetpgrp(&pty.slave, me)?;
+            nix::unistd::tcsetpgrp(pty, me)?;
         }
         for (number, descriptor) in (0..).zip(stdio) {
             let from = match descriptor {
                 Descriptor::Inherit => continue,
-                Descriptor::Pty => pty.ok_or(Errno::ENOTTY)?.slave.as_fd(),
+                Descriptor::Pty => pty.ok_or(Errno::ENOTTY)?.as_fd(),
                 Descriptor::Pipe(fd) => fd.as_fd(),
                 Descriptor::Null => {
                     let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;

@@ -7,7 +7,6 @@ use super::Inputs;
 use super::channel::Channel;
 use super::command::{Exec, Inherited, Stdio};
 use super::message::{FromInit, SignalTo, ToInit};
-use super::pty::Pty;
 use crate::enforce::build::{self, Build};
 use crate::enforce::prepare::Prepare;
 use crate::enforce::{StepError, env};
@@ -24,7 +23,7 @@ use nix::sys::time::TimeValLike as _;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::ffi::CString;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 /// The size of a private place where the plan has no limit of it: tmpfs takes 0 for "no limit".
 const NO_DISK_LIMIT: u64 = 0;
@@ -54,7 +53,8 @@ struct Built {
     exec: Exec,
     envp: Vec<CString>,
     stdio: Stdio,
-    pty: Option<Pty>,
+    /// The slave: a master whose last slave is closed reports a hang-up, so init keeps one.
+    pty: Option<OwnedFd>,
     inherited: Inherited,
     signals: SignalFd,
 }
@@ -113,7 +113,7 @@ fn build_box(
     channel
         .send(&FromInit::Ready { evidence }, &fds)
         .map_err(|e| ("report", StepError::new("send", e, Errno::EPIPE)))?;
-    let pty = b.pty.take();
+    let pty = b.pty.take().map(|pty| pty.slave);
     // The rest of what was sent is the supervisor's now; nothing of it may stay open beside the command.
     drop((std::mem::take(&mut b.namespaces), b.home.take()));
     drop(b);
@@ -146,9 +146,6 @@ impl Built {
         // The command has them; init holding a pipe open would keep the reader at its other end waiting.
         self.stdio = [const { super::command::Descriptor::Inherit }; 3];
         let_go_of_stdio();
-        if let Some(pty) = &mut self.pty {
-            pty.close_master();
-        }
         if channel.send(&FromInit::Started, &[]).is_err() {
             return 1;
         }
@@ -204,7 +201,7 @@ impl Built {
         let group = self
             .pty
             .as_ref()
-            .and_then(|pty| nix::unistd::tcgetpgrp(&pty.slave).ok())
+            .and_then(|pty| nix::unistd::tcgetpgrp(pty).ok())
             .filter(|group| group.as_raw() > 1)
             .unwrap_or(command);
         let group = Pid::from_raw(-group.as_raw());

@@ -113,7 +113,7 @@ pub fn spawn(plan: &Plan, inputs: Inputs, join: JoinCgroup<'_>) -> Result<Spawne
             act(&mut prepare).map_err(|e| LaunchError::step(step.name, &e))?;
         }
     }
-    let (ours, theirs) = Channel::pair()
+    let (ours, theirs) = channel::pair()
         .map_err(|e| LaunchError::step("channel", &StepError::new("socketpair", e, Errno::EMFILE)))?;
     let mut flags = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS

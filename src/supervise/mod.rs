@@ -4,11 +4,12 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod ending;
 pub mod kill;
 pub mod merge;
+mod queue;
 pub mod relay;
 pub mod state;
-mod ending;
 mod watch;
 
 use crate::enforce::limits::BoxLimits;
@@ -80,14 +81,18 @@ pub fn run(job: Job) -> u8 {
     }
     voice.tell(&ToClient::Started { pty });
     let Ready { spawned, pty, home, namespaces: _namespaces, .. } = ready;
-    let relay = pty.zip(data).map(|(master, data)| Relay::new(master, data));
     let mut lines = Vec::new();
+    let relay = pty.zip(data).and_then(|(master, data)| {
+        Relay::new(master, data).map_err(|e| lines.push(format!("the terminal is not relayed: {e}"))).ok()
+    });
     let state = match (plan.state.is_empty(), home) {
-        (false, Some(home)) => StateSync::new(&plan.state, home).map_err(|e| lines.push(e.to_string())).ok(),
+        (false, Some(home)) => StateSync::new(&plan.state, home)
+            .map_err(|e| lines.push(format!("state files are not written back: {e}")))
+            .ok(),
         _ => None,
     };
     for line in lines {
-        voice.say(&format!("state files are not written back: {line}"));
+        voice.say(&line);
     }
     let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
     let seen = watch.run(&mut voice, &mut session);

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// The most descriptors that one packet may carry.
-pub const MAX_FDS: usize = 4;
+pub const MAX_FDS: usize = 8;
 
 /// Room for one SCM_RIGHTS message of [`MAX_FDS`] descriptors, aligned as a cmsghdr must be.
 #[repr(C, align(8))]
