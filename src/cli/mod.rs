@@ -10,12 +10,14 @@ pub mod run;
 pub mod say;
 
 use crate::exit;
-use crate::host::{Host, Lookup};
+use crate::host::{Host, HostError, Lookup, RealLookup};
+use crate::launch::stdio::Refusal;
 use crate::plan::problem::{Problem, ProblemKind};
 use crate::plan::{Plan, resolve::resolve};
 use crate::policy::merge;
 use crate::profile::{self, Choice, Places, ProfileError};
 use args::{Command, GivenValues, PlanArgs, UsageError};
+use crate::session::SessionError;
 use nix::errno::Errno;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -32,9 +34,20 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(args) => run::run(args),
-        Command::Explain(args) => explain::run(&args),
+        Command::Explain(args) => with_host(|host| explain::run(&args, host, &RealLookup, &steps())),
         Command::Check(args) => check::run(&args),
-        Command::Profiles(args) => profiles::run(&args),
+        Command::Profiles(args) => with_host(|host| profiles::run(&args, &Places::of(host))),
+    }
+}
+
+/// For the subcommands whose exit status for everything that is wrong with the host is "no".
+fn with_host(run: impl FnOnce(&Host) -> ExitCode) -> ExitCode {
+    match Host::gather() {
+        Ok(host) => run(&host),
+        Err(e) => {
+            say::error(&e);
+            ExitCode::from(exit::NO)
+        }
     }
 }
 
@@ -60,7 +73,7 @@ fn bad_usage(error: &clap::Error, status: u8) -> ExitCode {
 }
 
 /// Why there is no plan.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// The flags contradict themselves.
     #[error(transparent)]
@@ -69,11 +82,20 @@ pub enum CliError {
     #[error(transparent)]
     Profile(#[from] ProfileError),
     /// The policy does not fit this host; never empty.
-    #[error("{}", joined(.0))]
+    #[error("{}", lines(.0))]
     Problems(Vec<Problem>),
     /// A system call of agentbox itself failed.
     #[error("{0}: {1}")]
     Call(&'static str, Errno),
+    /// Descriptors 0 to 2 are nothing that may reach the box; never empty.
+    #[error("{}", lines(.0))]
+    Stdio(Vec<Refusal>),
+    /// There is no place for the session's record.
+    #[error("the session's record cannot be written: {0}")]
+    Session(#[from] SessionError),
+    /// Not even the facts of this host are to be had.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// `--status-fd` names a descriptor that cannot be written.
     #[error("--status-fd {0}: {1}")]
     StatusFd(RawFd, Errno),
@@ -88,7 +110,12 @@ pub struct Planned {
     pub given: GivenValues,
 }
 
-fn joined(problems: &[Problem]) -> String {
+/// The names of the steps, in their order, for what prints a plan.
+fn steps() -> Vec<&'static str> {
+    crate::enforce::STEPS.iter().map(|step| step.name).collect()
+}
+
+fn lines<T: ToString>(problems: &[T]) -> String {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
@@ -130,7 +157,12 @@ impl CliError {
         match self {
             CliError::Usage(_) => exit::USAGE,
             CliError::StatusFd(..) => exit::USAGE,
-            CliError::Profile(_) | CliError::Problems(_) | CliError::Call(..) => exit::NO,
+            CliError::Profile(_)
+            | CliError::Problems(_)
+            | CliError::Stdio(_)
+            | CliError::Session(_)
+            | CliError::Host(_)
+            | CliError::Call(..) => exit::NO,
         }
     }
 }
