@@ -37,6 +37,9 @@ pub struct Plan {
     pub network: Network,
     /// Limits and what enforces each.
     pub limits: Limits,
+    /// Host directories that are made (0700, with parents) before the view is built: the places behind `private` paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub private_dirs: Vec<OsText>,
     /// Files that their program replaces by rename: the box has a copy, written back.
     pub state: Vec<StateFile>,
     /// Layers that must hold in full; anything else is exit 125.
