@@ -1,0 +1,66 @@
+//! `agentbox profiles`.
+
+#![forbid(unsafe_code)]
+
+use super::args::{ProfilesArgs, ProfilesCommand};
+use super::say::{self, Said};
+use crate::exit;
+use crate::host::Host;
+use crate::profile::{self, Places};
+use crate::report::profiles::table;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+/// Lists, shows or validates profiles. Returns the exit status.
+#[must_use]
+pub fn profiles(args: &ProfilesArgs) -> u8 {
+    let places = match Host::gather() {
+        Ok(host) => Places::of(&host),
+        Err(error) => {
+            say::error(error);
+            return exit::NO;
+        }
+    };
+    match &args.command {
+        None | Some(ProfilesCommand::List) => list(&places),
+        Some(ProfilesCommand::Show { name }) => show(name, &places),
+        Some(ProfilesCommand::Validate { files }) => validate(files, &places),
+    }
+}
+
+fn list(places: &Places) -> u8 {
+    let listed = profile::list(places);
+    let said = say::out(&table(&listed));
+    for error in listed.iter().filter_map(|l| l.parsed.as_ref().err()) {
+        say::error(error);
+    }
+    ended(said, listed.iter().all(|l| l.parsed.is_ok()))
+}
+
+fn show(name: &OsStr, places: &Places) -> u8 {
+    match profile::text(name, places) {
+        Ok(text) => ended(say::out(&text), true),
+        Err(error) => {
+            say::error(error);
+            exit::NO
+        }
+    }
+}
+
+fn validate(files: &[PathBuf], places: &Places) -> u8 {
+    let mut fine = true;
+    for file in files {
+        if let Err(error) = profile::validate(file, places) {
+            say::error(error);
+            fine = false;
+        }
+    }
+    ended(Said::Fine, fine)
+}
+
+fn ended(said: Said, fine: bool) -> u8 {
+    match said {
+        Said::Fine if fine => 0,
+        Said::Fine | Said::Lost => exit::NO,
+    }
+}
