@@ -17,7 +17,6 @@ use crate::session::Sessions;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 /// What a trial found.
 pub struct Trial {
@@ -29,12 +28,12 @@ pub struct Trial {
 
 /// Prints what holds. Exit status 1 if a default run would be refused.
 #[must_use]
-pub fn run(args: &CheckArgs) -> ExitCode {
+pub fn run(args: &CheckArgs) -> u8 {
     let host = match Host::gather() {
         Ok(host) => host,
         Err(e) => {
             say::error(&e);
-            return ExitCode::from(exit::NO);
+            return exit::NO;
         }
     };
     let trials: Vec<Trial> = [NetworkMode::Host, NetworkMode::None].map(|mode| trial(&host, mode)).into();
@@ -46,8 +45,8 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         report::check::text(&host, &trials_data(&trials), &hints)
     };
     match say::out(&text) {
-        Said::Fine if !refused => ExitCode::SUCCESS,
-        _ => ExitCode::from(exit::NO),
+        Said::Fine if !refused => 0,
+        _ => exit::NO,
     }
 }
 

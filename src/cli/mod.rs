@@ -10,11 +10,11 @@ pub mod run;
 pub mod say;
 
 use crate::exit;
-use crate::host::{Host, HostError, Lookup, RealLookup};
+use crate::host::{Host, HostError, Lookup};
 use crate::launch::stdio::Refusal;
 use crate::plan::problem::{Problem, ProblemKind};
 use crate::plan::{Plan, resolve::resolve};
-use crate::policy::merge;
+use crate::policy::{Policy, merge};
 use crate::profile::{self, Choice, Places, ProfileError};
 use args::{Command, GivenValues, PlanArgs, UsageError};
 use crate::session::SessionError;
@@ -32,23 +32,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return bad_usage(&error, usage),
     };
-    match cli.command {
+    ExitCode::from(match cli.command {
         Command::Run(args) => run::run(args),
-        Command::Explain(args) => with_host(|host| explain::run(&args, host, &RealLookup, &steps())),
+        Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::run(&args),
-        Command::Profiles(args) => with_host(|host| profiles::run(&args, &Places::of(host))),
-    }
-}
-
-/// For the subcommands whose exit status for everything that is wrong with the host is "no".
-fn with_host(run: impl FnOnce(&Host) -> ExitCode) -> ExitCode {
-    match Host::gather() {
-        Ok(host) => run(&host),
-        Err(e) => {
-            say::error(&e);
-            ExitCode::from(exit::NO)
-        }
-    }
+        Command::Profiles(args) => profiles::profiles(&args),
+    })
 }
 
 /// The exit status of bad usage: `run` has one status for everything that is agentbox's own.
@@ -82,20 +71,23 @@ pub enum CliError {
     #[error(transparent)]
     Profile(#[from] ProfileError),
     /// The policy does not fit this host; never empty.
-    #[error("{}", lines(.0))]
+    #[error("{}", joined(.0))]
     Problems(Vec<Problem>),
+    /// The facts of this machine cannot be had.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// A system call of agentbox itself failed.
     #[error("{0}: {1}")]
     Call(&'static str, Errno),
+    /// The plan cannot be written as JSON.
+    #[error("the plan cannot be written as JSON: {0}")]
+    Json(serde_json::Error),
     /// Descriptors 0 to 2 are nothing that may reach the box; never empty.
-    #[error("{}", lines(.0))]
+    #[error("{}", joined(.0))]
     Stdio(Vec<Refusal>),
     /// There is no place for the session's record.
     #[error("the session's record cannot be written: {0}")]
     Session(#[from] SessionError),
-    /// Not even the facts of this host are to be had.
-    #[error(transparent)]
-    Host(#[from] HostError),
     /// `--status-fd` names a descriptor that cannot be written.
     #[error("--status-fd {0}: {1}")]
     StatusFd(RawFd, Errno),
@@ -115,7 +107,7 @@ fn steps() -> Vec<&'static str> {
     crate::enforce::STEPS.iter().map(|step| step.name).collect()
 }
 
-fn lines<T: ToString>(problems: &[T]) -> String {
+fn joined<T: ToString>(problems: &[T]) -> String {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
@@ -159,28 +151,24 @@ impl CliError {
             CliError::StatusFd(..) => exit::USAGE,
             CliError::Profile(_)
             | CliError::Problems(_)
+            | CliError::Host(_)
+            | CliError::Json(_)
             | CliError::Stdio(_)
             | CliError::Session(_)
-            | CliError::Host(_)
             | CliError::Call(..) => exit::NO,
         }
     }
 }
 
-/// Load, merge, resolve: what a run with these arguments would be.
+/// Load and merge: what is wished for a run with these arguments, and the values that are not policy.
 ///
 /// # Errors
-/// Bad flags, a profile that cannot be used, or a policy that does not fit this host.
-pub fn plan_for(args: &PlanArgs, host: &Host, look: &dyn Lookup) -> Result<Planned, CliError> {
-    plan_in(args, host, look, &Places::of(host))
-}
-
-fn plan_in(
+/// Bad flags, or a profile that cannot be used.
+pub fn policy_for(
     args: &PlanArgs,
     host: &Host,
-    look: &dyn Lookup,
     places: &Places,
-) -> Result<Planned, CliError> {
+) -> Result<(Policy, GivenValues), CliError> {
     let (flags, given) = args.wishes(&host.cwd)?;
     let choice = match (&args.profile, args.command.first()) {
         (Some(name), _) => Choice::Named(name),
@@ -191,6 +179,19 @@ fn plan_in(
     let mut loaded = profile::load(choice, places)?;
     loaded.fragments.push(flags);
     let policy = merge(loaded.profiles, loaded.fragments, args.request());
+    Ok((policy, given))
+}
+
+/// Load, merge, resolve: what a run with these arguments would be.
+///
+/// # Errors
+/// Bad flags, a profile that cannot be used, or a policy that does not fit this host.
+pub fn plan_for(args: &PlanArgs, host: &Host, look: &dyn Lookup) -> Result<Planned, CliError> {
+    let (policy, given) = policy_for(args, host, &Places::of(host))?;
     let plan = resolve(&policy, host, look).map_err(CliError::Problems)?;
     Ok(Planned { plan, given })
 }
+
+#[cfg(test)]
+#[path = "mod_tests.rs"]
+mod tests;

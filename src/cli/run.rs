@@ -19,18 +19,17 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Runs a command in a box. Returns the exit status.
 #[must_use]
-pub fn run(args: RunArgs) -> ExitCode {
+pub fn run(args: RunArgs) -> u8 {
     match flow(args) {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => status,
         Err(e) => {
             for line in e.lines() {
                 say::error(&line);
             }
-            ExitCode::from(e.run_status())
+            e.run_status()
         }
     }
 }
