@@ -7,30 +7,24 @@
 
 #![forbid(unsafe_code)]
 
+mod flow;
+mod job;
+
 use super::modes::Modes;
-use super::queue::{Moved, Queue};
+use super::queue::Queue;
 pub use super::signals::Signals;
 use super::signals::{Arrived, Scope, Sender};
-use super::terminal::{Terminal, Unread};
-use crate::exit;
+use super::terminal::Terminal;
 use crate::launch::channel::{Channel, Received, Sent};
 use crate::launch::message::{FromClient, SignalTo, ToClient};
 use crate::launch::pty::HostTerminal;
 use crate::plan::text::write_escaped;
-use crate::sys::sigaction::is_ignored;
 use crate::sys::tty::{EdgeWatch, Winsize};
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use nix::sys::socket::{MsgFlags, recv, send};
 use std::collections::VecDeque;
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
-
-/// How long a last answer of the terminal is waited for, and how long a terminal may refuse bytes before a stop or an end goes
-/// on without them.
-const PATIENCE: Duration = Duration::from_millis(200);
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// How many messages wait for a supervisor that does not read.
 const OUTBOX: usize = 64;
@@ -356,192 +350,6 @@ impl Client {
         }
     }
 
-    /// The command was stopped, and so are we, so that the caller's shell takes over.
-    fn stopped(&mut self, signal: i32) {
-        let asked = std::mem::take(&mut self.asked_to_stop);
-        let raw = self.terminal.as_ref().is_some_and(Terminal::is_raw);
-        let signal = match Signal::try_from(signal) {
-            Ok(Signal::SIGSTOP) if !raw || asked => Signal::SIGSTOP,
-            Ok(signal @ (Signal::SIGTTIN | Signal::SIGTTOU)) => signal,
-            // On a terminal never SIGSTOP: where no shell could continue us (the entrypoint of a container), it would stop
-            // for good, while the kernel ignores the terminal's own signals there.
-            _ => Signal::SIGTSTP,
-        };
-        // A key pressed in raw mode reached the box only. Outside it would have stopped the whole job: the other programs of
-        // a pipeline, and the script that called us and that the shell waits for.
-        let scope = if raw && !asked {
-            Scope::Group
-        } else {
-            Scope::Itself
-        };
-        self.show_all();
-        self.stop(signal, scope);
-        self.resumed();
-    }
-
-    /// Gives the terminal back, stops, and returns when continued.
-    fn stop(&mut self, signal: Signal, scope: Scope) {
-        self.watch = None;
-        if let Some(terminal) = &mut self.terminal {
-            terminal.leave_raw(Unread::Keep);
-        }
-        self.signals.stop(signal, scope);
-        let mut rest = Vec::new();
-        while let Some(arrived) = self.signals.next() {
-            // This is the end of this very stop, and a stop is not answered by another.
-            if !matches!(arrived.signal, Signal::SIGCONT | Signal::SIGTSTP) {
-                rest.push(arrived);
-            }
-        }
-        for arrived in rest {
-            self.on_signal(arrived);
-        }
-    }
-
-    /// Continued: after a stop of our own, or after a SIGSTOP that nobody could prepare for.
-    fn resumed(&mut self) {
-        if self.phase == Phase::Terminal {
-            if let Some(terminal) = &mut self.terminal {
-                terminal.enter_raw();
-            }
-            self.watch_unless_raw();
-            self.resize();
-        }
-        if matches!(self.phase, Phase::Terminal | Phase::Pipes) {
-            self.post(FromClient::Continued);
-        }
-    }
-
-    fn watch_unless_raw(&mut self) {
-        self.watch = self
-            .terminal
-            .as_ref()
-            .filter(|terminal| !terminal.is_raw())
-            .and_then(Terminal::watch);
-    }
-
-    /// In the background, something happened on the terminal: perhaps the shell has given it to us since (`fg` tells a job
-    /// that was not stopped nothing).
-    fn take_turn(&mut self) {
-        let Some(terminal) = &mut self.terminal else {
-            return;
-        };
-        terminal.enter_raw();
-        if terminal.is_raw() {
-            self.watch = None;
-            self.resize();
-        }
-    }
-
-    fn read_data(&mut self) {
-        if self.watch.is_some() {
-            self.take_turn();
-        }
-        let Some(data) = &self.data else { return };
-        if !self.screen.is_empty() {
-            return;
-        }
-        let fd = data.as_raw_fd();
-        let (moved, count) = self
-            .screen
-            .fill(|room| recv(fd, room, MsgFlags::MSG_DONTWAIT));
-        let pending = self.screen.pending();
-        let new = pending.len().saturating_sub(count);
-        self.modes.see(pending.get(new..).unwrap_or_default());
-        if moved == Moved::End || (moved == Moved::Wait && self.control.is_none()) {
-            self.data = None;
-            self.keys.clear();
-        }
-    }
-
-    fn writes_may_wait(&self) -> bool {
-        self.terminal.as_ref().is_some_and(Terminal::write_may_wait)
-    }
-
-    /// Writes what the terminal takes. A terminal that is gone takes everything.
-    fn write_screen(&mut self) -> Moved {
-        let terminal = self.terminal.as_mut();
-        let moved = match &terminal {
-            Some(terminal) => self.screen.flush(|bytes| terminal.write(bytes)),
-            None => Moved::End,
-        };
-        if moved == Moved::End {
-            self.screen.clear();
-            if let Some(terminal) = terminal {
-                terminal.close_output();
-            }
-        }
-        moved
-    }
-
-    /// Shows all that has come so far, for as long as the terminal takes it.
-    fn show_all(&mut self) {
-        // The bound is for processes of the background, which may write on while the command is stopped.
-        for _ in 0..64 {
-            self.read_data();
-            if self.screen.is_empty() {
-                return;
-            }
-            while !self.screen.is_empty() {
-                let ready = self.terminal.as_ref().and_then(Terminal::output);
-                if let Some(fd) = ready
-                    && !ready_within(fd, PollFlags::POLLOUT, PATIENCE)
-                {
-                    return;
-                }
-                self.write_screen();
-            }
-        }
-    }
-
-    fn read_keys(&mut self) {
-        let Some(terminal) = &mut self.terminal else {
-            return;
-        };
-        match self.keys.fill(|room| terminal.read(room)).0 {
-            Moved::Some => self.modes.answered(),
-            Moved::Wait => {}
-            Moved::End if terminal.is_gone() => {
-                terminal.close_input();
-                if !is_ignored(Signal::SIGHUP) {
-                    self.hang_up(SignalTo::Foreground);
-                }
-            }
-            // It is not our turn any more (EIO in a group that no shell looks after).
-            Moved::End => {
-                terminal.enter_raw();
-                self.watch_unless_raw();
-            }
-        }
-    }
-
-    fn write_keys(&mut self) {
-        let Some(data) = &self.data else { return };
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        let fd = data.as_raw_fd();
-        if self.keys.flush(|bytes| send(fd, bytes, flags)) == Moved::End {
-            self.keys.clear();
-        }
-    }
-
-    /// The end: what the command left on is switched off if it had no chance to, and the terminal is given back.
-    fn finish(&mut self, end: ClientEnd) {
-        let status = end.status();
-        if status > 128 || status == exit::TIME_LIMIT {
-            self.screen.append(&self.modes.resets());
-            self.show_all();
-        }
-        if let Some(terminal) = &mut self.terminal {
-            if terminal.is_raw() && self.modes.awaits_answer() {
-                discard_answers(terminal);
-            }
-            terminal.leave_raw(Unread::Discard);
-        }
-        if end == ClientEnd::Lost {
-            self.say("the supervisor is gone without a word; the box died with it");
-        }
-    }
-
     /// Lines on the caller's stderr. Control characters are escaped: a path in a message cannot write on the terminal.
     fn say(&self, text: &str) {
         let raw = self.terminal.as_ref().is_some_and(Terminal::is_raw);
@@ -554,34 +362,6 @@ impl Client {
         }
         // There is nobody left to tell that stderr is closed.
         let _closed = std::io::stderr().write_all(out.as_bytes());
-    }
-}
-
-/// Reads and forgets what the terminal answers to questions that a program asked before it ended. Else the shell would get it
-/// as typed.
-fn discard_answers(terminal: &Terminal) {
-    let mut patience = PATIENCE;
-    let mut room = [0; 256];
-    // An answer comes in one piece or two; the bound is against somebody who types.
-    for _ in 0..16 {
-        let Some(fd) = terminal.input() else { return };
-        if !ready_within(fd, PollFlags::POLLIN, patience) {
-            return;
-        }
-        if !matches!(terminal.read(&mut room), Ok(1..) | Err(Errno::EINTR)) {
-            return;
-        }
-        patience = PATIENCE / 10;
-    }
-}
-
-fn ready_within(fd: BorrowedFd<'_>, flags: PollFlags, patience: Duration) -> bool {
-    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-    loop {
-        match poll(&mut [PollFd::new(fd, flags)], timeout) {
-            Err(Errno::EINTR) => {}
-            found => return found.is_ok_and(|count| count > 0),
-        }
     }
 }
 
