@@ -45,6 +45,8 @@ enum Job {
 enum Place {
     Foreground,
     Background,
+    /// In the foreground, with another process in the group: a pipeline's next, or a script around agentbox.
+    Pipeline,
     /// In the group of the session's leader, which no shell looks after: the entrypoint of a container.
     Alone,
 }
@@ -120,7 +122,9 @@ fn start(place: Place, streams: Streams) -> World {
     words.read_exact(&mut pid).unwrap();
     let client = Pid::from_raw(i32::from_ne_bytes(pid));
     let end = Instant::now() + LONG;
-    while place == Place::Foreground && tcgetpgrp(&pty.master) != Ok(client) {
+    while matches!(place, Place::Foreground | Place::Pipeline)
+        && tcgetpgrp(&pty.master) != Ok(client)
+    {
         assert!(Instant::now() < end, "the job never gets the terminal");
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -160,11 +164,21 @@ fn shell_main(
             } else {
                 tcsetpgrp(&tty, getpgrp()).unwrap();
             }
-            if place == Place::Foreground {
+            if matches!(place, Place::Foreground | Place::Pipeline) {
                 tcsetpgrp(&tty, own).unwrap();
             }
             ttou.thread_unblock().unwrap();
             drop((tty, words));
+            if place == Place::Pipeline {
+                // SAFETY: as above; it only waits, and dies with its parent.
+                if let ForkResult::Child = unsafe { fork() }.unwrap() {
+                    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
+                    signals.before().thread_set_mask().unwrap();
+                    loop {
+                        nix::unistd::pause();
+                    }
+                }
+            }
             let terminal = HostTerminal::capture();
             let end = client::run(ClientLink {
                 control,
@@ -462,6 +476,53 @@ fn the_client_stops_with_the_command_and_goes_on_with_it() {
     }
     assert_eq!(world.ends(0), Job::Exited(0));
     world.restored();
+}
+
+#[test]
+fn a_key_stops_the_whole_job_and_a_signal_to_the_client_only_the_client() {
+    let mut world = start(Place::Pipeline, Streams::Terminal);
+    world.started();
+    let sibling = sibling(world.client);
+    let stopped = || stat(sibling).unwrap()[0] == "T";
+    // By kill(1): outside only that one process would stop.
+    kill(world.client, Signal::SIGTSTP).unwrap();
+    let expected = FromClient::Signal {
+        signal: libc::SIGTSTP,
+        to: SignalTo::Command,
+    };
+    assert_eq!(world.hear(), expected);
+    let stop = ToClient::Stopped {
+        signal: libc::SIGTSTP,
+    };
+    world.say(&stop);
+    assert_eq!(world.job(), Job::Stopped(libc::SIGTSTP));
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(!stopped());
+    world.words.write_all(b"f").unwrap();
+    assert!(matches!(world.hear(), FromClient::Resize { .. }));
+    assert_eq!(world.hear(), FromClient::Continued);
+    world.until_raw(true);
+    // By the key, which in raw mode only the box has seen.
+    world.say(&stop);
+    assert_eq!(world.job(), Job::Stopped(libc::SIGTSTP));
+    let end = Instant::now() + LONG;
+    while !stopped() {
+        assert!(Instant::now() < end, "the rest of the job runs on");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    world.words.write_all(b"f").unwrap();
+    assert_eq!(world.ends(0), Job::Exited(0));
+}
+
+/// The other process of the client's group.
+fn sibling(client: Pid) -> Pid {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let mut pids = processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let found = pids.find(|&pid: &i32| {
+        pid != client.as_raw()
+            && stat(Pid::from_raw(pid)).is_some_and(|fields| fields[2] == client.to_string())
+    });
+    Pid::from_raw(found.expect("no other process in the group"))
 }
 
 #[test]
