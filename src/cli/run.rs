@@ -11,7 +11,7 @@ use crate::launch::{self, Inputs, stdio};
 use crate::outcome::{Evidence, Layer};
 use crate::report;
 use crate::session::Sessions;
-use crate::supervise::client::{self, ClientLink};
+use crate::supervise::client::{self, ClientLink, Signals};
 use crate::supervise::relay::{Direction, RelayPipe};
 use crate::supervise::{self, Job};
 use crate::sys::process::{self, Fork};
@@ -60,7 +60,8 @@ fn start(quiet: bool, status: Option<std::fs::File>, host: Host, planned: Planne
     let terminal = stdio::wants_pty(&stdio).then(crate::launch::pty::HostTerminal::capture).flatten();
     let mut pipes = Vec::new();
     let descriptors = descriptors(&stdio, &mut pipes)?;
-    let inherited = inherited().map_err(|errno| CliError::Call("sigprocmask", errno))?;
+    let signals = Signals::block().map_err(|errno| CliError::Call("sigprocmask", errno))?;
+    let inherited = inherited(signals.before());
     let (client, control) = channel::pair().map_err(CliError::io("socketpair"))?;
     let (data, client_data) = match terminal {
         Some(_) => {
@@ -78,7 +79,7 @@ fn start(quiet: bool, status: Option<std::fs::File>, host: Host, planned: Planne
             given,
             session: String::new(),
             outside: PathBuf::new(),
-            terminal,
+            terminal: terminal.clone(),
             stdio: descriptors,
             state: Vec::new(),
             inherited,
@@ -95,6 +96,8 @@ fn start(quiet: bool, status: Option<std::fs::File>, host: Host, planned: Planne
     match process::fork_into(0).map_err(|errno| CliError::Call("clone3", errno))? {
         Fork::Child => {
             drop((client, client_data));
+            // The supervisor reads its signals from a descriptor; nothing may interrupt or stop it.
+            let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
             let _ = nix::unistd::setsid();
             let _ = process::set_name(c"agentbox-super");
             let _ = process::wipe_startup_block(c"agentbox: supervisor");
@@ -103,10 +106,10 @@ fn start(quiet: bool, status: Option<std::fs::File>, host: Host, planned: Planne
         }
         Fork::Parent(supervisor, _pidfd) => {
             drop(job);
-            let end = client::run(ClientLink { control: client, data: client_data });
+            let end = client::run(ClientLink { control: client, data: client_data, signals, terminal });
             // Nothing of agentbox is left when `run` returns.
             let _ = nix::sys::wait::waitpid(supervisor, None);
-            Ok(end.status)
+            Ok(end.status())
         }
     }
 }
@@ -141,17 +144,13 @@ fn descriptors(stdio: &[stdio::Stdio; 3], pipes: &mut Vec<RelayPipe>) -> Result<
     Ok(out)
 }
 
-/// What the command inherits of the caller's signals and umask; then all signals are blocked: client, supervisor and init
-/// read theirs from descriptors.
-fn inherited() -> Result<Inherited, nix::errno::Errno> {
-    let mut mask = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut mask))?;
+/// What the command inherits of the caller's signals and umask.
+fn inherited(mask: SigSet) -> Inherited {
     let ignored = Signal::iterator()
         // Rust's runtime ignores SIGPIPE at the start of main, so what the caller wanted of it is not known.
         .filter(|signal| *signal != Signal::SIGPIPE && crate::sys::sigaction::is_ignored(*signal))
         .collect();
-    let mask_of_files = umask(Mode::from_bits_truncate(0o077));
-    Ok(Inherited { mask, ignored, umask: mask_of_files })
+    Inherited { mask, ignored, umask: umask(Mode::from_bits_truncate(0o077)) }
 }
 
 fn close_inherited(status_fd: Option<RawFd>) -> Result<(), CliError> {

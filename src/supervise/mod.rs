@@ -7,9 +7,12 @@ pub mod client;
 mod ending;
 pub mod kill;
 pub mod merge;
+mod modes;
 mod queue;
 pub mod relay;
+mod signals;
 pub mod state;
+mod terminal;
 mod watch;
 
 use crate::enforce::cgroup::BoxCgroup;
