@@ -38,15 +38,30 @@ pub(super) fn ms(time: Duration) -> u64 {
 
 /// Ends the session. Returns the exit status of `agentbox run`.
 pub(super) fn finish(end: End<'_>) -> u8 {
-    let End { plan, seen, mut watch, group, mut voice, mut session, sessions, begun } = end;
+    let End {
+        plan,
+        seen,
+        mut watch,
+        group,
+        mut voice,
+        mut session,
+        sessions,
+        begun,
+    } = end;
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
     // the kernel reaps the whole pid namespace before init itself.
     kill::kill(&watch.spawned.pidfd);
     let _ = nix::sys::wait::waitpid(watch.spawned.init, None);
-    let Seen { mut how, cpu_ms, max_rss_kib } = seen;
+    let Seen {
+        mut how,
+        cpu_ms,
+        max_rss_kib,
+    } = seen;
     if let Some(group) = group {
         if matches!(how, How::Signaled { signal: 9 }) && group.oom_kills() > 0 {
-            how = How::Killed { trigger: Trigger::Memory };
+            how = How::Killed {
+                trigger: Trigger::Memory,
+            };
         }
         if let Err(e) = group.remove(GONE) {
             voice.say(&format!("a cgroup was left behind: {e}"));
@@ -67,8 +82,17 @@ pub(super) fn finish(end: End<'_>) -> u8 {
         let _ = pipe.drain(PATIENCE);
     }
     for stripped in sweep::set_id_bits(plan) {
-        voice.say(&format!("{} had a set-uid or set-gid bit: it was taken away", stripped.path));
-        voice.note(&mut session, &Event::Swept { file: stripped.path, what: stripped.what });
+        voice.say(&format!(
+            "{} had a set-uid or set-gid bit: it was taken away",
+            stripped.path
+        ));
+        voice.note(
+            &mut session,
+            &Event::Swept {
+                file: stripped.path,
+                what: stripped.what,
+            },
+        );
     }
     if let Some(line) = last_line(&how, plan) {
         voice.say(&line);
@@ -80,11 +104,15 @@ pub(super) fn finish(end: End<'_>) -> u8 {
         cpu_ms,
         max_rss_kib,
     };
-    voice.status(&Event::Ended { outcome: outcome.clone() });
+    voice.status(&Event::Ended {
+        outcome: outcome.clone(),
+    });
     if let Err(e) = session.close(&outcome) {
         voice.say(&format!("the session's record is not complete: {e}"));
     }
-    voice.tell(&ToClient::Ended { status: outcome.exit_status });
+    voice.tell(&ToClient::Ended {
+        status: outcome.exit_status,
+    });
     sweep_sessions(sessions);
     outcome.exit_status
 }
@@ -94,17 +122,27 @@ fn last_line(how: &How, plan: &Plan) -> Option<String> {
     let name = &plan.command.name;
     match how {
         How::Exited { .. } | How::Signaled { .. } => None,
-        How::NotFound { errno } => {
-            Some(format!("{name}: {} (the command or the interpreter of its `#!` line)", nix::errno::Errno::from_raw(*errno).desc()))
-        }
-        How::CannotExecute { errno } => Some(format!("{name}: {}", nix::errno::Errno::from_raw(*errno).desc())),
+        How::NotFound { errno } => Some(format!(
+            "{name}: {} (the command or the interpreter of its `#!` line)",
+            nix::errno::Errno::from_raw(*errno).desc()
+        )),
+        How::CannotExecute { errno } => Some(format!(
+            "{name}: {}",
+            nix::errno::Errno::from_raw(*errno).desc()
+        )),
         How::Refused { why } => Some(why.clone()),
         How::Killed { trigger } => Some(match trigger {
-            Trigger::TimeLimit => "killed: the time limit is over (`--limit time=none` lifts it)".to_owned(),
-            Trigger::Signal { signal } => {
-                format!("killed: it did not end within the grace after signal {signal} (`[limits] stop-grace`)")
+            Trigger::TimeLimit => {
+                "killed: the time limit is over (`--limit time=none` lifts it)".to_owned()
             }
-            Trigger::Memory => "killed: out of memory (`--limit memory=VALUE` sets the limit)".to_owned(),
+            Trigger::Signal { signal } => {
+                format!(
+                    "killed: it did not end within the grace after signal {signal} (`[limits] stop-grace`)"
+                )
+            }
+            Trigger::Memory => {
+                "killed: out of memory (`--limit memory=VALUE` sets the limit)".to_owned()
+            }
             Trigger::Switch { which } => format!("killed by {which}"),
             Trigger::Lost { what } => format!("killed: lost {what}"),
         }),

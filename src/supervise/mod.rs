@@ -58,7 +58,17 @@ pub struct Job {
 #[must_use]
 pub fn run(job: Job) -> u8 {
     let begun = Instant::now();
-    let Job { plan, mut inputs, cgroup, sessions, banner, status, client, data, pipes } = job;
+    let Job {
+        plan,
+        mut inputs,
+        cgroup,
+        sessions,
+        banner,
+        status,
+        client,
+        data,
+        pipes,
+    } = job;
     let mut session = match Session::create(&sessions, &plan) {
         Ok(session) => session,
         Err(e) => return refuse_early(&client, &no_record(&e)),
@@ -74,18 +84,34 @@ pub fn run(job: Job) -> u8 {
     for line in &banner {
         voice.direct(line);
     }
-    let enforced = Event::Enforced { evidence: ready.evidence.clone() };
+    let enforced = Event::Enforced {
+        evidence: ready.evidence.clone(),
+    };
     voice.note(&mut session, &enforced);
     let pty = ready.pty.is_some();
     if ready.spawned.channel.send(&ToInit::Go, &[]).is_err() {
         ready.spawned.destroy();
-        return refuse(voice, session, &sessions, begun, "init of the box ended before it was told to go on");
+        return refuse(
+            voice,
+            session,
+            &sessions,
+            begun,
+            "init of the box ended before it was told to go on",
+        );
     }
     voice.tell(&ToClient::Started { pty });
-    let Ready { spawned, pty, home, namespaces: _namespaces, .. } = ready;
+    let Ready {
+        spawned,
+        pty,
+        home,
+        namespaces: _namespaces,
+        ..
+    } = ready;
     let mut lines = Vec::new();
     let relay = pty.zip(data).and_then(|(master, data)| {
-        Relay::new(master, data).map_err(|e| lines.push(format!("the terminal is not relayed: {e}"))).ok()
+        Relay::new(master, data)
+            .map_err(|e| lines.push(format!("the terminal is not relayed: {e}")))
+            .ok()
     });
     let state = match (plan.state.is_empty(), home) {
         (false, Some(home)) => StateSync::new(&plan.state, home)
@@ -98,7 +124,16 @@ pub fn run(job: Job) -> u8 {
     }
     let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
     let seen = watch.run(&mut voice, &mut session);
-    ending::finish(ending::End { plan: &plan, seen, watch, group, voice, session, sessions: &sessions, begun })
+    ending::finish(ending::End {
+        plan: &plan,
+        seen,
+        watch,
+        group,
+        voice,
+        session,
+        sessions: &sessions,
+        begun,
+    })
 }
 
 /// Builds the box, and compares what init says and what the kernel says of it with the plan.
@@ -113,7 +148,11 @@ fn start(
         why: e.to_string(),
         errno: 0,
     })?;
-    let step = |name: &str, why: String| LaunchError::Step { step: name.to_owned(), why, errno: 0 };
+    let step = |name: &str, why: String| LaunchError::Step {
+        step: name.to_owned(),
+        why,
+        errno: 0,
+    };
     let (group, found) = limits::prepare(&plan.limits, cgroup, session.id().as_str());
     inputs.limits = found;
     let ready = launch::spawn(plan, inputs, group.as_ref())?.ready(plan)?;
@@ -134,15 +173,33 @@ fn no_record(e: &SessionError) -> String {
 /// Nothing was executed and there is no session to record it in.
 fn refuse_early(client: &Channel, why: &str) -> u8 {
     say_directly(why);
-    let _ = client.send(&ToClient::Ended { status: crate::exit::REFUSED }, &[]);
+    let _ = client.send(
+        &ToClient::Ended {
+            status: crate::exit::REFUSED,
+        },
+        &[],
+    );
     crate::exit::REFUSED
 }
 
 /// Nothing was executed.
-fn refuse(mut voice: Voice, mut session: Session, sessions: &Sessions, begun: Instant, why: &str) -> u8 {
+fn refuse(
+    mut voice: Voice,
+    mut session: Session,
+    sessions: &Sessions,
+    begun: Instant,
+    why: &str,
+) -> u8 {
     voice.direct(why);
-    voice.note(&mut session, &Event::Refused { why: why.to_owned() });
-    let how = How::Refused { why: why.to_owned() };
+    voice.note(
+        &mut session,
+        &Event::Refused {
+            why: why.to_owned(),
+        },
+    );
+    let how = How::Refused {
+        why: why.to_owned(),
+    };
     let outcome = Outcome {
         exit_status: crate::exit::status(&how),
         how,
@@ -150,9 +207,13 @@ fn refuse(mut voice: Voice, mut session: Session, sessions: &Sessions, begun: In
         cpu_ms: 0,
         max_rss_kib: 0,
     };
-    voice.status(&Event::Ended { outcome: outcome.clone() });
+    voice.status(&Event::Ended {
+        outcome: outcome.clone(),
+    });
     let _ = session.close(&outcome);
-    voice.tell(&ToClient::Ended { status: outcome.exit_status });
+    voice.tell(&ToClient::Ended {
+        status: outcome.exit_status,
+    });
     ending::sweep_sessions(sessions);
     outcome.exit_status
 }
@@ -166,7 +227,9 @@ pub(crate) struct Voice {
 impl Voice {
     /// A line on the caller's stderr while the terminal may be in raw mode: the client writes it.
     fn say(&self, line: &str) {
-        self.tell(&ToClient::Say { line: line.to_owned() });
+        self.tell(&ToClient::Say {
+            line: line.to_owned(),
+        });
     }
 
     /// A line on the caller's stderr before the command runs.
@@ -183,7 +246,9 @@ impl Voice {
     fn note(&mut self, session: &mut Session, event: &Event) {
         use crate::record::log::Appended;
         if let Appended::LostFirst(why) = session.record(event) {
-            self.say(&format!("the session's record cannot be written any more: {why}"));
+            self.say(&format!(
+                "the session's record cannot be written any more: {why}"
+            ));
         }
         self.status(event);
     }
@@ -214,7 +279,15 @@ pub(crate) struct Seen {
 impl Seen {
     fn of(message: FromInit) -> Option<Seen> {
         match message {
-            FromInit::Ended { how, cpu_ms, max_rss_kib } => Some(Seen { how, cpu_ms, max_rss_kib }),
+            FromInit::Ended {
+                how,
+                cpu_ms,
+                max_rss_kib,
+            } => Some(Seen {
+                how,
+                cpu_ms,
+                max_rss_kib,
+            }),
             _ => None,
         }
     }
