@@ -1,7 +1,164 @@
 //! The subcommands: one line each.
 
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod check;
+pub mod explain;
+pub mod profiles;
+pub mod run;
+pub mod say;
+
+use crate::exit;
+use crate::host::{Host, Lookup};
+use crate::plan::problem::{Problem, ProblemKind};
+use crate::plan::{Plan, resolve::resolve};
+use crate::policy::merge;
+use crate::profile::{self, Choice, Places, ProfileError};
+use args::{Command, GivenValues, PlanArgs, UsageError};
+use nix::errno::Errno;
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::process::ExitCode;
+
 /// Parses argv and runs the subcommand.
 #[must_use]
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::from(crate::exit::REFUSED)
+pub fn main() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let usage = usage_status(&argv);
+    let cli = match args::parse(argv) {
+        Ok(cli) => cli,
+        Err(error) => return bad_usage(&error, usage),
+    };
+    match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Profiles(args) => profiles::run(&args),
+    }
+}
+
+/// The exit status of bad usage: `run` has one status for everything that is agentbox's own.
+fn usage_status(argv: &[OsString]) -> u8 {
+    match argv.get(1) {
+        Some(first) if first == "run" => exit::REFUSED,
+        _ => exit::USAGE,
+    }
+}
+
+/// `--help` and `--version` go to stdout and end with 0; everything else is said on stderr.
+fn bad_usage(error: &clap::Error, status: u8) -> ExitCode {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        return match say::out(&text) {
+            say::Said::Fine => ExitCode::SUCCESS,
+            say::Said::Lost => ExitCode::from(status),
+        };
+    }
+    say::error(text.strip_prefix("error: ").unwrap_or(&text));
+    ExitCode::from(status)
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CliError {
+    /// The flags contradict themselves.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// A profile cannot be used.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The policy does not fit this host; never empty.
+    #[error("{}", joined(.0))]
+    Problems(Vec<Problem>),
+    /// A system call of agentbox itself failed.
+    #[error("{0}: {1}")]
+    Call(&'static str, Errno),
+    /// `--status-fd` names a descriptor that cannot be written.
+    #[error("--status-fd {0}: {1}")]
+    StatusFd(RawFd, Errno),
+}
+
+/// What a run would be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// Without a secret value.
+    pub plan: Plan,
+    /// The values of `--env NAME=VALUE`: for the environment of the command and nothing else.
+    pub given: GivenValues,
+}
+
+fn joined(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+impl CliError {
+    /// For `map_err` of what gives an `io::Error`.
+    pub fn io(call: &'static str) -> impl Fn(std::io::Error) -> CliError {
+        move |error| CliError::Call(call, Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    }
+
+    /// What is said, line by line, without the prefix.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.to_string().lines().map(str::to_owned).collect()
+    }
+
+    /// The exit status of `run`: a command that cannot be found or executed ends as shells say it, but only where nothing
+    /// else is wrong.
+    #[must_use]
+    pub fn run_status(&self) -> u8 {
+        let CliError::Problems(problems) = self else {
+            return exit::REFUSED;
+        };
+        let all = |kind| problems.iter().all(|problem| problem.kind == kind);
+        if problems.is_empty() {
+            exit::REFUSED
+        } else if all(ProblemKind::CommandNotFound) {
+            exit::NOT_FOUND
+        } else if all(ProblemKind::NotExecutable) {
+            exit::CANNOT_EXECUTE
+        } else {
+            exit::REFUSED
+        }
+    }
+
+    /// The exit status of the other subcommands.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self {
+            CliError::Usage(_) => exit::USAGE,
+            CliError::StatusFd(..) => exit::USAGE,
+            CliError::Profile(_) | CliError::Problems(_) | CliError::Call(..) => exit::NO,
+        }
+    }
+}
+
+/// Load, merge, resolve: what a run with these arguments would be.
+///
+/// # Errors
+/// Bad flags, a profile that cannot be used, or a policy that does not fit this host.
+pub fn plan_for(args: &PlanArgs, host: &Host, look: &dyn Lookup) -> Result<Planned, CliError> {
+    plan_in(args, host, look, &Places::of(host))
+}
+
+fn plan_in(
+    args: &PlanArgs,
+    host: &Host,
+    look: &dyn Lookup,
+    places: &Places,
+) -> Result<Planned, CliError> {
+    let (flags, given) = args.wishes(&host.cwd)?;
+    let choice = match (&args.profile, args.command.first()) {
+        (Some(name), _) => Choice::Named(name),
+        (None, Some(command)) => Choice::ByCommand(command),
+        // clap requires COMMAND; without one the profile of any command is the right one.
+        (None, None) => Choice::Named(profile::builtin::FALLBACK.as_ref()),
+    };
+    let mut loaded = profile::load(choice, places)?;
+    loaded.fragments.push(flags);
+    let policy = merge(loaded.profiles, loaded.fragments, args.request());
+    let plan = resolve(&policy, host, look).map_err(CliError::Problems)?;
+    Ok(Planned { plan, given })
 }

@@ -13,8 +13,11 @@ pub const MAX: usize = 128 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToInit {
-    /// The id maps are written (root callers only; others write their own).
-    Mapped,
+    /// The id maps are written (root callers only; others write their own) and the cgroup is joined.
+    Mapped {
+        /// What the cgroup enforces.
+        cgroup: Option<Evidence>,
+    },
     /// The evidence was accepted: execute the command.
     Go,
     /// Send a signal to the command.

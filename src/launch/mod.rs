@@ -1,3 +1,208 @@
-//! From a plan to a running box.
+//! From a plan to a running box: [`Spawned`] (init builds) -> [`Ready`] (it stands and was proven from inside) -> [`Running`].
 
+#![forbid(unsafe_code)]
+
+pub mod channel;
+pub mod command;
+pub mod diagnose;
+pub mod init;
 pub mod message;
+pub mod pty;
+pub mod stdio;
+
+use crate::enforce::prepare::Prepare;
+use crate::enforce::{STEPS, Act, StepError, identity};
+use crate::outcome::Evidence;
+use crate::plan::{IdentityMode, NetworkMode, OsText, Plan};
+use crate::sys::process::{self, Fork};
+use channel::{Channel, ChannelError};
+use message::{FromInit, ToInit};
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::unistd::Pid;
+use pty::HostTerminal;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// Everything that a launch needs besides the plan. Holds secrets: never serialised.
+pub struct Inputs {
+    /// The caller's environment.
+    pub caller_env: Vec<(OsString, OsString)>,
+    /// Values of `--env NAME=VALUE`.
+    pub given: BTreeMap<OsText, OsText>,
+    /// The session's identifier.
+    pub session: String,
+    /// The session's directory: exists outside, must not exist inside.
+    pub outside: PathBuf,
+    /// The caller's terminal, if the box gets a pseudo-terminal.
+    pub terminal: Option<HostTerminal>,
+    /// What the command's descriptors 0 to 2 become.
+    pub stdio: command::Stdio,
+    /// Copies of state files: path inside and content.
+    pub state: Vec<(OsText, Vec<u8>)>,
+    /// The signal mask, ignored signals and umask that the caller gave agentbox: the command gets them.
+    pub inherited: command::Inherited,
+}
+
+/// Why there is no box.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// A step failed, in the supervisor or in init.
+    #[error("the box could not be built: step `{step}`: {why}")]
+    Step {
+        /// The name of the step.
+        step: String,
+        /// What was tried and what the kernel said.
+        why: String,
+        /// The errno.
+        errno: i32,
+    },
+    /// Init ended without a word.
+    #[error("init of the box ended before the box stood")]
+    InitLost,
+    /// The socket to init failed.
+    #[error("the socket to init: {0}")]
+    Channel(#[from] ChannelError),
+}
+
+impl LaunchError {
+    fn step(name: &str, e: &StepError) -> Self {
+        LaunchError::Step { step: name.to_owned(), why: e.to_string(), errno: e.errno as i32 }
+    }
+}
+
+/// What moves init into a cgroup before it goes on, and what that enforces.
+pub type JoinCgroup<'a> = Option<&'a dyn Fn(Pid) -> Result<Evidence, StepError>>;
+
+/// Init was started and builds.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its pid, as the supervisor sees it.
+    pub init: Pid,
+    /// Readable when it is gone.
+    pub pidfd: OwnedFd,
+    /// To init.
+    pub channel: Channel,
+}
+
+/// The box stands.
+#[derive(Debug)]
+pub struct Ready {
+    /// Init.
+    pub spawned: Spawned,
+    /// What was found to hold.
+    pub evidence: Vec<Evidence>,
+    /// The namespaces, in the order of `enforce::build::NAMESPACES`.
+    pub namespaces: Vec<OwnedFd>,
+    /// The pseudo-terminal's master.
+    pub pty: Option<OwnedFd>,
+    /// HOME of the box, if there are state files.
+    pub home: Option<OwnedFd>,
+}
+
+/// Carries out the supervisor's steps and starts init, which carries out the rest.
+///
+/// # Errors
+/// The step that failed. Nothing is left then.
+pub fn spawn(plan: &Plan, inputs: Inputs, join: JoinCgroup<'_>) -> Result<Spawned, LaunchError> {
+    let mut prepare = Prepare::new(plan);
+    for step in STEPS {
+        if let Act::Supervisor(act) = step.act {
+            act(&mut prepare).map_err(|e| LaunchError::step(step.name, &e))?;
+        }
+    }
+    let (ours, theirs) = channel::pair()
+        .map_err(|e| LaunchError::step("channel", &StepError::new("socketpair", e, Errno::EMFILE)))?;
+    let mut flags = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    if plan.network.mode == NetworkMode::None {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
+    if join.is_none() {
+        flags |= CloneFlags::CLONE_NEWCGROUP;
+    }
+    let waits = join.is_some() || plan.identity.mode != IdentityMode::Same;
+    match process::fork_into(flags.bits()) {
+        Err(errno) => {
+            let e = StepError::new("clone3", "with new namespaces", errno)
+                .remedy("user namespaces must be allowed: see `agentbox check`");
+            Err(LaunchError::step("namespaces", &e))
+        }
+        Ok(Fork::Child) => {
+            drop(ours);
+            init::main(plan, inputs, prepare, &theirs, waits, join.is_some())
+        }
+        Ok(Fork::Parent(init, pidfd)) => {
+            drop(theirs);
+            let spawned = Spawned { init, pidfd, channel: ours };
+            if waits && let Err(e) = spawned.let_go(plan, join) {
+                spawned.destroy();
+                return Err(e);
+            }
+            Ok(spawned)
+        }
+    }
+}
+
+impl Spawned {
+    /// Writes the maps, moves init into its cgroup and tells it.
+    fn let_go(&self, plan: &Plan, join: JoinCgroup<'_>) -> Result<(), LaunchError> {
+        let mut cgroup = None;
+        if let Some(join) = join {
+            cgroup = Some(join(self.init).map_err(|e| LaunchError::step("cgroup", &e))?);
+        }
+        if plan.identity.mode != IdentityMode::Same {
+            identity::write_maps(&plan.identity, self.init).map_err(|e| LaunchError::step("identity", &e))?;
+        }
+        Ok(self.channel.send(&ToInit::Mapped { cgroup }, &[])?)
+    }
+
+    /// Waits until the box stands or a step of init failed.
+    ///
+    /// # Errors
+    /// The step that failed; init is gone then.
+    pub fn ready(self, plan: &Plan) -> Result<Ready, LaunchError> {
+        match self.channel.recv::<FromInit>() {
+            Ok(Some((FromInit::Ready { evidence }, mut fds))) => {
+                let namespaces = crate::enforce::build::NAMESPACES.len().min(fds.len());
+                let mut rest = fds.split_off(namespaces).into_iter();
+                let has_pty = rest.len() > usize::from(!plan.state.is_empty());
+                let pty = if has_pty { rest.next() } else { None };
+                Ok(Ready { spawned: self, evidence, namespaces: fds, pty, home: rest.next() })
+            }
+            Ok(Some((FromInit::Failed { step, why, errno }, _))) => {
+                self.destroy();
+                Err(LaunchError::Step { step, why, errno })
+            }
+            Ok(_) => {
+                self.destroy();
+                Err(LaunchError::InitLost)
+            }
+            Err(e) => {
+                self.destroy();
+                Err(e.into())
+            }
+        }
+    }
+
+    /// Kills init, and with it everything in its pid namespace, and waits until it is gone.
+    pub fn destroy(&self) {
+        use std::os::fd::AsFd as _;
+        let _ = process::pidfd_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        let _ = nix::sys::wait::waitpid(self.init, None);
+    }
+}
+
+/// Can the grants of this plan be id-mapped (root callers)? Tried by doing.
+///
+/// # Errors
+/// Which grant cannot, and why.
+pub fn idmap_works(plan: &Plan) -> Result<(), StepError> {
+    let maps = identity::mount_userns(&plan.identity)?;
+    crate::enforce::mounts::open_sources(&plan.view, maps.as_ref()).map(drop)
+}

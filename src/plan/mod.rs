@@ -37,6 +37,9 @@ pub struct Plan {
     pub network: Network,
     /// Limits and what enforces each.
     pub limits: Limits,
+    /// Host directories that are made (0700, with parents) before the view is built: the places behind `private` paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub private_dirs: Vec<OsText>,
     /// Files that their program replaces by rename: the box has a copy, written back.
     pub state: Vec<StateFile>,
     /// Layers that must hold in full; anything else is exit 125.
@@ -368,6 +371,17 @@ pub struct Limit {
     pub meaning: String,
     /// Who asked for it.
     pub origin: Origin,
+}
+
+impl Limit {
+    /// The value as a whole number of its unit; negative and not-a-number are 0, too large is the largest.
+    #[must_use]
+    pub fn whole(&self) -> u64 {
+        // A float to int `as` saturates and takes NaN for 0, which is what is wanted here.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let whole = self.value as u64;
+        whole
+    }
 }
 
 /// What enforces a limit.

@@ -5,6 +5,7 @@
 
 pub mod merge;
 pub mod origin;
+pub mod pattern;
 
 use crate::outcome::Layer;
 use crate::plan::{LimitName, NetworkMode, OsText};
@@ -48,9 +49,10 @@ pub struct FileWishes {
 /// What is wished of the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EnvWishes {
-    /// Names and patterns (`LC_*`) that pass.
+    /// Names and patterns (`LC_*`, see [`pattern`]) that pass.
     pub keep: Vec<Wish<String>>,
-    /// Names and patterns that never pass, unless named exactly by a stronger source.
+    /// Names and patterns that never pass, unless named exactly by a stronger source. In a merged policy this has been
+    /// decided: an exact name that is still in `keep` passes whatever `deny` says, a pattern in `keep` does not.
     pub deny: Vec<Wish<String>>,
     /// Values set by a profile.
     pub set: Vec<(OsText, Wish<OsText>)>,
@@ -63,6 +65,8 @@ pub struct EnvWishes {
 pub enum LimitWish {
     /// `"8GiB"`, `4096`, `"90s"`.
     Value(f64),
+    /// `"75%"`: percent of the host's memory (only for `memory`).
+    Percent(f64),
     /// `"none"`.
     Unlimited,
 }

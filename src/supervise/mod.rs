@@ -1,1 +1,221 @@
-//! The poll loop that owns a running box.
+//! The supervisor: one poll loop in a session of its own that owns a running box from the first step to the last line of its
+//! record. It parses no byte that the agent chose. When it dies, the kernel kills init and with it the box.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+mod ending;
+pub mod kill;
+pub mod merge;
+mod queue;
+pub mod relay;
+pub mod state;
+mod watch;
+
+use crate::enforce::limits::BoxLimits;
+use crate::enforce::{build, verify};
+use crate::launch::channel::Channel;
+use crate::launch::message::{FromInit, ToClient, ToInit};
+use crate::launch::{self, Inputs, LaunchError, Ready};
+use crate::outcome::{How, Outcome};
+use crate::plan::Plan;
+use crate::record::Event;
+use crate::session::{Session, SessionError, Sessions};
+use nix::unistd::Pid;
+use relay::{Relay, RelayPipe};
+use state::StateSync;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+use watch::Watch;
+
+/// What the supervisor is told.
+pub struct Job {
+    /// What shall hold.
+    pub plan: Plan,
+    /// What the launch needs besides. Its session and state are filled in here.
+    pub inputs: Inputs,
+    /// The cgroup that limits can use.
+    pub cgroup: crate::host::Cgroup,
+    /// Where sessions are kept.
+    pub sessions: Sessions,
+    /// Lines to say before the command starts.
+    pub banner: Vec<String>,
+    /// `--status-fd`.
+    pub status: Option<File>,
+    /// To the terminal client.
+    pub client: Channel,
+    /// The client's end of the pseudo-terminal's bytes.
+    pub data: Option<OwnedFd>,
+    /// Sockets of the caller that are relayed through pipes, with what is relayed.
+    pub pipes: Vec<RelayPipe>,
+}
+
+/// Runs a session from the first step to the last. Returns the exit status of `agentbox run`.
+#[must_use]
+pub fn run(job: Job) -> u8 {
+    let begun = Instant::now();
+    let Job { plan, mut inputs, cgroup, sessions, banner, status, client, data, pipes } = job;
+    let mut session = match Session::create(&sessions, &plan) {
+        Ok(session) => session,
+        Err(e) => return refuse_early(&client, &no_record(&e)),
+    };
+    inputs.session = session.id().as_str().to_owned();
+    inputs.outside = session.path().to_owned();
+    let mut voice = Voice { client, status };
+    let result = start(&plan, inputs, &cgroup, &mut session);
+    let (ready, limits) = match result {
+        Ok(started) => started,
+        Err(e) => return refuse(voice, session, &sessions, begun, &e.to_string()),
+    };
+    for line in &banner {
+        voice.direct(line);
+    }
+    let enforced = Event::Enforced { evidence: ready.evidence.clone() };
+    voice.note(&mut session, &enforced);
+    let pty = ready.pty.is_some();
+    if ready.spawned.channel.send(&ToInit::Go, &[]).is_err() {
+        ready.spawned.destroy();
+        return refuse(voice, session, &sessions, begun, "init of the box ended before it was told to go on");
+    }
+    voice.tell(&ToClient::Started { pty });
+    let Ready { spawned, pty, home, namespaces: _namespaces, .. } = ready;
+    let mut lines = Vec::new();
+    let relay = pty.zip(data).and_then(|(master, data)| {
+        Relay::new(master, data).map_err(|e| lines.push(format!("the terminal is not relayed: {e}"))).ok()
+    });
+    let state = match (plan.state.is_empty(), home) {
+        (false, Some(home)) => StateSync::new(&plan.state, home)
+            .map_err(|e| lines.push(format!("state files are not written back: {e}")))
+            .ok(),
+        _ => None,
+    };
+    for line in lines {
+        voice.say(&line);
+    }
+    let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
+    let seen = watch.run(&mut voice, &mut session);
+    ending::finish(ending::End { plan: &plan, seen, watch, limits, voice, session, sessions: &sessions, begun })
+}
+
+/// Builds the box, and compares what init says and what the kernel says of it with the plan.
+fn start(
+    plan: &Plan,
+    mut inputs: Inputs,
+    cgroup: &crate::host::Cgroup,
+    session: &mut Session,
+) -> Result<(Ready, Option<BoxLimits>), LaunchError> {
+    inputs.state = state::initial(&plan.state).map_err(|e| LaunchError::Step {
+        step: "state".to_owned(),
+        why: e.to_string(),
+        errno: 0,
+    })?;
+    let step = |name: &str, why: String| LaunchError::Step { step: name.to_owned(), why, errno: 0 };
+    let limits = BoxLimits::create(&plan.limits, cgroup, session.id().as_str())
+        .map_err(|e| step("limits", e.to_string()))?;
+    let join = limits.as_ref().map(|limits| |pid: Pid| limits.join(pid));
+    let join = join.as_ref().map(|join| join as &dyn Fn(Pid) -> _);
+    let ready = launch::spawn(plan, inputs, join)?.ready(plan)?;
+    let verified = verify::required(plan, &ready.evidence)
+        .and_then(|()| verify::from_outside(plan, ready.spawned.init))
+        .and_then(|()| verify::namespaces(plan, &ready.namespaces, &build::NAMESPACES));
+    if let Err(why) = verified {
+        ready.spawned.destroy();
+        return Err(step("verify", why));
+    }
+    Ok((ready, limits))
+}
+
+fn no_record(e: &SessionError) -> String {
+    format!("the session's record cannot be written: {e}")
+}
+
+/// Nothing was executed and there is no session to record it in.
+fn refuse_early(client: &Channel, why: &str) -> u8 {
+    say_directly(why);
+    let _ = client.send(&ToClient::Ended { status: crate::exit::REFUSED }, &[]);
+    crate::exit::REFUSED
+}
+
+/// Nothing was executed.
+fn refuse(mut voice: Voice, mut session: Session, sessions: &Sessions, begun: Instant, why: &str) -> u8 {
+    voice.direct(why);
+    voice.note(&mut session, &Event::Refused { why: why.to_owned() });
+    let how = How::Refused { why: why.to_owned() };
+    let outcome = Outcome {
+        exit_status: crate::exit::status(&how),
+        how,
+        wall_ms: ending::ms(begun.elapsed()),
+        cpu_ms: 0,
+        max_rss_kib: 0,
+    };
+    voice.status(&Event::Ended { outcome: outcome.clone() });
+    let _ = session.close(&outcome);
+    voice.tell(&ToClient::Ended { status: outcome.exit_status });
+    ending::sweep_sessions(sessions);
+    outcome.exit_status
+}
+
+/// Everything that the supervisor says, and to whom.
+pub(crate) struct Voice {
+    client: Channel,
+    status: Option<File>,
+}
+
+impl Voice {
+    /// A line on the caller's stderr while the terminal may be in raw mode: the client writes it.
+    fn say(&self, line: &str) {
+        self.tell(&ToClient::Say { line: line.to_owned() });
+    }
+
+    /// A line on the caller's stderr before the command runs.
+    fn direct(&self, line: &str) {
+        say_directly(line);
+    }
+
+    fn tell(&self, message: &ToClient) {
+        // A client that is gone or does not read is no reason to stop supervising.
+        let _ = self.client.try_send(message, &[]);
+    }
+
+    /// Writes an event to the record and to `--status-fd`.
+    fn note(&mut self, session: &mut Session, event: &Event) {
+        use crate::record::log::Appended;
+        if let Appended::LostFirst(why) = session.record(event) {
+            self.say(&format!("the session's record cannot be written any more: {why}"));
+        }
+        self.status(event);
+    }
+
+    fn status(&mut self, event: &Event) {
+        if let Some(file) = &mut self.status
+            && let Ok(mut line) = serde_json::to_vec(event)
+        {
+            line.push(b'\n');
+            if file.write_all(&line).is_err() {
+                self.status = None;
+            }
+        }
+    }
+}
+
+fn say_directly(line: &str) {
+    let _ = std::io::stderr().write_all(format!("agentbox: {line}\n").as_bytes());
+}
+
+/// What the loop saw.
+pub(crate) struct Seen {
+    how: How,
+    cpu_ms: u64,
+    max_rss_kib: u64,
+}
+
+impl Seen {
+    fn of(message: FromInit) -> Option<Seen> {
+        match message {
+            FromInit::Ended { how, cpu_ms, max_rss_kib } => Some(Seen { how, cpu_ms, max_rss_kib }),
+            _ => None,
+        }
+    }
+}

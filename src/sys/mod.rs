@@ -1,1 +1,23 @@
 //! System calls that nix, caps, landlock and seccompiler do not wrap. The one place for `unsafe`; no decisions.
+
+#![allow(unsafe_code)]
+
+pub mod job;
+pub mod mount;
+pub mod probe;
+pub mod process;
+pub mod random;
+pub mod seccomp;
+pub mod sigaction;
+pub mod socket;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod tty;
+
+use nix::errno::Errno;
+use std::ffi::c_long;
+
+/// A system call's return value as a result.
+fn cvt(ret: c_long) -> Result<c_long, Errno> {
+    if ret == -1 { Err(Errno::last()) } else { Ok(ret) }
+}

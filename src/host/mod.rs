@@ -3,6 +3,12 @@
 
 #![forbid(unsafe_code)]
 
+mod cgroup;
+mod gather;
+mod lookup;
+
+pub use gather::HostError;
+pub use lookup::RealLookup;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +37,11 @@ pub struct Host {
     pub cgroup: Cgroup,
     /// What is known of id-mapped mounts (root callers).
     pub idmap: Idmap,
+    /// The uids that exist in the caller's user namespace, as (first, count) of /proc/self/uid_map. Read for root callers
+    /// only; empty means that nothing is known, and then all of them are taken to exist.
+    pub uids: Vec<(u32, u32)>,
+    /// The gids, likewise.
+    pub gids: Vec<(u32, u32)>,
 }
 
 /// Where limits can be enforced.

@@ -1,0 +1,413 @@
+//! The command line: clap, and from there one [`Fragment`] with [`Origin::Cli`]. From there on flags and profile files are
+//! one kind of input. Values that were given (`--env NAME=VALUE`) are kept apart: no secret may enter policy or plan.
+
+#![forbid(unsafe_code)]
+
+use crate::outcome::Layer;
+use crate::plan::{LimitName, NetworkMode, OsText};
+use crate::policy::{Fragment, LimitWish, Origin, PathWish, Request, Wish};
+use crate::profile::value::{self, VariableList};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// Values that were given on the command line. Never part of the policy, the plan or the record.
+pub type GivenValues = BTreeMap<OsText, OsText>;
+
+/// agentbox.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "agentbox",
+    version,
+    about = "Runs a coding agent in a box: it works on its copy and cannot reach anything else",
+    after_help = "Start with: agentbox run claude",
+    disable_help_subcommand = true,
+    subcommand_required = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Run COMMAND in the box; the profile is chosen by COMMAND's name
+    Run(RunArgs),
+    /// Show what a run would be allowed, and who says so
+    Explain(ExplainArgs),
+    /// Find out by trying what this host can enforce
+    Check(CheckArgs),
+    /// List, show and validate profiles
+    Profiles(ProfilesArgs),
+}
+
+/// `agentbox run`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = RUN_HELP)]
+pub struct RunArgs {
+    /// What the box is.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Write what happens as JSON lines to this descriptor
+    #[arg(long, value_name = "N")]
+    pub status_fd: Option<i32>,
+    /// No byte of agentbox on stderr unless it refuses, fails or kills
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print the plan and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+const RUN_HELP: &str = "Exit status: COMMAND's own; 128+N if signal N ended it; 124 time limit; 126 not executable; \
+127 not found;\n125 agentbox refused or failed, and nothing was executed.";
+
+/// `agentbox explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// What the box is.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `agentbox check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `agentbox profiles`.
+#[derive(Debug, Clone, Args)]
+pub struct ProfilesArgs {
+    /// What to do; `list` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<ProfilesCommand>,
+}
+
+/// The subcommands of `profiles`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ProfilesCommand {
+    /// Name, description, commands and place of every profile
+    List,
+    /// Print the TOML of a profile
+    Show {
+        /// A profile's name, or a file
+        #[arg(value_name = "NAME|FILE")]
+        name: OsString,
+    },
+    /// Say everything that is wrong with files
+    Validate {
+        /// Profile files (`config.toml`: a configuration file)
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// What the box is: the same for `run` and `explain`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlanArgs {
+    /// Another profile than the one that COMMAND's name selects
+    #[arg(short, long, value_name = "NAME|FILE")]
+    pub profile: Option<OsString>,
+    /// The working copy [default: the repository root or the current directory]
+    #[arg(short = 'C', long, value_name = "DIR")]
+    pub workspace: Option<PathBuf>,
+    /// Let PATH be read and executed
+    #[arg(long, value_name = "PATH")]
+    pub read: Vec<OsString>,
+    /// Let PATH be written; a `/` at the end: a directory, made when missing
+    #[arg(long, value_name = "PATH")]
+    pub write: Vec<OsString>,
+    /// Let a variable in, or set one
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<OsString>,
+    /// The network: `none`, or `host` (not a boundary)
+    #[arg(long, value_name = "none|host", value_parser = network)]
+    pub net: Option<NetworkMode>,
+    /// memory, processes, cpu, file-size, open-files, disk, time, stop-grace; VALUE `none` lifts it
+    #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
+    pub limit: Vec<CliLimit>,
+    /// Layers that must hold
+    #[arg(long, value_name = "LAYER,...", value_delimiter = ',', value_parser = layer)]
+    pub require: Vec<Layer>,
+    /// Layers that may be missing [default: all must hold]
+    #[arg(long, value_name = "LAYER,...", value_delimiter = ',', value_parser = layer)]
+    pub allow_missing: Vec<Layer>,
+    /// What to run, with its arguments; everything behind COMMAND is COMMAND's
+    #[arg(value_names = ["COMMAND", "ARG"], required = true, num_args = 1.., trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
+/// One `--limit`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CliLimit {
+    /// A limit.
+    Limit(LimitName, LimitWish),
+    /// `stop-grace` in seconds.
+    StopGrace(f64),
+}
+
+/// For clap: a sentence and its remedy.
+fn said(bad: value::BadValue) -> String {
+    if bad.help.is_empty() {
+        bad.what
+    } else {
+        format!("{}; {}", bad.what, bad.help)
+    }
+}
+
+fn network(text: &str) -> Result<NetworkMode, String> {
+    value::network(text).map_err(said)
+}
+
+fn layer(text: &str) -> Result<Layer, String> {
+    value::layer(text).map_err(said)
+}
+
+fn limit(text: &str) -> Result<CliLimit, String> {
+    let Some((name, rest)) = text.split_once('=') else {
+        return Err("NAME=VALUE is expected, as in memory=8GiB".to_owned());
+    };
+    if name == "stop-grace" {
+        return value::duration(rest).map(CliLimit::StopGrace).map_err(said);
+    }
+    let names = || value::LIMITS.iter().map(|(name, _)| *name);
+    match value::LIMITS.iter().find(|(known, _)| *known == name) {
+        Some((_, limit)) => value::limit(*limit, rest)
+            .map(|wish| CliLimit::Limit(*limit, wish))
+            .map_err(said),
+        None => Err(match crate::profile::closest(name, names()) {
+            Some(near) => format!("there is no limit `{name}`; did you mean `{near}`?"),
+            None => format!(
+                "there is no limit `{name}`; limits: {}, stop-grace",
+                names().collect::<Vec<_>>().join(", ")
+            ),
+        }),
+    }
+}
+
+/// Flags that mean something no profile or plan can say: bad usage.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// A flag with a value that cannot be used.
+    #[error("{flag} {value}: {why}")]
+    Flag {
+        /// `--read`.
+        flag: &'static str,
+        /// Its value, for people; of `--env` only the name.
+        value: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+impl PlanArgs {
+    /// The wishes of the command line and the values that were given.
+    ///
+    /// `cwd` (absolute) is what relative paths are relative to.
+    ///
+    /// # Errors
+    /// An empty path, an impossible name of a variable, a layer that is both required and allowed to be missing.
+    pub fn wishes(&self, cwd: &Path) -> Result<(Fragment, GivenValues), UsageError> {
+        let mut fragment = Fragment {
+            name: "command line".to_owned(),
+            ..Fragment::default()
+        };
+        for path in &self.read {
+            let wish = path_wish(path, "--read", cwd)?;
+            fragment.files.read.push(wish);
+        }
+        for path in &self.write {
+            let wish = path_wish(path, "--write", cwd)?;
+            fragment.files.write.push(wish);
+        }
+        let mut given = GivenValues::new();
+        for text in &self.env {
+            env(text, &mut fragment, &mut given)?;
+        }
+        fragment.network = self.net.map(|mode| cli(mode, "--net"));
+        for limit in &self.limit {
+            match *limit {
+                CliLimit::Limit(name, wish) => {
+                    fragment.limits.push((name, cli(wish, "--limit")));
+                }
+                CliLimit::StopGrace(seconds) => {
+                    fragment.stop_grace = Some(cli(seconds, "--limit"));
+                }
+            }
+        }
+        if let Some(layer) = self.require.iter().find(|l| self.allow_missing.contains(l)) {
+            return Err(UsageError::Flag {
+                flag: "--allow-missing",
+                value: layer.name().to_owned(),
+                why: "--require names the same layer; choose one".to_owned(),
+            });
+        }
+        let layers = |list: &[Layer], flag| list.iter().map(|l| cli(*l, flag)).collect();
+        fragment.require = layers(&self.require, "--require");
+        fragment.allow_missing = layers(&self.allow_missing, "--allow-missing");
+        Ok((fragment, given))
+    }
+
+    /// Arguments for a trial run in that directory, as `agentbox check` makes them.
+    #[must_use]
+    pub fn for_check(workspace: &Path, net: NetworkMode, command: Vec<OsString>) -> PlanArgs {
+        PlanArgs {
+            workspace: Some(workspace.to_owned()),
+            net: Some(net),
+            command,
+            ..PlanArgs::default()
+        }
+    }
+
+    /// Whether the command line lets that layer be missing.
+    #[must_use]
+    pub fn may_be_missing(&self, layer: Layer) -> bool {
+        self.allow_missing.contains(&layer)
+    }
+
+    /// What is to be run.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        Request {
+            argv: self
+                .command
+                .iter()
+                .map(|a| OsText::from(a.as_os_str()))
+                .collect(),
+            workspace: self.workspace.clone(),
+        }
+    }
+}
+
+fn cli<T>(value: T, flag: &str) -> Wish<T> {
+    Wish {
+        value,
+        origin: Origin::Cli {
+            flag: flag.to_owned(),
+        },
+    }
+}
+
+/// A path as typed is a name of the file system and no pattern: no `?` at the end, any bytes. `~/` and `${workspace}` mean
+/// what they mean in a profile (a shell does not expand `--read=~/x`); a relative path starts at the current directory.
+fn path_wish(typed: &OsStr, flag: &'static str, cwd: &Path) -> Result<Wish<PathWish>, UsageError> {
+    let bytes = typed.as_bytes();
+    if bytes.is_empty() {
+        return Err(UsageError::Flag {
+            flag,
+            value: "\"\"".to_owned(),
+            why: "an empty path".to_owned(),
+        });
+    }
+    let end = bytes
+        .iter()
+        .rposition(|b| *b != b'/')
+        .map_or(1, |at| at + 1);
+    let path = OsStr::from_bytes(&bytes[..end]);
+    let known = ["~".as_bytes(), b"${workspace}"].iter().any(|start| {
+        bytes[..end]
+            .strip_prefix(*start)
+            .is_some_and(|r| r.is_empty() || r[0] == b'/')
+    });
+    let path = if known {
+        OsText::from(path)
+    } else {
+        OsText::from(cwd.join(path))
+    };
+    Ok(cli(
+        PathWish {
+            path,
+            optional: false,
+            make_dir: flag == "--write" && end < bytes.len(),
+        },
+        flag,
+    ))
+}
+
+fn env(typed: &OsStr, fragment: &mut Fragment, given: &mut GivenValues) -> Result<(), UsageError> {
+    let bytes = typed.as_bytes();
+    let (name, value) = match bytes.iter().position(|b| *b == b'=') {
+        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
+        None => (bytes, None),
+    };
+    let shown = OsText::from(OsStr::from_bytes(name));
+    let wrong = |why: String| UsageError::Flag {
+        flag: "--env",
+        value: shown.to_string(),
+        why,
+    };
+    if name.is_empty() {
+        return Err(wrong("a name of a variable is missing".to_owned()));
+    }
+    match value {
+        Some(value) => {
+            // Any name that execve(2) can carry: some tools do use odd ones.
+            let value = OsString::from_vec(value.to_vec());
+            given.insert(shown.clone(), OsText::from(value));
+            fragment.env.given.push(cli(shown, "--env"));
+        }
+        None => {
+            let text = std::str::from_utf8(name)
+                .map_err(|_| wrong("not a name of a variable".to_owned()))?;
+            let name = value::variable(text, VariableList::Keep).map_err(|b| wrong(said(b)))?;
+            fragment.env.keep.push(cli(name, "--env"));
+        }
+    }
+    Ok(())
+}
+
+/// Parses argv (with argv[0]).
+///
+/// # Errors
+/// What clap says, with a line of help for flags that this version does not have yet. `--help` and `--version` are "errors"
+/// of clap, too.
+pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    command
+        .try_get_matches_from_mut(argv)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(not_yet)
+}
+
+/// Adds to an unknown flag of a later version that it is one: leaving it out is safe only if the human knows.
+fn not_yet(mut error: clap::Error) -> clap::Error {
+    const LATER: [&str; 8] = [
+        "--hide",
+        "--allow",
+        "--host-port",
+        "--publish",
+        "--review",
+        "--protect",
+        "--detach",
+        "--ssh",
+    ];
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+    {
+        let name = flag.split('=').next().unwrap_or(flag);
+        if LATER.contains(&name) {
+            let line = format!("{name} is not enforced by this version of agentbox");
+            error.remove(ContextKind::SuggestedArg);
+            error.insert(
+                ContextKind::Suggested,
+                ContextValue::StyledStrs(vec![line.into()]),
+            );
+        }
+    }
+    error
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

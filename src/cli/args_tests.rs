@@ -1,0 +1,293 @@
+//! What is typed and what it means.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+
+fn argv(line: &[&str]) -> Vec<OsString> {
+    std::iter::once("agentbox")
+        .chain(line.iter().copied())
+        .map(OsString::from)
+        .collect()
+}
+
+fn run_args(line: &[&str]) -> RunArgs {
+    match parse(argv(line))
+        .unwrap_or_else(|e| panic!("{line:?}: {e}"))
+        .command
+    {
+        Command::Run(args) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn error(line: &[&str]) -> String {
+    match parse(argv(line)) {
+        Ok(cli) => panic!("{line:?} was accepted: {cli:?}"),
+        Err(e) => e.render().to_string(),
+    }
+}
+
+fn wishes(line: &[&str]) -> (Fragment, GivenValues) {
+    run_args(line).plan.wishes(Path::new("/cwd")).unwrap()
+}
+
+fn usage(line: &[&str]) -> String {
+    run_args(line)
+        .plan
+        .wishes(Path::new("/cwd"))
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn clap_agrees_with_itself() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn everything_behind_the_command_is_the_commands() {
+    for (line, want) in [
+        (
+            &["run", "claude", "-p", "hi"][..],
+            &["claude", "-p", "hi"][..],
+        ),
+        (
+            &["run", "-q", "claude", "-q", "--net", "none"],
+            &["claude", "-q", "--net", "none"],
+        ),
+        (
+            &["run", "--", "claude", "--", "-x"],
+            &["claude", "--", "-x"],
+        ),
+        (&["run", "-q", "--", "-odd", "x"], &["-odd", "x"]),
+        (&["run", "sh", "--help"], &["sh", "--help"]),
+        (&["run", "sh", "--version"], &["sh", "--version"]),
+        (&["run", "sh", "-c", "", "a=b"], &["sh", "-c", "", "a=b"]),
+        (&["run", "run", "run"], &["run", "run"]),
+    ] {
+        let args = run_args(line);
+        assert_eq!(args.plan.command, want, "{line:?}");
+    }
+    assert!(run_args(&["run", "-q", "x"]).quiet);
+    assert!(!run_args(&["run", "x", "-q"]).quiet);
+}
+
+#[test]
+fn arguments_are_bytes() {
+    let odd = OsString::from_vec(b"\xff\xfe".to_vec());
+    let mut line = argv(&["run", "--read"]);
+    line.extend([odd.clone(), odd.clone(), odd.clone()]);
+    let Command::Run(args) = parse(line).unwrap().command else {
+        panic!()
+    };
+    assert_eq!(args.plan.command, [odd.clone(), odd.clone()]);
+    assert_eq!(
+        args.plan.request().argv,
+        [OsText::from(odd.clone()), OsText::from(odd)]
+    );
+    let (fragment, _) = args.plan.wishes(Path::new("/cwd")).unwrap();
+    assert_eq!(fragment.files.read[0].value.path.bytes(), b"/cwd/\xff\xfe");
+}
+
+#[test]
+fn every_flag_becomes_a_wish_with_its_origin() {
+    let (fragment, given) = wishes(&[
+        "run",
+        "-p",
+        "x",
+        "-C",
+        "w",
+        "--read",
+        "/r",
+        "--write",
+        "o/",
+        "--env",
+        "A",
+        "--env",
+        "B=c=d",
+        "--env",
+        "E=",
+        "--net",
+        "none",
+        "--limit",
+        "memory=8GiB",
+        "--limit=time=none",
+        "--limit",
+        "stop-grace=5s",
+        "--require",
+        "landlock,seccomp",
+        "--allow-missing",
+        "limits",
+        "--",
+        "c",
+    ]);
+    let Fragment {
+        name,
+        description,
+        commands,
+        files,
+        env,
+        network,
+        limits,
+        stop_grace,
+        require,
+        allow_missing,
+        layers_off,
+        notices,
+    } = fragment;
+    let from = |flag: &str| Origin::Cli { flag: flag.into() };
+    assert_eq!(name, "command line");
+    assert_eq!(
+        (description, commands.len(), layers_off.len(), notices.len()),
+        (None, 0, 0, 0)
+    );
+    assert_eq!(
+        (&files.read[0].value.path, &files.read[0].origin),
+        (&OsText::from("/r"), &from("--read"))
+    );
+    let write = &files.write[0];
+    assert_eq!(
+        (&write.value.path, write.value.make_dir, &write.origin),
+        (&OsText::from("/cwd/o"), true, &from("--write"))
+    );
+    assert_eq!(
+        (env.keep[0].value.as_str(), &env.keep[0].origin),
+        ("A", &from("--env"))
+    );
+    assert_eq!(
+        env.given.iter().map(|w| &w.value).collect::<Vec<_>>(),
+        [&OsText::from("B"), &OsText::from("E")]
+    );
+    assert!(env.set.is_empty() && env.deny.is_empty());
+    assert_eq!(given[&OsText::from("B")], OsText::from("c=d"));
+    assert_eq!(given[&OsText::from("E")], OsText::from(""));
+    assert_eq!(network.map(|w| w.value), Some(NetworkMode::None));
+    assert_eq!(
+        limits
+            .iter()
+            .map(|(n, w)| (*n, w.value))
+            .collect::<Vec<_>>(),
+        [
+            (LimitName::Memory, LimitWish::Value(8_589_934_592.0)),
+            (LimitName::Time, LimitWish::Unlimited)
+        ]
+    );
+    assert_eq!(stop_grace.map(|w| w.value), Some(5.0));
+    assert_eq!(
+        require.iter().map(|w| w.value).collect::<Vec<_>>(),
+        [Layer::Landlock, Layer::Seccomp]
+    );
+    assert_eq!(allow_missing[0].value, Layer::Limits);
+    let args = run_args(&["run", "-C", "w", "c"]);
+    assert_eq!(
+        args.plan.request().workspace.as_deref(),
+        Some(Path::new("w"))
+    );
+}
+
+/// `--env NAME=SECRET` must not be found in anything that is kept.
+#[test]
+fn a_given_value_is_not_in_the_policy() {
+    let (fragment, given) = wishes(&["run", "--env", "TOKEN=hunter2hunter2", "c"]);
+    assert!(!format!("{fragment:?}").contains("hunter2"));
+    assert!(format!("{given:?}").contains("hunter2"));
+    assert!(!usage(&["run", "--env", "=hunter2hunter2", "c"]).contains("hunter2"));
+}
+
+#[test]
+fn paths_are_names_and_no_patterns() {
+    for (typed, want, make) in [
+        ("/a", "/a", false),
+        ("/", "/", false),
+        ("///", "/", false),
+        ("a?", "/cwd/a?", false),
+        ("a*", "/cwd/a*", false),
+        ("./a/../b", "/cwd/./a/../b", false),
+        ("~", "~", false),
+        ("~/x/", "~/x", true),
+        ("~x", "/cwd/~x", false),
+        ("${workspace}/x", "${workspace}/x", false),
+        ("${workspace}x", "/cwd/${workspace}x", false),
+    ] {
+        let (fragment, _) = wishes(&["run", "--write", typed, "c"]);
+        let got = &fragment.files.write[0].value;
+        assert_eq!(got.path, OsText::from(want), "{typed}");
+        // "/" and "///" have nothing in front of the slash.
+        assert_eq!(got.make_dir, make || typed == "///", "{typed}");
+        assert!(!got.optional, "{typed}");
+    }
+}
+
+#[test]
+fn bad_usage_is_said() {
+    for (line, want) in [
+        (&["run"][..], "COMMAND"),
+        (&["explain"], "COMMAND"),
+        (&["nope"], "unrecognized subcommand"),
+        (&[], "Usage: agentbox"),
+        (&["rnu", "x"], "'run'"),
+        (&["run", "--nett", "none", "x"], "--net"),
+        (
+            &["run", "--net", "filtered", "x"],
+            "not enforced by this version",
+        ),
+        (&["run", "--net", "hots", "x"], "`none` or `host`"),
+        (
+            &["run", "--hide", "x", "y"],
+            "--hide is not enforced by this version",
+        ),
+        (
+            &["run", "--allow", "github.com", "y"],
+            "--allow is not enforced by this version",
+        ),
+        (
+            &["run", "--allow=github.com", "y"],
+            "--allow is not enforced by this version",
+        ),
+        (
+            &["run", "--publish", "80", "y"],
+            "--publish is not enforced by this version",
+        ),
+        (
+            &["run", "--review", "y"],
+            "--review is not enforced by this version",
+        ),
+        (&["run", "--limit", "memory", "x"], "NAME=VALUE is expected"),
+        (
+            &["run", "--limit", "memroy=1", "x"],
+            "did you mean `memory`?",
+        ),
+        (&["run", "--limit", "memory=big", "x"], "not a size"),
+        (&["run", "--limit", "zzz=1", "x"], "limits: memory"),
+        (
+            &["run", "--require", "landlok", "x"],
+            "did you mean `landlock`?",
+        ),
+        (&["run", "--status-fd", "x", "y"], "invalid"),
+        (&["profiles", "validate"], "FILE"),
+    ] {
+        let text = error(line);
+        assert!(text.contains(want), "{line:?}: {text}");
+    }
+    for (line, want) in [
+        (
+            &["run", "--read", "", "x"][..],
+            "--read \"\": an empty path",
+        ),
+        (&["run", "--env", "", "x"], "name of a variable is missing"),
+        (
+            &["run", "--env", "=v", "x"],
+            "name of a variable is missing",
+        ),
+        (&["run", "--env", "A B", "x"], "not a name of a variable"),
+        (&["run", "--env", "*", "x"], "nearly the whole environment"),
+        (
+            &["run", "--require", "view", "--allow-missing", "view", "x"],
+            "choose one",
+        ),
+    ] {
+        let text = usage(line);
+        assert!(text.contains(want), "{line:?}: {text}");
+    }
+}

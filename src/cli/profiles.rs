@@ -1,0 +1,59 @@
+//! `agentbox profiles`.
+
+#![forbid(unsafe_code)]
+
+use super::args::{ProfilesArgs, ProfilesCommand};
+use super::say::{self, Said};
+use crate::exit;
+use crate::profile::{self, Places};
+use crate::report::profiles::table;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Lists, shows or validates profiles.
+#[must_use]
+pub fn run(args: &ProfilesArgs, places: &Places) -> ExitCode {
+    match &args.command {
+        None | Some(ProfilesCommand::List) => list(places),
+        Some(ProfilesCommand::Show { name }) => show(name, places),
+        Some(ProfilesCommand::Validate { files }) => validate(files, places),
+    }
+}
+
+fn list(places: &Places) -> ExitCode {
+    let listed = profile::list(places);
+    let said = say::out(&table(&listed));
+    for error in listed.iter().filter_map(|l| l.parsed.as_ref().err()) {
+        say::error(error);
+    }
+    ended(said, listed.iter().all(|l| l.parsed.is_ok()))
+}
+
+fn show(name: &OsStr, places: &Places) -> ExitCode {
+    match profile::text(name, places) {
+        Ok(text) => ended(say::out(&text), true),
+        Err(error) => {
+            say::error(error);
+            ExitCode::from(exit::NO)
+        }
+    }
+}
+
+fn validate(files: &[PathBuf], places: &Places) -> ExitCode {
+    let mut fine = true;
+    for file in files {
+        if let Err(error) = profile::validate(file, places) {
+            say::error(error);
+            fine = false;
+        }
+    }
+    ended(Said::Fine, fine)
+}
+
+fn ended(said: Said, fine: bool) -> ExitCode {
+    match said {
+        Said::Fine if fine => ExitCode::SUCCESS,
+        Said::Fine | Said::Lost => ExitCode::from(exit::NO),
+    }
+}

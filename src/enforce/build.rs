@@ -1,0 +1,202 @@
+//! [`Build`]: what init has in hand while it carries out its steps, and the steps that are only a few calls.
+
+#![forbid(unsafe_code)]
+
+use super::{StepError, limits, prove, seccomp, userns_limits};
+use crate::launch::channel::Channel;
+use crate::launch::pty::{self, HostTerminal, Pty};
+use crate::outcome::{Evidence, Layer};
+use crate::plan::{OsText, Plan};
+use crate::sys::process::{self, CloseRange};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
+
+/// What init has in hand.
+pub struct Build<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// To the supervisor.
+    pub channel: &'a Channel,
+    /// The supervisor has to write maps or move this process into a cgroup first.
+    pub waits_for_supervisor: bool,
+    /// A cgroup was joined after the clone, so its namespace is made now.
+    pub own_cgroup: bool,
+    /// What the cgroup enforces, as the supervisor found it.
+    pub cgroup_evidence: Option<Evidence>,
+    /// Clones of the host's trees, where the supervisor made them.
+    pub sources: Option<Vec<Option<OwnedFd>>>,
+    /// Copies of state files: path inside and content.
+    pub state: Vec<(OsText, Vec<u8>)>,
+    /// The compiled filter.
+    pub filter: seccomp::Program,
+    /// Bytes of each private place.
+    pub disk: u64,
+    /// The caller's terminal, if the box gets a pseudo-terminal.
+    pub terminal: Option<HostTerminal>,
+    /// A path that exists outside and must not exist inside.
+    pub outside: &'a Path,
+    /// The environment of the command, built.
+    pub envp: &'a [CString],
+    /// The caller's environment, to be wiped.
+    pub caller_env: Vec<(OsString, OsString)>,
+    /// Descriptors 0 to 2 of the command and what else must stay open.
+    pub keep: Vec<RawFd>,
+    /// The pseudo-terminal.
+    pub pty: Option<Pty>,
+    /// HOME of the box, where state files are.
+    pub home: Option<OwnedFd>,
+    /// Namespace descriptors, for the supervisor.
+    pub namespaces: Vec<OwnedFd>,
+    /// What was found so far.
+    pub evidence: Vec<Evidence>,
+}
+
+impl Build<'_> {
+    /// The layer was switched off on purpose.
+    fn is_off(&self, layer: Layer) -> bool {
+        self.plan.off.iter().any(|off| off.layer == layer)
+    }
+}
+
+/// Bounds what the box may take of namespaces and watches, and takes descriptors of its namespaces out while this process is
+/// still dumpable.
+pub(super) fn namespaces(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    if b.own_cgroup {
+        nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP)
+            .map_err(|errno| StepError::new("unshare", "CLONE_NEWCGROUP", errno))?;
+    }
+    let evidence = userns_limits::apply()
+        .map_err(|e| StepError::new("write", e, Errno::EACCES))?;
+    for name in NAMESPACES {
+        let path = Path::new("/proc/self/ns").join(name);
+        let fd = open(&path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|errno| StepError::new("open", path.display(), errno))?;
+        b.namespaces.push(fd);
+    }
+    Ok(Some(evidence))
+}
+
+/// The namespaces whose descriptors go to the supervisor, in this order.
+pub const NAMESPACES: [&str; 3] = ["user", "mnt", "net"];
+
+/// rlimits; what the cgroup does was found by the supervisor.
+pub(super) fn limits(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    Ok(Some(limits::apply(&b.plan.limits, b.cgroup_evidence.as_ref())))
+}
+
+/// The pseudo-terminal, in the box's own devpts so that its name exists inside.
+pub(super) fn terminal(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    let failed = |call, on: &'static str| move |errno| StepError::new(call, on, errno);
+    // Init leads the session, the command is a process group in it: then Ctrl-Z stops the command and init sees it.
+    nix::unistd::setsid().map_err(failed("setsid", ""))?;
+    if let Some(host) = &b.terminal {
+        let failed = |e: pty::PtyError| StepError::new("make the pseudo-terminal", e, Errno::EIO);
+        let pty = pty::open_in(Path::new("/dev/pts/ptmx"), host).map_err(failed)?;
+        pty::make_controlling(pty.slave.as_fd()).map_err(failed)?;
+        b.pty = Some(pty);
+    }
+    if !b.plan.state.is_empty() {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let home = open(b.plan.identity.home.path(), flags, Mode::empty())
+            .map_err(|errno| StepError::new("open", &b.plan.identity.home, errno))?;
+        b.home = Some(home);
+    }
+    Ok(None)
+}
+
+/// A new session keyring. Where the user's quota of keys is used up (near 200 boxes) the filter alone carries it.
+pub(super) fn keyring(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    match process::join_session_keyring() {
+        Ok(()) => Ok(Some(Evidence::full(Layer::Keyring).proven("a new session keyring"))),
+        Err(Errno::ENOSYS) => Ok(Some(Evidence::full(Layer::Keyring).proven("this kernel has no keyrings"))),
+        Err(Errno::EDQUOT) if !b.is_off(Layer::Seccomp) => Ok(Some(
+            Evidence::full(Layer::Keyring).proven("the quota of keys is used up: keyctl, add_key and request_key are denied by seccomp alone"),
+        )),
+        Err(errno) => Err(StepError::new("keyctl", "JOIN_SESSION_KEYRING", errno)),
+    }
+}
+
+/// Wipes what this process inherited of the caller's environment and arguments.
+pub(super) fn environment(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    process::wipe_startup_block(c"agentbox: init")
+        .map_err(|errno| StepError::new("wipe", "the environment block", errno))?;
+    // Best effort for the copies on the heap; that nobody can read them is the non-dumpable bit's work.
+    for (name, value) in std::mem::take(&mut b.caller_env) {
+        for text in [name, value] {
+            let mut bytes = text.into_vec();
+            bytes.fill(0);
+            std::hint::black_box(&bytes);
+        }
+    }
+    let count = b.envp.len();
+    Ok(Some(Evidence::full(Layer::Environment).proven(format!("{count} variables, built from nothing"))))
+}
+
+/// Closes everything that this process inherited and does not need, and becomes non-dumpable.
+pub(super) fn descriptors(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    process::set_undumpable().map_err(|errno| StepError::new("prctl", "DUMPABLE", errno))?;
+    if process::dumpable() != Ok(0) {
+        return Err(StepError::new("prctl", "init is still dumpable", Errno::EPERM));
+    }
+    let mut keep = b.keep.clone();
+    keep.push(b.channel.as_fd().as_raw_fd());
+    keep.extend(b.namespaces.iter().chain(&b.home).map(|fd| fd.as_raw_fd()));
+    keep.extend(b.pty.iter().flat_map(|pty| [pty.master.as_raw_fd(), pty.slave.as_raw_fd()]));
+    close_all_but(keep).map_err(|errno| StepError::new("close_range", "", errno))?;
+    Ok(Some(Evidence::full(Layer::Descriptors).proven("close_range; init is not dumpable")))
+}
+
+/// Closes every descriptor above 2 that is not listed.
+///
+/// # Errors
+/// The errno of close_range(2).
+pub fn close_all_but(mut keep: Vec<RawFd>) -> Result<(), Errno> {
+    keep.sort_unstable();
+    keep.dedup();
+    let mut next = 3;
+    for fd in keep.into_iter().filter(|fd| *fd > 2) {
+        process::close_range(next, fd - 1, CloseRange::Now)?;
+        next = fd + 1;
+    }
+    process::close_range(next, RawFd::MAX, CloseRange::Now)
+}
+
+/// Landlock, unless the plan says off.
+pub(super) fn landlock(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    if b.is_off(Layer::Landlock) {
+        return Ok(Some(Evidence::absent(Layer::Landlock, "switched off by the profile")));
+    }
+    super::landlock::apply(&b.plan.landlock).map(Some)
+}
+
+/// The system call filter, unless the plan says off.
+pub(super) fn seccomp(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    if b.is_off(Layer::Seccomp) {
+        return Ok(Some(Evidence::absent(Layer::Seccomp, "switched off by the profile")));
+    }
+    b.filter
+        .apply()
+        .map(|installed| Some(installed.evidence()))
+        .map_err(|e| StepError::new("install the seccomp filter", e, Errno::EINVAL))
+}
+
+/// Runs every step of init in order.
+///
+/// # Errors
+/// The name of the step that failed, and how.
+pub fn run(b: &mut Build<'_>) -> Result<(), (&'static str, StepError)> {
+    for step in super::STEPS {
+        if let super::Act::Init(act) = step.act
+            && let Some(evidence) = act(b).map_err(|e| (step.name, e))?
+        {
+            b.evidence.push(evidence);
+        }
+    }
+    prove::check(b).map_err(|e| ("proof", e))
+}

@@ -1,0 +1,326 @@
+//! The mount view: a new root on a tmpfs, into which clones of the granted host trees are moved (mount_namespaces(7),
+//! pivot_root(2)). Every host path is opened without following a symlink, and every mount is private: nothing that is
+//! mounted outside later appears inside.
+
+#![forbid(unsafe_code)]
+
+use super::StepError;
+use super::build::Build;
+use super::pseudo;
+use crate::outcome::{Evidence, Layer};
+use crate::plan::{Access, Kind, MountOp, View};
+use crate::sys::mount::{self, Links, Reach, attr};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
+use std::io::Write as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// A file that the view has and no Landlock rule grants: the self-proof reads it, and that it fails is Landlock's doing.
+pub const CANARY: &str = "/run/agentbox/canary";
+
+/// The empty file and the empty directory that masks are made of; on a read-only tmpfs, so that a write fails with EROFS
+/// (over /dev/null it would succeed).
+const MASK_FILE: &CStr = c"run/agentbox/masks/file";
+const MASK_DIR: &CStr = c"run/agentbox/masks/dir";
+
+/// A C string relative to the root: `/a/b` as `a/b`, `/` as the empty string.
+pub(super) fn relative(path: &Path) -> Result<CString, StepError> {
+    let bytes = path.as_os_str().as_bytes();
+    let start = bytes.iter().position(|b| *b != b'/').unwrap_or(bytes.len());
+    CString::new(bytes.get(start..).unwrap_or_default())
+        .map_err(|_| StepError::new("look up", path.display(), Errno::EINVAL))
+}
+
+/// Opens the host's root as a place to look paths up from.
+fn host_root() -> Result<OwnedFd, StepError> {
+    open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| StepError::new("open", "/", errno))
+}
+
+/// Detached clones of everything that the view binds, in the order of its operations.
+///
+/// # Errors
+/// The path that could not be opened, cloned, restricted or id-mapped.
+pub fn open_sources(view: &View, userns: Option<&OwnedFd>) -> Result<Vec<Option<OwnedFd>>, StepError> {
+    let root = host_root()?;
+    view.ops
+        .iter()
+        .map(|op| match op {
+            MountOp::Bind { source, access, kind, idmap, .. } => {
+                let userns = if *idmap { userns } else { None };
+                open_source(root.as_fd(), source.path(), *access, *kind, userns).map(Some)
+            }
+            _ => Ok(None),
+        })
+        .collect()
+}
+
+fn open_source(
+    root: BorrowedFd<'_>,
+    source: &Path,
+    access: Access,
+    kind: Kind,
+    userns: Option<&OwnedFd>,
+) -> Result<OwnedFd, StepError> {
+    let failed = |call| move |errno| StepError::new(call, source.display(), errno);
+    let path = relative(source)?;
+    // A path that was canonical a moment ago and has a symlink in it now was changed by somebody: refuse, do not follow.
+    let place = mount::open(root, &path, libc::O_PATH, Links::Refuse).map_err(failed("open"))?;
+    let reach = match kind {
+        Kind::Dir => Reach::Recursive,
+        Kind::File => Reach::One,
+    };
+    let tree = mount::clone_tree(place.as_fd(), c"", reach)
+        .map_err(|errno| failed("open_tree")(errno).remedy("mount must be allowed in user namespaces: see `agentbox check`"))?;
+    if let Some(userns) = userns {
+        mount::set_idmap(tree.as_fd(), userns.as_fd(), reach).map_err(|errno| {
+            failed("mount_setattr MOUNT_ATTR_IDMAP")(errno)
+                .remedy("this file system cannot be id-mapped: run as an ordinary user, or `--allow-missing identity`")
+        })?;
+    }
+    let attributes = match access {
+        Access::Read => attr::RDONLY | attr::NOSUID | attr::NODEV,
+        Access::Write => attr::NOSUID | attr::NODEV,
+    };
+    mount::set_attributes(tree.as_fd(), attributes, reach).map_err(failed("mount_setattr"))?;
+    Ok(tree)
+}
+
+/// The new root while it is being built.
+pub(super) struct NewRoot {
+    /// The root of its tmpfs.
+    fd: OwnedFd,
+    /// Directories that are known to be there.
+    made: BTreeSet<PathBuf>,
+    /// Where host trees hang: below them nothing is ever made.
+    host_trees: Vec<PathBuf>,
+}
+
+impl NewRoot {
+    fn new() -> Result<NewRoot, StepError> {
+        let root = mount::new_filesystem(
+            c"tmpfs",
+            &[(c"mode", c"0755"), (c"size", c"16m")],
+            attr::NOSUID | attr::NODEV,
+        )
+        .map_err(|errno| {
+            StepError::new("mount", "tmpfs", errno)
+                .remedy("mount must be allowed in user namespaces: see `agentbox check`")
+        })?;
+        Ok(NewRoot { fd: root, made: BTreeSet::new(), host_trees: Vec::new() })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Makes a directory and its parents (0755) unless they are there.
+    pub(super) fn dir(&mut self, path: &Path, mode: u32) -> Result<(), StepError> {
+        if path == Path::new("/") || self.made.contains(path) {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent() {
+            self.dir(parent, 0o755)?;
+        }
+        if !self.in_host_tree(path) {
+            match mkdirat(self.fd(), relative(path)?.as_c_str(), Mode::from_bits_truncate(mode)) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(StepError::new("mkdir", path.display(), errno)),
+            }
+        }
+        self.made.insert(path.to_owned());
+        Ok(())
+    }
+
+    fn in_host_tree(&self, path: &Path) -> bool {
+        self.host_trees.iter().any(|tree| path.starts_with(tree))
+    }
+
+    /// Makes a file with this content.
+    pub(super) fn file(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<(), StepError> {
+        let failed = |errno| StepError::new("create", path.display(), errno);
+        if let Some(parent) = path.parent() {
+            self.dir(parent, 0o755)?;
+        }
+        if self.in_host_tree(path) {
+            return Err(failed(Errno::EROFS));
+        }
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = openat(self.fd(), relative(path)?.as_c_str(), flags, Mode::from_bits_truncate(mode))
+            .map_err(failed)?;
+        std::fs::File::from(file)
+            .write_all(content)
+            .map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))
+    }
+
+    /// Makes a symlink. One that is there already and says the same is fine.
+    pub(super) fn symlink(&mut self, path: &Path, to: &Path) -> Result<(), StepError> {
+        if let Some(parent) = path.parent() {
+            self.dir(parent, 0o755)?;
+        }
+        nix::unistd::symlinkat(to, self.fd(), relative(path)?.as_c_str())
+            .map_err(|errno| StepError::new("symlink", path.display(), errno))
+    }
+
+    /// Attaches a detached mount at a place that exists.
+    pub(super) fn attach(&self, tree: BorrowedFd<'_>, target: &Path) -> Result<(), StepError> {
+        let failed = |call| move |errno| StepError::new(call, target.display(), errno);
+        let place = mount::open(self.fd(), &relative(target)?, libc::O_PATH, Links::Refuse)
+            .map_err(failed("open mount point"))?;
+        mount::attach(tree, place.as_fd(), c"").map_err(failed("move_mount"))
+    }
+
+    /// A tmpfs of its own.
+    pub(super) fn tmpfs(&mut self, target: &Path, mode: u32, size: u64, attributes: u64) -> Result<(), StepError> {
+        let c = |text: String| CString::new(text).unwrap_or_default();
+        let (mode, size) = (c(format!("{mode:o}")), c(size.to_string()));
+        let options = [(c"mode", mode.as_c_str()), (c"size", size.as_c_str())];
+        let tree = mount::new_filesystem(c"tmpfs", &options, attributes)
+            .map_err(|errno| StepError::new("mount tmpfs", target.display(), errno))?;
+        self.dir(target, 0o755)?;
+        self.attach(tree.as_fd(), target)?;
+        // Whatever was known below is covered now.
+        self.made.retain(|dir| !dir.starts_with(target) || dir == target);
+        Ok(())
+    }
+
+    /// A host tree at `target`.
+    pub(super) fn bind(&mut self, tree: BorrowedFd<'_>, target: &Path, kind: Kind) -> Result<(), StepError> {
+        if !self.in_host_tree(target) {
+            match kind {
+                Kind::Dir => self.dir(target, 0o755)?,
+                Kind::File => self.file(target, 0o444, b"")?,
+            }
+        }
+        self.attach(tree, target)?;
+        self.host_trees.push(target.to_owned());
+        Ok(())
+    }
+
+    /// An empty file or directory over what is at `target`.
+    pub(super) fn mask(&self, target: &Path, kind: Kind) -> Result<(), StepError> {
+        let source = match kind {
+            Kind::Dir => MASK_DIR,
+            Kind::File => MASK_FILE,
+        };
+        let tree = mount::clone_tree(self.fd(), source, Reach::One)
+            .map_err(|errno| StepError::new("open_tree", "mask", errno))?;
+        self.attach(tree.as_fd(), target)
+    }
+
+    /// What `target` is now, again, read-only.
+    pub(super) fn read_only(&self, target: &Path) -> Result<(), StepError> {
+        let failed = |call| move |errno| StepError::new(call, target.display(), errno);
+        let tree = mount::clone_tree(self.fd(), &relative(target)?, Reach::Recursive)
+            .map_err(failed("open_tree"))?;
+        mount::set_attributes(tree.as_fd(), attr::RDONLY, Reach::Recursive)
+            .map_err(failed("mount_setattr"))?;
+        self.attach(tree.as_fd(), target)
+    }
+}
+
+/// Builds the new root, makes it the root and lets go of the old one.
+pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    let view = &b.plan.view;
+    let sources = match b.sources.take() {
+        Some(sources) => sources,
+        None => open_sources(view, None)?,
+    };
+    // The old root's own devices are what the box's /dev is made of, so they are opened before it is covered.
+    let devices = pseudo::open_devices(host_root()?.as_fd())?;
+    let old = nix::sys::stat::stat("/").map_err(|errno| StepError::new("stat", "/", errno))?;
+
+    let mut root = NewRoot::new()?;
+    attach_somewhere(root.fd())?;
+
+    // The masks' own tmpfs becomes read-only when everything is in it.
+    let masks = Path::new("/run/agentbox/masks");
+    root.dir(Path::new("/run/agentbox"), 0o755)?;
+    root.tmpfs(masks, 0o755, 64 * 1024, attr::NOSUID | attr::NODEV)?;
+    root.file(&masks.join("file"), 0o444, b"")?;
+    root.dir(&masks.join("dir"), 0o555)?;
+    set_read_only(&root, masks)?;
+    root.file(Path::new(CANARY), 0o444, b"a Landlock rule is missing where this can be read\n")?;
+
+    for (op, source) in view.ops.iter().zip(&sources) {
+        operation(&mut root, op, source.as_ref(), &devices, b.disk)?;
+    }
+    for (target, content) in &b.state {
+        root.file(target.path(), 0o600, content)?;
+    }
+    pivot(&root)?;
+
+    let new = nix::sys::stat::stat("/").map_err(|errno| StepError::new("stat", "/", errno))?;
+    if (new.st_dev, new.st_ino) == (old.st_dev, old.st_ino) {
+        return Err(StepError::new("pivot_root", "the root is still the host's", Errno::EBUSY));
+    }
+    let mounts = sources.iter().flatten().count();
+    Ok(Some(Evidence::full(Layer::View).proven(format!("{mounts} host trees on a new root"))))
+}
+
+fn operation(
+    root: &mut NewRoot,
+    op: &MountOp,
+    source: Option<&OwnedFd>,
+    devices: &pseudo::Devices,
+    disk: u64,
+) -> Result<(), StepError> {
+    match op {
+        MountOp::Dir { target, mode } => root.dir(target.path(), *mode),
+        MountOp::File { target, mode, content } => root.file(target.path(), *mode, content.as_bytes()),
+        MountOp::Symlink { target, to } => root.symlink(target.path(), to.path()),
+        MountOp::Bind { target, kind, .. } => match source {
+            Some(tree) => root.bind(tree.as_fd(), target.path(), *kind),
+            None => Err(StepError::new("bind", target, Errno::ENOENT)),
+        },
+        MountOp::Tmpfs { target, mode, size } => {
+            root.tmpfs(target.path(), *mode, *size, attr::NOSUID | attr::NODEV)
+        }
+        MountOp::Proc => pseudo::proc(root),
+        MountOp::Dev => pseudo::dev(root, devices, disk),
+        MountOp::MaskFile { target } => root.mask(target.path(), Kind::File),
+        MountOp::MaskDir { target } => root.mask(target.path(), Kind::Dir),
+    }
+}
+
+/// pivot_root(2) wants the new root to be a mount point of this namespace; which one does not matter, since every source was
+/// opened before and everything else goes by descriptors.
+fn attach_somewhere(root: BorrowedFd<'_>) -> Result<(), StepError> {
+    let mut last = StepError::new("find", "a directory to mount the new root on", Errno::ENOENT);
+    for place in ["/tmp", "/run", "/mnt", "/usr", "/etc"] {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match open(place, flags, Mode::empty()) {
+            Ok(place) => {
+                return mount::attach(root, place.as_fd(), c"").map_err(|errno| {
+                    StepError::new("move_mount", "the new root", errno)
+                        .remedy("mount must be allowed in user namespaces: see `agentbox check`")
+                });
+            }
+            Err(errno) => last.errno = errno,
+        }
+    }
+    Err(last)
+}
+
+fn set_read_only(root: &NewRoot, target: &Path) -> Result<(), StepError> {
+    let failed = |errno| StepError::new("make read-only", target.display(), errno);
+    let place = mount::open(root.fd(), &relative(target)?, libc::O_PATH, Links::Refuse).map_err(failed)?;
+    mount::set_attributes(place.as_fd(), attr::RDONLY, Reach::One).map_err(failed)
+}
+
+fn pivot(root: &NewRoot) -> Result<(), StepError> {
+    let failed = |call| move |errno| StepError::new(call, "the new root", errno);
+    nix::unistd::fchdir(root.fd()).map_err(failed("fchdir"))?;
+    // With the same directory as new and old root the old one ends up on top of the new one, and "." names it
+    // (pivot_root(2), "pivot_root(".", ".")"): no directory for it is needed.
+    nix::unistd::pivot_root(".", ".").map_err(failed("pivot_root"))?;
+    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH).map_err(failed("umount2 the old root of"))?;
+    nix::unistd::chdir("/").map_err(failed("chdir"))?;
+    // Nothing may be made in / or beside the mount points.
+    mount::set_attributes(root.fd(), attr::RDONLY, Reach::One).map_err(failed("mount_setattr"))
+}

@@ -1,0 +1,125 @@
+//! /proc and /dev of the box.
+
+#![forbid(unsafe_code)]
+
+use super::StepError;
+use super::mounts::{NewRoot, relative};
+use crate::plan::Kind;
+use crate::sys::mount::{self, Links, Reach, attr};
+use nix::errno::Errno;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// Files of /proc that show or change what is not the box's own. Each reads as empty.
+const MASKED_FILES: &[&str] = &[
+    "kcore",         // physical memory
+    "keys",          // keys of other processes of this uid
+    "key-users",     // who has how many keys
+    "kallsyms",      // addresses of the kernel
+    "kmsg",          // the kernel's log
+    "kpagecount",    // physical pages
+    "kpageflags",    // physical pages
+    "kpagecgroup",   // physical pages
+    "sysrq-trigger", // reboots the machine when kernel uid 0 writes it
+    "timer_list",    // timers of all processes
+    "vmallocinfo",   // addresses of the kernel
+    "slabinfo",      // allocations of the kernel
+    "mtrr",          // memory types
+    "latency_stats", // of all processes
+    "sched_debug",   // of all processes
+    "version_signature",
+];
+
+/// Directories of /proc that are the machine's. Each lists as empty.
+const MASKED_DIRS: &[&str] = &["acpi", "asound", "bus", "driver", "irq", "scsi", "dynamic_debug"];
+
+/// Directories of /proc that tools read and nobody may write: the kernel checks sysctls by uid, not by capability.
+const READ_ONLY: &[&str] = &["sys", "fs"];
+
+/// A fresh procfs of the box's pid namespace. It has to be mounted while an unmasked one is still visible, that is before the
+/// old root is gone: the kernel refuses to show more than what was visible before.
+pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
+    let at = Path::new("/proc");
+    let tree = mount::new_filesystem(c"proc", &[], attr::NOSUID | attr::NODEV | attr::NOEXEC).map_err(|errno| {
+        StepError::new("mount", "proc", errno)
+            .remedy("the host's /proc must be mounted and not partly covered: see `agentbox check`")
+    })?;
+    // Which of the names exist depends on the kernel's configuration: looked up in the detached tree, before the rest.
+    let exists = |name: &&&str| -> bool {
+        std::ffi::CString::new(**name)
+            .is_ok_and(|name| mount::open(tree.as_fd(), &name, libc::O_PATH, Links::Refuse).is_ok())
+    };
+    let files: Vec<_> = MASKED_FILES.iter().filter(exists).collect();
+    let dirs: Vec<_> = MASKED_DIRS.iter().filter(exists).collect();
+    root.dir(at, 0o555)?;
+    root.attach(tree.as_fd(), at)?;
+    for name in files {
+        root.mask(&at.join(name), Kind::File)?;
+    }
+    for name in dirs {
+        root.mask(&at.join(name), Kind::Dir)?;
+    }
+    for name in READ_ONLY {
+        root.read_only(&at.join(name))?;
+    }
+    Ok(())
+}
+
+/// Devices that programs need. They are the host's nodes: mknod(2) is not to be had in a user namespace.
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Detached clones of the device nodes.
+pub(super) struct Devices(Vec<(&'static str, OwnedFd)>);
+
+/// Opens the host's device nodes.
+pub(super) fn open_devices(host: BorrowedFd<'_>) -> Result<Devices, StepError> {
+    let open = |name: &&'static str| {
+        let path = Path::new("/dev").join(name);
+        let failed = |errno| StepError::new("open_tree", path.display(), errno);
+        let place = mount::open(host, &relative(&path)?, libc::O_PATH, Links::Refuse).map_err(failed)?;
+        let node = nix::sys::stat::fstat(&place).map_err(failed)?;
+        if node.st_mode & libc::S_IFMT != libc::S_IFCHR {
+            return Err(StepError::new("open", format!("{}: not a device", path.display()), Errno::ENODEV));
+        }
+        let tree = mount::clone_tree(place.as_fd(), c"", Reach::One).map_err(failed)?;
+        mount::set_attributes(tree.as_fd(), attr::NOSUID | attr::NOEXEC, Reach::One).map_err(failed)?;
+        Ok((*name, tree))
+    };
+    DEVICES.iter().map(open).collect::<Result<_, _>>().map(Devices)
+}
+
+/// The minimal /dev: devices, a devpts of its own, /dev/shm, and the usual links. Its tmpfs is read-only: a program that
+/// replaces /dev/null by a file (one agent does, as root) cannot.
+pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<(), StepError> {
+    let at = Path::new("/dev");
+    root.tmpfs(at, 0o755, 64 * 1024, attr::NOSUID | attr::NOEXEC)?;
+    for (name, tree) in &devices.0 {
+        let target = at.join(name);
+        root.file(&target, 0o666, b"")?;
+        root.attach(tree.as_fd(), &target)?;
+    }
+    for (name, to) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        root.symlink(&at.join(name), Path::new(to))?;
+    }
+    let pts = at.join("pts");
+    // No gid: the tty group is not mapped, so group access is left out of the mode instead.
+    let tree = mount::new_filesystem(
+        c"devpts",
+        &[(c"newinstance", c""), (c"ptmxmode", c"0666"), (c"mode", c"0600")],
+        attr::NOSUID | attr::NOEXEC,
+    )
+    .map_err(|errno| StepError::new("mount", "devpts", errno))?;
+    root.dir(&pts, 0o755)?;
+    root.attach(tree.as_fd(), &pts)?;
+    root.tmpfs(&at.join("shm"), 0o1777, disk, attr::NOSUID | attr::NODEV)?;
+    let place = mount::open(root.fd(), c"dev", libc::O_PATH, Links::Refuse)
+        .map_err(|errno| StepError::new("open", "/dev", errno))?;
+    mount::set_attributes(place.as_fd(), attr::RDONLY, Reach::One)
+        .map_err(|errno| StepError::new("mount_setattr", "/dev", errno))
+}

@@ -1,0 +1,87 @@
+//! [`RealLookup`]: what the running kernel says of files.
+
+#![forbid(unsafe_code)]
+
+use super::{FileType, Lookup, Stat};
+use nix::fcntl::OFlag;
+use nix::unistd::{AccessFlags, eaccess};
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Asks the kernel.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealLookup;
+
+impl Lookup for RealLookup {
+    fn stat(&self, path: &Path) -> Option<Stat> {
+        fs::metadata(path).ok().map(|m| from(&m))
+    }
+
+    fn lstat(&self, path: &Path) -> Option<Stat> {
+        fs::symlink_metadata(path).ok().map(|m| from(&m))
+    }
+
+    fn read_link(&self, path: &Path) -> Option<PathBuf> {
+        fs::read_link(path).ok()
+    }
+
+    fn canonicalize(&self, path: &Path) -> Option<PathBuf> {
+        fs::canonicalize(path).ok()
+    }
+
+    fn read_dir(&self, path: &Path) -> Vec<OsString> {
+        let Ok(entries) = fs::read_dir(path) else {
+            return Vec::new();
+        };
+        let mut names: Vec<OsString> = entries.flatten().map(|e| e.file_name()).collect();
+        names.sort();
+        names
+    }
+
+    fn read(&self, path: &Path, max: usize) -> Option<Vec<u8>> {
+        // O_NONBLOCK: a fifo must not hold the start up; what is not a regular file is refused after the open.
+        let file = File::options()
+            .read(true)
+            .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
+            .open(path)
+            .ok()?;
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        file.take(u64::try_from(max).ok()?)
+            .read_to_end(&mut bytes)
+            .ok()?;
+        Some(bytes)
+    }
+
+    fn executable(&self, path: &Path) -> bool {
+        eaccess(path, AccessFlags::X_OK).is_ok()
+    }
+}
+
+fn from(m: &Metadata) -> Stat {
+    let t = m.file_type();
+    let file_type = if t.is_dir() {
+        FileType::Dir
+    } else if t.is_file() {
+        FileType::File
+    } else if t.is_symlink() {
+        FileType::Symlink
+    } else if t.is_socket() {
+        FileType::Socket
+    } else {
+        FileType::Other
+    };
+    Stat {
+        file_type,
+        mode: m.mode() & 0o7777,
+        uid: m.uid(),
+        gid: m.gid(),
+        dev: m.dev(),
+        ino: m.ino(),
+    }
+}

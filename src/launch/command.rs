@@ -1,0 +1,163 @@
+//! Starting a command in the box: init forks, the child takes its descriptors and its place in the session, and execs. What
+//! confines init (Landlock, seccomp, no capabilities) confines the child.
+
+#![forbid(unsafe_code)]
+
+use crate::plan::Command;
+use crate::sys::process::{self, CloseRange};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::stat::Mode;
+use nix::unistd::{ForkResult, Pid};
+use std::ffi::{CString, OsStr};
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+/// What one descriptor of the command becomes.
+#[derive(Debug)]
+pub enum Descriptor {
+    /// The pseudo-terminal.
+    Pty,
+    /// The caller's own, as it is.
+    Inherit,
+    /// A pipe that the supervisor relays.
+    Pipe(OwnedFd),
+    /// /dev/null.
+    Null,
+}
+
+/// Descriptors 0 to 2 of the command.
+pub type Stdio = [Descriptor; 3];
+
+/// What the caller gave agentbox and the command gets: the signal mask, ignored signals, umask.
+#[derive(Debug, Clone)]
+pub struct Inherited {
+    /// The signal mask.
+    pub mask: SigSet,
+    /// Signals that were ignored (nohup).
+    pub ignored: Vec<Signal>,
+    /// The umask.
+    pub umask: Mode,
+}
+
+/// argv, program and working directory as C strings, made before the box is built.
+pub struct Exec {
+    program: CString,
+    argv: Vec<CString>,
+    cwd: CString,
+}
+
+impl Exec {
+    /// From the plan.
+    ///
+    /// # Errors
+    /// EINVAL for a NUL byte, ENOENT when the plan has no program.
+    pub fn new(command: &Command) -> Result<Exec, Errno> {
+        let c = |text: &OsStr| CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL);
+        let program = command.program.as_ref().ok_or(Errno::ENOENT)?;
+        Ok(Exec {
+            program: c(program.os())?,
+            argv: command.argv.iter().map(|a| c(a.os())).collect::<Result<_, _>>()?,
+            cwd: c(command.cwd.os())?,
+        })
+    }
+
+    /// Starts the command.
+    ///
+    /// # Errors
+    /// The errno of fork(2), of taking the descriptors, or of execve(2).
+    pub fn start(
+        &self,
+        envp: &[CString],
+        stdio: &Stdio,
+        pty: Option<&OwnedFd>,
+        inherited: &Inherited,
+    ) -> Result<Pid, Errno> {
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        match process::fork()? {
+            ForkResult::Child => {
+                drop(read);
+                let errno = match self.exec(envp, stdio, pty, inherited) {
+                    Ok(never) => match never {},
+                    Err(errno) => errno as i32,
+                };
+                let _ = std::fs::File::from(write).write_all(&errno.to_ne_bytes());
+                process::exit_now(127);
+            }
+            ForkResult::Parent { child } => {
+                drop(write);
+                // End of file means that execve(2) closed the other end: the command runs.
+                let mut errno = [0; 4];
+                match std::fs::File::from(read).read_exact(&mut errno) {
+                    Err(_) => Ok(child),
+                    Ok(()) => {
+                        let _ = nix::sys::wait::waitpid(child, None);
+                        Err(Errno::from_raw(i32::from_ne_bytes(errno)))
+                    }
+                }
+            }
+        }
+    }
+
+    fn exec(
+        &self,
+        envp: &[CString],
+        stdio: &Stdio,
+        pty: Option<&OwnedFd>,
+        inherited: &Inherited,
+    ) -> Result<std::convert::Infallible, Errno> {
+        let me = nix::unistd::getpid();
+        nix::unistd::setpgid(me, me)?;
+        if let Some(pty) = pty {
+            // From a background group this asks for SIGTTOU, which is blocked here like everything else.
+            nix::unistd::tcsetpgrp(pty, me)?;
+        }
+        for (number, descriptor) in (0..).zip(stdio) {
+            let from = match descriptor {
+                Descriptor::Inherit => continue,
+                Descriptor::Pty => pty.ok_or(Errno::ENOTTY)?.as_fd(),
+                Descriptor::Pipe(fd) => fd.as_fd(),
+                Descriptor::Null => {
+                    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+                    take(null.as_fd(), number)?;
+                    continue;
+                }
+            };
+            take(from, number)?;
+        }
+        process::close_range(3, RawFd::MAX, CloseRange::OnExec)?;
+        nix::unistd::chdir(self.cwd.as_c_str())?;
+        nix::sys::stat::umask(inherited.umask);
+        default_signals(&inherited.ignored);
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&inherited.mask), None)?;
+        match nix::unistd::execve(&self.program, &self.argv, envp) {
+            // A script without `#!`: shells, and execvp(3), hand it to /bin/sh.
+            Err(Errno::ENOEXEC) => {
+                let mut argv = vec![c"/bin/sh".to_owned(), self.program.clone()];
+                argv.extend(self.argv.iter().skip(1).cloned());
+                nix::unistd::execve(c"/bin/sh", &argv, envp)
+            }
+            other => other,
+        }
+    }
+}
+
+/// dup2(2) that also clears close-on-exec where source and target are the same.
+fn take(from: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
+    if from.as_raw_fd() == number {
+        nix::fcntl::fcntl(from, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))?;
+        return Ok(());
+    }
+    process::dup_to(from, number)
+}
+
+/// Every signal to its default but those that the caller ignored. Rust's runtime ignores SIGPIPE, and init blocks all.
+fn default_signals(ignored: &[Signal]) {
+    for signal in Signal::iterator() {
+        let handler = if ignored.contains(&signal) { SigHandler::SigIgn } else { SigHandler::SigDfl };
+        // SIGKILL and SIGSTOP refuse, as they must.
+        let _ = process::set_handler(signal, &SigAction::new(handler, SaFlags::empty(), SigSet::empty()));
+    }
+}

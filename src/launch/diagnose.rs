@@ -1,0 +1,39 @@
+//! Why a box cannot be built here, from what the host says of itself: never from an error text of another program.
+
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+
+fn read(path: &str) -> Option<String> {
+    std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+/// Settings of this host that forbid what a box needs, each with the remedy. Empty when none is known.
+#[must_use]
+pub fn restrictions() -> Vec<String> {
+    let mut found = Vec::new();
+    if !Path::new("/proc/self/status").exists() {
+        found.push("/proc is not mounted here: `mount -t proc proc /proc` (in a chroot: bind it from outside)".to_owned());
+        return found;
+    }
+    if read("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
+        found.push("user.max_user_namespaces is 0: `sysctl user.max_user_namespaces=10000`".to_owned());
+    }
+    if read("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
+        found.push("kernel.unprivileged_userns_clone is 0: `sysctl kernel.unprivileged_userns_clone=1`".to_owned());
+    }
+    if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
+        found.push(
+            "AppArmor takes the capabilities from user namespaces here (Ubuntu 24.04 and later): give agentbox a profile with \
+             `userns,` in /etc/apparmor.d, or `sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
+                .to_owned(),
+        );
+    }
+    if !Path::new("/proc/self/ns/user").exists() {
+        found.push("this kernel has no user namespaces (CONFIG_USER_NS)".to_owned());
+    }
+    if Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() {
+        found.push("this is a container: its engine may forbid namespaces and mounts (docker's default seccomp profile does)".to_owned());
+    }
+    found
+}

@@ -1,0 +1,252 @@
+//! Init: PID 1 of the box. Builds it, proves it, starts the command as its child, forwards signals, reaps, and takes the box
+//! with it when it ends. It ends when the command ends and when the supervisor is gone.
+
+#![forbid(unsafe_code)]
+
+use super::Inputs;
+use super::channel::Channel;
+use super::command::{Exec, Inherited, Stdio};
+use super::message::{FromInit, SignalTo, ToInit};
+use crate::enforce::build::{self, Build};
+use crate::enforce::prepare::Prepare;
+use crate::enforce::{StepError, env};
+use crate::outcome::How;
+use crate::plan::{LimitName, Plan};
+use crate::sys::process;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::time::TimeValLike as _;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+
+/// The size of a private place where the plan has no limit of it: tmpfs takes 0 for "no limit".
+const NO_DISK_LIMIT: u64 = 0;
+
+/// Runs init; never returns.
+pub(super) fn main(
+    plan: &Plan,
+    inputs: Inputs,
+    prepare: Prepare<'_>,
+    channel: &Channel,
+    waits: bool,
+    own_cgroup: bool,
+) -> ! {
+    let status = match build_box(plan, inputs, prepare, channel, waits, own_cgroup) {
+        Ok(built) => built.serve(channel),
+        Err((step, e)) => {
+            let (why, errno) = (e.to_string(), e.errno as i32);
+            let _ = channel.send(&FromInit::Failed { step: step.to_owned(), why, errno }, &[]);
+            1
+        }
+    };
+    process::exit_now(status)
+}
+
+/// A box that stands, and what is needed to start commands in it.
+struct Built {
+    exec: Exec,
+    envp: Vec<CString>,
+    stdio: Stdio,
+    /// The slave: a master whose last slave is closed reports a hang-up, so init keeps one.
+    pty: Option<OwnedFd>,
+    inherited: Inherited,
+    signals: SignalFd,
+}
+
+type StepFailed = (&'static str, StepError);
+
+fn build_box(
+    plan: &Plan,
+    inputs: Inputs,
+    prepare: Prepare<'_>,
+    channel: &Channel,
+    waits: bool,
+    own_cgroup: bool,
+) -> Result<Built, StepFailed> {
+    let start = |call: &'static str| move |errno| ("start", StepError::new(call, "", errno));
+    process::die_with_parent().map_err(start("prctl PDEATHSIG"))?;
+    let _ = process::set_name(c"agentbox-init");
+    // Everything is blocked: a pid namespace's init gets no signal from inside that it has no handler for, and what comes
+    // from outside is read from a descriptor.
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).map_err(start("sigprocmask"))?;
+    // Modes of what the box is made of are meant as they are written.
+    umask(Mode::empty());
+
+    let Inputs { caller_env, given, session, outside, terminal, stdio, state, inherited } = inputs;
+    let exec = Exec::new(&plan.command).map_err(start("take the command"))?;
+    let envp = env::build(&plan.env, &caller_env, &given, &session);
+    let filter = prepare.filter.ok_or(("filter", StepError::new("compile", "", Errno::EINVAL)))?;
+    let keep = stdio.iter().filter_map(|d| match d {
+        super::command::Descriptor::Pipe(fd) => Some(fd.as_raw_fd()),
+        _ => None,
+    });
+    let mut b = Build {
+        plan,
+        channel,
+        waits_for_supervisor: waits,
+        own_cgroup,
+        cgroup_evidence: None,
+        sources: prepare.sources,
+        state,
+        filter,
+        disk: disk(plan),
+        terminal,
+        outside: &outside,
+        envp: &envp,
+        caller_env,
+        keep: keep.collect(),
+        pty: None,
+        home: None,
+        namespaces: Vec::new(),
+        evidence: Vec::new(),
+    };
+    build::run(&mut b)?;
+    let fds: Vec<BorrowedFd<'_>> =
+        b.namespaces.iter().chain(b.pty.iter().map(|pty| &pty.master)).chain(&b.home).map(|fd| fd.as_fd()).collect();
+    let evidence = std::mem::take(&mut b.evidence);
+    channel
+        .send(&FromInit::Ready { evidence }, &fds)
+        .map_err(|e| ("report", StepError::new("send", e, Errno::EPIPE)))?;
+    let pty = b.pty.take().map(|pty| pty.slave);
+    // The rest of what was sent is the supervisor's now; nothing of it may stay open beside the command.
+    drop((std::mem::take(&mut b.namespaces), b.home.take()));
+    drop(b);
+
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    let signals = SignalFd::with_flags(&set, flags).map_err(start("signalfd"))?;
+    Ok(Built { exec, envp, stdio, pty, inherited, signals })
+}
+
+fn disk(plan: &Plan) -> u64 {
+    plan.limits.get(LimitName::Disk).map_or(NO_DISK_LIMIT, crate::plan::Limit::whole)
+}
+
+impl Built {
+    /// Waits for the word, starts the command and stays until it ends. Returns init's own exit status.
+    fn serve(mut self, channel: &Channel) -> u8 {
+        if !matches!(channel.recv::<ToInit>(), Ok(Some((ToInit::Go, _)))) {
+            return 1;
+        }
+        let started = self.exec.start(&self.envp, &self.stdio, self.pty.as_ref(), &self.inherited);
+        let command = match started {
+            Ok(pid) => pid,
+            Err(errno) => {
+                self.end(channel, failed_exec(errno));
+                return 0;
+            }
+        };
+        // The command has them; init holding a pipe open would keep the reader at its other end waiting.
+        self.stdio = [const { super::command::Descriptor::Inherit }; 3];
+        let_go_of_stdio();
+        if channel.send(&FromInit::Started, &[]).is_err() {
+            return 1;
+        }
+        loop {
+            let mut fds = [
+                PollFd::new(channel.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(_) => return 1,
+            }
+            let [word, child] = fds.map(|fd| fd.any().unwrap_or(true));
+            if child && let Some(how) = self.reap(channel, command) {
+                self.end(channel, how);
+                return 0;
+            }
+            if word {
+                match channel.recv::<ToInit>() {
+                    Ok(Some((message, _))) => self.obey(&message, command),
+                    // The supervisor is gone: nobody watches, so nothing may run.
+                    _ => return 1,
+                }
+            }
+        }
+    }
+
+    /// Takes the status of every child that ended; the command's own ends the loop.
+    fn reap(&self, channel: &Channel, command: Pid) -> Option<How> {
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+        loop {
+            let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
+            match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::Exited(pid, code)) if pid == command => {
+                    return Some(How::Exited { code: u8::try_from(code & 0xff).unwrap_or(255) });
+                }
+                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == command => {
+                    return Some(How::Signaled { signal: u8::try_from(signal as i32).unwrap_or(0) });
+                }
+                Ok(WaitStatus::Stopped(pid, signal)) if pid == command => {
+                    let _ = channel.send(&FromInit::Stopped { signal: signal as i32 }, &[]);
+                }
+                // A real-time signal's number is none of nix's `Signal`s; the child is reaped all the same.
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return None,
+                Ok(_) | Err(Errno::EINTR | Errno::EINVAL) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn obey(&self, message: &ToInit, command: Pid) {
+        // A group of 0 or -1 would be init itself or everybody.
+        let group = self
+            .pty
+            .as_ref()
+            .and_then(|pty| nix::unistd::tcgetpgrp(pty).ok())
+            .filter(|group| group.as_raw() > 1)
+            .unwrap_or(command);
+        let group = Pid::from_raw(-group.as_raw());
+        match message {
+            ToInit::Signal { signal, to } => {
+                if let Ok(signal) = Signal::try_from(*signal) {
+                    let to = match to {
+                        SignalTo::Command => command,
+                        SignalTo::Foreground => group,
+                    };
+                    let _ = kill(to, signal);
+                }
+            }
+            ToInit::Continue => {
+                let _ = kill(Pid::from_raw(-command.as_raw()), Signal::SIGCONT);
+                let _ = kill(group, Signal::SIGCONT);
+            }
+            ToInit::Go | ToInit::Mapped { .. } => {}
+        }
+    }
+
+    /// Says how it ended, before the kernel takes the rest of the box down: that is faster to know than the reaping.
+    fn end(&self, channel: &Channel, how: How) {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
+        let ms = |t: nix::sys::time::TimeVal| u64::try_from(t.num_milliseconds()).unwrap_or(0);
+        let cpu_ms = usage.map_or(0, |u| ms(u.user_time()) + ms(u.system_time()));
+        let max_rss_kib = usage.map_or(0, |u| u64::try_from(u.max_rss()).unwrap_or(0));
+        let _ = channel.send(&FromInit::Ended { how, cpu_ms, max_rss_kib }, &[]);
+    }
+}
+
+/// What shells make of a failed execve(2).
+fn failed_exec(errno: Errno) -> How {
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR => How::NotFound { errno: errno as i32 },
+        _ => How::CannotExecute { errno: errno as i32 },
+    }
+}
+
+/// Init's own descriptors 0 to 2 become /dev/null.
+fn let_go_of_stdio() {
+    use nix::fcntl::{OFlag, open};
+    if let Ok(null) = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
+        for number in 0..3 {
+            let _ = process::dup_to(null.as_fd(), number);
+        }
+    }
+}

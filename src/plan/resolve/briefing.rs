@@ -1,0 +1,75 @@
+//! `/run/agentbox/policy.md`: tells the agent where it is, so that it stops trying what cannot work and asks instead.
+
+#![forbid(unsafe_code)]
+
+use super::scene::{Scene, show};
+use crate::plan::{GrantKind, Identity, Network, NetworkMode};
+use std::fmt::Write;
+
+/// The text.
+pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> String {
+    let mut out = String::with_capacity(4096);
+    let workspace = show(&scene.workspace.path);
+    let _ = write!(
+        out,
+        "# You are in an agentbox\n\n\
+         A sandbox around this session. What it refuses stays refused: do not look for a way around it, ask the human.\n\n\
+         ## Allowed\n\n\
+         - Work in `{workspace}`. It is the human's own working copy.\n\
+         - Run every program that you find. HOME (`{}`), /tmp and /dev/shm are this session's own and vanish with it.\n",
+        id.home
+    );
+    list(scene, &mut out, "Writable", GrantKind::Write);
+    list(
+        scene,
+        &mut out,
+        "A copy, written back when the session ends",
+        GrantKind::State,
+    );
+    list(
+        scene,
+        &mut out,
+        "Kept for later sessions, but not the human's own",
+        GrantKind::Private,
+    );
+    list(scene, &mut out, "Readable", GrantKind::Read);
+    out.push_str("\n## Not allowed\n\n");
+    out.push_str(match network.mode {
+        NetworkMode::None => {
+            "- The network: there is none but loopback. Downloads, pushes and remote calls fail.\n"
+        }
+        NetworkMode::Host => {
+            "- The network is the host's and is not limited. Be careful with what it reaches.\n"
+        }
+    });
+    out.push_str(
+        "- Files that are not listed above are not there: credentials (~/.ssh, ~/.aws, ...), other projects, other homes.\n\
+         - Mounting, other namespaces, tracing what is not yours, loading modules, set-uid files, raising privileges.\n",
+    );
+    list(scene, &mut out, "Reads as empty", GrantKind::Hidden);
+    out.push_str(
+        "\n## How to ask the human\n\n\
+         Say what you need and why. The human can start the session again with\n\n\
+         - `--read PATH` or `--write PATH` for a file or directory,\n\
+         - `--env NAME` for a variable of the environment,\n\
+         - `--net host` for the network,\n\
+         - `--limit NAME=VALUE` for more memory, processes or time.\n",
+    );
+    out
+}
+
+/// The grants of one kind. What every box has is left out: the list is for what is particular to this one.
+fn list(scene: &Scene<'_>, out: &mut String, title: &str, kind: GrantKind) {
+    let mut any = false;
+    for grant in scene.grants.iter().filter(|grant| grant.kind == kind) {
+        let _ = if any {
+            write!(out, ", `{}`", grant.path)
+        } else {
+            write!(out, "- {title}: `{}`", grant.path)
+        };
+        any = true;
+    }
+    if any {
+        out.push_str(".\n");
+    }
+}

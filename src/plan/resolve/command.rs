@@ -1,0 +1,191 @@
+//! The command: found as a shell finds it, made runnable, and the PATH of the box.
+
+#![forbid(unsafe_code)]
+
+use super::runnable;
+use super::scene::{Scene, show};
+use super::workspace::{tidy, working_directory};
+use crate::host::FileType;
+use crate::plan::problem::{Problem, ProblemKind};
+use crate::plan::{Command, OsText};
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+/// Where commands are when the caller has no PATH.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Finds the command and makes it runnable.
+pub(super) fn command(scene: &mut Scene<'_>) -> Command {
+    let argv = scene.policy.request.argv.clone();
+    let name = argv.first().cloned().unwrap_or_default();
+    let found = if name.bytes().is_empty() {
+        scene.problem(
+            "there is no command",
+            "name one: agentbox run COMMAND",
+            None,
+        );
+        None
+    } else if argv.iter().any(|arg| arg.bytes().contains(&0)) {
+        scene.problem("an argument holds a NUL byte", "leave it out", None);
+        None
+    } else {
+        match find(scene, name.os()) {
+            Ok(path) => Some(path),
+            Err(problem) => {
+                scene.problems.push(problem);
+                None
+            }
+        }
+    };
+    path_links(scene);
+    if let Some(path) = &found {
+        runnable::make(scene, path);
+    }
+    Command {
+        name,
+        program: found.map(OsText::from),
+        argv,
+        cwd: working_directory(scene).into(),
+        profiles: Vec::new(),
+    }
+}
+
+/// Finds a command by name: with a slash a path, else in PATH.
+pub(super) fn find(scene: &Scene<'_>, name: &OsStr) -> Result<PathBuf, Problem> {
+    let display = OsText::from(name);
+    if name.as_bytes().contains(&b'/') {
+        let mut path = tidy(&scene.host.cwd.join(name));
+        if path.components().any(|c| c == Component::ParentDir)
+            && let Some(real) = path.parent().and_then(|dir| scene.walk.canonical(dir))
+            && let Some(file) = path.file_name()
+        {
+            // The parent is canonical, the name is kept: programs look at argv[0] and their own name.
+            path = real.join(file);
+        }
+        return match usable(scene, &path) {
+            Usable::Yes => Ok(path),
+            Usable::Missing => Err(not_found(&display, "")),
+            Usable::No(why) => Err(not_executable(&format!("{display} {why}"))),
+        };
+    }
+    let mut refused = None;
+    for dir in entries(scene) {
+        if !Path::new(&dir).is_absolute() {
+            continue;
+        }
+        let path = Path::new(&dir).join(name);
+        match usable(scene, &path) {
+            Usable::Yes => return Ok(path),
+            Usable::Missing => {}
+            Usable::No(why) => {
+                refused.get_or_insert_with(|| format!("{} {why}", show(&path)));
+            }
+        }
+    }
+    match refused {
+        Some(why) => Err(not_executable(&why)),
+        None => Err(not_found(&display, " in PATH")),
+    }
+}
+
+enum Usable {
+    Yes,
+    Missing,
+    No(&'static str),
+}
+
+fn usable(scene: &Scene<'_>, path: &Path) -> Usable {
+    match scene.walk.stat(path).map(|stat| stat.file_type) {
+        None => Usable::Missing,
+        Some(FileType::Dir) => Usable::No("is a directory"),
+        Some(FileType::File) if scene.walk.look.executable(path) => Usable::Yes,
+        Some(FileType::File) => Usable::No("is not executable"),
+        Some(_) => Usable::No("is not a regular file"),
+    }
+}
+
+fn not_found(name: &OsText, wher: &str) -> Problem {
+    Problem {
+        what: format!("{name}: command not found{wher}"),
+        remedy: "install it, or name it with its path".into(),
+        origin: None,
+        kind: ProblemKind::CommandNotFound,
+    }
+}
+
+fn not_executable(what: &str) -> Problem {
+    Problem {
+        what: what.to_owned(),
+        remedy: "make it executable (chmod +x), or name another command".into(),
+        origin: None,
+        kind: ProblemKind::NotExecutable,
+    }
+}
+
+/// The entries of the caller's PATH, as they are. An empty entry means "." to a shell, and is relative.
+fn entries(scene: &Scene<'_>) -> Vec<OsString> {
+    let path = scene
+        .host
+        .var("PATH")
+        .filter(|path| !path.is_empty())
+        .cloned()
+        .unwrap_or_else(|| DEFAULT_PATH.into());
+    let mut out: Vec<OsString> = Vec::new();
+    for entry in path.as_bytes().split(|b| *b == b':') {
+        let entry = OsString::from_vec(entry.to_vec());
+        if !out.contains(&entry) {
+            out.push(entry);
+        }
+    }
+    out
+}
+
+/// The links of PATH entries that lead to something visible (`/bin`, `~/.nvm/current/bin`) are made in the box.
+fn path_links(scene: &mut Scene<'_>) {
+    for entry in entries(scene) {
+        if let Some(walked) = scene.walk.follow(Path::new(&entry))
+            && walked.stat.is_some()
+            && scene.tree.access(&walked.real).is_some()
+        {
+            scene.tree.links(&walked);
+        }
+    }
+}
+
+/// The PATH of the box and what was dropped of the caller's. `links` are those that the box has.
+pub(super) fn search_path(
+    scene: &Scene<'_>,
+    links: &BTreeMap<PathBuf, PathBuf>,
+) -> (OsString, Vec<OsText>) {
+    let mut kept: Vec<u8> = Vec::new();
+    let mut dropped = Vec::new();
+    for entry in entries(scene) {
+        if in_box(scene, links, Path::new(&entry)) {
+            if !kept.is_empty() {
+                kept.push(b':');
+            }
+            kept.extend_from_slice(entry.as_bytes());
+        } else if !entry.is_empty() {
+            dropped.push(OsText::from(entry));
+        }
+    }
+    if kept.is_empty() {
+        kept.extend_from_slice(DEFAULT_PATH.as_bytes());
+    }
+    (OsString::from_vec(kept), dropped)
+}
+
+/// Does this path lead to something in the box?
+fn in_box(scene: &Scene<'_>, links: &BTreeMap<PathBuf, PathBuf>, path: &Path) -> bool {
+    let Some(walked) = scene.walk.follow(path) else {
+        return false;
+    };
+    if !walked.is_dir() || !scene.tree.has_links(&walked, links) {
+        return false;
+    }
+    scene.tree.access(&walked.real).is_some()
+        // Nothing of it was granted but a program or two, by agentbox itself.
+        || scene.tree.binds().keys().chain(links.keys()).any(|at| at.parent() == Some(&walked.real))
+}

@@ -1,0 +1,261 @@
+//! The environment of the box, built from nothing: names that pass, names that are set, and why the rest does not.
+
+#![forbid(unsafe_code)]
+
+use super::credential;
+use super::scene::Scene;
+use crate::plan::{Command, Env, EnvPass, EnvSet, EnvStripped, Identity, OsText, Stripped};
+use crate::policy::{Origin, Wish};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Names that agentbox sets itself; a wish for them changes nothing.
+const OWN: [&str; 9] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PWD",
+    "OLDPWD",
+    "AGENTBOX",
+    "AGENTBOX_SESSION",
+];
+
+/// Names that make programs run or load something else. A pattern never lets them in, an exact name does.
+const STEERING: [&str; 24] = [
+    "BASH_ENV",
+    "BASHOPTS",
+    "CDPATH",
+    "DYLD_INSERT_LIBRARIES",
+    "ENV",
+    "GCONV_PATH",
+    "GIT_CONFIG",
+    "GIT_EXEC_PATH",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GLIBC_TUNABLES",
+    "IFS",
+    "JAVA_TOOL_OPTIONS",
+    "LOCPATH",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "PERL5LIB",
+    "PERL5OPT",
+    "PROMPT_COMMAND",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "RUBYLIB",
+    "RUBYOPT",
+];
+
+/// Who is stronger: the command line, a file, the program itself.
+fn rank(origin: &Origin) -> u8 {
+    match origin {
+        Origin::Agentbox { .. } | Origin::Builtin { .. } => 0,
+        Origin::File { .. } => 1,
+        Origin::Cli { .. } => 2,
+    }
+}
+
+/// What is said of one name.
+enum Verdict<'a> {
+    Pass(&'a Origin),
+    Strip(Stripped),
+}
+
+/// Builds the environment. `path` is the PATH of the box.
+pub(super) fn env(scene: &mut Scene<'_>, id: &Identity, command: &Command, path: OsString) -> Env {
+    let wishes = &scene.policy.wishes.env;
+    let mut out = Env {
+        set: own(id, command, path),
+        ..Env::default()
+    };
+    for wish in &wishes.given {
+        // The last one of a name counts, and the launcher has the values: the name is enough.
+        if is_own(wish.value.os()) {
+            let what = format!("--env {} is set by agentbox itself", wish.value);
+            scene.problems.push(super::scene::refused(
+                what,
+                "leave it out",
+                Some(&wish.origin),
+            ));
+        } else if !out.given.contains(&wish.value) {
+            out.given.push(wish.value.clone());
+        }
+    }
+    for (name, wish) in &wishes.set {
+        if is_own(name.os())
+            || out.given.contains(name)
+            || named_by_cli(&wishes.keep, name.os(), scene)
+        {
+            continue;
+        }
+        out.set.retain(|set| set.name != *name);
+        out.set.push(EnvSet {
+            name: name.clone(),
+            value: wish.value.clone(),
+            origin: wish.origin.clone(),
+        });
+    }
+    for (name, value) in &scene.host.env {
+        let text = OsText::from(name.as_os_str());
+        if out.given.contains(&text) || out.set.iter().any(|set| set.name == text) {
+            continue;
+        }
+        if is_own(name) {
+            continue;
+        }
+        let verdict = match judge(&wishes.keep, &wishes.deny, name, value) {
+            Verdict::Pass(_) if name == "TMPDIR" && !usable_tmpdir(scene, value) => {
+                Verdict::Strip(Stripped::NotListed)
+            }
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Pass(origin) => out.pass.push(EnvPass {
+                name: text,
+                origin: origin.clone(),
+            }),
+            Verdict::Strip(why) => out.stripped.push(EnvStripped {
+                credential: credential::name(name.as_bytes())
+                    || credential::value(value.as_bytes()),
+                name: text,
+                why,
+            }),
+        }
+    }
+    out.pass.sort_by(|a, b| a.name.cmp(&b.name));
+    out.pass.dedup_by(|a, b| a.name == b.name);
+    out.stripped.sort_by(|a, b| a.name.cmp(&b.name));
+    out.stripped.dedup_by(|a, b| a.name == b.name);
+    out
+}
+
+fn is_own(name: &OsStr) -> bool {
+    OWN.iter().any(|own| name == *own)
+}
+
+/// What the box cannot be without.
+fn own(id: &Identity, command: &Command, path: OsString) -> Vec<EnvSet> {
+    let origin = Origin::agentbox("the box's own");
+    let set = |name: &str, value: OsText| EnvSet {
+        name: name.into(),
+        value,
+        origin: origin.clone(),
+    };
+    vec![
+        set("AGENTBOX", "1".into()),
+        set("HOME", id.home.clone()),
+        set("LOGNAME", id.user.as_str().into()),
+        set("PATH", path.into()),
+        set("PWD", command.cwd.clone()),
+        set("SHELL", id.shell.clone()),
+        set("USER", id.user.as_str().into()),
+    ]
+}
+
+/// `--env NAME` is stronger than what a profile sets, if the caller has the variable.
+fn named_by_cli(keep: &[Wish<String>], name: &OsStr, scene: &Scene<'_>) -> bool {
+    keep.iter()
+        .any(|wish| rank(&wish.origin) == 2 && OsStr::new(&wish.value) == name)
+        && scene.host.env.iter().any(|(n, _)| n == name)
+}
+
+fn judge<'a>(
+    keep: &'a [Wish<String>],
+    deny: &[Wish<String>],
+    name: &OsStr,
+    value: &OsStr,
+) -> Verdict<'a> {
+    let name = name.as_bytes();
+    let exact = keep
+        .iter()
+        .filter(|wish| wish.value.as_bytes() == name)
+        .max_by_key(|wish| rank(&wish.origin));
+    let denied = deny
+        .iter()
+        .filter(|wish| matches(wish.value.as_bytes(), name))
+        // Of the same strength, a rule for exactly this name is the stronger one.
+        .map(|wish| (rank(&wish.origin), !is_pattern(&wish.value)))
+        .max();
+    if let Some(wish) = exact {
+        return match denied {
+            Some((strength, _)) if strength > rank(&wish.origin) => {
+                Verdict::Strip(Stripped::Denied)
+            }
+            Some((strength, true)) if strength == rank(&wish.origin) => {
+                Verdict::Strip(Stripped::Denied)
+            }
+            _ => Verdict::Pass(&wish.origin),
+        };
+    }
+    let pattern = keep
+        .iter()
+        .filter(|wish| is_pattern(&wish.value) && matches(wish.value.as_bytes(), name))
+        .max_by_key(|wish| rank(&wish.origin));
+    match (pattern, denied) {
+        (_, Some(_)) => Verdict::Strip(Stripped::Denied),
+        (None, None) => Verdict::Strip(Stripped::NotListed),
+        (Some(_), None) if steering(name) => Verdict::Strip(Stripped::Denied),
+        (Some(_), None) if credential::value(value.as_bytes()) => {
+            Verdict::Strip(Stripped::LooksLikeCredential)
+        }
+        (Some(wish), None) => Verdict::Pass(&wish.origin),
+    }
+}
+
+fn steering(name: &[u8]) -> bool {
+    name.starts_with(b"LD_")
+        || name.starts_with(b"GIT_CONFIG_")
+        || name.starts_with(b"BASH_FUNC_")
+        || STEERING.iter().any(|s| s.as_bytes() == name)
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+/// `*` is any number of bytes, `?` is one.
+pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    // Two pointers with one place to come back to: linear for every pattern that a person writes, never exponential.
+    let (mut p, mut n) = (0, 0);
+    let mut back: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                back = Some((p, n));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || name.get(n) == Some(c) => {
+                p += 1;
+                n += 1;
+            }
+            _ => match back {
+                Some((star, from)) => {
+                    p = star + 1;
+                    n = from + 1;
+                    back = Some((star, n));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern
+        .get(p..)
+        .unwrap_or_default()
+        .iter()
+        .all(|c| *c == b'*')
+}
+
+/// A TMPDIR that the box has: /tmp itself, or a directory in something that is granted for writing.
+fn usable_tmpdir(scene: &Scene<'_>, value: &OsStr) -> bool {
+    let path = Path::new(value);
+    path == Path::new("/tmp")
+        || scene
+            .walk
+            .canonical(path)
+            .is_some_and(|real| scene.tree.access(&real) == Some(crate::plan::Access::Write))
+}

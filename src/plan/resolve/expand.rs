@@ -1,0 +1,113 @@
+//! `~`, `${workspace}`, `${xdg_cache}` and the rest become paths.
+
+#![forbid(unsafe_code)]
+
+use super::scene::{Scene, show};
+use crate::plan::OsText;
+use crate::policy::{Origin, PathWish, Wish};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Expands the path of a wish to an absolute one. A problem is remembered and `None` returned when that cannot be.
+pub(super) fn expand(scene: &mut Scene<'_>, wish: &Wish<PathWish>) -> Option<PathBuf> {
+    match text(scene, &wish.value.path, &wish.origin) {
+        Ok(path) => Some(path),
+        Err((what, remedy)) => {
+            scene.problem(what, remedy, Some(&wish.origin));
+            None
+        }
+    }
+}
+
+fn text(scene: &Scene<'_>, path: &OsText, origin: &Origin) -> Result<PathBuf, (String, String)> {
+    let bytes = path.bytes();
+    if bytes.is_empty() {
+        return Err(("an empty path".into(), "name a path".into()));
+    }
+    if bytes.contains(&0) {
+        return Err((
+            format!("{path}: a path with a NUL byte"),
+            "name a path".into(),
+        ));
+    }
+    let mut out: Vec<u8> = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    if let Some(after) = bytes.strip_prefix(b"~") {
+        match after.first() {
+            None | Some(b'/') => {
+                out.extend_from_slice(scene.home.path.as_os_str().as_bytes());
+                rest = after;
+            }
+            Some(_) if !from_cli(origin) => {
+                return Err((
+                    format!("{path}: the home of another user"),
+                    "write the absolute path".into(),
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    while let Some(at) = find(rest, b"${") {
+        let (before, from) = rest.split_at(at);
+        let name = find(from, b"}").and_then(|end| Some((from.get(2..end)?, from.get(end + 1..)?)));
+        let value = name.and_then(|(name, _)| variable(scene, name));
+        match (name, value) {
+            (Some((_, after)), Some(value)) => {
+                out.extend_from_slice(before);
+                out.extend_from_slice(value.as_os_str().as_bytes());
+                rest = after;
+            }
+            // A shell has expanded what was to be expanded: the rest is the name of a file.
+            _ if from_cli(origin) => {
+                out.extend_from_slice(before);
+                out.extend_from_slice(b"${");
+                rest = from.get(2..).unwrap_or_default();
+            }
+            _ => {
+                return Err((
+                    format!("{path}: an unknown variable"),
+                    "known are ${workspace}, ${home}, ${xdg_config}, ${xdg_cache}, ${xdg_data}, ${xdg_state}".into(),
+                ));
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+    let path = PathBuf::from(OsStr::from_bytes(&out));
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    if from_cli(origin) {
+        return Ok(scene.host.cwd.join(path));
+    }
+    Err((
+        format!("{}: a relative path", show(&path)),
+        "begin it with /, ~/ or ${workspace}/".into(),
+    ))
+}
+
+fn variable(scene: &Scene<'_>, name: &[u8]) -> Option<PathBuf> {
+    Some(match name {
+        b"workspace" => scene.workspace.path.clone(),
+        b"home" => scene.home.path.clone(),
+        b"xdg_config" => scene.xdg("XDG_CONFIG_HOME", ".config"),
+        b"xdg_cache" => scene.xdg("XDG_CACHE_HOME", ".cache"),
+        b"xdg_data" => scene.xdg("XDG_DATA_HOME", ".local/share"),
+        b"xdg_state" => scene.xdg("XDG_STATE_HOME", ".local/state"),
+        _ => return None,
+    })
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|w| w == needle)
+}
+
+/// Was this said on the command line?
+pub(super) fn from_cli(origin: &Origin) -> bool {
+    matches!(origin, Origin::Cli { .. })
+}
+
+/// Is `inner` the same as `outer` or below it?
+pub(super) fn within(inner: &Path, outer: &Path) -> bool {
+    inner.starts_with(outer)
+}

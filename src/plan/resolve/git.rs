@@ -1,0 +1,191 @@
+//! Work trees whose repository is elsewhere (`git worktree`, submodules, `--separate-git-dir`) and object stores that are
+//! borrowed (`objects/info/alternates`). Git's files are read as files; git is never run.
+//!
+//! The files that say where the repository is lie in the workspace, and an agent may have written them. So a directory
+//! elsewhere is granted for writing only if it is a repository *and points back* at this work tree.
+
+#![forbid(unsafe_code)]
+
+use super::grants::give;
+use super::scene::{Scene, show};
+use crate::host::FileType;
+use crate::plan::Access;
+use crate::policy::Origin;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// More than git itself writes into `.git`, `commondir` or `gitdir`.
+const MAX: usize = 64 * 1024;
+
+/// Grants what git needs besides the workspace.
+pub(super) fn grants(scene: &mut Scene<'_>) {
+    let work = scene.workspace.real.clone();
+    let dot_git = work.join(".git");
+    let common = match scene.walk.stat(&dot_git).map(|stat| stat.file_type) {
+        Some(FileType::Dir) => scene.walk.canonical(&dot_git),
+        Some(FileType::File) => elsewhere(scene, &work, &dot_git),
+        _ => None,
+    };
+    if let Some(common) = common {
+        alternates(scene, &common, 0);
+    }
+}
+
+/// Follows a `.git` file. Returns the common directory, if it is usable in the box.
+fn elsewhere(scene: &mut Scene<'_>, work: &Path, dot_git: &Path) -> Option<PathBuf> {
+    let text = scene.walk.look.read(dot_git, MAX)?;
+    let named = text.strip_prefix(b"gitdir:")?.trim_ascii();
+    let git_dir = scene.walk.canonical(&work.join(OsStr::from_bytes(named)));
+    let Some(git_dir) = git_dir else {
+        scene.notices.push(format!(
+            "{} names a repository that is not there",
+            show(dot_git)
+        ));
+        return None;
+    };
+    let common = match first_line(scene, &git_dir.join("commondir")) {
+        Some(line) => scene.walk.canonical(&git_dir.join(line))?,
+        None => git_dir.clone(),
+    };
+    if scene.tree.access(&common) == Some(Access::Write)
+        && scene.tree.access(&git_dir) == Some(Access::Write)
+    {
+        return Some(common);
+    }
+    let refuse = |scene: &mut Scene<'_>, why: &str| {
+        scene.notices.push(format!(
+            "git will not work here: its repository {} {why}; if it is yours, add --write {}",
+            show(&common),
+            show(&common)
+        ));
+        None
+    };
+    if !is_repository(scene, &common) || !is_file(scene, &git_dir.join("HEAD")) {
+        return refuse(scene, "does not look like one");
+    }
+    if !points_back(scene, work, dot_git, &git_dir) {
+        return refuse(scene, "does not point back at this work tree");
+    }
+    let origin = Origin::agentbox("the repository of the work tree");
+    let note = format!("{} names it as its repository", show(dot_git));
+    // A worktree's own directory is below the common one; should it not be, it is a grant by itself.
+    for dir in [&common, &git_dir] {
+        if dir == &git_dir && git_dir.starts_with(&common) {
+            continue;
+        }
+        if !give(scene, dir, Access::Write, &origin, Some(note.clone())) {
+            return refuse(scene, "is in a place that is never granted");
+        }
+    }
+    scene.notices.push(format!(
+        "the repository {} is writable: this work tree belongs to it",
+        show(&common)
+    ));
+    Some(common)
+}
+
+/// A worktree's directory names the work tree's `.git` in `gitdir` (gitrepository-layout(5)); a submodule's and that of
+/// `--separate-git-dir` may name the work tree as core.worktree.
+fn points_back(scene: &Scene<'_>, work: &Path, dot_git: &Path, git_dir: &Path) -> bool {
+    if let Some(line) = first_line(scene, &git_dir.join("gitdir")) {
+        return scene.walk.canonical(&git_dir.join(line)).as_deref() == Some(dot_git);
+    }
+    let config = scene
+        .walk
+        .look
+        .read(&git_dir.join("config"), MAX)
+        .unwrap_or_default();
+    let mut section: Vec<u8> = Vec::new();
+    for line in config.split(|b| *b == b'\n').map(<[u8]>::trim_ascii) {
+        if line.starts_with(b"[") {
+            section = line.to_ascii_lowercase();
+            continue;
+        }
+        let Some(at) = line.iter().position(|b| *b == b'=') else {
+            continue;
+        };
+        let (key, value) = line.split_at(at);
+        if section.starts_with(b"[core]") && key.trim_ascii().eq_ignore_ascii_case(b"worktree") {
+            let value = value.get(1..).unwrap_or_default().trim_ascii();
+            let value = value
+                .strip_prefix(b"\"")
+                .and_then(|v| v.strip_suffix(b"\""))
+                .unwrap_or(value);
+            let tree = scene
+                .walk
+                .canonical(&git_dir.join(OsStr::from_bytes(value)));
+            return tree.as_deref() == Some(work);
+        }
+    }
+    false
+}
+
+/// The object stores that a repository borrows from, for reading; as deep as git follows them (5).
+fn alternates(scene: &mut Scene<'_>, common: &Path, depth: u32) {
+    if depth == 5 {
+        return;
+    }
+    let objects = common.join("objects");
+    let Some(text) = scene.walk.look.read(&objects.join("info/alternates"), MAX) else {
+        return;
+    };
+    for line in text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii) {
+        // A line may be quoted when its path is odd; git writes such a line itself never.
+        if line.is_empty() || line.starts_with(b"#") || line.starts_with(b"\"") {
+            continue;
+        }
+        let Some(store) = scene.walk.canonical(&objects.join(OsStr::from_bytes(line))) else {
+            continue;
+        };
+        let repository = store.parent().map(Path::to_owned);
+        let fits = store.file_name() == Some(OsStr::new("objects"))
+            && repository
+                .as_ref()
+                .is_some_and(|dir| is_repository(scene, dir));
+        if !fits {
+            scene.notices.push(format!(
+                "git borrows objects from {}, which is not in a repository: not granted",
+                show(&store)
+            ));
+            continue;
+        }
+        if scene.tree.access(&store).is_none() {
+            let origin = Origin::agentbox("borrowed objects of the repository");
+            let note = format!("named in {}", show(&objects.join("info/alternates")));
+            if give(scene, &store, Access::Read, &origin, Some(note)) {
+                scene.notices.push(format!(
+                    "the objects of {} are readable: this repository borrows from it",
+                    show(&store)
+                ));
+            }
+        }
+        if let Some(repository) = repository {
+            alternates(scene, &repository, depth + 1);
+        }
+    }
+}
+
+/// HEAD, objects and refs: what git itself asks of a repository (setup.c, is_git_directory).
+fn is_repository(scene: &Scene<'_>, dir: &Path) -> bool {
+    let is_dir = |name| {
+        scene
+            .walk
+            .stat(&dir.join(name))
+            .is_some_and(|stat| stat.file_type == FileType::Dir)
+    };
+    is_file(scene, &dir.join("HEAD")) && is_dir("objects") && is_dir("refs")
+}
+
+fn is_file(scene: &Scene<'_>, path: &Path) -> bool {
+    scene
+        .walk
+        .stat(path)
+        .is_some_and(|stat| stat.file_type == FileType::File)
+}
+
+fn first_line(scene: &Scene<'_>, path: &Path) -> Option<PathBuf> {
+    let text = scene.walk.look.read(path, MAX)?;
+    let line = text.split(|b| *b == b'\n').next()?.trim_ascii();
+    (!line.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(line)))
+}

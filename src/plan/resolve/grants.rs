@@ -1,0 +1,459 @@
+//! The wishes of `[files]` become grants, and what must never be granted is refused.
+
+#![forbid(unsafe_code)]
+
+use super::expand::{expand, from_cli, within};
+use super::places::{NEVER_WHOLE, SECRETS, is_host_key, secret};
+use super::scene::{Scene, show};
+use super::tree::Shown;
+use super::walk::Walked;
+use crate::host::FileType;
+use crate::plan::{Access, GrantKind, Kind, OsText, StateFile};
+use crate::policy::{Origin, PathWish, Wish};
+use std::path::{Path, PathBuf};
+
+/// Read and write wishes.
+pub(super) fn files(scene: &mut Scene<'_>) {
+    let files = &scene.policy.wishes.files;
+    for (wishes, access) in [(&files.read, Access::Read), (&files.write, Access::Write)] {
+        for wish in wishes {
+            if let Some(path) = expand(scene, wish) {
+                ask(scene, &path, wish, access);
+            }
+        }
+    }
+    if scene.tree.access(&scene.workspace.real).is_none() && scene.problems.is_empty() {
+        let workspace = scene.workspace.path.clone();
+        let origin = Origin::agentbox("the workspace");
+        give(scene, &workspace, Access::Write, &origin, None);
+    }
+}
+
+fn ask(scene: &mut Scene<'_>, path: &Path, wish: &Wish<PathWish>, access: Access) {
+    let Some(walked) = scene.walk.follow(path) else {
+        return missing(scene, path, wish, "is a loop of symlinks");
+    };
+    if GENERATED.iter().any(|file| path == Path::new(file)) {
+        return;
+    }
+    match walked.stat {
+        None if wish.value.make_dir => {}
+        None => return missing(scene, path, wish, "does not exist"),
+        Some(stat) => match stat.file_type {
+            FileType::Dir => {}
+            _ if wish.value.make_dir => {
+                let what = format!("{} is not a directory", show(path));
+                let remedy = "take the trailing / away, or move the file".to_owned();
+                return scene.problem(what, remedy, Some(&wish.origin));
+            }
+            FileType::Socket => {
+                return scene.problem(
+                    format!("{} is a socket: whoever answers there acts outside of the box", show(path)),
+                    "take it out of the profile; a service of the host is reached through the network",
+                    Some(&wish.origin),
+                );
+            }
+            FileType::Other if !is_box_own(&walked.real) => {
+                return scene.problem(
+                    format!("{} is a device or a fifo", show(path)),
+                    "take it out of the profile; the box has a /dev of its own",
+                    Some(&wish.origin),
+                );
+            }
+            _ => {}
+        },
+    }
+    if let Some((what, remedy)) = forbidden(scene, path, &walked, wish, access) {
+        return scene.problem(what, remedy, Some(&wish.origin));
+    }
+    let mut note = None;
+    if walked.real != path && walked.last_link.is_some() {
+        note = Some(format!("a link to {}", show(&walked.real)));
+    }
+    put(
+        scene,
+        path,
+        &walked,
+        access,
+        wish.value.make_dir,
+        &wish.origin,
+        note,
+    );
+}
+
+/// Files that the box has of its own whatever is wished.
+pub(super) const GENERATED: [&str; 2] = ["/etc/passwd", "/etc/group"];
+
+/// Shown by the box's own /proc or /dev.
+fn is_box_own(real: &Path) -> bool {
+    within(real, Path::new("/proc")) || within(real, Path::new("/dev"))
+}
+
+fn missing(scene: &mut Scene<'_>, path: &Path, wish: &Wish<PathWish>, why: &str) {
+    if wish.value.optional {
+        return;
+    }
+    let remedy = if from_cli(&wish.origin) {
+        "name a path that exists".to_owned()
+    } else {
+        format!(
+            "make it, or write \"{}?\" if it may be missing",
+            wish.value.path
+        )
+    };
+    scene.problem(format!("{} {why}", show(path)), remedy, Some(&wish.origin));
+}
+
+/// What is never granted, with the remedy.
+fn forbidden(
+    scene: &Scene<'_>,
+    path: &Path,
+    walked: &Walked,
+    wish: &Wish<PathWish>,
+    access: Access,
+) -> Option<(String, String)> {
+    let name = show(path);
+    let narrower = "grant only what is needed of it".to_owned();
+    for place in [path, &walked.real] {
+        if NEVER_WHOLE.iter().any(|dir| place == Path::new(dir)) {
+            return Some((format!("{name} is never granted as a whole"), narrower));
+        }
+        if place == scene.home.path || place == scene.home.real {
+            return Some((
+                format!("{name} is HOME, and HOME is never granted as a whole"),
+                narrower,
+            ));
+        }
+        if let Some(dir) = scene.own_dirs.iter().find(|dir| within(place, dir)) {
+            return Some((
+                format!("{name} is agentbox's own ({})", show(dir)),
+                "take it out".into(),
+            ));
+        }
+        if let Some(dir) = scene.own_dirs.iter().find(|dir| within(dir, place)) {
+            return Some((
+                format!("{name} holds agentbox's own {}", show(dir)),
+                narrower,
+            ));
+        }
+    }
+    // HOME in the box is the box's own, whatever is around it. So a built-in `/usr` is harmless to a user who lives below.
+    if within(&scene.home.real, &walked.real) && !matches!(wish.origin, Origin::Builtin { .. }) {
+        return Some((format!("{name} holds HOME"), narrower));
+    }
+    let exact = from_cli(&wish.origin) && access == Access::Read;
+    if let Some(what) = secret(&walked.real).or_else(|| secret(path))
+        && !exact
+    {
+        return Some((
+            format!("{name} is or holds a secret of the system ({what})"),
+            format!("it is never part of a profile; `--read {name}` shows it for one run"),
+        ));
+    }
+    if access == Access::Write && within(&walked.real, Path::new("/sys")) {
+        return Some((
+            format!("{name} is in /sys, which is never writable"),
+            "grant it for reading".into(),
+        ));
+    }
+    None
+}
+
+/// Shows what agentbox itself found to be needed. The caller has made sure that it exists. `false` if it is never granted.
+pub(super) fn give(
+    scene: &mut Scene<'_>,
+    path: &Path,
+    access: Access,
+    origin: &Origin,
+    note: Option<String>,
+) -> bool {
+    let Some(walked) = scene.walk.follow(path) else {
+        return false;
+    };
+    let wish = Wish {
+        value: PathWish {
+            path: OsText::from(path),
+            optional: false,
+            make_dir: false,
+        },
+        origin: origin.clone(),
+    };
+    if walked.stat.is_none() || forbidden(scene, path, &walked, &wish, access).is_some() {
+        return false;
+    }
+    put(scene, path, &walked, access, false, origin, note);
+    true
+}
+
+fn put(
+    scene: &mut Scene<'_>,
+    path: &Path,
+    walked: &Walked,
+    access: Access,
+    create: bool,
+    origin: &Origin,
+    note: Option<String>,
+) {
+    let kind = match access {
+        Access::Read => GrantKind::Read,
+        Access::Write => GrantKind::Write,
+    };
+    scene.grant(path, kind, origin, note);
+    if is_box_own(&walked.real) {
+        return scene.tree.links(walked);
+    }
+    let shown = Shown {
+        source: walked.real.clone(),
+        access,
+        kind: if walked.is_dir() || walked.stat.is_none() {
+            Kind::Dir
+        } else {
+            Kind::File
+        },
+        create,
+        owner: walked.stat.map(|stat| stat.uid),
+    };
+    scene.tree.show(path, walked, shown);
+}
+
+/// The secrets that lie in a grant and are not granted themselves: they read as empty. Each is (path, kind).
+pub(super) fn masks(scene: &mut Scene<'_>) -> Vec<(PathBuf, Kind)> {
+    let mut found = Vec::new();
+    let mut places: Vec<PathBuf> = SECRETS.iter().map(PathBuf::from).collect();
+    if scene.tree.holder(Path::new("/etc/ssh")).is_some() {
+        let names = scene.walk.look.read_dir(Path::new("/etc/ssh"));
+        places.extend(
+            names
+                .iter()
+                .map(|name| Path::new("/etc/ssh").join(name))
+                .filter(|path| is_host_key(path)),
+        );
+    }
+    for place in places {
+        if scene.tree.binds().contains_key(&place) || scene.tree.holder(&place).is_none() {
+            continue;
+        }
+        let Some(stat) = scene.walk.lstat(&place) else {
+            continue;
+        };
+        let kind = match stat.file_type {
+            FileType::Dir => Kind::Dir,
+            // A link is not masked but what it leads to, and that is visible only by a grant of its own.
+            FileType::Symlink => continue,
+            _ => Kind::File,
+        };
+        scene.grant(
+            &place,
+            GrantKind::Hidden,
+            &Origin::agentbox("a secret of the system"),
+            None,
+        );
+        found.push((place, kind));
+    }
+    found
+}
+
+/// `private` wishes: links into one persistent directory of the box's own. Returns the links and the host directories that
+/// have to be made.
+pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<PathBuf>) {
+    let mut asked: Vec<(PathBuf, &Wish<PathWish>)> = Vec::new();
+    for wish in &scene.policy.wishes.files.private {
+        let Some(path) = expand(scene, wish) else {
+            continue;
+        };
+        // The name itself is the box's own; only what leads to it is followed.
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            scene.problem(
+                format!("{} cannot be private", show(&path)),
+                "name a directory below HOME",
+                Some(&wish.origin),
+            );
+            continue;
+        };
+        let Some(walked) = scene.walk.follow(parent) else {
+            scene.problem(
+                format!("{} is a loop of symlinks", show(parent)),
+                "name another path",
+                Some(&wish.origin),
+            );
+            continue;
+        };
+        let place = walked.real.join(name);
+        scene.tree.links(&walked);
+        if !asked.iter().any(|(other, _)| *other == place) {
+            asked.push((place, wish));
+        }
+    }
+    asked.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let mut dirs = Vec::new();
+    for (place, wish) in asked {
+        let name = show(&place);
+        let Ok(rest) = place.strip_prefix(&scene.home.real) else {
+            scene.problem(
+                format!("{name} cannot be private: it is not below HOME"),
+                "only places below HOME can be",
+                Some(&wish.origin),
+            );
+            continue;
+        };
+        if rest.as_os_str().is_empty() {
+            scene.problem(
+                format!("{name} cannot be private: it is HOME"),
+                "HOME in the box is private already; name a directory in it that shall persist",
+                Some(&wish.origin),
+            );
+            continue;
+        }
+        if within(&scene.private_root, &place) || scene.own_dirs.iter().any(|d| within(d, &place)) {
+            scene.problem(
+                format!("{name} cannot be private: it holds agentbox's own directories"),
+                "name a directory in it",
+                Some(&wish.origin),
+            );
+            continue;
+        }
+        if let Some((holder, _)) = scene.tree.holder(&place) {
+            let holder = show(holder);
+            scene.problem(
+                format!("{name} cannot be private: it lies in {holder}, which is granted"),
+                "grant less of that, or take the private path out",
+                Some(&wish.origin),
+            );
+            continue;
+        }
+        if links.iter().any(|(other, _)| place.starts_with(other)) {
+            continue;
+        }
+        scene.grant(&place, GrantKind::Private, &wish.origin, None);
+        let target = scene.private_root.join(rest);
+        dirs.push(target.clone());
+        links.push((place, target));
+    }
+    if !links.is_empty() {
+        let root = scene.private_root.clone();
+        let stat = scene.walk.lstat(&root);
+        scene.tree.bind(
+            root.clone(),
+            Shown {
+                source: root,
+                access: Access::Write,
+                kind: Kind::Dir,
+                create: true,
+                owner: stat.map(|stat| stat.uid),
+            },
+        );
+        move_grants(scene, &links, &mut dirs);
+    }
+    (links, dirs)
+}
+
+/// A grant below a private place hangs where the link leads: nothing can be mounted "behind" a link.
+fn move_grants(scene: &mut Scene<'_>, links: &[(PathBuf, PathBuf)], dirs: &mut Vec<PathBuf>) {
+    for (target, shown) in scene.tree.take_binds() {
+        let Some((place, to)) = links.iter().find(|(place, _)| target.starts_with(place)) else {
+            scene.tree.bind(target, shown);
+            continue;
+        };
+        let moved = target
+            .strip_prefix(place)
+            .map_or_else(|_| to.clone(), |rest| to.join(rest));
+        // The mount point has to be there, and the private place is a directory of the host.
+        match shown.kind {
+            Kind::Dir => dirs.push(moved.clone()),
+            Kind::File => {
+                let (name, place) = (show(&target), show(place));
+                scene.problem(
+                    format!("{name} is a single file in {place}, which is private"),
+                    "grant the directory that holds the file, or take the private path out",
+                    None,
+                );
+                continue;
+            }
+        }
+        scene.tree.bind(moved, shown);
+    }
+}
+
+/// `state` wishes. `private` are the links of [`private`].
+pub(super) fn state(scene: &mut Scene<'_>, private: &[(PathBuf, PathBuf)]) -> Vec<StateFile> {
+    let mut out: Vec<StateFile> = Vec::new();
+    for wish in &scene.policy.wishes.files.state {
+        let Some(path) = expand(scene, wish) else {
+            continue;
+        };
+        let name = show(&path);
+        let origin = Some(&wish.origin);
+        let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else {
+            scene.problem(
+                format!("{name} is no file"),
+                "name a file below HOME",
+                origin,
+            );
+            continue;
+        };
+        let (Some(walked), Some(above)) = (scene.walk.follow(&path), scene.walk.follow(parent))
+        else {
+            scene.problem(
+                format!("{name} is a loop of symlinks"),
+                "name another file",
+                origin,
+            );
+            continue;
+        };
+        if walked.stat.is_some_and(|s| s.file_type != FileType::File) {
+            scene.problem(
+                format!("{name} is not a regular file"),
+                "`state` is for single files; use `write` for a directory",
+                origin,
+            );
+            continue;
+        }
+        if let Some((what, remedy)) = forbidden(scene, &path, &walked, wish, Access::Write) {
+            scene.problem(what, remedy, origin);
+            continue;
+        }
+        let target = above.real.join(file);
+        if !within(&target, &scene.home.real) {
+            scene.problem(
+                format!("{name} is not below HOME"),
+                "`state` is for files of HOME; use `write` with its directory",
+                origin,
+            );
+            continue;
+        }
+        if let Some((place, _)) = private.iter().find(|(place, _)| target.starts_with(place)) {
+            let place = show(place);
+            scene.problem(
+                format!("{name} cannot be a copy: it lies in {place}, which is private"),
+                "take one of the two out",
+                origin,
+            );
+            continue;
+        }
+        // Granted with its directory: the program can replace the host's own file.
+        if let Some((holder, shown)) = scene.tree.holder(&target) {
+            if shown.access == Access::Write && shown.kind == Kind::Dir {
+                continue;
+            }
+            let holder = show(holder);
+            scene.problem(
+                format!("{name} cannot be a copy: it lies in {holder}, which is granted"),
+                "grant less of that, or grant it for writing",
+                origin,
+            );
+            continue;
+        }
+        scene.tree.links(&above);
+        scene.grant(&path, GrantKind::State, &wish.origin, None);
+        let file = StateFile {
+            source: walked.real.into(),
+            target: target.into(),
+            origin: wish.origin.clone(),
+        };
+        if !out.contains(&file) {
+            out.push(file);
+        }
+    }
+    out
+}

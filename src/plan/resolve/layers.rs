@@ -1,0 +1,84 @@
+//! Which layers must hold, and which were switched off.
+
+#![forbid(unsafe_code)]
+
+use super::scene::Scene;
+use crate::outcome::Layer;
+use crate::plan::{LayerOff, Network, NetworkMode};
+use crate::policy::Origin;
+
+/// `require` and `off` of the plan.
+pub(super) fn layers(scene: &mut Scene<'_>, network: &Network) -> (Vec<Layer>, Vec<LayerOff>) {
+    let wishes = &scene.policy.wishes;
+    let mut off: Vec<LayerOff> = Vec::new();
+    for wish in &wishes.layers_off {
+        if off.iter().all(|o| o.layer != wish.value) {
+            off.push(LayerOff {
+                layer: wish.value,
+                origin: wish.origin.clone(),
+            });
+        }
+    }
+    for wish in &wishes.require {
+        let layer = wish.value;
+        if let Some(o) = off.iter().find(|o| o.layer == layer) {
+            let what = format!(
+                "the layer {} is required, and switched off by {}",
+                layer.name(),
+                o.origin
+            );
+            scene.problem(what, "decide for one of the two", Some(&wish.origin));
+        }
+        if layer == Layer::Network && network.mode == NetworkMode::Host {
+            let what = format!(
+                "the layer network is required, and the network is the host's by {}",
+                network.origin
+            );
+            scene.problem(
+                what,
+                "use --net none, or do not require it",
+                Some(&wish.origin),
+            );
+        }
+    }
+    for o in &off {
+        scene.notices.push(format!(
+            "the layer {} is switched off by {}",
+            o.layer.name(),
+            o.origin
+        ));
+    }
+    let require = Layer::ALL
+        .into_iter()
+        .filter(|layer| {
+            let is_off = off.iter().any(|o| o.layer == *layer);
+            let asked = wishes.require.iter().any(|wish| wish.value == *layer);
+            let may_miss = wishes.allow_missing.iter().any(|wish| wish.value == *layer);
+            // There is no network namespace to prove when the host's network was asked for.
+            let none = *layer == Layer::Network && network.mode == NetworkMode::Host;
+            !is_off && !none && (asked || !may_miss)
+        })
+        .collect();
+    (require, off)
+}
+
+/// The network: what was wished, else none.
+pub(super) fn network(scene: &mut Scene<'_>) -> Network {
+    let network = match &scene.policy.wishes.network {
+        Some(wish) => Network {
+            mode: wish.value,
+            origin: wish.origin.clone(),
+        },
+        None => Network {
+            mode: NetworkMode::None,
+            origin: Origin::agentbox("nobody asked for a network"),
+        },
+    };
+    if network.mode == NetworkMode::Host {
+        scene.notices.push(
+            "the network is the host's: the agent can reach everything that this machine can"
+                .into(),
+        );
+    }
+    network
+}

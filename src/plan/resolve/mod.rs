@@ -1,0 +1,126 @@
+//! [`resolve`]: a policy and the facts of a host become a plan.
+//!
+//! Everything is canonical paths plus the host's own symlinks: a tree is shown at its canonical path, and each link that
+//! leads to it is made again, so that every name of it works in the box as it does outside.
+
+#![forbid(unsafe_code)]
+
+mod briefing;
+mod command;
+mod credential;
+mod env;
+mod expand;
+mod git;
+mod grants;
+mod identity;
+mod layers;
+mod limits;
+mod places;
+mod runnable;
+mod scene;
+mod tree;
+mod view;
+mod walk;
+mod workspace;
+
+use super::{Plan, VERSION, Workspace, problem::Problem, problem::ProblemKind};
+use crate::host::{Host, Lookup};
+use crate::policy::Policy;
+use scene::Scene;
+
+/// What [`resolve_all`] found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolution {
+    /// The plan, if it is whole but for the command: `explain` shows it also for a command that is not installed.
+    pub plan: Option<Plan>,
+    /// Everything that stands in the way of a start.
+    pub problems: Vec<Problem>,
+}
+
+/// Makes everything concrete, or says everything that is wrong at once.
+///
+/// # Errors
+/// Every problem found, not only the first.
+pub fn resolve(policy: &Policy, host: &Host, look: &dyn Lookup) -> Result<Plan, Vec<Problem>> {
+    let Resolution { plan, problems } = resolve_all(policy, host, look);
+    match plan {
+        Some(plan) if problems.is_empty() => Ok(plan),
+        _ => Err(problems),
+    }
+}
+
+/// Makes everything concrete as far as it goes. There is a plan if nothing but the command itself is a problem.
+#[must_use]
+pub fn resolve_all(policy: &Policy, host: &Host, look: &dyn Lookup) -> Resolution {
+    let mut scene = match Scene::new(policy, host, look) {
+        Ok(scene) => scene,
+        Err(problem) => {
+            return Resolution {
+                plan: None,
+                problems: vec![problem],
+            };
+        }
+    };
+    workspace::choose(&mut scene);
+    if !scene.problems.is_empty() {
+        // Without a workspace every path in it would be one more problem that is none.
+        return Resolution {
+            plan: None,
+            problems: scene.problems,
+        };
+    }
+    let plan = build(&mut scene);
+    let only_command = scene
+        .problems
+        .iter()
+        .all(|problem| problem.kind != ProblemKind::Refused);
+    Resolution {
+        plan: only_command.then_some(plan),
+        problems: scene.problems,
+    }
+}
+
+/// The parts, in the order in which one needs the other.
+fn build(scene: &mut Scene<'_>) -> Plan {
+    view::base(scene);
+    grants::files(scene);
+    git::grants(scene);
+    let mut command = command::command(scene);
+    let (private_links, private_dirs) = grants::private(scene);
+    let state = grants::state(scene, &private_links);
+    let network = layers::network(scene);
+    let identity = identity::identity(scene);
+    let limits = limits::limits(scene, identity.mode);
+    let (require, off) = layers::layers(scene, &network);
+    let settled = view::settle(scene, private_links);
+    let (path, path_dropped) = command::search_path(scene, &settled.links);
+    let env = env::env(scene, &identity, &command, path);
+    scene
+        .notices
+        .extend(scene.policy.wishes.notices.iter().map(|n| n.value.clone()));
+    let mut seen = std::collections::HashSet::new();
+    scene.notices.retain(|notice| seen.insert(notice.clone()));
+    let (view, landlock) = view::view(scene, settled, &identity, &limits, &network);
+    command.profiles.clone_from(&scene.policy.profiles);
+    Plan {
+        version: VERSION,
+        command,
+        workspace: Workspace {
+            path: scene.workspace.path.clone().into(),
+            real: scene.workspace.real.clone().into(),
+        },
+        identity,
+        view,
+        landlock,
+        env,
+        network,
+        limits,
+        private_dirs: private_dirs.into_iter().map(Into::into).collect(),
+        state,
+        require,
+        off,
+        grants: std::mem::take(&mut scene.grants),
+        path_dropped,
+        notices: std::mem::take(&mut scene.notices),
+    }
+}

@@ -1,0 +1,243 @@
+//! Makes a program runnable wherever it is installed: the chain of links that leads to it, the package it is a part of, and
+//! the interpreter of a script. What is added is read-only and noted in the plan.
+
+#![forbid(unsafe_code)]
+
+use super::command::find;
+use super::grants::give;
+use super::places::system_workspace;
+use super::scene::{Scene, show};
+use crate::plan::Access;
+use crate::policy::Origin;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// How many interpreters of interpreters are followed. The kernel's own limit is 5 (BINPRM_MAX_RECURSION).
+const MAX_DEPTH: u32 = 4;
+
+/// How much of a script is looked at: BINPRM_BUF_SIZE is 256, the shims of package managers are below 2 KiB.
+const HEAD: usize = 2048;
+
+/// Makes `path`, which exists, runnable.
+pub(super) fn make(scene: &mut Scene<'_>, path: &Path) {
+    let origin = Origin::agentbox("the command");
+    one(scene, path, &origin, 0);
+}
+
+fn one(scene: &mut Scene<'_>, path: &Path, origin: &Origin, depth: u32) {
+    let Some(walked) = scene.walk.follow(path) else {
+        return;
+    };
+    if walked.stat.is_none() {
+        return;
+    }
+    scene.tree.links(&walked);
+    let real = walked.real;
+    let known = scene.tree.access(&real).is_some();
+    if !known {
+        package(scene, &real, origin);
+    }
+    // Programs of the system are native or have an interpreter of the system: reading each would cost for nothing. A script
+    // that somebody put there by hand (/usr/local/bin) may have its interpreter anywhere.
+    if depth < MAX_DEPTH && !(known && is_system_bin(&real)) {
+        script(scene, &real, origin, depth);
+    }
+}
+
+fn is_system_bin(real: &Path) -> bool {
+    ["/usr/bin", "/usr/sbin", "/bin", "/sbin"]
+        .iter()
+        .any(|dir| real.parent() == Some(Path::new(dir)))
+}
+
+/// Grants the package of a program, or the program alone.
+fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
+    if let Some((dir, what)) = package_dir(scene, real) {
+        let note = format!("{what} of {}", show(real));
+        if give(scene, &dir, Access::Read, origin, Some(note)) {
+            if let Some(base) = python_base(scene, &dir)
+                && scene.tree.access(&base).is_none()
+            {
+                let note = format!("the Python that {} was made with", show(&dir));
+                give(scene, &base, Access::Read, origin, Some(note));
+            }
+            return;
+        }
+    }
+    let note = "the program alone: it is not in a directory of its own".to_owned();
+    if !give(scene, real, Access::Read, origin, Some(note)) {
+        scene.problem(
+            format!("{} is in a place that is never granted", show(real)),
+            "install it elsewhere",
+            Some(origin),
+        );
+    }
+}
+
+/// The directory that a program needs to run: its package.
+fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)> {
+    if let Some(dir) = outermost(real, &["node_modules"]) {
+        return Some((dir, "the npm packages"));
+    }
+    // pnpm's global store: the packages are links to their siblings.
+    if let Some(dir) = outermost(real, &[".pnpm"]) {
+        return Some((dir, "the pnpm packages"));
+    }
+    for store in ["/nix/store", "/gnu/store"] {
+        if real.starts_with(store) {
+            return Some((store.into(), "the package store"));
+        }
+    }
+    if let Some(dir) = outermost(real, &[".linuxbrew"]) {
+        return Some((dir, "the Homebrew prefix"));
+    }
+    let dir = real.parent()?;
+    let in_bin = dir
+        .file_name()
+        .is_some_and(|name| matches!(name.as_bytes(), b"bin" | b"sbin" | b"libexec"));
+    if in_bin && let Some(prefix) = dir.parent() {
+        if exists(scene, &prefix.join("pyvenv.cfg")) && acceptable(scene, prefix) {
+            return Some((prefix.to_owned(), "the Python environment"));
+        }
+        if acceptable(scene, prefix) && looks_like_package(scene, prefix) {
+            return Some((prefix.to_owned(), "the package"));
+        }
+    }
+    if let Ok(rest) = real.strip_prefix("/opt")
+        && let Some(Component::Normal(name)) = rest.components().next()
+        && rest.components().count() > 1
+    {
+        return Some((Path::new("/opt").join(name), "the package"));
+    }
+    (acceptable(scene, dir) && looks_like_package(scene, dir))
+        .then(|| (dir.to_owned(), "the package"))
+}
+
+/// The shortest prefix of `path` that ends with one of these names.
+fn outermost(path: &Path, names: &[&str]) -> Option<PathBuf> {
+    path.ancestors()
+        .skip(1)
+        .filter(|dir| {
+            dir.file_name()
+                .is_some_and(|name| names.iter().any(|n| name == *n))
+        })
+        .last()
+        .map(Path::to_owned)
+}
+
+/// May a directory be granted because a program lies in it? Never what holds more than one thing of the user's.
+fn acceptable(scene: &Scene<'_>, dir: &Path) -> bool {
+    let depth = |base: &Path| dir.strip_prefix(base).map(|rest| rest.components().count());
+    if system_workspace(dir).is_some() || scene.home.real.starts_with(dir) {
+        return false;
+    }
+    if let Ok(depth) = depth(&scene.home.real) {
+        // ~/.cargo, ~/.bun, ~/go hold tokens and caches beside their bin/.
+        return depth >= 2 && !SHARED.iter().any(|s| dir == scene.home.real.join(s));
+    }
+    dir.components().count() >= 3
+}
+
+/// Directories of HOME that belong to many programs.
+const SHARED: [&str; 9] = [
+    ".local/share",
+    ".local/state",
+    ".local/lib",
+    ".local/bin",
+    ".config/yarn",
+    ".cache/yarn",
+    ".local/opt",
+    ".local/src",
+    ".local/etc",
+];
+
+/// What directories of installed programs have and project directories of people mostly have not.
+fn looks_like_package(scene: &Scene<'_>, dir: &Path) -> bool {
+    [
+        "lib",
+        "lib64",
+        "libexec",
+        "share",
+        "include",
+        "package.json",
+        "release",
+        "jre",
+        "resources",
+    ]
+    .iter()
+    .any(|name| exists(scene, &dir.join(name)))
+}
+
+fn exists(scene: &Scene<'_>, path: &Path) -> bool {
+    scene.walk.lstat(path).is_some()
+}
+
+/// The prefix of the Python that a venv was made with: `home = /prefix/bin` of pyvenv.cfg.
+fn python_base(scene: &Scene<'_>, venv: &Path) -> Option<PathBuf> {
+    let text = scene.walk.look.read(&venv.join("pyvenv.cfg"), HEAD)?;
+    let home = text.split(|b| *b == b'\n').find_map(|line| {
+        let at = line.iter().position(|b| *b == b'=')?;
+        let (key, value) = line.split_at(at);
+        (key.trim_ascii() == b"home").then(|| value.get(1..).unwrap_or_default().trim_ascii())
+    })?;
+    let bin = scene.walk.canonical(Path::new(OsStr::from_bytes(home)))?;
+    if bin.file_name() != Some(OsStr::new("bin")) {
+        return None;
+    }
+    let prefix = bin.parent()?;
+    acceptable(scene, prefix).then(|| prefix.to_owned())
+}
+
+/// The interpreter of a script, and the file that a package manager's shim starts.
+fn script(scene: &mut Scene<'_>, real: &Path, origin: &Origin, depth: u32) {
+    let Some(head) = scene.walk.look.read(real, HEAD) else {
+        return;
+    };
+    let Some(line) = head
+        .strip_prefix(b"#!")
+        .and_then(|rest| rest.split(|b| *b == b'\n').next())
+    else {
+        return;
+    };
+    let mut words = line
+        .split(|b| b.is_ascii_whitespace())
+        .filter(|w| !w.is_empty());
+    let Some(interpreter) = words.next() else {
+        return;
+    };
+    let interpreter = Path::new(OsStr::from_bytes(interpreter)).to_owned();
+    if interpreter.is_absolute() {
+        one(scene, &interpreter, origin, depth + 1);
+    }
+    if interpreter.file_name() == Some(OsStr::new("env")) {
+        // env(1): options and assignments come before the command.
+        let command = words.find(|w| !w.starts_with(b"-") && !w.contains(&b'='));
+        if let Some(path) = command.and_then(|name| find(scene, OsStr::from_bytes(name)).ok()) {
+            one(scene, &path, origin, depth + 1);
+        }
+    }
+    for target in shim_targets(&head) {
+        let Some(dir) = real.parent() else { continue };
+        let path = dir.join(OsStr::from_bytes(target));
+        if let Some(real) = scene.walk.canonical(&path) {
+            one(scene, &real, origin, depth + 1);
+        }
+    }
+}
+
+/// npm's and pnpm's shims: `exec node "$basedir/../lib/x.js" "$@"`.
+fn shim_targets(head: &[u8]) -> Vec<&[u8]> {
+    const MARK: &[u8] = b"\"$basedir/";
+    let mut out: Vec<&[u8]> = Vec::new();
+    let mut rest = head;
+    while let Some(at) = rest.windows(MARK.len()).position(|w| w == MARK) {
+        rest = rest.get(at + MARK.len()..).unwrap_or_default();
+        let target = rest.split(|b| *b == b'"').next().unwrap_or_default();
+        // "$basedir/node" is the interpreter beside the shim, which is tried first and mostly absent.
+        if !target.is_empty() && target.len() < rest.len() && !out.contains(&target) {
+            out.push(target);
+        }
+    }
+    out
+}

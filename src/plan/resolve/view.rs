@@ -1,0 +1,225 @@
+//! The operations of the mount view, and the Landlock rules that say the same.
+
+#![forbid(unsafe_code)]
+
+use super::briefing::briefing;
+use super::grants::{self, GENERATED};
+use super::identity::databases;
+use super::limits::tmpfs_size;
+use super::scene::Scene;
+use super::tree::Shown;
+use crate::plan::{
+    Access, Identity, IdentityMode, Kind, LandlockAccess, LandlockRule, Limits, MountOp, Network,
+    OsText, View,
+};
+use crate::policy::Origin;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What the view is made of, when nothing is added any more.
+pub(super) struct Settled {
+    /// Links: where, and what each says.
+    pub(super) links: BTreeMap<PathBuf, PathBuf>,
+    masks: Vec<(PathBuf, Kind)>,
+}
+
+/// The host's merged /usr: without these links no program starts.
+const USR_LINKS: [&str; 6] = ["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin"];
+
+/// What runtimes read to size themselves (libuv, JVM, Go, Chromium); nothing else of /sys is in the box.
+const SYS: [&str; 4] = [
+    "/sys/devices/system/cpu",
+    "/sys/devices/system/node",
+    "/sys/fs/cgroup",
+    "/sys/kernel/mm/transparent_hugepage",
+];
+
+/// Without these two a host does not know its own name.
+const NAMES: [&str; 2] = ["/etc/hostname", "/etc/hosts"];
+
+/// Where the briefing is.
+const BRIEFING: &str = "/run/agentbox/policy.md";
+
+/// What every box has.
+pub(super) fn base(scene: &mut Scene<'_>) {
+    for link in USR_LINKS {
+        if let Some(walked) = scene.walk.follow(Path::new(link))
+            && walked.stat.is_some()
+        {
+            scene.tree.links(&walked);
+        }
+    }
+    for path in [scene.home.path.clone(), scene.workspace.path.clone()] {
+        if let Some(walked) = scene.walk.follow(&path) {
+            scene.tree.links(&walked);
+        }
+    }
+    for (paths, why) in [
+        (&SYS[..], "runtimes size themselves by it"),
+        (&NAMES[..], "the host's name"),
+    ] {
+        let origin = Origin::agentbox(why);
+        for path in paths {
+            let path = Path::new(path);
+            if scene.walk.lstat(path).is_some() {
+                grants::give(scene, path, Access::Read, &origin, None);
+            }
+        }
+    }
+}
+
+/// Nothing is added to the tree after this.
+pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) -> Settled {
+    let mut places: Vec<PathBuf> = ["/proc", "/dev", "/tmp", "/var/tmp", BRIEFING]
+        .into_iter()
+        .chain(GENERATED)
+        .map(PathBuf::from)
+        .collect();
+    places.push(scene.home.real.clone());
+    let mut links = scene
+        .tree
+        .settle(&|at| places.iter().any(|place| place.starts_with(at)));
+    links.retain(|at, _| !at.starts_with("/proc") && !at.starts_with("/dev"));
+    // The box's own link wins over the host's of the same name.
+    links.extend(private);
+    let masks = grants::masks(scene);
+    Settled { links, masks }
+}
+
+/// The operations in order, and the Landlock rules.
+pub(super) fn view(
+    scene: &Scene<'_>,
+    settled: Settled,
+    id: &Identity,
+    limits: &Limits,
+    network: &Network,
+) -> (View, Vec<LandlockRule>) {
+    let size = tmpfs_size(scene.host, limits);
+    let binds = scene.tree.binds();
+    let mut ops: BTreeMap<PathBuf, MountOp> = BTreeMap::new();
+    let mut rules: BTreeMap<PathBuf, LandlockAccess> = BTreeMap::new();
+    let mut tmpfs = |ops: &mut BTreeMap<PathBuf, MountOp>, path: &Path, mode: u32| {
+        let target = OsText::from(path);
+        rules.insert(path.to_owned(), LandlockAccess::Full);
+        ops.insert(path.to_owned(), MountOp::Tmpfs { target, mode, size });
+    };
+    tmpfs(&mut ops, Path::new("/tmp"), 0o1777);
+    tmpfs(&mut ops, &scene.home.real, 0o700);
+    // Something of the host is shown below /var/tmp: then it cannot be a link.
+    let var_tmp = Path::new("/var/tmp");
+    let below_var_tmp = |at: &PathBuf| at.starts_with(var_tmp) && at != var_tmp;
+    if binds.keys().chain(settled.links.keys()).any(below_var_tmp) {
+        tmpfs(&mut ops, var_tmp, 0o1777);
+    } else {
+        ops.insert(var_tmp.into(), link(var_tmp, Path::new("/tmp")));
+    }
+    ops.insert("/proc".into(), MountOp::Proc);
+    ops.insert("/dev".into(), MountOp::Dev);
+    for (path, access) in [
+        ("/", LandlockAccess::List),
+        ("/proc", LandlockAccess::Device),
+        ("/dev", LandlockAccess::Device),
+        ("/dev/shm", LandlockAccess::Full),
+    ] {
+        rules.insert(path.into(), access);
+    }
+    let (passwd, group) = databases(id);
+    for (path, content) in GENERATED.into_iter().zip([passwd, group]) {
+        file(&mut ops, &mut rules, path, content);
+    }
+    ops.insert("/run".into(), dir("/run"));
+    ops.insert("/run/agentbox".into(), dir("/run/agentbox"));
+    file(&mut ops, &mut rules, BRIEFING, briefing(scene, id, network));
+    for (target, shown) in binds {
+        let access = match shown.access {
+            Access::Read => LandlockAccess::Read,
+            Access::Write => LandlockAccess::Full,
+        };
+        rules
+            .entry(target.clone())
+            .and_modify(|a| *a = (*a).max(access))
+            .or_insert(access);
+        ops.insert(
+            target.clone(),
+            MountOp::Bind {
+                source: shown.source.clone().into(),
+                target: target.as_path().into(),
+                access: shown.access,
+                kind: shown.kind,
+                idmap: idmap(scene, id.mode, shown),
+                create: shown.create,
+            },
+        );
+    }
+    for (at, to) in &settled.links {
+        ops.entry(at.clone()).or_insert_with(|| link(at, to));
+    }
+    for (at, kind) in settled.masks {
+        let target = OsText::from(&*at);
+        let op = match kind {
+            Kind::Dir => MountOp::MaskDir { target },
+            Kind::File => MountOp::MaskFile { target },
+        };
+        ops.insert(at, op);
+    }
+    let rules = rules
+        .into_iter()
+        .map(|(path, access)| LandlockRule {
+            path: path.into(),
+            access,
+        })
+        .collect();
+    // Sorted by component: parents come before what is in them.
+    let ops = ops.into_values().collect();
+    (View { ops }, rules)
+}
+
+fn link(at: &Path, to: &Path) -> MountOp {
+    MountOp::Symlink {
+        target: at.into(),
+        to: to.into(),
+    }
+}
+
+fn dir(target: &str) -> MountOp {
+    MountOp::Dir {
+        target: target.into(),
+        mode: 0o755,
+    }
+}
+
+fn file(
+    ops: &mut BTreeMap<PathBuf, MountOp>,
+    rules: &mut BTreeMap<PathBuf, LandlockAccess>,
+    path: &str,
+    content: String,
+) {
+    rules.insert(path.into(), LandlockAccess::Read);
+    let op = MountOp::File {
+        target: path.into(),
+        mode: 0o644,
+        content,
+    };
+    ops.insert(path.into(), op);
+}
+
+/// Is the mount id-mapped? Only what belongs to root, and only where the agent is to be its owner.
+fn idmap(scene: &Scene<'_>, mode: IdentityMode, shown: &Shown) -> bool {
+    // What is made at the start is made by root.
+    let roots = shown.owner.is_none_or(|uid| uid == 0);
+    let in_home =
+        shown.source.starts_with(&scene.home.real) || shown.source.starts_with(&scene.private_root);
+    match mode {
+        IdentityMode::Same | IdentityMode::KernelRoot => false,
+        IdentityMode::Shifted => {
+            roots
+                && (in_home
+                    || shown.access == Access::Write
+                    || shown.source.starts_with(&scene.workspace.real))
+        }
+        IdentityMode::Owner => {
+            let refused = matches!(scene.host.idmap, crate::host::Idmap::Refused(_));
+            roots && in_home && !refused
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! [`Walker`]: follows a path through the host's symlinks and remembers which ones it met, so that the box can show the
+//! same. Canonical directories are remembered: most paths share their parents, and each look costs a system call.
+
+#![forbid(unsafe_code)]
+
+use crate::host::{FileType, Lookup, Stat};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+/// The kernel's own limit of links in one path (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// Where a path leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Walked {
+    /// The canonical path. Where `stat` is `None`, the canonical path of what exists and the rest as typed.
+    pub(super) real: PathBuf,
+    /// The symlinks that were met: where each is (canonical parent) and what it says.
+    pub(super) links: Vec<(PathBuf, PathBuf)>,
+    /// The file at the end, or `None` when something of the path is missing or cannot be searched.
+    pub(super) stat: Option<Stat>,
+    /// The last component as typed was a symlink at this place.
+    pub(super) last_link: Option<PathBuf>,
+}
+
+impl Walked {
+    pub(super) fn is_dir(&self) -> bool {
+        self.stat.is_some_and(|s| s.file_type == FileType::Dir)
+    }
+}
+
+/// Follows paths.
+pub(super) struct Walker<'a> {
+    pub(super) look: &'a dyn Lookup,
+    seen: RefCell<HashMap<PathBuf, Option<Stat>>>,
+}
+
+impl<'a> Walker<'a> {
+    pub(super) fn new(look: &'a dyn Lookup) -> Self {
+        Walker {
+            look,
+            seen: RefCell::new(HashMap::new()),
+        }
+    }
+
+    /// lstat(2) of a path whose parent is canonical, remembered.
+    pub(super) fn lstat(&self, path: &Path) -> Option<Stat> {
+        if let Some(known) = self.seen.borrow().get(path) {
+            return *known;
+        }
+        let stat = self.look.lstat(path);
+        self.seen.borrow_mut().insert(path.to_owned(), stat);
+        stat
+    }
+
+    /// stat(2) through the same memory.
+    pub(super) fn stat(&self, path: &Path) -> Option<Stat> {
+        self.follow(path).and_then(|w| w.stat)
+    }
+
+    /// The canonical path of something that exists.
+    pub(super) fn canonical(&self, path: &Path) -> Option<PathBuf> {
+        self.follow(path)
+            .filter(|w| w.stat.is_some())
+            .map(|w| w.real)
+    }
+
+    /// Follows an absolute path. `None` for a relative one and for a loop of links.
+    pub(super) fn follow(&self, path: &Path) -> Option<Walked> {
+        if !path.is_absolute() {
+            return None;
+        }
+        let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
+        let mut real = PathBuf::from("/");
+        let mut todo: Vec<OsString> = Vec::new();
+        push(&mut todo, path);
+        // As long as more than this is left, what is looked at is not the last component as typed.
+        let mut last_link = None;
+        let mut in_typed = todo.len();
+        let mut stat = self.lstat(&real);
+        while let Some(name) = todo.pop() {
+            if name == ".." {
+                real.pop();
+                stat = self.lstat(&real);
+                in_typed = in_typed.min(todo.len());
+                continue;
+            }
+            let place = real.join(&name);
+            let found = if stat.is_some() {
+                self.lstat(&place)
+            } else {
+                None
+            };
+            match found {
+                Some(s) if s.file_type == FileType::Symlink => {
+                    if links.len() == MAX_LINKS {
+                        return None;
+                    }
+                    let to = self.look.read_link(&place)?;
+                    if todo.is_empty() && in_typed == 1 {
+                        last_link = Some(place.clone());
+                    }
+                    in_typed = in_typed.min(todo.len());
+                    if to.is_absolute() {
+                        real = PathBuf::from("/");
+                        stat = self.lstat(&real);
+                    }
+                    push(&mut todo, &to);
+                    if !links.iter().any(|(at, _)| *at == place) {
+                        links.push((place, to));
+                    }
+                }
+                other => {
+                    real = place;
+                    stat = other;
+                    in_typed = in_typed.min(todo.len());
+                }
+            }
+        }
+        Some(Walked {
+            real,
+            links,
+            stat,
+            last_link,
+        })
+    }
+}
+
+/// Components in reverse, so that the next one is popped. "." and double slashes vanish.
+fn push(todo: &mut Vec<OsString>, path: &Path) {
+    todo.extend(
+        path.components()
+            .rev()
+            .filter_map(|component| match component {
+                Component::Normal(name) => Some(name.to_owned()),
+                Component::ParentDir => Some("..".into()),
+                Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+            }),
+    );
+}

@@ -1,0 +1,179 @@
+//! Which directory is the working copy, and what is refused as one.
+
+#![forbid(unsafe_code)]
+
+use super::places::system_workspace;
+use super::scene::{Place, Scene, show};
+use crate::host::FileType;
+use std::path::{Path, PathBuf};
+
+const CHOOSE: &str = "change to a project directory, or name one with -C DIR";
+
+/// Chooses the workspace and remembers what is wrong with it.
+pub(super) fn choose(scene: &mut Scene<'_>) {
+    let asked = scene.policy.request.workspace.clone();
+    let place = match &asked {
+        Some(dir) => named(scene, dir),
+        None => around(scene),
+    };
+    let Some(place) = place else { return };
+    if let Some(why) = unfit(scene, &place.real) {
+        let name = show(&place.path);
+        scene.problem(
+            format!("{name} cannot be the workspace: {why}"),
+            CHOOSE,
+            None,
+        );
+    }
+    if scene
+        .walk
+        .lstat(&place.real.join(".agentbox.toml"))
+        .is_some()
+    {
+        scene
+            .notices
+            .push("the workspace has a .agentbox.toml: this version does not read it yet".into());
+    }
+    scene.workspace = place;
+}
+
+/// `-C DIR`.
+fn named(scene: &mut Scene<'_>, dir: &Path) -> Option<Place> {
+    if dir.as_os_str().is_empty() {
+        scene.problem("-C names no directory", CHOOSE, None);
+        return None;
+    }
+    let path = tidy(&scene.host.cwd.join(dir));
+    let walked = scene.walk.follow(&path);
+    let stat = walked.as_ref().and_then(|w| w.stat);
+    match (walked, stat) {
+        (Some(walked), Some(stat)) if stat.file_type == FileType::Dir => {
+            // With ".." in it the typed path is not the shortest name; the canonical one is kept then.
+            let path = if has_parent(&path) {
+                walked.real.clone()
+            } else {
+                path
+            };
+            Some(Place {
+                path,
+                real: walked.real,
+            })
+        }
+        (_, found) => {
+            let why = if found.is_some() {
+                "is not a directory"
+            } else {
+                "does not exist"
+            };
+            scene.problem(format!("-C {}: {why}", show(dir)), CHOOSE, None);
+            None
+        }
+    }
+}
+
+/// The repository that holds the current directory, else the current directory.
+fn around(scene: &mut Scene<'_>) -> Option<Place> {
+    let cwd = tidy(&scene.host.cwd);
+    let Some(here) = scene
+        .walk
+        .follow(&cwd)
+        .filter(super::walk::Walked::is_dir)
+        .map(|walked| walked.real)
+    else {
+        let name = show(&cwd);
+        scene.problem(
+            format!("the current directory {name} is gone"),
+            CHOOSE,
+            None,
+        );
+        return None;
+    };
+    let root = here
+        .ancestors()
+        .find(|dir| is_repository(scene, dir))
+        .filter(|dir| {
+            // A HOME (or /etc, or /) kept in git is no project: then the directory alone is meant.
+            !scene.home.real.starts_with(dir) && system_workspace(dir).is_none()
+        })
+        .map(Path::to_owned);
+    let Some(root) = root else {
+        return Some(Place {
+            path: cwd,
+            real: here,
+        });
+    };
+    // The typed name of the root: as many components up as it is above the canonical directory, if that is the same place.
+    let depth = here
+        .strip_prefix(&root)
+        .map_or(0, |p| p.components().count());
+    let typed = cwd.ancestors().nth(depth).map(Path::to_owned);
+    let path = typed
+        .filter(|typed| scene.walk.canonical(typed).as_deref() == Some(&root))
+        .unwrap_or_else(|| root.clone());
+    Some(Place { path, real: root })
+}
+
+/// Does git take this directory for the root of a work tree? `.git` is a file, or a directory with a HEAD.
+fn is_repository(scene: &Scene<'_>, dir: &Path) -> bool {
+    let git = dir.join(".git");
+    match scene.walk.stat(&git) {
+        Some(stat) if stat.file_type == FileType::File => true,
+        Some(stat) if stat.file_type == FileType::Dir => {
+            scene.walk.lstat(&git.join("HEAD")).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// Why a canonical directory is no workspace.
+pub(super) fn unfit(scene: &Scene<'_>, real: &Path) -> Option<String> {
+    if real == scene.home.real {
+        return Some("it is HOME, and everything in it would be the agent's to change".into());
+    }
+    if scene.home.real.starts_with(real) {
+        return Some(if real == Path::new("/") {
+            "it is the whole system".into()
+        } else {
+            "it holds HOME".into()
+        });
+    }
+    if let Some(what) = system_workspace(real) {
+        // A system user may live in one: only what is below its HOME is its own.
+        if !real.starts_with(&scene.home.real) {
+            return Some(format!("it is {what}"));
+        }
+    }
+    if let Some(dir) = scene.own_dirs.iter().find(|dir| real.starts_with(dir)) {
+        return Some(format!("it is agentbox's own ({})", show(dir)));
+    }
+    if let Some(dir) = scene.own_dirs.iter().find(|dir| dir.starts_with(real)) {
+        return Some(format!("it holds agentbox's own {}", show(dir)));
+    }
+    None
+}
+
+/// The working directory inside: kept when it lies in the workspace, else the workspace.
+pub(super) fn working_directory(scene: &Scene<'_>) -> PathBuf {
+    let cwd = tidy(&scene.host.cwd);
+    let workspace = &scene.workspace;
+    let Some(real) = scene.walk.canonical(&cwd) else {
+        return workspace.path.clone();
+    };
+    match real.strip_prefix(&workspace.real) {
+        Ok(_) if cwd.starts_with(&workspace.path) && !has_parent(&cwd) => cwd,
+        // Without a trailing slash for the root itself.
+        Ok(rest) if rest.as_os_str().is_empty() => workspace.path.clone(),
+        Ok(rest) => workspace.path.join(rest),
+        Err(_) => workspace.path.clone(),
+    }
+}
+
+/// Without "." and doubled slashes; ".." is kept, since it means something else behind a symlink.
+pub(super) fn tidy(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+fn has_parent(path: &Path) -> bool {
+    path.components()
+        .any(|c| matches!(c, std::path::Component::ParentDir))
+}

@@ -1,0 +1,556 @@
+//! The format of profiles. [`TABLES`] is the list of keys, [`parse`] turns a text into wishes and reports everything that is
+//! wrong with it at once: the spanned tree of the `toml` crate is walked by hand, since a derived deserializer stops at the
+//! first problem. A key that is not known is refused, and so is one whose enforcement does not exist yet: a protection that
+//! is asked for and silently not given would be worse than none.
+
+#![forbid(unsafe_code)]
+
+use super::error::{Diagnostic, closest};
+use super::value::{self, BadValue, PathUse, VariableList};
+use crate::outcome::Layer;
+use crate::plan::{LimitName, OsText};
+use crate::policy::{Fragment, Origin, Wish};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// One key of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether this version enforces it.
+    pub status: KeyStatus,
+}
+
+/// Whether a key can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyStatus {
+    /// Yes.
+    Known,
+    /// Part of the format, but nothing enforces it in this version.
+    NotEnforced,
+}
+
+const fn known(name: &'static str) -> Key {
+    Key {
+        name,
+        status: KeyStatus::Known,
+    }
+}
+
+const fn not_yet(name: &'static str) -> Key {
+    Key {
+        name,
+        status: KeyStatus::NotEnforced,
+    }
+}
+
+/// Every table with its keys; "" is the top of the file.
+pub const TABLES: &[(&str, &[Key])] = &[
+    (
+        "",
+        &[
+            known("description"),
+            known("extends"),
+            known("agent"),
+            known("files"),
+            known("env"),
+            known("network"),
+            known("limits"),
+            known("layers"),
+            not_yet("commands"),
+            not_yet("kill-switch"),
+            not_yet("ssh"),
+            not_yet("git"),
+            not_yet("aws"),
+            not_yet("review"),
+            not_yet("audit"),
+            not_yet("rollout"),
+        ],
+    ),
+    ("agent", &[known("commands"), known("notices")]),
+    (
+        "files",
+        &[
+            known("read"),
+            known("write"),
+            known("state"),
+            known("private"),
+            not_yet("hide"),
+            not_yet("protect"),
+            not_yet("track"),
+        ],
+    ),
+    ("env", &[known("keep"), known("deny"), known("set")]),
+    (
+        "network",
+        &[
+            known("mode"),
+            not_yet("allow"),
+            not_yet("deny"),
+            not_yet("host-ports"),
+            not_yet("publish"),
+        ],
+    ),
+    (
+        "limits",
+        &[
+            known("memory"),
+            known("processes"),
+            known("cpu"),
+            known("file-size"),
+            known("open-files"),
+            known("disk"),
+            known("time"),
+            known("stop-grace"),
+        ],
+    ),
+    (
+        "layers",
+        &[known("require"), known("allow-missing"), known("off")],
+    ),
+];
+
+/// What a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A profile.
+    Profile,
+    /// `config.toml`: no `extends`, no `[agent]`.
+    Config,
+}
+
+/// Where a text comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Part of the program.
+    Builtin(&'static str),
+    /// A file, by its path for people.
+    File(String),
+}
+
+impl Place {
+    /// For people, before `:LINE`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self {
+            Place::Builtin(name) => format!("profiles/{name}.toml"),
+            Place::File(path) => path.clone(),
+        }
+    }
+
+    fn origin(&self, line: u32) -> Origin {
+        match self {
+            Place::Builtin(name) => Origin::Builtin {
+                profile: (*name).to_owned(),
+                line,
+            },
+            Place::File(path) => Origin::File {
+                path: path.clone(),
+                line,
+            },
+        }
+    }
+}
+
+/// A text that was understood.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// Its wishes.
+    pub fragment: Fragment,
+    /// `extends`, each with its range of bytes in the text.
+    pub extends: Vec<(String, Range<usize>)>,
+}
+
+/// The most problems that are reported of one file.
+const MOST: usize = 50;
+
+/// Reads a profile.
+///
+/// # Errors
+/// Everything that is wrong with it (at most 50 problems), in the order of the text.
+pub fn parse(text: &str, name: &str, place: &Place, role: Role) -> Result<Parsed, Vec<Diagnostic>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut walk = Walk::new(text, place, role);
+    walk.out.fragment.name = name.to_owned();
+    if errors.is_empty() {
+        walk.top(table.get_ref());
+        walk.layers_agree();
+    } else {
+        // What could be recovered of a broken text is not what its author meant: only the syntax is reported.
+        for error in errors {
+            let range = error.span().unwrap_or(0..0);
+            walk.problem(range, error.message().to_owned(), "");
+        }
+    }
+    walk.finish()
+}
+
+struct Walk<'a> {
+    text: &'a str,
+    place: &'a Place,
+    role: Role,
+    /// The offsets of the newlines: a wish needs its line, and counting from the start each time would be quadratic.
+    newlines: Vec<usize>,
+    out: Parsed,
+    problems: Vec<(usize, Diagnostic)>,
+}
+
+type Item<'a> = Spanned<DeValue<'a>>;
+
+impl<'a> Walk<'a> {
+    fn new(text: &'a str, place: &'a Place, role: Role) -> Walk<'a> {
+        Walk {
+            text,
+            place,
+            role,
+            newlines: text.match_indices('\n').map(|(at, _)| at).collect(),
+            out: Parsed {
+                fragment: Fragment::default(),
+                extends: Vec::new(),
+            },
+            problems: Vec::new(),
+        }
+    }
+
+    fn finish(mut self) -> Result<Parsed, Vec<Diagnostic>> {
+        if self.problems.is_empty() {
+            return Ok(self.out);
+        }
+        self.problems.sort_by_key(|(at, _)| *at);
+        self.problems.truncate(MOST);
+        Err(self.problems.into_iter().map(|(_, d)| d).collect())
+    }
+
+    fn problem(&mut self, at: Range<usize>, what: impl Into<String>, help: impl Into<String>) {
+        // Each problem looks for its line: bounded, so that a file made of mistakes costs no more than a large one.
+        if self.problems.len() < 4 * MOST {
+            let diagnostic =
+                Diagnostic::new(&self.place.label(), self.text, at.clone(), what, help);
+            self.problems.push((at.start, diagnostic));
+        }
+    }
+
+    fn bad(&mut self, at: Range<usize>, bad: BadValue) {
+        self.problem(at, bad.what, bad.help);
+    }
+
+    fn origin(&self, at: usize) -> Origin {
+        let line = self.newlines.partition_point(|newline| *newline < at) + 1;
+        self.place.origin(u32::try_from(line).unwrap_or(u32::MAX))
+    }
+
+    fn wish<T>(&self, value: T, at: &Range<usize>) -> Wish<T> {
+        Wish {
+            value,
+            origin: self.origin(at.start),
+        }
+    }
+
+    fn top(&mut self, table: &DeTable<'_>) {
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            if !self.check("", name, key.span()) {
+                continue;
+            }
+            match name {
+                "description" => {
+                    self.out.fragment.description = self.string(value, "a text").map(str::to_owned);
+                }
+                "extends" | "agent" if self.role == Role::Config => self.problem(
+                    key.span(),
+                    format!("`{name}` has no place in a configuration file"),
+                    "it is merged into every run; put it into profiles/NAME.toml",
+                ),
+                "extends" => self.each(value, |walk, text, at| {
+                    walk.out.extends.push((text.to_owned(), at));
+                }),
+                _ => match value.get_ref().as_table() {
+                    Some(inner) => self.table(name, inner),
+                    None => self.wrong_type(value, "a table"),
+                },
+            }
+        }
+    }
+
+    fn table(&mut self, table: &str, inner: &DeTable<'_>) {
+        for (key, value) in inner {
+            let name: &str = key.get_ref();
+            if !self.check(table, name, key.span()) {
+                continue;
+            }
+            match (table, name) {
+                ("agent", "commands") => self.each(value, Walk::command),
+                ("agent", "notices") => self.each(value, |walk, text, at| {
+                    let wish = walk.wish(text.to_owned(), &at);
+                    walk.out.fragment.notices.push(wish);
+                }),
+                ("files", "read") => self.each(value, |w, t, at| w.path(t, at, PathUse::Read)),
+                ("files", "write") => self.each(value, |w, t, at| w.path(t, at, PathUse::Write)),
+                ("files", "state") => self.each(value, |w, t, at| w.path(t, at, PathUse::State)),
+                ("files", "private") => {
+                    self.each(value, |w, t, at| w.path(t, at, PathUse::Private));
+                }
+                ("env", "keep") => {
+                    self.each(value, |w, t, at| w.variable(t, at, VariableList::Keep));
+                }
+                ("env", "deny") => {
+                    self.each(value, |w, t, at| w.variable(t, at, VariableList::Deny));
+                }
+                ("env", "set") => self.set(value),
+                ("network", _) => self.network(value),
+                ("limits", _) => self.limit(name, value),
+                ("layers", _) => self.each(value, |walk, text, at| match value::layer(text) {
+                    Ok(layer) => {
+                        let wish = walk.wish(layer, &at);
+                        let fragment = &mut walk.out.fragment;
+                        match name {
+                            "require" => fragment.require.push(wish),
+                            "allow-missing" => fragment.allow_missing.push(wish),
+                            _ => fragment.layers_off.push(wish),
+                        }
+                    }
+                    Err(bad) => walk.bad(at, bad),
+                }),
+                // `check` let it pass, so it is in TABLES, but nothing here reads it: that must not be ignored.
+                _ => self.problem(key.span(), format!("`{name}` is not read"), ""),
+            }
+        }
+    }
+
+    /// Whether that key of that table is one that this version enforces; says so if not.
+    fn check(&mut self, table: &str, name: &str, at: Range<usize>) -> bool {
+        let keys = TABLES
+            .iter()
+            .find(|(t, _)| *t == table)
+            .map_or(&[][..], |(_, keys)| keys);
+        match keys.iter().find(|key| key.name == name) {
+            Some(key) if key.status == KeyStatus::Known => return true,
+            Some(_) => {
+                self.problem(
+                    at,
+                    format!(
+                        "`{}` is not enforced by this version of agentbox",
+                        dotted(table, name)
+                    ),
+                    "remove the line",
+                );
+                return false;
+            }
+            None => {}
+        }
+        let usable = || keys.iter().filter(|key| key.status == KeyStatus::Known);
+        let elsewhere = TABLES
+            .iter()
+            .find(|(t, keys)| *t != table && keys.iter().any(|key| key.name == name));
+        let help = match (closest(name, usable().map(|key| key.name)), elsewhere) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, Some(("", _))) => format!("`{name}` belongs at the top of the file"),
+            (None, Some((other, _))) => format!("`{name}` belongs in [{other}]"),
+            (None, None) => {
+                let names: Vec<&str> = usable().map(|key| key.name).collect();
+                format!("known here: {}", names.join(", "))
+            }
+        };
+        let what = if table.is_empty() {
+            format!("unknown key `{name}`")
+        } else {
+            format!("unknown key `{name}` in [{table}]")
+        };
+        self.problem(at, what, help);
+        false
+    }
+
+    fn wrong_type(&mut self, value: &Item<'_>, want: &str) {
+        let found = value.get_ref().type_str();
+        self.problem(
+            value.span(),
+            format!("{want} is expected, not a TOML {found}"),
+            "",
+        );
+    }
+
+    fn string<'v>(&mut self, value: &'v Item<'_>, want: &str) -> Option<&'v str> {
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            self.wrong_type(value, want);
+        }
+        text
+    }
+
+    fn each(&mut self, value: &Item<'_>, mut take: impl FnMut(&mut Self, &str, Range<usize>)) {
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(value, "a list of texts");
+            return;
+        };
+        for item in array.iter() {
+            if let Some(text) = self.string(item, "a text") {
+                take(self, text, item.span());
+            }
+        }
+    }
+
+    fn command(&mut self, text: &str, at: Range<usize>) {
+        if text.is_empty() || text.contains(['/', '\0']) {
+            self.problem(
+                at,
+                format!("`{text}` is not the base name of a command"),
+                "the profile is chosen by the last part of the path of COMMAND",
+            );
+        } else {
+            self.out.fragment.commands.push(text.to_owned());
+        }
+    }
+
+    fn path(&mut self, text: &str, at: Range<usize>, path_use: PathUse) {
+        match value::path(text, path_use) {
+            Ok(path) => {
+                let wish = self.wish(path, &at);
+                let files = &mut self.out.fragment.files;
+                match path_use {
+                    PathUse::Read => files.read.push(wish),
+                    PathUse::Write => files.write.push(wish),
+                    PathUse::State => files.state.push(wish),
+                    PathUse::Private => files.private.push(wish),
+                }
+            }
+            Err(bad) => self.bad(at, bad),
+        }
+    }
+
+    fn variable(&mut self, text: &str, at: Range<usize>, list: VariableList) {
+        match value::variable(text, list) {
+            Ok(name) => {
+                let wish = self.wish(name, &at);
+                match list {
+                    VariableList::Keep => self.out.fragment.env.keep.push(wish),
+                    VariableList::Deny => self.out.fragment.env.deny.push(wish),
+                }
+            }
+            Err(bad) => self.bad(at, bad),
+        }
+    }
+
+    fn set(&mut self, value: &Item<'_>) {
+        let Some(table) = value.get_ref().as_table() else {
+            self.wrong_type(value, "a table of NAME = \"value\"");
+            return;
+        };
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            if name.is_empty() || name.contains(['=', '\0']) {
+                self.problem(
+                    key.span(),
+                    format!("`{name}` is not a name of a variable"),
+                    "",
+                );
+                continue;
+            }
+            let Some(text) = self.string(value, "a text (in quotes)") else {
+                continue;
+            };
+            if text.contains('\0') {
+                self.problem(value.span(), "a NUL byte in the value of a variable", "");
+                continue;
+            }
+            let wish = self.wish(OsText::from(text), &key.span());
+            self.out.fragment.env.set.push((OsText::from(name), wish));
+        }
+    }
+
+    fn network(&mut self, value: &Item<'_>) {
+        let Some(text) = self.string(value, "\"none\" or \"host\"") else {
+            return;
+        };
+        match value::network(text) {
+            Ok(mode) => self.out.fragment.network = Some(self.wish(mode, &value.span())),
+            Err(bad) => self.bad(value.span(), bad),
+        }
+    }
+
+    fn limit(&mut self, name: &str, value: &Item<'_>) {
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.to_string(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+            DeValue::Float(number) => number.as_str().to_owned(),
+            _ => {
+                self.wrong_type(value, "a number or a text");
+                return;
+            }
+        };
+        let at = value.span();
+        if name == "stop-grace" {
+            match value::duration(&text) {
+                Ok(seconds) => self.out.fragment.stop_grace = Some(self.wish(seconds, &at)),
+                Err(bad) => self.bad(at, bad),
+            }
+            return;
+        }
+        let limit: Option<LimitName> = value::LIMITS
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, limit)| *limit);
+        let Some(limit) = limit else {
+            self.problem(at, format!("`{name}` is not read"), "");
+            return;
+        };
+        match value::limit(limit, &text) {
+            Ok(wish) => {
+                let wish = self.wish(wish, &at);
+                self.out.fragment.limits.push((limit, wish));
+            }
+            Err(bad) => self.bad(at, bad),
+        }
+    }
+
+    /// One source that says two things of one layer means neither.
+    fn layers_agree(&mut self) {
+        let fragment = &self.out.fragment;
+        let said: [(&str, &[Wish<Layer>]); 3] = [
+            ("require", &fragment.require),
+            ("allow-missing", &fragment.allow_missing),
+            ("off", &fragment.layers_off),
+        ];
+        let mut problems = Vec::new();
+        for layer in Layer::ALL {
+            let lists: Vec<(&str, &Wish<Layer>)> = said
+                .iter()
+                .filter_map(|(name, list)| Some((*name, list.iter().find(|w| w.value == layer)?)))
+                .collect();
+            if let [(first, _), .., (last, wish)] = lists.as_slice() {
+                let line = match &wish.origin {
+                    Origin::Builtin { line, .. } | Origin::File { line, .. } => *line,
+                    Origin::Cli { .. } | Origin::Agentbox { .. } => 1,
+                };
+                let before = usize::try_from(line).unwrap_or(1).saturating_sub(2);
+                let at = match line {
+                    0 | 1 => 0,
+                    _ => self.newlines.get(before).map_or(0, |newline| newline + 1),
+                };
+                problems.push((
+                    at,
+                    format!(
+                        "the layer `{}` is in `{first}` and in `{last}`",
+                        layer.name()
+                    ),
+                ));
+            }
+        }
+        for (at, what) in problems {
+            self.problem(at..at, what, "choose one");
+        }
+    }
+}
+
+fn dotted(table: &str, name: &str) -> String {
+    if table.is_empty() {
+        format!("[{name}]")
+    } else {
+        format!("{table}.{name}")
+    }
+}
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;

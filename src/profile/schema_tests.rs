@@ -1,0 +1,436 @@
+//! Every key, every mistake, and ten thousand texts that are none.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::plan::NetworkMode;
+use crate::policy::LimitWish;
+
+fn place() -> Place {
+    Place::File("p.toml".into())
+}
+
+fn good(text: &str) -> Parsed {
+    parse(text, "p", &place(), Role::Profile).unwrap_or_else(|e| panic!("{text}\n{e:#?}"))
+}
+
+fn wrong(text: &str) -> Vec<Diagnostic> {
+    match parse(text, "p", &place(), Role::Profile) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(problems) => problems,
+    }
+}
+
+#[test]
+fn nothing_is_fine() {
+    let parsed = good("");
+    assert_eq!(
+        parsed.fragment,
+        Fragment {
+            name: "p".into(),
+            ..Fragment::default()
+        }
+    );
+}
+
+#[test]
+fn every_key_is_read() {
+    let parsed = good(
+        r#"
+description = "d"
+extends = ["base", 'x']
+[agent]
+commands = ["c"]
+notices = ["n"]
+[files]
+read = ["/r?"]
+write = ["~/w/"]
+state = ["~/s"]
+private = ["~/p"]
+[env]
+keep = ["K_*"]
+deny = ["D"]
+set = { S = "v" }
+[network]
+mode = "host"
+[limits]
+memory = "75%"
+processes = 4096
+cpu = 1.5
+file-size = "1GiB"
+open-files = "none"
+disk = "2GiB"
+time = "2h"
+stop-grace = 3
+[layers]
+require = ["landlock"]
+allow-missing = ["limits"]
+off = ["keyring"]
+"#,
+    );
+    let Fragment {
+        name,
+        description,
+        commands,
+        files,
+        env,
+        network,
+        limits,
+        stop_grace,
+        require,
+        allow_missing,
+        layers_off,
+        notices,
+    } = parsed.fragment;
+    assert_eq!((name.as_str(), description.as_deref()), ("p", Some("d")));
+    assert_eq!(commands, ["c"]);
+    let at = |line| Origin::File {
+        path: "p.toml".into(),
+        line,
+    };
+    assert_eq!(
+        (notices[0].value.as_str(), &notices[0].origin),
+        ("n", &at(6))
+    );
+    assert_eq!(files.read[0].origin, at(8));
+    assert!(files.read[0].value.optional && files.write[0].value.make_dir);
+    assert_eq!(files.state[0].value.path, OsText::from("~/s"));
+    assert_eq!(
+        (&files.private[0].value.path, &files.private[0].origin),
+        (&OsText::from("~/p"), &at(11))
+    );
+    assert_eq!(
+        (env.keep[0].value.as_str(), &env.keep[0].origin),
+        ("K_*", &at(13))
+    );
+    assert_eq!(env.deny[0].value, "D");
+    assert_eq!(
+        env.set,
+        [(
+            OsText::from("S"),
+            Wish {
+                value: OsText::from("v"),
+                origin: at(15)
+            }
+        )]
+    );
+    assert!(env.given.is_empty());
+    assert_eq!(network.unwrap().value, NetworkMode::Host);
+    for (name, want) in [
+        (LimitName::Memory, LimitWish::Percent(75.0)),
+        (LimitName::Processes, LimitWish::Value(4096.0)),
+        (LimitName::Cpu, LimitWish::Value(1.5)),
+        (LimitName::FileSize, LimitWish::Value(1_073_741_824.0)),
+        (LimitName::OpenFiles, LimitWish::Unlimited),
+        (LimitName::Disk, LimitWish::Value(2_147_483_648.0)),
+        (LimitName::Time, LimitWish::Value(7200.0)),
+    ] {
+        let got = limits.iter().find(|(n, _)| *n == name).unwrap();
+        assert_eq!(got.1.value, want, "{name:?}");
+    }
+    assert_eq!(limits.len(), 7);
+    assert_eq!(stop_grace.unwrap().value, 3.0);
+    assert_eq!(require[0].value, Layer::Landlock);
+    assert_eq!(allow_missing[0].value, Layer::Limits);
+    assert_eq!(layers_off[0].value, Layer::Keyring);
+    assert_eq!(parsed.extends.len(), 2);
+}
+
+/// TABLES is what `check` trusts: a key in it that nothing reads, or one that is read and not in it, is a hole.
+#[test]
+fn every_key_of_the_table_is_read_or_refused() {
+    for (table, keys) in TABLES {
+        for key in *keys {
+            // A value of a type that no key takes: a known key must complain about it.
+            let text = if table.is_empty() {
+                format!("{} = 1979-05-27", key.name)
+            } else {
+                format!("[{table}]\n{} = 1979-05-27", key.name)
+            };
+            let problems = wrong(&text);
+            assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+            let refused = problems[0].what.contains("not enforced by this version");
+            assert_eq!(
+                refused,
+                key.status == KeyStatus::NotEnforced,
+                "{text}: {problems:?}"
+            );
+            assert!(
+                refused || problems[0].what.contains("expected"),
+                "{text}: {problems:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_not_enforced_is_refused_and_never_ignored() {
+    for text in [
+        "[files]\nhide = [\"x\"]",
+        "files.protect = []",
+        "[files]\ntrack = []",
+        "network.allow = [\"github.com\"]",
+        "network.host-ports = [5432]",
+        "network.publish = []",
+        "[commands]\ndeny = [\"terraform\"]",
+        "commands.deny = []",
+        "[kill-switch]\nfiles = [\".claude-stop\"]",
+        "[ssh]\nkeys = []",
+        "[review]\nx = 1",
+    ] {
+        let problems = wrong(text);
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        assert!(
+            problems[0]
+                .what
+                .contains("is not enforced by this version of agentbox"),
+            "{text}"
+        );
+        assert_eq!(problems[0].help, "remove the line", "{text}");
+    }
+    assert!(
+        wrong("network.mode = \"filtered\"")[0]
+            .what
+            .contains("not enforced")
+    );
+}
+
+#[test]
+fn a_mistake_is_shown_at_its_place() {
+    for (text, line, column, what, help) in [
+        (
+            "discription = \"x\"",
+            1,
+            1,
+            "unknown key `discription`",
+            "did you mean `description`?",
+        ),
+        (
+            "[files]\nwirte = []",
+            2,
+            1,
+            "unknown key `wirte` in [files]",
+            "did you mean `write`?",
+        ),
+        (
+            "memory = 1",
+            1,
+            1,
+            "unknown key `memory`",
+            "`memory` belongs in [limits]",
+        ),
+        (
+            "[env]\nextends = []",
+            2,
+            1,
+            "unknown key `extends` in [env]",
+            "belongs at the top",
+        ),
+        (
+            "[zzz]\na = 1",
+            1,
+            2,
+            "unknown key `zzz`",
+            "known here: description",
+        ),
+        (
+            "[limits]\nmemory = \"8 gibbons\"",
+            2,
+            10,
+            "is not a size",
+            "8GiB",
+        ),
+        (
+            "[limits]\ntime = \"soon\"",
+            2,
+            8,
+            "is not a duration",
+            "90s",
+        ),
+        ("[limits]\nprocesses = -1", 2, 13, "whole number", "4096"),
+        (
+            "[limits]\nprocesses = 0x10",
+            2,
+            13,
+            "a number or a text is expected",
+            "",
+        ),
+        ("[limits]\ncpu = true", 2, 7, "not a TOML boolean", ""),
+        (
+            "[limits]\nstop-grace = \"none\"",
+            2,
+            14,
+            "is not a duration",
+            "",
+        ),
+        (
+            "[files]\nread = [\n  \"/a\",\n  \"b\",\n]",
+            4,
+            3,
+            "`b` is not absolute",
+            "`~/`",
+        ),
+        (
+            "[files]\nread = \"/a\"",
+            2,
+            8,
+            "a list of texts is expected",
+            "",
+        ),
+        ("[files]\nread = [1]", 2, 9, "a text is expected", ""),
+        ("files = 1", 1, 9, "a table is expected", ""),
+        (
+            "[env]\nkeep = [\"*\"]",
+            2,
+            9,
+            "nearly the whole environment",
+            "name what is needed",
+        ),
+        (
+            "[env]\nset = { A = 1 }",
+            2,
+            13,
+            "a text (in quotes) is expected",
+            "",
+        ),
+        ("[env.set]\n\"A=B\" = \"x\"", 2, 1, "not a name", ""),
+        (
+            "[network]\nmode = \"hots\"",
+            2,
+            8,
+            "not a network mode",
+            "`none` or `host`",
+        ),
+        (
+            "[layers]\noff = [\"seccomb\"]",
+            2,
+            8,
+            "no layer `seccomb`",
+            "did you mean `seccomp`?",
+        ),
+        (
+            "[layers]\nrequire = [\"view\"]\noff = [\"view\"]",
+            3,
+            1,
+            "in `require` and in `off`",
+            "choose one",
+        ),
+        ("[agent]\ncommands = [\"/bin/x\"]", 2, 13, "base name", ""),
+        ("a = ", 1, 5, "", ""),
+        ("x = \"\u{1b}\"", 1, 6, "", ""),
+        ("[files]\nread = []\nread = []", 3, 1, "duplicate key", ""),
+    ] {
+        let problems = wrong(text);
+        let d = &problems[0];
+        assert_eq!((d.line, d.column), (line, column), "{text}\n{d}");
+        assert!(d.what.contains(what), "{text}\n{d}");
+        assert!(d.help.contains(help), "{text}\n{d}");
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_text_are_reported_in_its_order() {
+    let problems = wrong(
+        "zip = 1\n[limits]\nmemory = \"x\"\ncpu = \"y\"\n[files]\nread = [\"a\", \"/b\", \"c\"]\nhide = []\n",
+    );
+    let lines: Vec<u32> = problems.iter().map(|d| d.line).collect();
+    assert_eq!(lines, [1, 3, 4, 6, 6, 7], "{problems:#?}");
+    let many = "[env]\nkeep = [".to_owned() + &"\"a b\",".repeat(10_000) + "]";
+    assert_eq!(wrong(&many).len(), MOST);
+}
+
+#[test]
+fn deep_nesting_is_an_error_and_no_overflow() {
+    assert!(!wrong(&("a = ".to_owned() + &"[".repeat(500_000))).is_empty());
+    assert!(!wrong(&("a = ".to_owned() + &"{a=".repeat(250_000))).is_empty());
+    assert!(!wrong(&("[a".to_owned() + &".a".repeat(250_000) + "]")).is_empty());
+}
+
+/// xorshift64: the same texts in each run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(n.max(1)).unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn mutations_never_panic() {
+    let mut corpus: Vec<Vec<u8>> = super::super::builtin::ALL
+        .iter()
+        .map(|b| b.text.as_bytes().to_vec())
+        .collect();
+    corpus.push(
+        b"[limits]\nmemory = \"8GiB\"\ntime = \"1h30m\"\ncpu = 1.5\n[layers]\noff = [\"view\"]\n"
+            .to_vec(),
+    );
+    corpus.push(
+        "description = \"h\u{e9}\u{1f980}\"\n[env.set]\nA = '''\nx'''\n"
+            .as_bytes()
+            .to_vec(),
+    );
+    let words: [&[u8]; 16] = [
+        b"[",
+        b"]",
+        b"\"",
+        b"'''",
+        b"\n",
+        b"=",
+        b"{",
+        b"}",
+        b"\\u0000",
+        b"?",
+        b"/",
+        b"~",
+        b"%",
+        b"\xc3\xa9",
+        b"99999999999999999999",
+        b"\t",
+    ];
+    let mut random = Random(0x5eed_1234_abcd_0001);
+    let (mut fine, mut refused) = (0, 0);
+    for round in 0..4000 {
+        let mut text = corpus[random.below(corpus.len())].clone();
+        // Short pieces too: parsing 10 KiB four thousand times in a debug build is slow.
+        let from = random.below(text.len());
+        let to = (from + 1 + random.below(1200)).min(text.len());
+        text = text[from..to].to_vec();
+        for _ in 0..=random.below(6) {
+            let at = random.below(text.len());
+            match random.below(4) {
+                0 if !text.is_empty() => drop(text.remove(at)),
+                1 => {
+                    let word = words[random.below(words.len())];
+                    text.splice(at..at, word.iter().copied());
+                }
+                2 if !text.is_empty() => text[at] = u8::try_from(random.below(256)).unwrap(),
+                _ => text.truncate(at),
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        let role = if round % 2 == 0 {
+            Role::Profile
+        } else {
+            Role::Config
+        };
+        match parse(&text, "p", &place(), role) {
+            Ok(_) => fine += 1,
+            Err(problems) => {
+                refused += 1;
+                assert!(!problems.is_empty() && problems.len() <= MOST);
+                for d in problems {
+                    assert!(d.line >= 1 && d.column >= 1);
+                    let lines = u32::try_from(text.matches('\n').count()).unwrap() + 1;
+                    assert!(d.line <= lines, "{d}\n{text}");
+                    assert!(!d.to_string().contains('\u{1b}'));
+                }
+            }
+        }
+    }
+    // The mutations hit both sides, or they test nothing.
+    assert!(fine > 20 && refused > 1000, "{fine} {refused}");
+}

@@ -1,0 +1,151 @@
+//! [`Event`]: what can happen in a session, as it stands in `events.jsonl`. Plain data, no I/O.
+
+#![forbid(unsafe_code)]
+
+use crate::outcome::{Evidence, Outcome};
+use crate::plan::OsText;
+use crate::record::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The version of the serialised form. A reader that meets a higher one must say so instead of guessing.
+pub const VERSION: u32 = 1;
+
+/// One line of `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// [`VERSION`].
+    pub v: u32,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What can happen in a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum Event {
+    /// The plan stands (it is in `session.json`); nothing has been built.
+    Planned {
+        /// argv as typed.
+        argv: Vec<OsText>,
+        /// The working copy, canonical.
+        workspace: OsText,
+        /// The profile that was chosen.
+        profile: Option<String>,
+    },
+    /// The box stands and what was found to hold was accepted.
+    Enforced {
+        /// What was found to hold.
+        evidence: Vec<Evidence>,
+    },
+    /// The command runs.
+    Started {
+        /// Init of the box, as the supervisor sees it.
+        init: i32,
+    },
+    /// The command was stopped on its terminal.
+    Stopped {
+        /// The signal.
+        signal: i32,
+    },
+    /// The command was continued.
+    Continued,
+    /// A state file was written back to the host.
+    StateWritten {
+        /// The host's path.
+        file: OsText,
+        /// Keys that run things or grant trust which the box had changed: the host's stayed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        withheld: Vec<String>,
+    },
+    /// A state file was not written back.
+    StateKept {
+        /// The host's path.
+        file: OsText,
+        /// Why not.
+        why: String,
+    },
+    /// Something in a writable place would have let others run with the caller's rights; it was taken away.
+    Swept {
+        /// The file, as the host sees it.
+        file: OsText,
+        /// What was done.
+        what: String,
+    },
+    /// The box could not be built or proven; nothing was executed.
+    Refused {
+        /// The whole message.
+        why: String,
+    },
+    /// The session is over.
+    Ended {
+        /// What happened.
+        outcome: Outcome,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::outcome::{How, Layer, Trigger};
+
+    #[test]
+    fn every_event_survives_the_line() {
+        let outcome = Outcome {
+            how: How::Killed {
+                trigger: Trigger::Signal { signal: 15 },
+            },
+            exit_status: 143,
+            wall_ms: 12,
+            cpu_ms: 3,
+            max_rss_kib: 4096,
+        };
+        let odd = OsText::from(std::ffi::OsString::from(
+            String::from_utf8_lossy(b"a\nb").into_owned(),
+        ));
+        let events = [
+            Event::Planned {
+                argv: vec!["sh".into(), odd.clone()],
+                workspace: "/w".into(),
+                profile: Some("shell".into()),
+            },
+            Event::Enforced {
+                evidence: vec![Evidence::partial(Layer::Limits, "why").proven("RLIMIT_CORE = 0")],
+            },
+            Event::Started { init: 12 },
+            Event::Stopped { signal: 20 },
+            Event::Continued,
+            Event::StateWritten {
+                file: odd.clone(),
+                withheld: vec!["hooks".into()],
+            },
+            Event::StateKept {
+                file: odd.clone(),
+                why: "not JSON".into(),
+            },
+            Event::Swept {
+                file: odd,
+                what: "set-uid bit removed".into(),
+            },
+            Event::Refused { why: "no".into() },
+            Event::Ended { outcome },
+        ];
+        for event in events {
+            let entry = Entry {
+                v: VERSION,
+                at: Timestamp::from_millis(1),
+                event,
+            };
+            let line = serde_json::to_string(&entry).unwrap();
+            assert!(!line.contains('\n'), "{line}");
+            assert_eq!(
+                serde_json::from_str::<Entry>(&line).unwrap(),
+                entry,
+                "{line}"
+            );
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! A [`Plan`] for people ([`text`], [`banner`]) and for programs ([`json`]). Says names of variables, never values.
+
+#![forbid(unsafe_code)]
+
+use super::columns;
+use crate::outcome::Layer;
+use crate::plan::{
+    Grant, GrantKind, IdentityMode, Limit, LimitBy, LimitName, NetworkMode, OsText, Plan, Stripped,
+};
+use std::fmt::{Display, Write as _};
+
+/// The plan as JSON, with a newline at the end.
+///
+/// # Errors
+/// Never for a plan that `resolve` made: its keys are all texts.
+pub fn json(plan: &Plan) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(plan).map(|text| text + "\n")
+}
+
+/// The plan in groups, each grant with its origin. `steps` are the names of the steps of the enforcement in their order;
+/// layers are printed in that order.
+#[must_use]
+pub fn text(plan: &Plan, steps: &[&str]) -> String {
+    let mut out = String::new();
+    command(&mut out, plan);
+    for (title, kind) in [
+        ("reads", GrantKind::Read),
+        ("writes", GrantKind::Write),
+        ("state (a copy, written back)", GrantKind::State),
+        ("private (persistent, the box's own)", GrantKind::Private),
+        ("hidden (reads as empty)", GrantKind::Hidden),
+        ("protected (never changed)", GrantKind::Protected),
+    ] {
+        grants(&mut out, plan, title, kind);
+    }
+    variables(&mut out, plan);
+    heading(&mut out, "network");
+    let mode = match plan.network.mode {
+        NetworkMode::None => "none: loopback of the box's own and nothing else",
+        NetworkMode::Host => "host: the host's network. This is NOT a boundary",
+    };
+    let _ = writeln!(out, "  {mode}  [{}]", plan.network.origin);
+    limits(&mut out, plan);
+    layers(&mut out, plan, steps);
+    if !plan.notices.is_empty() {
+        heading(&mut out, "notices");
+        for notice in &plan.notices {
+            let _ = writeln!(out, "  {}", clean(notice));
+        }
+    }
+    out
+}
+
+fn heading(out: &mut String, title: &str) {
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    let _ = writeln!(out, "{title}");
+}
+
+/// A text of a profile, without what would write on the terminal.
+fn clean(text: impl Display) -> String {
+    OsText::from(text.to_string()).to_string()
+}
+
+fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    items.join(" ")
+}
+
+fn command(out: &mut String, plan: &Plan) {
+    heading(out, "command");
+    let c = &plan.command;
+    let row = |name: &str, value: String| [format!("  {name}"), value];
+    let program = match &c.program {
+        Some(program) => program.to_string(),
+        None => "not installed".to_owned(),
+    };
+    let id = &plan.identity;
+    let identity = match id.mode {
+        IdentityMode::Same => String::new(),
+        IdentityMode::Shifted => format!(", a kernel uid of its own ({})", id.outer_uid),
+        IdentityMode::Owner => format!(", the owner of the workspace (uid {})", id.outer_uid),
+        IdentityMode::KernelRoot => ", KERNEL UID 0".to_owned(),
+    };
+    let workspace = if plan.workspace.path == plan.workspace.real {
+        plan.workspace.path.to_string()
+    } else {
+        format!("{} ({})", plan.workspace.path, plan.workspace.real)
+    };
+    out.push_str(&columns(&[
+        row("runs", list(&c.argv)),
+        row("program", program),
+        row("profiles", clean(c.profiles.join(" "))),
+        row("workspace", workspace),
+        row("directory", c.cwd.to_string()),
+        row(
+            "user",
+            format!("{} (uid {}{identity})", clean(&id.user), id.inner_uid),
+        ),
+        row("home", id.home.to_string()),
+    ]));
+}
+
+fn grants(out: &mut String, plan: &Plan, title: &str, kind: GrantKind) {
+    let grants: Vec<&Grant> = plan.grants.iter().filter(|g| g.kind == kind).collect();
+    if grants.is_empty() {
+        return;
+    }
+    heading(out, title);
+    // Forty files of /etc are one line for each origin's place, not one each: the plan has to fit two screens, and
+    // `--json` has every path with its line.
+    let (etc, rest): (Vec<&Grant>, Vec<&Grant>) = grants
+        .into_iter()
+        .partition(|g| g.path.bytes().starts_with(b"/etc/") && g.note.is_none());
+    let mut rows: Vec<[String; 2]> = rest
+        .iter()
+        .map(|grant| {
+            let note = grant
+                .note
+                .as_deref()
+                .map_or(String::new(), |note| format!(" {}", clean(note)));
+            [
+                format!("  {}", grant.path),
+                format!("[{}]{note}", clean(&grant.origin)),
+            ]
+        })
+        .collect();
+    if let [one] = etc.as_slice() {
+        rows.push([
+            format!("  {}", one.path),
+            format!("[{}]", clean(&one.origin)),
+        ]);
+    }
+    out.push_str(&columns(&rows));
+    if etc.len() > 1 {
+        let names = etc
+            .iter()
+            .map(|g| g.path.to_string().split_off("/etc/".len()));
+        wrapped(out, "  /etc: ", names);
+        let mut sources: Vec<String> = etc.iter().map(|g| source(&clean(&g.origin))).collect();
+        sources.sort();
+        sources.dedup();
+        let _ = writeln!(out, "    [{}]", sources.join(", "));
+    }
+}
+
+/// An origin without its line.
+fn source(origin: &str) -> String {
+    match origin.rsplit_once(':') {
+        Some((source, line)) if line.bytes().all(|b| b.is_ascii_digit()) => source.to_owned(),
+        _ => origin.to_owned(),
+    }
+}
+
+/// Words after a title, broken before column 110.
+fn wrapped<T: Display>(out: &mut String, title: &str, words: impl IntoIterator<Item = T>) {
+    let mut line = title.to_owned();
+    let mut empty = true;
+    for word in words {
+        let word = word.to_string();
+        if !empty && line.chars().count() + word.chars().count() > 110 {
+            let _ = writeln!(out, "{}", line.trim_end());
+            line = " ".repeat(4);
+        }
+        line.push_str(&word);
+        line.push(' ');
+        empty = false;
+    }
+    if !empty {
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+fn variables(out: &mut String, plan: &Plan) {
+    heading(out, "variables");
+    let mut sources: Vec<(String, Vec<String>)> = Vec::new();
+    for pass in &plan.env.pass {
+        let from = source(&clean(&pass.origin));
+        match sources.iter_mut().find(|(known, _)| *known == from) {
+            Some((_, names)) => names.push(pass.name.to_string()),
+            None => sources.push((from, vec![pass.name.to_string()])),
+        }
+    }
+    for (from, names) in sources {
+        wrapped(out, &format!("  in [{from}]: "), names);
+    }
+    wrapped(out, "  given [--env]: ", &plan.env.given);
+    let set: Vec<[String; 2]> = plan
+        .env
+        .set
+        .iter()
+        .map(|set| {
+            [
+                format!("  set {}={}", set.name, set.value),
+                format!("[{}]", clean(&set.origin)),
+            ]
+        })
+        .collect();
+    out.push_str(&columns(&set));
+    for (title, credential, why) in [
+        ("  out, looks like a credential", Some(true), None),
+        ("  out, denied", Some(false), Some(Stripped::Denied)),
+        ("  out, not listed", Some(false), Some(Stripped::NotListed)),
+        (
+            "  out, value looks like a credential",
+            Some(false),
+            Some(Stripped::LooksLikeCredential),
+        ),
+    ] {
+        let names: Vec<&OsText> = plan
+            .env
+            .stripped
+            .iter()
+            .filter(|s| {
+                credential.is_none_or(|c| s.credential == c) && why.is_none_or(|w| s.why == w)
+            })
+            .map(|s| &s.name)
+            .collect();
+        wrapped(out, &format!("{title}: "), names);
+    }
+    wrapped(out, "  PATH without: ", &plan.path_dropped);
+}
+
+fn limits(out: &mut String, plan: &Plan) {
+    heading(out, "limits");
+    let mut rows: Vec<[String; 3]> = plan
+        .limits
+        .list
+        .iter()
+        .map(|limit| {
+            let by = match limit.by {
+                LimitBy::CgroupV2 => "cgroup v2",
+                LimitBy::CgroupV1 => "cgroup v1",
+                LimitBy::Rlimit => "rlimit",
+                LimitBy::Tmpfs => "tmpfs",
+                LimitBy::Affinity => "affinity",
+                LimitBy::Timer => "timer",
+            };
+            let meaning = if limit.meaning.is_empty() {
+                String::new()
+            } else {
+                format!(" {}", clean(&limit.meaning))
+            };
+            [
+                format!("  {} {}", limit_name(limit.name), limit_value(limit)),
+                format!("by {by}"),
+                format!("[{}]{meaning}", clean(&limit.origin)),
+            ]
+        })
+        .collect();
+    rows.push([
+        format!("  stop-grace {}", seconds(plan.limits.stop_grace)),
+        String::new(),
+        String::new(),
+    ]);
+    out.push_str(&columns(&rows));
+}
+
+fn limit_name(name: LimitName) -> &'static str {
+    match name {
+        LimitName::Memory => "memory",
+        LimitName::Processes => "processes",
+        LimitName::Cpu => "cpu",
+        LimitName::FileSize => "file-size",
+        LimitName::OpenFiles => "open-files",
+        LimitName::Disk => "disk",
+        LimitName::Time => "time",
+    }
+}
+
+fn limit_value(limit: &Limit) -> String {
+    match limit.name {
+        LimitName::Memory | LimitName::FileSize | LimitName::Disk => bytes(limit.value),
+        LimitName::Time => seconds(limit.value),
+        LimitName::Cpu | LimitName::Processes | LimitName::OpenFiles => format!("{}", limit.value),
+    }
+}
+
+/// `8GiB`, `1.5GiB`, `700B`.
+fn bytes(value: f64) -> String {
+    let mut value = value;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return tenths(value, unit);
+        }
+        value /= 1024.0;
+    }
+    tenths(value, "TiB")
+}
+
+fn tenths(value: f64, unit: &str) -> String {
+    let text = format!("{value:.1}");
+    format!("{}{unit}", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// `90s`, `2h`, `1h30m`.
+fn seconds(value: f64) -> String {
+    let (hours, rest) = ((value / 3600.0).floor(), value % 3600.0);
+    let (minutes, rest) = ((rest / 60.0).floor(), rest % 60.0);
+    let mut out = String::new();
+    for (number, unit) in [(hours, "h"), (minutes, "m")] {
+        if number > 0.0 {
+            let _ = write!(out, "{number}{unit}");
+        }
+    }
+    if rest > 0.0 || out.is_empty() {
+        out.push_str(&tenths(rest, "s"));
+    }
+    out
+}
+
+fn layers(out: &mut String, plan: &Plan, steps: &[&str]) {
+    heading(out, "layers, in the order of their enforcement");
+    let position = |layer: &Layer| {
+        steps
+            .iter()
+            .position(|step| *step == layer.name())
+            .unwrap_or(steps.len())
+    };
+    let mut all = Layer::ALL;
+    // Stable: layers without a step of their own come last, in the order of reports.
+    all.sort_by_key(position);
+    let rows: Vec<[String; 2]> = all
+        .iter()
+        .map(|layer| {
+            let off = plan.off.iter().find(|off| off.layer == *layer);
+            let state = match off {
+                Some(off) => format!("OFF  [{}]", clean(&off.origin)),
+                None if plan.require.contains(layer) => "must hold".to_owned(),
+                None => "may be missing".to_owned(),
+            };
+            [format!("  {}", layer.name()), state]
+        })
+        .collect();
+    out.push_str(&columns(&rows));
+}
+
+/// The lines that `run` says at the start, without the prefix: what runs where, and whatever is weaker than one would think.
+#[must_use]
+pub fn banner(plan: &Plan) -> Vec<String> {
+    let profile = plan.command.profiles.first().map_or("?", String::as_str);
+    let writes = plan
+        .grants
+        .iter()
+        .filter(|g| {
+            matches!(g.kind, GrantKind::Write | GrantKind::State) && g.path != plan.workspace.path
+        })
+        .map(|g| &g.path);
+    let also = list(writes);
+    let also = if also.is_empty() {
+        String::new()
+    } else {
+        format!(" (also writes {also})")
+    };
+    let network = match plan.network.mode {
+        NetworkMode::None => "no network",
+        NetworkMode::Host => "the host's network",
+    };
+    let mut lines = vec![format!(
+        "{} in {} with profile {}, {network}{also}",
+        plan.command.name,
+        plan.workspace.path,
+        clean(profile),
+    )];
+    if plan.network.mode == NetworkMode::Host {
+        lines.push(format!(
+            "the network is the host's: NOT a boundary  [{}]",
+            clean(&plan.network.origin)
+        ));
+    }
+    if plan.identity.mode == IdentityMode::KernelRoot {
+        lines.push(
+            "the agent's kernel uid is 0: sysctls and root's files rest on mounts alone".to_owned(),
+        );
+    }
+    for off in &plan.off {
+        lines.push(format!(
+            "the layer {} is OFF  [{}]",
+            off.layer.name(),
+            clean(&off.origin)
+        ));
+    }
+    let missing: Vec<&str> = Layer::ALL
+        .iter()
+        .filter(|l| !plan.require.contains(l) && !plan.off.iter().any(|off| off.layer == **l))
+        .map(|l| l.name())
+        .collect();
+    if !missing.is_empty() {
+        lines.push(format!(
+            "these layers may be missing: {}",
+            missing.join(" ")
+        ));
+    }
+    let credentials: Vec<&OsText> = plan
+        .env
+        .stripped
+        .iter()
+        .filter(|s| s.credential)
+        .map(|s| &s.name)
+        .collect();
+    if !credentials.is_empty() {
+        lines.push(format!(
+            "kept out, looks like a credential: {}  (--env NAME lets one in)",
+            list(credentials)
+        ));
+    }
+    lines.extend(plan.notices.iter().map(clean));
+    lines
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,186 @@
+//! [`Session`]: the session that this supervisor writes. Made before anything is built, so that a refusal has a record too.
+
+#![forbid(unsafe_code)]
+
+use crate::outcome::{Evidence, Outcome};
+use crate::plan::Plan;
+use crate::record::{Appended, Event, EventLog, Timestamp};
+use crate::session::record::{Outgoing, State, VERSION};
+use crate::session::store::{DIR, EVENTS, RECORD, RECORD_NEW, errno, failed};
+use crate::session::{SessionError, SessionId, Sessions};
+use crate::sys::random;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use serde_json::value::RawValue;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The session that this process supervises. Its lock is held as long as this value, or a copy of its descriptor in a
+/// forked child, lives.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    path: PathBuf,
+    dir: OwnedFd,
+    /// A second descriptor of the log's open file: the lock belongs to both.
+    _lock: Flock<OwnedFd>,
+    log: EventLog,
+    started: Timestamp,
+    plan: Box<RawValue>,
+    evidence: Vec<Evidence>,
+}
+
+impl Session {
+    /// Makes the directory of a new session with `session.json` (open) and the event `planned`.
+    ///
+    /// # Errors
+    /// The directory cannot be made or written: the run must be refused.
+    pub fn create(sessions: &Sessions, plan: &Plan) -> Result<Session, SessionError> {
+        let started = Timestamp::now();
+        let (id, path) = reserve(sessions, started)?;
+        let dir = openat(sessions.fd(), id.as_str(), DIR, Mode::empty())
+            .map_err(failed("open", &path))?;
+        let flags = OFlag::O_WRONLY
+            | OFlag::O_APPEND
+            | OFlag::O_CREAT
+            | OFlag::O_EXCL
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_CLOEXEC;
+        let events = path.join(EVENTS);
+        let file = openat(&dir, EVENTS, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .map_err(failed("open", &events))?;
+        let copy = file
+            .try_clone()
+            .map_err(|error| failed("dup", &events)(errno(&error)))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, errno)| failed("flock", &events)(errno))?;
+        let plan_text =
+            serde_json::value::to_raw_value(plan).map_err(|error| SessionError::Json {
+                path: path.join(RECORD),
+                why: error.to_string(),
+            })?;
+        let mut session = Session {
+            id,
+            path,
+            dir,
+            _lock: lock,
+            log: EventLog::new(copy),
+            started,
+            plan: plan_text,
+            evidence: Vec::new(),
+        };
+        session.write(State::Open, None, None)?;
+        let planned = Event::Planned {
+            argv: plan.command.argv.clone(),
+            workspace: plan.workspace.real.clone(),
+            profile: plan.command.profiles.first().cloned(),
+        };
+        match session.log.append(&planned) {
+            Appended::Yes => Ok(session),
+            // The first event is the proof that the record can be written; later ones may be lost, this one not.
+            Appended::LostFirst(why) => Err(SessionError::Json { path: events, why }),
+            Appended::Lost => Err(failed("write", events)(Errno::EIO)),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// Its directory as a descriptor, for what else belongs to the session (sockets, quarantine).
+    #[must_use]
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Records an event. `enforced` is remembered, so that `session.json` has the evidence at the end.
+    pub fn record(&mut self, event: &Event) -> Appended {
+        if let Event::Enforced { evidence } = event {
+            self.evidence.clone_from(evidence);
+        }
+        self.log.append(event)
+    }
+
+    /// Records the end: the event `ended` and the final `session.json`. The lock is given back.
+    ///
+    /// # Errors
+    /// `session.json` cannot be written; the session is then found as lost.
+    pub fn close(mut self, outcome: &Outcome) -> Result<(), SessionError> {
+        let _said_by_the_error_below = self.log.append(&Event::Ended {
+            outcome: outcome.clone(),
+        });
+        self.write(State::Ended, Some(Timestamp::now()), Some(outcome))
+    }
+
+    fn write(
+        &self,
+        state: State,
+        ended: Option<Timestamp>,
+        outcome: Option<&Outcome>,
+    ) -> Result<(), SessionError> {
+        let record = Outgoing {
+            version: VERSION,
+            id: &self.id,
+            state,
+            supervisor: std::process::id(),
+            started: self.started,
+            ended,
+            plan: &self.plan,
+            evidence: &self.evidence,
+            outcome,
+            events_lost: self.log.lost(),
+        };
+        let text = serde_json::to_vec(&record).map_err(|error| SessionError::Json {
+            path: self.path.join(RECORD),
+            why: error.to_string(),
+        })?;
+        replace(self.dir.as_fd(), &self.path, &text)
+    }
+}
+
+/// Makes a directory with a free name. mkdir(2) is the one that decides, so two sessions never share one.
+fn reserve(sessions: &Sessions, at: Timestamp) -> Result<(SessionId, PathBuf), SessionError> {
+    for _ in 0..16 {
+        let random = random::bytes().map_err(|error| failed("getrandom", "")(errno(&error)))?;
+        let id = SessionId::new(at, random);
+        let path = sessions.path().join(id.as_str());
+        match mkdirat(sessions.fd(), id.as_str(), Mode::S_IRWXU) {
+            Ok(()) => return Ok((id, path)),
+            Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(failed("mkdir", path)(errno)),
+        }
+    }
+    Err(SessionError::NoFreeName {
+        path: sessions.path().to_owned(),
+    })
+}
+
+/// Writes `session.json` under its temporary name and renames it: a reader sees the old one or the new one.
+pub(super) fn replace(dir: BorrowedFd<'_>, path: &Path, text: &[u8]) -> Result<(), SessionError> {
+    let flags =
+        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let new = path.join(RECORD_NEW);
+    let file = openat(dir, RECORD_NEW, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+        .map_err(failed("open", &new))?;
+    File::from(file)
+        .write_all(text)
+        .map_err(|error| failed("write", &new)(errno(&error)))?;
+    renameat(dir, RECORD_NEW, dir, RECORD).map_err(failed("rename", new))
+}

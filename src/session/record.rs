@@ -1,0 +1,72 @@
+//! [`SessionRecord`]: what `session.json` holds. Plain data.
+
+#![forbid(unsafe_code)]
+
+use crate::outcome::{Evidence, Outcome};
+use crate::plan::Plan;
+use crate::record::Timestamp;
+use crate::session::SessionId;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The version of the serialised form.
+pub const VERSION: u32 = 1;
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Its supervisor lives, or lived when this was written: the lock on `events.jsonl` says which.
+    Open,
+    /// It ended and the outcome is known.
+    Ended,
+    /// Its supervisor ended without writing an outcome (killed, power cut).
+    Lost,
+}
+
+/// What `session.json` holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SessionRecord {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The name of the directory.
+    pub id: SessionId,
+    /// Where it stands.
+    pub state: State,
+    /// The process id of the supervisor. Only a hint: the number may belong to another process by now.
+    pub supervisor: u32,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended; of a lost one, when that was noticed.
+    #[serde(default)]
+    pub ended: Option<Timestamp>,
+    /// What should hold.
+    pub plan: Plan,
+    /// What was found to hold; empty until the box stands.
+    #[serde(default)]
+    pub evidence: Vec<Evidence>,
+    /// What happened.
+    #[serde(default)]
+    pub outcome: Option<Outcome>,
+    /// How many events could not be written.
+    #[serde(default)]
+    pub events_lost: u64,
+}
+
+/// [`SessionRecord`] on its way out, with the plan as the text that was made of it once: the plan is by far the largest
+/// part and is written twice.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Outgoing<'a> {
+    pub(super) version: u32,
+    pub(super) id: &'a SessionId,
+    pub(super) state: State,
+    pub(super) supervisor: u32,
+    pub(super) started: Timestamp,
+    pub(super) ended: Option<Timestamp>,
+    pub(super) plan: &'a RawValue,
+    pub(super) evidence: &'a [Evidence],
+    pub(super) outcome: Option<&'a Outcome>,
+    pub(super) events_lost: u64,
+}

@@ -1,0 +1,340 @@
+//! [`Sessions`]: the directory that holds every session, found and guarded. From `agentbox` downwards it is opened by
+//! descriptors, never through a symlink, and refused when another user could write in it.
+
+#![forbid(unsafe_code)]
+
+use crate::record::Timestamp;
+use crate::session::{SessionId, SessionRecord};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+use nix::unistd::geteuid;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// The file of the events, whose lock says that the session lives.
+pub(super) const EVENTS: &str = "events.jsonl";
+/// The file of the record.
+pub(super) const RECORD: &str = "session.json";
+/// Its temporary name. Only the holder of the lock writes it, so one name is enough.
+pub(super) const RECORD_NEW: &str = "session.json.new";
+/// The most bytes of a `session.json` that are read.
+const RECORD_MAX: u64 = 64 * 1024 * 1024;
+
+/// Why the sessions cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// A system call failed.
+    #[error("{call} of {}: {errno}", path.display())]
+    Call {
+        /// The call.
+        call: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+    /// A directory belongs to another user.
+    #[error("{} belongs to uid {owner}, not to you (uid {uid}); remove it, or set XDG_STATE_HOME to a directory of your own", path.display())]
+    Owner {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The caller.
+        uid: u32,
+    },
+    /// Others may write in a directory.
+    #[error("{} may be written by others (mode {mode:04o}); chmod go-w it", path.display())]
+    Writable {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// HOME is not absolute.
+    #[error("no place for the record of the session: HOME ({}) is not an absolute path", home.display())]
+    NoHome {
+        /// HOME.
+        home: PathBuf,
+    },
+    /// Sixteen names in a row were taken.
+    #[error("no free name for a session in {}", path.display())]
+    NoFreeName {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A record cannot be read or written as JSON.
+    #[error("{}: {why}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A record is larger than agentbox ever writes one.
+    #[error("{} has {bytes} bytes: not a record of agentbox", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+}
+
+/// Names the call and the path of an errno.
+pub(super) fn failed(
+    call: &'static str,
+    path: impl Into<PathBuf>,
+) -> impl FnOnce(Errno) -> SessionError {
+    let path = path.into();
+    move |errno| SessionError::Call { call, path, errno }
+}
+
+/// The errno of an `io::Error`.
+pub(super) fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(0))
+}
+
+pub(super) const DIR: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
+
+/// The directory that holds every session.
+#[derive(Debug)]
+pub struct Sessions {
+    dir: OwnedFd,
+    path: PathBuf,
+}
+
+/// Whether a session has a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// It has.
+    Live,
+    /// It has none.
+    Gone,
+}
+
+/// One session as found on disk.
+#[derive(Debug)]
+pub struct Found {
+    /// Its name.
+    pub id: SessionId,
+    /// Whether it has a supervisor.
+    pub liveness: Liveness,
+    /// What it says; an error is one of this session only.
+    pub record: Result<SessionRecord, SessionError>,
+}
+
+impl Sessions {
+    /// Where the sessions of a user are: `$XDG_STATE_HOME/agentbox/sessions` when that variable is absolute (the XDG base
+    /// directory specification says to ignore it otherwise), else `HOME/.local/state/agentbox/sessions`.
+    ///
+    /// # Errors
+    /// [`SessionError::NoHome`].
+    pub fn locate(home: &Path, state_home: Option<&OsStr>) -> Result<PathBuf, SessionError> {
+        let base = match state_home.map(Path::new) {
+            Some(path) if path.is_absolute() => path.to_owned(),
+            _ if home.is_absolute() => home.join(".local/state"),
+            _ => {
+                return Err(SessionError::NoHome {
+                    home: home.to_owned(),
+                });
+            }
+        };
+        Ok(base.join("agentbox/sessions"))
+    }
+
+    /// Opens the directory, making what is missing of it (0700).
+    ///
+    /// # Errors
+    /// Whatever keeps it from being the caller's own: the run must be refused, since a session without a record is not
+    /// one that can be answered for.
+    pub fn open(home: &Path, state_home: Option<&OsStr>) -> Result<Sessions, SessionError> {
+        let path = Sessions::locate(home, state_home)?;
+        let parent = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let base = parent.parent().unwrap_or(Path::new("/"));
+        // The base may be reached by symlinks: people move ~/.local to another disk. What is ours below it may not.
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let fd = match open(base, flags, Mode::empty()) {
+            Err(Errno::ENOENT) => {
+                std::fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(base)
+                    .map_err(|error| failed("mkdir", base)(errno(&error)))?;
+                open(base, flags, Mode::empty())
+            }
+            other => other,
+        }
+        .map_err(failed("open", base))?;
+        let fd = own_directory(fd.as_fd(), "agentbox", &parent)?;
+        let dir = own_directory(fd.as_fd(), "sessions", &path)?;
+        Ok(Sessions { dir, path })
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// The names of all sessions, oldest first. Anything else in the directory is not ours and is left alone.
+    ///
+    /// # Errors
+    /// The errno of reading the directory.
+    pub fn ids(&self) -> Result<Vec<SessionId>, SessionError> {
+        let mut dir =
+            Dir::openat(&self.dir, ".", DIR, Mode::empty()).map_err(failed("open", &self.path))?;
+        let mut ids = Vec::new();
+        for entry in dir.iter() {
+            let entry = entry.map_err(failed("getdents", &self.path))?;
+            let name = entry.file_name().to_str().ok();
+            ids.extend(name.and_then(|name| SessionId::try_from(name).ok()));
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Every session, oldest first.
+    ///
+    /// # Errors
+    /// The errno of reading the directory; what is wrong with one session is in its own entry.
+    pub fn list(&self) -> Result<Vec<Found>, SessionError> {
+        Ok(self
+            .ids()?
+            .into_iter()
+            .map(|id| Found {
+                liveness: self.liveness(&id),
+                record: self.read(&id),
+                id,
+            })
+            .collect())
+    }
+
+    /// The record of one session.
+    ///
+    /// # Errors
+    /// It is missing or is not a record of this version.
+    pub fn read(&self, id: &SessionId) -> Result<SessionRecord, SessionError> {
+        let path = self.path.join(id.as_str()).join(RECORD);
+        let session = self.open_session(id)?;
+        let file = openat(
+            &session,
+            RECORD,
+            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(failed("open", &path))?;
+        let bytes =
+            u64::try_from(fstat(&file).map_err(failed("fstat", &path))?.st_size).unwrap_or(0);
+        if bytes > RECORD_MAX {
+            return Err(SessionError::TooLarge { path, bytes });
+        }
+        let mut text = Vec::new();
+        File::from(file)
+            .take(RECORD_MAX)
+            .read_to_end(&mut text)
+            .map_err(|error| failed("read", &path)(errno(&error)))?;
+        serde_json::from_slice(&text).map_err(|error| SessionError::Json {
+            path,
+            why: error.to_string(),
+        })
+    }
+
+    /// Whether a session has a supervisor. What cannot be told counts as live, so that nothing is taken from it.
+    #[must_use]
+    pub fn liveness(&self, id: &SessionId) -> Liveness {
+        let Ok(session) = self.open_session(id) else {
+            return Liveness::Live;
+        };
+        match lock(session.as_fd()) {
+            Locked::Ours(_) => Liveness::Gone,
+            // A session is made by mkdir, then its lock: in between it is a moment old.
+            Locked::NoFile if id.began().until(Timestamp::now()).as_secs() > 60 => Liveness::Gone,
+            Locked::NoFile | Locked::Theirs => Liveness::Live,
+        }
+    }
+
+    pub(super) fn open_session(&self, id: &SessionId) -> Result<OwnedFd, SessionError> {
+        openat(&self.dir, id.as_str(), DIR, Mode::empty())
+            .map_err(failed("open", self.path.join(id.as_str())))
+    }
+}
+
+/// What came of the try to lock a session.
+pub(super) enum Locked {
+    /// It is ours until this is dropped: its supervisor is gone.
+    Ours(Flock<OwnedFd>),
+    /// Its supervisor has it.
+    Theirs,
+    /// There is no file to lock.
+    NoFile,
+}
+
+/// Tries to lock `events.jsonl` of a session. Opened for writing, since flock(2) on NFS needs that for an exclusive lock.
+pub(super) fn lock(session: BorrowedFd<'_>) -> Locked {
+    let flags = OFlag::O_WRONLY
+        | OFlag::O_APPEND
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_CLOEXEC;
+    match openat(session, EVENTS, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => Locked::NoFile,
+        Err(_) => Locked::Theirs,
+        Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Locked::Ours(lock),
+            Err(_) => Locked::Theirs,
+        },
+    }
+}
+
+/// Opens a directory of our own, making it when it is missing, and refuses one that another user owns or may write in.
+fn own_directory(parent: BorrowedFd<'_>, name: &str, path: &Path) -> Result<OwnedFd, SessionError> {
+    let fd = match openat(parent, name, DIR, Mode::empty()) {
+        Err(Errno::ENOENT) => {
+            match mkdirat(parent, name, Mode::S_IRWXU) {
+                // Two first sessions at once.
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(failed("mkdir", path)(errno)),
+            }
+            openat(parent, name, DIR, Mode::empty())
+        }
+        other => other,
+    }
+    .map_err(failed("open", path))?;
+    let stat = fstat(&fd).map_err(failed("fstat", path))?;
+    let uid = geteuid().as_raw();
+    if stat.st_uid != uid {
+        return Err(SessionError::Owner {
+            path: path.to_owned(),
+            owner: stat.st_uid,
+            uid,
+        });
+    }
+    let mode = stat.st_mode & !SFlag::S_IFMT.bits();
+    if mode & 0o022 != 0 {
+        return Err(SessionError::Writable {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(fd)
+}
+
+/// For messages: a name of the system as text.
+pub(super) fn shown(name: &std::ffi::CStr) -> &OsStr {
+    OsStr::from_bytes(name.to_bytes())
+}

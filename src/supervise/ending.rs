@@ -1,0 +1,114 @@
+//! The end of a session: nothing of the box is left, all output has arrived, state is written back, the record is closed.
+
+#![forbid(unsafe_code)]
+
+use super::watch::Watch;
+use super::{Seen, Voice, kill};
+use crate::enforce::limits::BoxLimits;
+use crate::enforce::sweep;
+use crate::launch::message::ToClient;
+use crate::outcome::{How, Outcome, Trigger};
+use crate::plan::Plan;
+use crate::record::{Event, Timestamp};
+use crate::session::{Retention, Session, Sessions};
+use std::time::{Duration, Instant};
+
+/// How long output waits for a reader that does not read before the rest of it is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is left to end.
+pub(super) struct End<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) seen: Seen,
+    pub(super) watch: Watch,
+    pub(super) limits: Option<BoxLimits>,
+    pub(super) voice: Voice,
+    pub(super) session: Session,
+    pub(super) sessions: &'a Sessions,
+    pub(super) begun: Instant,
+}
+
+/// Milliseconds, for the record.
+pub(super) fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Ends the session. Returns the exit status of `agentbox run`.
+pub(super) fn finish(end: End<'_>) -> u8 {
+    let End { plan, seen, mut watch, limits, mut voice, mut session, sessions, begun } = end;
+    // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
+    // the kernel reaps the whole pid namespace before init itself.
+    kill::kill(&watch.spawned.pidfd);
+    let _ = nix::sys::wait::waitpid(watch.spawned.init, None);
+    let Seen { mut how, cpu_ms, max_rss_kib } = seen;
+    if let Some(limits) = limits {
+        if matches!(how, How::Signaled { signal: 9 }) && limits.out_of_memory() {
+            how = How::Killed { trigger: Trigger::Memory };
+        }
+        if let Err(e) = limits.remove() {
+            voice.say(&format!("a cgroup was left behind: {e}"));
+        }
+    }
+    if let Some(state) = watch.state.take() {
+        for event in state.finish() {
+            if let Event::StateKept { file, why } = &event {
+                voice.say(&format!("{file} was not written back: {why}"));
+            }
+            voice.note(&mut session, &event);
+        }
+    }
+    if let Some(relay) = &mut watch.relay {
+        let _ = relay.drain(PATIENCE);
+    }
+    for pipe in &mut watch.pipes {
+        let _ = pipe.drain(PATIENCE);
+    }
+    for stripped in sweep::set_id_bits(plan) {
+        voice.say(&format!("{} had a set-uid or set-gid bit: it was taken away", stripped.path));
+        voice.note(&mut session, &Event::Swept { file: stripped.path, what: stripped.what });
+    }
+    if let Some(line) = last_line(&how, plan) {
+        voice.say(&line);
+    }
+    let outcome = Outcome {
+        exit_status: crate::exit::status(&how),
+        how,
+        wall_ms: ms(begun.elapsed()),
+        cpu_ms,
+        max_rss_kib,
+    };
+    voice.status(&Event::Ended { outcome: outcome.clone() });
+    if let Err(e) = session.close(&outcome) {
+        voice.say(&format!("the session's record is not complete: {e}"));
+    }
+    voice.tell(&ToClient::Ended { status: outcome.exit_status });
+    sweep_sessions(sessions);
+    outcome.exit_status
+}
+
+/// What is said at the end, where the status alone would not tell.
+fn last_line(how: &How, plan: &Plan) -> Option<String> {
+    let name = &plan.command.name;
+    match how {
+        How::Exited { .. } | How::Signaled { .. } => None,
+        How::NotFound { errno } => {
+            Some(format!("{name}: {} (the command or the interpreter of its `#!` line)", nix::errno::Errno::from_raw(*errno).desc()))
+        }
+        How::CannotExecute { errno } => Some(format!("{name}: {}", nix::errno::Errno::from_raw(*errno).desc())),
+        How::Refused { why } => Some(why.clone()),
+        How::Killed { trigger } => Some(match trigger {
+            Trigger::TimeLimit => "killed: the time limit is over (`--limit time=none` lifts it)".to_owned(),
+            Trigger::Signal { signal } => {
+                format!("killed: it did not end within the grace after signal {signal} (`[limits] stop-grace`)")
+            }
+            Trigger::Memory => "killed: out of memory (`--limit memory=VALUE` sets the limit)".to_owned(),
+            Trigger::Switch { which } => format!("killed by {which}"),
+            Trigger::Lost { what } => format!("killed: lost {what}"),
+        }),
+    }
+}
+
+/// Old sessions go; at the end of one, so that no start pays for it.
+pub(super) fn sweep_sessions(sessions: &Sessions) {
+    let _ = sessions.sweep(Timestamp::now(), &Retention::default());
+}

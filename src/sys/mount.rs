@@ -1,0 +1,210 @@
+//! The mount API by descriptors: open_tree(2), move_mount(2), mount_setattr(2), fsopen(2), fsconfig(2), fsmount(2), and
+//! openat2(2) to open a path without following a symlink.
+
+use super::cvt;
+use nix::errno::Errno;
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// `MOUNT_ATTR_*` of mount_setattr(2).
+pub mod attr {
+    /// Read-only.
+    pub const RDONLY: u64 = 0x1;
+    /// Set-uid bits and file capabilities do nothing.
+    pub const NOSUID: u64 = 0x2;
+    /// Device nodes cannot be opened.
+    pub const NODEV: u64 = 0x4;
+    /// Nothing can be executed.
+    pub const NOEXEC: u64 = 0x8;
+    /// The mount is id-mapped.
+    pub const IDMAP: u64 = 0x0010_0000;
+}
+
+/// How far a clone or a change of attributes reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The one mount.
+    One,
+    /// The mount and everything mounted below it (`AT_RECURSIVE`).
+    Recursive,
+}
+
+impl Reach {
+    fn flag(self) -> u32 {
+        match self {
+            Reach::One => 0,
+            Reach::Recursive => 0x8000,
+        }
+    }
+}
+
+const AT_EMPTY_PATH: u32 = 0x1000;
+
+/// Takes ownership of a descriptor that a system call has just returned.
+fn owned(fd: std::ffi::c_long) -> Result<OwnedFd, Errno> {
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel returned `fd` as a new descriptor to this call alone, so nobody else closes it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A detached clone of what `dir` and `path` name (open_tree(2) with OPEN_TREE_CLONE). `dir` itself when `path` is empty.
+///
+/// # Errors
+/// The errno of open_tree(2); EPERM without CAP_SYS_ADMIN over the mount namespace.
+pub fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, reach: Reach) -> Result<OwnedFd, Errno> {
+    const OPEN_TREE_CLONE: u32 = 1;
+    const OPEN_TREE_CLOEXEC: u32 = 0o2_000_000;
+    let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | reach.flag();
+    // SAFETY: `path` is a C string that outlives the call, and the kernel only reads it.
+    let ret = unsafe { libc::syscall(libc::SYS_open_tree, dir.as_raw_fd(), path.as_ptr(), flags) };
+    owned(cvt(ret)?)
+}
+
+/// Attaches the detached mount `from` at `path` below `dir` (move_mount(2)). A symlink at `path` is not followed.
+///
+/// # Errors
+/// The errno of move_mount(2).
+pub fn attach(from: BorrowedFd<'_>, dir: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+    const F_EMPTY_PATH: u32 = 0x4;
+    const T_EMPTY_PATH: u32 = 0x40;
+    // SAFETY: both strings are C strings that outlive the call, and the kernel only reads them.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            from.as_raw_fd(),
+            c"".as_ptr(),
+            dir.as_raw_fd(),
+            path.as_ptr(),
+            F_EMPTY_PATH | T_EMPTY_PATH,
+        )
+    };
+    cvt(ret).map(|_| ())
+}
+
+/// Sets attributes of the mount that `mount` is the root of (mount_setattr(2)).
+///
+/// # Errors
+/// The errno of mount_setattr(2).
+pub fn set_attributes(mount: BorrowedFd<'_>, set: u64, reach: Reach) -> Result<(), Errno> {
+    set_attr(mount, set, 0, reach)
+}
+
+/// Makes the mount id-mapped by the user namespace `userns`.
+///
+/// # Errors
+/// EINVAL where the file system does not support it, EPERM without privilege over the file system.
+pub fn set_idmap(mount: BorrowedFd<'_>, userns: BorrowedFd<'_>, reach: Reach) -> Result<(), Errno> {
+    let fd = u64::try_from(userns.as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    set_attr(mount, attr::IDMAP, fd, reach)
+}
+
+fn set_attr(mount: BorrowedFd<'_>, set: u64, userns_fd: u64, reach: Reach) -> Result<(), Errno> {
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+    // MS_PRIVATE: nothing that is mounted outside later may appear in the box, and nothing of the box outside.
+    let propagation = libc::MS_PRIVATE;
+    let attributes = MountAttr { set, clear: 0, propagation, userns_fd };
+    // SAFETY: `attributes` has the layout of `struct mount_attr` and its size is passed; the kernel copies it.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            AT_EMPTY_PATH | reach.flag(),
+            &raw const attributes,
+            size_of::<MountAttr>(),
+        )
+    };
+    cvt(ret).map(|_| ())
+}
+
+/// A new, detached instance of a file system (fsopen(2), fsconfig(2), fsmount(2)). `options` are key and value; an empty
+/// value is a flag.
+///
+/// # Errors
+/// The errno of the call that failed.
+pub fn new_filesystem(
+    fstype: &CStr,
+    options: &[(&CStr, &CStr)],
+    attributes: u64,
+) -> Result<OwnedFd, Errno> {
+    const FSOPEN_CLOEXEC: u32 = 1;
+    const FSCONFIG_SET_FLAG: u32 = 0;
+    const FSCONFIG_SET_STRING: u32 = 1;
+    const FSCONFIG_CMD_CREATE: u32 = 6;
+    const FSMOUNT_CLOEXEC: u32 = 1;
+    // SAFETY: `fstype` is a C string that outlives the call.
+    let ret = unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), FSOPEN_CLOEXEC) };
+    let context = owned(cvt(ret)?)?;
+    let null = std::ptr::null::<libc::c_char>();
+    for (key, value) in options {
+        let (command, value) = if value.is_empty() {
+            (FSCONFIG_SET_FLAG, null)
+        } else {
+            (FSCONFIG_SET_STRING, value.as_ptr())
+        };
+        // SAFETY: `key` and `value` are C strings (or null, which FSCONFIG_SET_FLAG asks for) and only read.
+        let ret = unsafe {
+            libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, key.as_ptr(), value, 0)
+        };
+        cvt(ret)?;
+    }
+    // SAFETY: FSCONFIG_CMD_CREATE takes no key and no value; both are null as fsconfig(2) asks.
+    let ret = unsafe {
+        libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, null, null, 0)
+    };
+    cvt(ret)?;
+    // SAFETY: three integers; the kernel returns a new descriptor.
+    let ret = unsafe {
+        libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, attributes)
+    };
+    owned(cvt(ret)?)
+}
+
+/// How openat2(2) treats symlinks on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// Any symlink is ELOOP (`RESOLVE_NO_SYMLINKS`, which implies no magic links).
+    Refuse,
+    /// Symlinks are followed, but `dir` is taken for the root (`RESOLVE_IN_ROOT`): nothing leads out of it.
+    InRoot,
+}
+
+/// Opens `path` below `dir` (openat2(2)).
+///
+/// # Errors
+/// The errno of openat2(2); ELOOP when a component is a symlink and those are refused.
+pub fn open(dir: BorrowedFd<'_>, path: &CStr, flags: i32, links: Links) -> Result<OwnedFd, Errno> {
+    const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+    const RESOLVE_IN_ROOT: u64 = 0x10;
+    #[repr(C)]
+    struct OpenHow {
+        flags: u64,
+        mode: u64,
+        resolve: u64,
+    }
+    let how = OpenHow {
+        flags: u64::try_from(flags | libc::O_CLOEXEC).map_err(|_| Errno::EINVAL)?,
+        mode: 0,
+        resolve: match links {
+            Links::Refuse => RESOLVE_NO_SYMLINKS,
+            Links::InRoot => RESOLVE_IN_ROOT,
+        },
+    };
+    // SAFETY: `how` has the layout of `struct open_how` and its size is passed; `path` is a C string; both only read.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            dir.as_raw_fd(),
+            path.as_ptr(),
+            &raw const how,
+            size_of::<OpenHow>(),
+        )
+    };
+    owned(cvt(ret)?)
+}

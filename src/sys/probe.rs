@@ -1,0 +1,62 @@
+//! Calls that the self-proof makes in order to see them fail.
+
+use super::cvt;
+use nix::errno::Errno;
+use std::ffi::{CStr, c_int, c_long};
+
+/// mount(2) of a tmpfs at `target`.
+///
+/// # Errors
+/// The errno; success would be the defect.
+pub fn mount_tmpfs(target: &CStr) -> Result<(), Errno> {
+    let null = std::ptr::null();
+    // SAFETY: C strings that outlive the call and a null for "no options".
+    let ret = unsafe {
+        libc::syscall(libc::SYS_mount, c"tmpfs".as_ptr(), target.as_ptr(), c"tmpfs".as_ptr(), 0, null as *const u8)
+    };
+    cvt(ret).map(|_| ())
+}
+
+/// clone3(2) with a size of 0, which the kernel itself refuses with EINVAL: no process can come of it.
+///
+/// # Errors
+/// The errno.
+pub fn clone3_invalid() -> Result<(), Errno> {
+    // SAFETY: the size is 0, so the kernel reads nothing.
+    cvt(unsafe { libc::syscall(libc::SYS_clone3, std::ptr::null::<u8>(), 0) }).map(|_| ())
+}
+
+/// socket(2) of that family; closed at once.
+///
+/// # Errors
+/// The errno.
+pub fn socket(family: c_int) -> Result<(), Errno> {
+    // SAFETY: three integers.
+    let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    cvt(c_long::from(fd))?;
+    // SAFETY: `fd` was just made here and nobody else knows it.
+    unsafe { libc::close(fd) };
+    Ok(())
+}
+
+/// keyctl(2) KEYCTL_GET_KEYRING_ID of the session keyring.
+///
+/// # Errors
+/// The errno.
+pub fn keyctl() -> Result<(), Errno> {
+    const KEYCTL_GET_KEYRING_ID: c_long = 0;
+    const KEY_SPEC_SESSION_KEYRING: c_long = -3;
+    // SAFETY: integers only.
+    let ret = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0) };
+    cvt(ret).map(|_| ())
+}
+
+/// connect(2) of a datagram socket: nothing is sent, the kernel only looks for a route.
+///
+/// # Errors
+/// ENETUNREACH where there is no route.
+pub fn connect_udp(address: [u8; 4]) -> Result<(), Errno> {
+    let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+    let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).map_err(errno)?;
+    socket.connect((std::net::Ipv4Addr::from(address), 9)).map_err(errno)
+}

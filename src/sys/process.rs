@@ -1,0 +1,327 @@
+//! Processes: clone(2) into namespaces, fork(2), pidfds, prctl(2), the session keyring, and wiping what a process shows of
+//! how it was started.
+
+use super::cvt;
+use nix::errno::Errno;
+use nix::unistd::Pid;
+use std::ffi::{CStr, c_char, c_int, c_long};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+/// Who returns from a fork.
+#[derive(Debug)]
+pub enum Fork {
+    /// The parent, with the child's pid and a pidfd.
+    Parent(Pid, OwnedFd),
+    /// The child.
+    Child,
+}
+
+/// Forks into new namespaces (`CLONE_NEW*` in `namespaces`; 0 for a plain fork). The memory is copied, never shared: a
+/// resident child must not be able to change the parent's dumpability.
+///
+/// # Errors
+/// EAGAIN when the process has more than one thread (the child could inherit a held lock), else the errno of clone3(2).
+pub fn fork_into(namespaces: c_int) -> Result<Fork, Errno> {
+    if thread_count()? != 1 {
+        return Err(Errno::EAGAIN);
+    }
+    let mut pidfd: RawFd = -1;
+    let flags = u64::from((namespaces | libc::CLONE_PIDFD).cast_unsigned());
+    // SAFETY: an all-zero clone_args is valid; every pointer in it is null or set below.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flags;
+    args.pidfd = (&raw mut pidfd).addr() as u64;
+    args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    // SAFETY: no CLONE_VM and no stack, so the child runs on a copy of this stack like after fork(2); the process has one
+    // thread (checked above), so no lock is held by a thread that does not exist in the child. `pidfd` outlives the call.
+    let ret =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    match cvt(ret)? {
+        0 => Ok(Fork::Child),
+        pid => {
+            let pid = i32::try_from(pid).map_err(|_| Errno::ESRCH)?;
+            // SAFETY: CLONE_PIDFD made the kernel store a new descriptor there, and nobody else knows it.
+            Ok(Fork::Parent(Pid::from_raw(pid), unsafe { OwnedFd::from_raw_fd(pidfd) }))
+        }
+    }
+}
+
+/// fork(2). To be used where a filter makes clone3(2) ENOSYS, that is in init.
+///
+/// # Errors
+/// EAGAIN when the process has more than one thread or a limit is reached.
+pub fn fork() -> Result<nix::unistd::ForkResult, Errno> {
+    if thread_count()? != 1 {
+        return Err(Errno::EAGAIN);
+    }
+    // SAFETY: the process has one thread (checked above), so no lock is held by a thread that does not exist in the child.
+    unsafe { nix::unistd::fork() }
+}
+
+/// dup2(2) onto a descriptor number that this process may be using as 0, 1 or 2; the new one is not close-on-exec.
+///
+/// # Errors
+/// The errno of dup2(2).
+pub fn dup_to(from: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
+    // SAFETY: dup2(2) takes integers. Callers use it for descriptors 0 to 2 only, which no `OwnedFd` of this process owns.
+    cvt(c_long::from(unsafe { libc::dup2(from.as_raw_fd(), number) })).map(|_| ())
+}
+
+/// sigaction(2) to a default or ignoring disposition.
+///
+/// # Errors
+/// EINVAL for SIGKILL and SIGSTOP; EINVAL when `action` is a handler, which is not this function's to install.
+pub fn set_handler(
+    signal: nix::sys::signal::Signal,
+    action: &nix::sys::signal::SigAction,
+) -> Result<(), Errno> {
+    use nix::sys::signal::{SigHandler, sigaction};
+    match action.handler() {
+        SigHandler::SigDfl | SigHandler::SigIgn => {
+            // SAFETY: neither disposition runs code of this process.
+            unsafe { sigaction(signal, action) }.map(|_| ())
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// How many threads this process has. Without /proc (a chroot) the answer is 1: agentbox starts none itself.
+fn thread_count() -> Result<u64, Errno> {
+    use std::os::unix::fs::MetadataExt as _;
+    match std::fs::metadata("/proc/self/task") {
+        // Directories have one link per subdirectory, plus "." and the entry in the parent.
+        Ok(meta) => Ok(meta.nlink().saturating_sub(2).max(1)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(1),
+        Err(e) => Err(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))),
+    }
+}
+
+/// Sends a signal to the process of a pidfd (pidfd_send_signal(2)).
+///
+/// # Errors
+/// ESRCH when it is gone.
+pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> Result<(), Errno> {
+    // SAFETY: integers and a null siginfo, which pidfd_send_signal(2) takes for "as kill(2)".
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    cvt(ret).map(|_| ())
+}
+
+/// Ends this process at once: no destructors, no atexit handlers, no flushing of a parent's buffers.
+pub fn exit_now(status: u8) -> ! {
+    // SAFETY: _exit(2) does not return and touches no memory of this process.
+    unsafe { libc::_exit(c_int::from(status)) }
+}
+
+fn prctl(op: c_int, a: c_long, b: c_long) -> Result<c_long, Errno> {
+    // SAFETY: only operations with integer arguments are used through this function; unused arguments are 0 as prctl(2)
+    // asks.
+    cvt(c_long::from(unsafe { libc::prctl(op, a, b, 0, 0) }))
+}
+
+/// The kernel sends SIGKILL to this process when the thread that made it ends (PR_SET_PDEATHSIG). Cleared by a change of
+/// uid, so set again after one.
+///
+/// # Errors
+/// The errno of prctl(2).
+pub fn die_with_parent() -> Result<(), Errno> {
+    prctl(libc::PR_SET_PDEATHSIG, c_long::from(libc::SIGKILL), 0).map(|_| ())
+}
+
+/// No core dumps, no ptrace, no /proc/PID/{mem,environ,fd,...} for processes of the same uid (PR_SET_DUMPABLE).
+///
+/// # Errors
+/// The errno of prctl(2).
+pub fn set_undumpable() -> Result<(), Errno> {
+    prctl(libc::PR_SET_DUMPABLE, 0, 0).map(|_| ())
+}
+
+/// PR_GET_DUMPABLE.
+///
+/// # Errors
+/// The errno of prctl(2).
+pub fn dumpable() -> Result<c_long, Errno> {
+    prctl(libc::PR_GET_DUMPABLE, 0, 0)
+}
+
+/// Locks the securebits: root gains nothing by being root, and nothing can be raised as ambient (capabilities(7)).
+/// Needs CAP_SETPCAP, so it comes before the capabilities go.
+///
+/// # Errors
+/// The errno of prctl(2).
+pub fn lock_securebits() -> Result<(), Errno> {
+    prctl(libc::PR_SET_SECUREBITS, SECUREBITS, 0).map(|_| ())
+}
+
+/// SECBIT_NOROOT, NO_SETUID_FIXUP, NO_CAP_AMBIENT_RAISE and KEEP_CAPS' lock, each with its lock.
+const SECUREBITS: c_long = 0x1 | 0x2 | 0x4 | 0x8 | 0x20 | 0x40 | 0x80;
+
+/// Are the securebits what [`lock_securebits`] sets?
+///
+/// # Errors
+/// The errno of prctl(2).
+pub fn securebits_locked() -> Result<bool, Errno> {
+    Ok(prctl(libc::PR_GET_SECUREBITS, 0, 0)? == SECUREBITS)
+}
+
+/// PR_SET_NO_NEW_PRIVS.
+///
+/// # Errors
+/// The errno of prctl(2).
+pub fn set_no_new_privs() -> Result<(), Errno> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(|_| ())
+}
+
+/// PR_GET_NO_NEW_PRIVS.
+///
+/// # Errors
+/// The errno of prctl(2).
+pub fn no_new_privs() -> Result<bool, Errno> {
+    Ok(prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0)? == 1)
+}
+
+/// The name of this thread as `ps` shows it (at most 15 bytes).
+///
+/// # Errors
+/// The errno of prctl(2).
+pub fn set_name(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: PR_SET_NAME reads at most 16 bytes of a C string.
+    let ret = unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+    cvt(c_long::from(ret)).map(|_| ())
+}
+
+/// A new, empty, anonymous session keyring (KEYCTL_JOIN_SESSION_KEYRING), so that the keys of the caller's are out of
+/// reach.
+///
+/// # Errors
+/// EDQUOT when the user's key quota is used up, ENOSYS on a kernel without keyrings.
+pub fn join_session_keyring() -> Result<(), Errno> {
+    const KEYCTL_JOIN_SESSION_KEYRING: c_long = 1;
+    // SAFETY: a null name asks for an anonymous keyring.
+    let ret = unsafe {
+        libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<c_char>())
+    };
+    cvt(ret).map(|_| ())
+}
+
+/// What close_range(2) does with the descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseRange {
+    /// Closes them now.
+    Now,
+    /// Marks them close-on-exec.
+    OnExec,
+}
+
+/// Closes descriptors `first..=last`.
+///
+/// # Errors
+/// The errno of close_range(2).
+pub fn close_range(first: RawFd, last: RawFd, how: CloseRange) -> Result<(), Errno> {
+    if first > last {
+        return Ok(());
+    }
+    let flags: c_int = match how {
+        CloseRange::Now => 0,
+        CloseRange::OnExec => 4,
+    };
+    // SAFETY: the caller owns no Rust descriptor in the range that it uses again (OnExec closes nothing now); the call
+    // takes integers.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+    cvt(ret).map(|_| ())
+}
+
+static ARGV: AtomicPtr<*mut c_char> = AtomicPtr::new(std::ptr::null_mut());
+static ARGC: AtomicUsize = AtomicUsize::new(0);
+static ENVP: AtomicPtr<*mut c_char> = AtomicPtr::new(std::ptr::null_mut());
+
+/// glibc and musl call the functions of `.init_array` with the arguments of `main`; std takes its own copy the same way.
+extern "C" fn remember(argc: c_int, argv: *mut *mut c_char, envp: *mut *mut c_char) {
+    ARGC.store(usize::try_from(argc).unwrap_or(0), Ordering::Relaxed);
+    ARGV.store(argv, Ordering::Relaxed);
+    ENVP.store(envp, Ordering::Relaxed);
+}
+
+// SAFETY: `.init_array` holds pointers to functions of exactly this type; the function only stores into atomics, so it may
+// run before main.
+#[unsafe(link_section = ".init_array")]
+#[used]
+static REMEMBER: extern "C" fn(c_int, *mut *mut c_char, *mut *mut c_char) = remember;
+
+/// Overwrites the argument and environment strings that the kernel put on the stack, and shows `title` in
+/// /proc/PID/cmdline instead. /proc/PID/environ shows zeros. To be called in a forked child that has copied what it needs.
+///
+/// # Errors
+/// ENODATA when the start-up block is not known, so that nothing was wiped.
+pub fn wipe_startup_block(title: &CStr) -> Result<(), Errno> {
+    let (argv, envp) = (ARGV.load(Ordering::Relaxed), ENVP.load(Ordering::Relaxed));
+    let argc = ARGC.load(Ordering::Relaxed);
+    if argv.is_null() || envp.is_null() || argc == 0 {
+        return Err(Errno::ENODATA);
+    }
+    let wipe = |string: *mut c_char| {
+        // SAFETY: `string` is an element of argv or envp, as the kernel laid them out at exec: writable memory of this
+        // process that ends with a NUL. The process is single-threaded here, so nobody reads it meanwhile.
+        unsafe {
+            let length = libc::strlen(string);
+            libc::explicit_bzero(string.cast(), length);
+            length
+        }
+    };
+    let mut room = 0;
+    for i in 0..argc {
+        // SAFETY: the kernel's argv has `argc` elements.
+        let argument = unsafe { *argv.add(i) };
+        if argument.is_null() {
+            break;
+        }
+        room += wipe(argument) + 1;
+    }
+    let mut i = 0;
+    loop {
+        // SAFETY: envp is terminated by a null pointer, and the loop stops there.
+        let variable = unsafe { *envp.add(i) };
+        if variable.is_null() {
+            break;
+        }
+        wipe(variable);
+        i += 1;
+    }
+    // SAFETY: the arguments lie one behind the other, `room` bytes in all, starting at argv[0]; at most that many bytes are
+    // written, the last of them the NUL that is already there. envp[0] becomes null, so that getenv(3) finds nothing.
+    unsafe {
+        let first = *argv;
+        let length = title.to_bytes().len().min(room.saturating_sub(1));
+        std::ptr::copy_nonoverlapping(title.as_ptr(), first, length);
+        *envp = std::ptr::null_mut();
+    }
+    Ok(())
+}
+
+/// Brings a network interface up (SIOCSIFFLAGS); used for `lo` of a new namespace.
+///
+/// # Errors
+/// The errno of socket(2) or ioctl(2).
+pub fn interface_up(name: &CStr) -> Result<(), Errno> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    let socket =
+        socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: an all-zero ifreq is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes().iter().take(15)) {
+        *to = from.cast_signed();
+    }
+    let up = libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).map_err(|_| Errno::EINVAL)?;
+    request.ifr_ifru.ifru_flags = up;
+    // SAFETY: SIOCSIFFLAGS reads a `struct ifreq`, which `request` is.
+    let ret = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    cvt(c_long::from(ret)).map(|_| ())
+}

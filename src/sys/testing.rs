@@ -1,0 +1,125 @@
+//! For tests only: a forked child for what cannot be undone, and bare system calls.
+
+#![allow(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// Runs `body` in a child and says how that ended. A panic of it becomes status 101 and its message is returned; it never
+/// unwinds into the test runner, and the child never returns from here.
+pub(crate) fn in_child(body: impl FnOnce()) -> (WaitStatus, String) {
+    let (mut reader, writer) = std::io::pipe().expect("pipe");
+    // SAFETY: the child is a copy of this thread alone. glibc makes its allocator usable after fork (atfork handlers), the
+    // child takes no other lock (its panic hook is not run: the message is taken from the payload), and it leaves by _exit.
+    match unsafe { fork() }.expect("fork") {
+        ForkResult::Parent { child } => {
+            drop(writer);
+            let mut message = String::new();
+            reader.read_to_string(&mut message).expect("read");
+            (waitpid(child, None).expect("waitpid"), message)
+        }
+        ForkResult::Child => {
+            drop(reader);
+            // The hook would write to a stderr that the test runner captures under a lock.
+            let status = match catch_unwind(AssertUnwindSafe(|| {
+                std::panic::set_hook(Box::new(|_| {}));
+                body();
+            })) {
+                Ok(()) => 0,
+                Err(payload) => {
+                    let text = payload
+                        .downcast_ref::<String>()
+                        .map(String::as_str)
+                        .or_else(|| payload.downcast_ref::<&str>().copied())
+                        .unwrap_or("a panic without a message");
+                    let _ = nix::unistd::write(&writer, text.as_bytes());
+                    101
+                }
+            };
+            // SAFETY: _exit ends the process; nothing of it runs afterwards, no destructor and no atexit handler.
+            unsafe { libc::_exit(status) }
+        }
+    }
+}
+
+/// Like [`in_child`]; a child that does not end with status 0 fails the test with its message.
+#[track_caller]
+pub(crate) fn child_ok(body: impl FnOnce()) {
+    let (status, message) = in_child(body);
+    assert!(
+        matches!(status, WaitStatus::Exited(_, 0)),
+        "the child ended with {status:?}: {message}"
+    );
+}
+
+/// A bare system call: its result or its errno. Only in a child that is thrown away.
+pub(crate) fn call(number: u32, args: [u64; 6]) -> Result<i64, i32> {
+    // SAFETY: the tests pass only numbers, null pointers and addresses outside of user space, which the kernel answers
+    // with an errno without touching memory of this process, or pointers to live values of their own.
+    let result = unsafe {
+        libc::syscall(
+            libc::c_long::from(number),
+            args[0],
+            args[1],
+            args[2],
+            args[3],
+            args[4],
+            args[5],
+        )
+    };
+    if result == -1 {
+        Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    } else {
+        Ok(result)
+    }
+}
+
+/// getpid by the i386 entry of an x86_64 kernel.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn i386_getpid() -> u32 {
+    let result: u32;
+    // SAFETY: int 0x80 with eax = 20 (getpid) takes no argument and touches no memory; the kernel keeps every register
+    // but rax, and r8 to r11, which are named as clobbered.
+    unsafe {
+        std::arch::asm!(
+            "int 0x80",
+            inout("eax") 20_u32 => result,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            options(nostack)
+        );
+    }
+    result
+}
+
+/// A directory that is removed with everything in it.
+#[derive(Debug)]
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A new empty directory (0700) with a canonical path.
+pub(crate) fn scratch(name: &str) -> Scratch {
+    use std::os::unix::fs::DirBuilderExt;
+    let unique = u64::from_le_bytes(super::random::bytes().unwrap());
+    let parent = std::env::temp_dir().canonicalize().unwrap();
+    let path = parent.join(format!("agentbox-test-{name}-{unique:016x}"));
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&path)
+        .unwrap();
+    Scratch(path)
+}
