@@ -226,7 +226,7 @@ fn bad_usage_is_said() {
         (&["explain"], "COMMAND"),
         (&["nope"], "unrecognized subcommand"),
         (&[], "Usage: agentbox"),
-        (&["rnu", "x"], "'run'"),
+        (&["expalin", "x"], "'explain'"),
         (&["run", "--nett", "none", "x"], "--net"),
         (
             &["run", "--net", "filtered", "x"],

@@ -1,15 +1,114 @@
-//! `agentbox check`.
+//! `agentbox check`: what this host can enforce, found by building a box and letting it prove itself.
 
 #![forbid(unsafe_code)]
 
-use super::args::CheckArgs;
-use super::say;
+use super::args::{CheckArgs, PlanArgs};
+use super::say::{self, Said};
+use super::{Planned, plan_for};
+use crate::enforce::{build, limits, verify};
 use crate::exit;
-use std::process::ExitCode;
+use crate::host::{Host, RealLookup};
+use crate::launch::command::{Descriptor, Inherited};
+use crate::launch::{self, Inputs, LaunchError, diagnose};
+use crate::outcome::Evidence;
+use crate::plan::NetworkMode;
+use crate::report;
+use crate::session::Sessions;
+use nix::sys::signal::SigSet;
+use nix::sys::stat::Mode;
+use std::ffi::OsString;
 
-/// Says what this host can enforce.
+/// What a trial found.
+pub struct Trial {
+    /// What was tried, in words.
+    pub what: String,
+    /// The evidence, or why there is no box.
+    pub result: Result<Vec<Evidence>, String>,
+}
+
+/// Prints what holds. Exit status 1 if a default run would be refused.
 #[must_use]
-pub fn run(_args: &CheckArgs) -> ExitCode {
-    say::error("this build cannot check the host yet");
-    ExitCode::from(exit::NO)
+pub fn run(args: &CheckArgs) -> u8 {
+    let host = match Host::gather() {
+        Ok(host) => host,
+        Err(e) => {
+            say::error(&e);
+            return exit::NO;
+        }
+    };
+    let trials: Vec<Trial> = [NetworkMode::Host, NetworkMode::None].map(|mode| trial(&host, mode)).into();
+    let refused = trials.iter().any(|trial| trial.result.is_err());
+    let hints = if refused { diagnose::restrictions() } else { Vec::new() };
+    let text = if args.json {
+        report::check::json(&host, &trials_data(&trials), &hints)
+    } else {
+        report::check::text(&host, &trials_data(&trials), &hints)
+    };
+    match say::out(&text) {
+        Said::Fine if !refused => 0,
+        _ => exit::NO,
+    }
+}
+
+fn trials_data(trials: &[Trial]) -> Vec<report::check::Trial<'_>> {
+    trials
+        .iter()
+        .map(|t| report::check::Trial { what: &t.what, result: t.result.as_deref().map_err(String::as_str) })
+        .collect()
+}
+
+fn trial(host: &Host, mode: NetworkMode) -> Trial {
+    let what = match mode {
+        NetworkMode::Host => "a default run (--net host)",
+        NetworkMode::None => "a run without network (--net none)",
+    };
+    Trial { what: what.to_owned(), result: attempt(host, mode) }
+}
+
+/// Builds a box in an empty directory, compares what it says with the plan, and takes it down before anything is executed.
+fn attempt(host: &Host, mode: NetworkMode) -> Result<Vec<Evidence>, String> {
+    let workspace = Scratch::new().map_err(|e| format!("a scratch directory in {}: {e}", std::env::temp_dir().display()))?;
+    let args = PlanArgs::for_check(&workspace.0, mode, [OsString::from("/bin/sh")].into());
+    let planned = plan_for(&args, host, &RealLookup).map_err(|e| e.lines().join("; "))?;
+    let Planned { plan, given } = planned;
+    let state_home = host.var("XDG_STATE_HOME").map(|v| v.as_os_str());
+    let sessions = Sessions::open(&host.home, state_home).map_err(|e| e.to_string())?;
+    let (group, found) = limits::prepare(&plan.limits, &host.cgroup, &format!("check-{}", std::process::id()));
+    let inputs = Inputs {
+        caller_env: host.env.clone(),
+        given,
+        session: "check".to_owned(),
+        outside: sessions.path().to_owned(),
+        terminal: None,
+        stdio: [const { Descriptor::Null }; 3],
+        state: Vec::new(),
+        inherited: Inherited { mask: SigSet::empty(), ignored: Vec::new(), umask: Mode::from_bits_truncate(0o077) },
+        limits: found,
+    };
+    let built = launch::spawn(&plan, inputs, group.as_ref()).and_then(|spawned| spawned.ready(&plan));
+    let result = built.map_err(|e: LaunchError| e.to_string()).and_then(|ready| {
+        let verified = verify::from_outside(&plan, ready.spawned.init)
+            .and_then(|()| verify::namespaces(&plan, &ready.namespaces, &build::NAMESPACES));
+        ready.spawned.destroy();
+        verified.map(|()| ready.evidence)
+    });
+    if let Some(group) = group {
+        group.remove(std::time::Duration::from_secs(2)).map_err(|e| e.to_string())?;
+    }
+    result
+}
+
+/// An empty directory that goes when it is dropped.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Scratch, nix::errno::Errno> {
+        nix::unistd::mkdtemp(&std::env::temp_dir().join("agentbox-check-XXXXXX")).map(Scratch)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
 }

@@ -3,35 +3,49 @@
 #![forbid(unsafe_code)]
 
 use super::args::ExplainArgs;
-use super::{plan_for, say};
+use super::say::{self, Said};
+use super::{CliError, policy_for};
 use crate::exit;
-use crate::host::{Host, Lookup};
+use crate::host::{Host, RealLookup};
+use crate::outcome::Layer;
+use crate::plan::problem::ProblemKind;
+use crate::plan::resolve::{Resolution, resolve_all};
+use crate::profile::Places;
 use crate::report;
-use std::process::ExitCode;
 
-/// Prints the plan of a run. `steps` are the names of the layers in the order in which they are enforced.
+/// Prints the plan of a run. Returns the exit status: 1 if the run would be refused; 0 if only the command is not there,
+/// which is said beside the plan.
 #[must_use]
-pub fn run(args: &ExplainArgs, host: &Host, look: &dyn Lookup, steps: &[&str]) -> ExitCode {
-    let plan = match plan_for(&args.plan, host, look) {
-        Ok(planned) => planned.plan,
+pub fn explain(args: &ExplainArgs) -> u8 {
+    match flow(args) {
+        Ok(status) => status,
         Err(error) => {
             say::error(&error);
-            return ExitCode::from(error.status());
+            error.status()
         }
+    }
+}
+
+fn flow(args: &ExplainArgs) -> Result<u8, CliError> {
+    let host = Host::gather()?;
+    let (policy, _) = policy_for(&args.plan, &host, &Places::of(&host))?;
+    let Resolution { plan, problems } = resolve_all(&policy, &host, &RealLookup);
+    let Some(plan) = plan else {
+        return Err(CliError::Problems(problems));
     };
     let text = if args.json {
-        match report::plan::json(&plan) {
-            Ok(text) => text,
-            Err(error) => {
-                say::error(format_args!("the plan cannot be written as JSON: {error}"));
-                return ExitCode::from(exit::NO);
-            }
-        }
+        report::plan::json(&plan).map_err(CliError::Json)?
     } else {
-        report::plan::text(&plan, steps)
+        let steps = Layer::ALL.map(Layer::name);
+        report::plan::text(&plan, &steps)
     };
-    match say::out(&text) {
-        say::Said::Fine => ExitCode::SUCCESS,
-        say::Said::Lost => ExitCode::from(exit::NO),
+    let said = say::out(&text);
+    for problem in &problems {
+        say::error(problem);
     }
+    let refused = problems.iter().any(|p| p.kind == ProblemKind::Refused);
+    Ok(match said {
+        Said::Fine if !refused => 0,
+        Said::Fine | Said::Lost => exit::NO,
+    })
 }

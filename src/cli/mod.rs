@@ -10,12 +10,14 @@ pub mod run;
 pub mod say;
 
 use crate::exit;
-use crate::host::{Host, Lookup};
+use crate::host::{Host, HostError, Lookup};
+use crate::launch::stdio::Refusal;
 use crate::plan::problem::{Problem, ProblemKind};
 use crate::plan::{Plan, resolve::resolve};
-use crate::policy::merge;
+use crate::policy::{Policy, merge};
 use crate::profile::{self, Choice, Places, ProfileError};
 use args::{Command, GivenValues, PlanArgs, UsageError};
+use crate::session::SessionError;
 use nix::errno::Errno;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
@@ -30,12 +32,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return bad_usage(&error, usage),
     };
-    match cli.command {
+    ExitCode::from(match cli.command {
         Command::Run(args) => run::run(args),
-        Command::Explain(args) => explain::run(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::run(&args),
-        Command::Profiles(args) => profiles::run(&args),
-    }
+        Command::Profiles(args) => profiles::profiles(&args),
+    })
 }
 
 /// The exit status of bad usage: `run` has one status for everything that is agentbox's own.
@@ -60,7 +62,7 @@ fn bad_usage(error: &clap::Error, status: u8) -> ExitCode {
 }
 
 /// Why there is no plan.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// The flags contradict themselves.
     #[error(transparent)]
@@ -71,9 +73,21 @@ pub enum CliError {
     /// The policy does not fit this host; never empty.
     #[error("{}", joined(.0))]
     Problems(Vec<Problem>),
+    /// The facts of this machine cannot be had.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// A system call of agentbox itself failed.
     #[error("{0}: {1}")]
     Call(&'static str, Errno),
+    /// The plan cannot be written as JSON.
+    #[error("the plan cannot be written as JSON: {0}")]
+    Json(serde_json::Error),
+    /// Descriptors 0 to 2 are nothing that may reach the box; never empty.
+    #[error("{}", joined(.0))]
+    Stdio(Vec<Refusal>),
+    /// There is no place for the session's record.
+    #[error("the session's record cannot be written: {0}")]
+    Session(#[from] SessionError),
     /// `--status-fd` names a descriptor that cannot be written.
     #[error("--status-fd {0}: {1}")]
     StatusFd(RawFd, Errno),
@@ -88,7 +102,12 @@ pub struct Planned {
     pub given: GivenValues,
 }
 
-fn joined(problems: &[Problem]) -> String {
+/// The names of the steps, in their order, for what prints a plan.
+fn steps() -> Vec<&'static str> {
+    crate::enforce::STEPS.iter().map(|step| step.name).collect()
+}
+
+fn joined<T: ToString>(problems: &[T]) -> String {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
@@ -130,25 +149,26 @@ impl CliError {
         match self {
             CliError::Usage(_) => exit::USAGE,
             CliError::StatusFd(..) => exit::USAGE,
-            CliError::Profile(_) | CliError::Problems(_) | CliError::Call(..) => exit::NO,
+            CliError::Profile(_)
+            | CliError::Problems(_)
+            | CliError::Host(_)
+            | CliError::Json(_)
+            | CliError::Stdio(_)
+            | CliError::Session(_)
+            | CliError::Call(..) => exit::NO,
         }
     }
 }
 
-/// Load, merge, resolve: what a run with these arguments would be.
+/// Load and merge: what is wished for a run with these arguments, and the values that are not policy.
 ///
 /// # Errors
-/// Bad flags, a profile that cannot be used, or a policy that does not fit this host.
-pub fn plan_for(args: &PlanArgs, host: &Host, look: &dyn Lookup) -> Result<Planned, CliError> {
-    plan_in(args, host, look, &Places::of(host))
-}
-
-fn plan_in(
+/// Bad flags, or a profile that cannot be used.
+pub fn policy_for(
     args: &PlanArgs,
     host: &Host,
-    look: &dyn Lookup,
     places: &Places,
-) -> Result<Planned, CliError> {
+) -> Result<(Policy, GivenValues), CliError> {
     let (flags, given) = args.wishes(&host.cwd)?;
     let choice = match (&args.profile, args.command.first()) {
         (Some(name), _) => Choice::Named(name),
@@ -159,6 +179,19 @@ fn plan_in(
     let mut loaded = profile::load(choice, places)?;
     loaded.fragments.push(flags);
     let policy = merge(loaded.profiles, loaded.fragments, args.request());
+    Ok((policy, given))
+}
+
+/// Load, merge, resolve: what a run with these arguments would be.
+///
+/// # Errors
+/// Bad flags, a profile that cannot be used, or a policy that does not fit this host.
+pub fn plan_for(args: &PlanArgs, host: &Host, look: &dyn Lookup) -> Result<Planned, CliError> {
+    let (policy, given) = policy_for(args, host, &Places::of(host))?;
     let plan = resolve(&policy, host, look).map_err(CliError::Problems)?;
     Ok(Planned { plan, given })
 }
+
+#[cfg(test)]
+#[path = "mod_tests.rs"]
+mod tests;

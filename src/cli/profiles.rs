@@ -5,23 +5,30 @@
 use super::args::{ProfilesArgs, ProfilesCommand};
 use super::say::{self, Said};
 use crate::exit;
+use crate::host::Host;
 use crate::profile::{self, Places};
 use crate::report::profiles::table;
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-/// Lists, shows or validates profiles.
+/// Lists, shows or validates profiles. Returns the exit status.
 #[must_use]
-pub fn run(args: &ProfilesArgs, places: &Places) -> ExitCode {
+pub fn profiles(args: &ProfilesArgs) -> u8 {
+    let places = match Host::gather() {
+        Ok(host) => Places::of(&host),
+        Err(error) => {
+            say::error(error);
+            return exit::NO;
+        }
+    };
     match &args.command {
-        None | Some(ProfilesCommand::List) => list(places),
-        Some(ProfilesCommand::Show { name }) => show(name, places),
-        Some(ProfilesCommand::Validate { files }) => validate(files, places),
+        None | Some(ProfilesCommand::List) => list(&places),
+        Some(ProfilesCommand::Show { name }) => show(name, &places),
+        Some(ProfilesCommand::Validate { files }) => validate(files, &places),
     }
 }
 
-fn list(places: &Places) -> ExitCode {
+fn list(places: &Places) -> u8 {
     let listed = profile::list(places);
     let said = say::out(&table(&listed));
     for error in listed.iter().filter_map(|l| l.parsed.as_ref().err()) {
@@ -30,17 +37,17 @@ fn list(places: &Places) -> ExitCode {
     ended(said, listed.iter().all(|l| l.parsed.is_ok()))
 }
 
-fn show(name: &OsStr, places: &Places) -> ExitCode {
+fn show(name: &OsStr, places: &Places) -> u8 {
     match profile::text(name, places) {
         Ok(text) => ended(say::out(&text), true),
         Err(error) => {
             say::error(error);
-            ExitCode::from(exit::NO)
+            exit::NO
         }
     }
 }
 
-fn validate(files: &[PathBuf], places: &Places) -> ExitCode {
+fn validate(files: &[PathBuf], places: &Places) -> u8 {
     let mut fine = true;
     for file in files {
         if let Err(error) = profile::validate(file, places) {
@@ -51,9 +58,9 @@ fn validate(files: &[PathBuf], places: &Places) -> ExitCode {
     ended(Said::Fine, fine)
 }
 
-fn ended(said: Said, fine: bool) -> ExitCode {
+fn ended(said: Said, fine: bool) -> u8 {
     match said {
-        Said::Fine if fine => ExitCode::SUCCESS,
-        Said::Fine | Said::Lost => ExitCode::from(exit::NO),
+        Said::Fine if fine => 0,
+        Said::Fine | Said::Lost => exit::NO,
     }
 }

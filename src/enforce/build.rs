@@ -27,8 +27,8 @@ pub struct Build<'a> {
     pub waits_for_supervisor: bool,
     /// A cgroup was joined after the clone, so its namespace is made now.
     pub own_cgroup: bool,
-    /// What the cgroup enforces, as the supervisor found it.
-    pub cgroup_evidence: Option<Evidence>,
+    /// What the supervisor found to hold of the limits.
+    pub limits: Evidence,
     /// Clones of the host's trees, where the supervisor made them.
     pub sources: Option<Vec<Option<OwnedFd>>>,
     /// Copies of state files: path inside and content.
@@ -71,8 +71,9 @@ pub(super) fn namespaces(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErro
         nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP)
             .map_err(|errno| StepError::new("unshare", "CLONE_NEWCGROUP", errno))?;
     }
-    let evidence = userns_limits::apply()
-        .map_err(|e| StepError::new("write", e, Errno::EACCES))?;
+    let dir = open("/proc/sys/user", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| StepError::new("open", "/proc/sys/user", errno))?;
+    let evidence = userns_limits::apply(dir.as_fd());
     for name in NAMESPACES {
         let path = Path::new("/proc/self/ns").join(name);
         let fd = open(&path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
@@ -87,7 +88,8 @@ pub const NAMESPACES: [&str; 3] = ["user", "mnt", "net"];
 
 /// rlimits; what the cgroup does was found by the supervisor.
 pub(super) fn limits(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
-    Ok(Some(limits::apply(&b.plan.limits, b.cgroup_evidence.as_ref())))
+    let mine = limits::apply(&b.plan.limits, b.plan.identity.outer_uid);
+    Ok(Some(limits::combine(b.limits.clone(), mine)))
 }
 
 /// The pseudo-terminal, in the box's own devpts so that its name exists inside.

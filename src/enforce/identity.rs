@@ -38,7 +38,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     }
     if b.waits_for_supervisor {
         match b.channel.recv::<ToInit>() {
-            Ok(Some((ToInit::Mapped { cgroup }, _))) => b.cgroup_evidence = cgroup,
+            Ok(Some((ToInit::Mapped, _))) => {}
             _ => return Err(StepError::new("wait for", "the supervisor", Errno::EPIPE)),
         }
     }

@@ -8,6 +8,7 @@
 
 pub mod build;
 pub mod caps;
+pub mod cgroup;
 pub mod env;
 pub mod identity;
 pub mod landlock;

@@ -107,6 +107,19 @@ pub fn pair() -> io::Result<(Channel, Channel)> {
     Ok((Channel(a), Channel(b)))
 }
 
+/// Two connected ends for the bytes of a pseudo-terminal, both close-on-exec.
+///
+/// # Errors
+/// The errno of socketpair(2).
+pub fn stream_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(
+        AddressFamily::Unix,
+        SockType::Stream,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?)
+}
+
 impl Channel {
     /// Sends one message; waits while the queue is full.
     pub fn send<T: Serialize>(

@@ -72,13 +72,15 @@ fn build_box(
     let start = |call: &'static str| move |errno| ("start", StepError::new(call, "", errno));
     process::die_with_parent().map_err(start("prctl PDEATHSIG"))?;
     let _ = process::set_name(c"agentbox-init");
+    // When the host runs out of memory the box goes first. Not a layer: the limits hold without it.
+    let _ = crate::enforce::limits::volunteer_for_oom();
     // Everything is blocked: a pid namespace's init gets no signal from inside that it has no handler for, and what comes
     // from outside is read from a descriptor.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).map_err(start("sigprocmask"))?;
     // Modes of what the box is made of are meant as they are written.
     umask(Mode::empty());
 
-    let Inputs { caller_env, given, session, outside, terminal, stdio, state, inherited } = inputs;
+    let Inputs { caller_env, given, session, outside, terminal, stdio, state, inherited, limits } = inputs;
     let exec = Exec::new(&plan.command).map_err(start("take the command"))?;
     let envp = env::build(&plan.env, &caller_env, &given, &session);
     let filter = prepare.filter.ok_or(("filter", StepError::new("compile", "", Errno::EINVAL)))?;
@@ -91,7 +93,7 @@ fn build_box(
         channel,
         waits_for_supervisor: waits,
         own_cgroup,
-        cgroup_evidence: None,
+        limits,
         sources: prepare.sources,
         state,
         filter,
@@ -219,7 +221,7 @@ impl Built {
                 let _ = kill(Pid::from_raw(-command.as_raw()), Signal::SIGCONT);
                 let _ = kill(group, Signal::SIGCONT);
             }
-            ToInit::Go | ToInit::Mapped { .. } => {}
+            ToInit::Go | ToInit::Mapped => {}
         }
     }
 

@@ -14,10 +14,7 @@ pub const MAX: usize = 128 * 1024;
 #[serde(rename_all = "kebab-case")]
 pub enum ToInit {
     /// The id maps are written (root callers only; others write their own) and the cgroup is joined.
-    Mapped {
-        /// What the cgroup enforces.
-        cgroup: Option<Evidence>,
-    },
+    Mapped,
     /// The evidence was accepted: execute the command.
     Go,
     /// Send a signal to the command.

@@ -10,6 +10,7 @@ pub mod message;
 pub mod pty;
 pub mod stdio;
 
+use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::prepare::Prepare;
 use crate::enforce::{STEPS, Act, StepError, identity};
 use crate::outcome::Evidence;
@@ -42,6 +43,8 @@ pub struct Inputs {
     pub stdio: command::Stdio,
     /// Copies of state files: path inside and content.
     pub state: Vec<(OsText, Vec<u8>)>,
+    /// What the supervisor found to hold of the limits.
+    pub limits: Evidence,
     /// The signal mask, ignored signals and umask that the caller gave agentbox: the command gets them.
     pub inherited: command::Inherited,
 }
@@ -73,9 +76,6 @@ impl LaunchError {
     }
 }
 
-/// What moves init into a cgroup before it goes on, and what that enforces.
-pub type JoinCgroup<'a> = Option<&'a dyn Fn(Pid) -> Result<Evidence, StepError>>;
-
 /// Init was started and builds.
 #[derive(Debug)]
 pub struct Spawned {
@@ -106,7 +106,7 @@ pub struct Ready {
 ///
 /// # Errors
 /// The step that failed. Nothing is left then.
-pub fn spawn(plan: &Plan, inputs: Inputs, join: JoinCgroup<'_>) -> Result<Spawned, LaunchError> {
+pub fn spawn(plan: &Plan, inputs: Inputs, group: Option<&BoxCgroup>) -> Result<Spawned, LaunchError> {
     let mut prepare = Prepare::new(plan);
     for step in STEPS {
         if let Act::Supervisor(act) = step.act {
@@ -123,10 +123,10 @@ pub fn spawn(plan: &Plan, inputs: Inputs, join: JoinCgroup<'_>) -> Result<Spawne
     if plan.network.mode == NetworkMode::None {
         flags |= CloneFlags::CLONE_NEWNET;
     }
-    if join.is_none() {
+    if group.is_none() {
         flags |= CloneFlags::CLONE_NEWCGROUP;
     }
-    let waits = join.is_some() || plan.identity.mode != IdentityMode::Same;
+    let waits = group.is_some() || plan.identity.mode != IdentityMode::Same;
     match process::fork_into(flags.bits()) {
         Err(errno) => {
             let e = StepError::new("clone3", "with new namespaces", errno)
@@ -135,12 +135,12 @@ pub fn spawn(plan: &Plan, inputs: Inputs, join: JoinCgroup<'_>) -> Result<Spawne
         }
         Ok(Fork::Child) => {
             drop(ours);
-            init::main(plan, inputs, prepare, &theirs, waits, join.is_some())
+            init::main(plan, inputs, prepare, &theirs, waits, group.is_some())
         }
         Ok(Fork::Parent(init, pidfd)) => {
             drop(theirs);
             let spawned = Spawned { init, pidfd, channel: ours };
-            if waits && let Err(e) = spawned.let_go(plan, join) {
+            if waits && let Err(e) = spawned.let_go(plan, group) {
                 spawned.destroy();
                 return Err(e);
             }
@@ -151,15 +151,14 @@ pub fn spawn(plan: &Plan, inputs: Inputs, join: JoinCgroup<'_>) -> Result<Spawne
 
 impl Spawned {
     /// Writes the maps, moves init into its cgroup and tells it.
-    fn let_go(&self, plan: &Plan, join: JoinCgroup<'_>) -> Result<(), LaunchError> {
-        let mut cgroup = None;
-        if let Some(join) = join {
-            cgroup = Some(join(self.init).map_err(|e| LaunchError::step("cgroup", &e))?);
+    fn let_go(&self, plan: &Plan, group: Option<&BoxCgroup>) -> Result<(), LaunchError> {
+        if let Some(group) = group {
+            group.join(self.init).map_err(|e| LaunchError::step("limits", &StepError::new("join", &e, e.errno)))?;
         }
         if plan.identity.mode != IdentityMode::Same {
             identity::write_maps(&plan.identity, self.init).map_err(|e| LaunchError::step("identity", &e))?;
         }
-        Ok(self.channel.send(&ToInit::Mapped { cgroup }, &[])?)
+        Ok(self.channel.send(&ToInit::Mapped, &[])?)
     }
 
     /// Waits until the box stands or a step of init failed.

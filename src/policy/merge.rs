@@ -68,8 +68,9 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     add_layers(into, require, allow_missing, layers_off);
 }
 
-/// Variables. The merged lists can be read without knowing who is stronger: what a `deny` of the same or a later source
-/// hits is taken out of `keep` where it is an exact name; patterns stay in both lists, and there deny wins.
+/// Variables. The merged lists can be read without knowing who is stronger: an exact name that a `deny` of the same or a
+/// later source hits is taken out of `keep`, and an exact name that a later source keeps is taken out of `deny`. Patterns
+/// stay in both lists; there an exact name in `keep` beats a pattern in `deny`, and `deny` beats a pattern in `keep`.
 fn add_env(into: &mut EnvWishes, stronger: EnvWishes) {
     let EnvWishes {
         keep,
@@ -77,12 +78,15 @@ fn add_env(into: &mut EnvWishes, stronger: EnvWishes) {
         set,
         given,
     } = stronger;
-    into.keep.extend(keep);
+    into.keep.extend(keep.iter().cloned());
     into.keep.retain(|wish| {
         is_pattern(&wish.value)
             || !deny
                 .iter()
                 .any(|deny| matches(&deny.value, wish.value.as_bytes()))
+    });
+    into.deny.retain(|wish| {
+        is_pattern(&wish.value) || !keep.iter().any(|keep| keep.value == wish.value)
     });
     into.deny.extend(deny);
     for (name, wish) in set {
@@ -152,58 +156,73 @@ mod tests {
 
     #[test]
     fn deny_and_keep() {
-        // (row, sources weakest first as (keep, deny), what is left in keep)
-        type Row<'a> = (&'a str, &'a [(&'a [&'a str], &'a [&'a str])], &'a [&'a str]);
+        // (row, sources weakest first as (keep, deny), what is left in keep, what is left in deny)
+        type Source<'a> = (&'a [&'a str], &'a [&'a str]);
+        type Row<'a> = (&'a str, &'a [Source<'a>], &'a [&'a str], &'a [&'a str]);
         let rows: &[Row<'_>] = &[
-            ("keep alone", &[(&["A"], &[])], &["A"]),
-            ("deny of the same source", &[(&["A"], &["A"])], &[]),
+            ("keep alone", &[(&["A"], &[])], &["A"], &[]),
+            ("deny of the same source", &[(&["A"], &["A"])], &[], &["A"]),
             (
                 "deny of a later source",
                 &[(&["A"], &[]), (&[], &["A"])],
                 &[],
+                &["A"],
             ),
             (
                 "exact name of a later source",
                 &[(&[], &["A"]), (&["A"], &[])],
                 &["A"],
+                &[],
             ),
             (
                 "exact name against a weaker pattern",
                 &[(&[], &["A*"]), (&["AB"], &[])],
                 &["AB"],
+                &["A*"],
             ),
             (
                 "pattern of a later deny",
                 &[(&["AB", "B"], &[]), (&[], &["A*"])],
                 &["B"],
+                &["A*"],
             ),
             (
-                "a kept pattern stays, deny is looked at later",
+                "a kept pattern lifts no deny",
                 &[(&[], &["AB"]), (&["A*"], &[])],
                 &["A*"],
+                &["AB"],
             ),
             (
                 "denied, kept, denied",
                 &[(&[], &["A"]), (&["A"], &[]), (&[], &["A"])],
                 &[],
-            ),
-            (
-                "denied, kept, denied, kept",
-                &[(&[], &["A"]), (&["A"], &[]), (&[], &["A"]), (&["A"], &[])],
                 &["A"],
             ),
             (
-                "kept twice, denied between",
+                "the last of four",
+                &[(&[], &["A"]), (&["A"], &[]), (&[], &["A"]), (&["A"], &[])],
+                &["A"],
+                &[],
+            ),
+            (
+                "kept, denied, kept",
                 &[(&["A"], &[]), (&[], &["A"]), (&["A"], &[])],
+                &["A"],
+                &[],
+            ),
+            (
+                "both in a later source",
+                &[(&[], &["A"]), (&["A"], &["A"])],
+                &[],
                 &["A"],
             ),
         ];
-        for (row, sources, want) in rows {
+        for (row, sources, keep, deny) in rows {
             let got = merged(sources.iter().map(|(k, d)| env(k, d)).collect());
-            let keep: Vec<&str> = got.env.keep.iter().map(|w| w.value.as_str()).collect();
-            assert_eq!(keep, *want, "{row}");
-            let denies: usize = sources.iter().map(|(_, d)| d.len()).sum();
-            assert_eq!(got.env.deny.len(), denies, "{row}: no deny is lost");
+            let names =
+                |list: &[Wish<String>]| list.iter().map(|w| w.value.clone()).collect::<Vec<_>>();
+            assert_eq!(names(&got.env.keep), *keep, "{row}");
+            assert_eq!(names(&got.env.deny), *deny, "{row}");
         }
     }
 

@@ -52,7 +52,7 @@ pub struct EnvWishes {
     /// Names and patterns (`LC_*`, see [`pattern`]) that pass.
     pub keep: Vec<Wish<String>>,
     /// Names and patterns that never pass, unless named exactly by a stronger source. In a merged policy this has been
-    /// decided: an exact name that is still in `keep` passes whatever `deny` says, a pattern in `keep` does not.
+    /// decided: an exact name that is still in `keep` passes, a pattern in `keep` passes only what `deny` does not hit.
     pub deny: Vec<Wish<String>>,
     /// Values set by a profile.
     pub set: Vec<(OsText, Wish<OsText>)>,

@@ -184,6 +184,16 @@ pub enum PathUse {
     Private,
 }
 
+/// What a path may start with besides `/` and `~/`.
+pub const PATH_VARIABLES: [&str; 6] = [
+    "${workspace}",
+    "${home}",
+    "${xdg_config}",
+    "${xdg_cache}",
+    "${xdg_data}",
+    "${xdg_state}",
+];
+
 /// A path of a profile.
 ///
 /// # Errors
@@ -212,14 +222,20 @@ pub fn path(text: &str, path_use: PathUse) -> Result<PathWish, BadValue> {
             "name the directory, or each path; a `?` at the end means \"fine if missing\"",
         );
     }
-    let below_root = if let Some(below) = trimmed.strip_prefix("${workspace}") {
+    let variable = PATH_VARIABLES
+        .iter()
+        .find_map(|start| trimmed.strip_prefix(start));
+    let below_root = if let Some(below) = variable {
         below
     } else if let Some(below) = trimmed.strip_prefix('~') {
         below
     } else if trimmed.starts_with('/') {
         trimmed
-    } else if trimmed.starts_with("$HOME") || trimmed.starts_with("${HOME}") {
-        return bad(format!("`{text}`: variables are not expanded"), "use `~/`");
+    } else if trimmed.starts_with('$') {
+        return bad(
+            format!("`{text}` starts with an unknown variable"),
+            format!("known are {}", PATH_VARIABLES.join(", ")),
+        );
     } else {
         return bad(format!("`{text}` is not absolute"), STARTS);
     };
@@ -233,8 +249,8 @@ pub fn path(text: &str, path_use: PathUse) -> Result<PathWish, BadValue> {
     }
     if below_root.contains("${") {
         return bad(
-            format!("`{text}`: the only variable is `${{workspace}}`, at the start"),
-            "write the path out",
+            format!("`{text}`: a variable in the middle of a path"),
+            "a path may start with ${workspace}, ${home}, ${xdg_config}, ${xdg_cache}, ${xdg_data} or ${xdg_state}",
         );
     }
     if below_root.split('/').any(|name| name == "..") {
@@ -448,7 +464,10 @@ mod tests {
             ("~/../other", Read, None),
             ("/a/../b", Read, None),
             ("${workspace}x", Read, None),
-            ("${home}/x", Read, None),
+            ("${home}/x", Read, Some(("${home}/x", false, false))),
+            ("${xdg_data}/x?", Read, Some(("${xdg_data}/x", true, false))),
+            ("${HOME}/x", Read, None),
+            ("${xdg_data}x", Read, None),
             ("$HOME/x", Read, None),
             ("/x/${workspace}", Read, None),
             ("/x/*.pem", Read, None),

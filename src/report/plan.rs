@@ -7,6 +7,7 @@ use crate::outcome::Layer;
 use crate::plan::{
     Grant, GrantKind, IdentityMode, Limit, LimitBy, LimitName, NetworkMode, OsText, Plan, Stripped,
 };
+use crate::policy::Origin;
 use std::fmt::{Display, Write as _};
 
 /// The plan as JSON, with a newline at the end.
@@ -172,32 +173,32 @@ fn wrapped<T: Display>(out: &mut String, title: &str, words: impl IntoIterator<I
     }
 }
 
-fn variables(out: &mut String, plan: &Plan) {
-    heading(out, "variables");
+/// One paragraph for each source, in the order in which they come.
+fn by_source<'a>(out: &mut String, title: &str, items: impl Iterator<Item = (String, &'a Origin)>) {
     let mut sources: Vec<(String, Vec<String>)> = Vec::new();
-    for pass in &plan.env.pass {
-        let from = source(&clean(&pass.origin));
+    for (item, origin) in items {
+        let from = source(&clean(origin));
         match sources.iter_mut().find(|(known, _)| *known == from) {
-            Some((_, names)) => names.push(pass.name.to_string()),
-            None => sources.push((from, vec![pass.name.to_string()])),
+            Some((_, items)) => items.push(item),
+            None => sources.push((from, vec![item])),
         }
     }
-    for (from, names) in sources {
-        wrapped(out, &format!("  in [{from}]: "), names);
+    for (from, items) in sources {
+        wrapped(out, &format!("  {title} [{from}]: "), items);
     }
+}
+
+fn variables(out: &mut String, plan: &Plan) {
+    heading(out, "variables");
+    let pass = plan.env.pass.iter();
+    by_source(out, "in", pass.map(|p| (p.name.to_string(), &p.origin)));
     wrapped(out, "  given [--env]: ", &plan.env.given);
-    let set: Vec<[String; 2]> = plan
-        .env
-        .set
-        .iter()
-        .map(|set| {
-            [
-                format!("  set {}={}", set.name, set.value),
-                format!("[{}]", clean(&set.origin)),
-            ]
-        })
-        .collect();
-    out.push_str(&columns(&set));
+    let set = plan.env.set.iter();
+    by_source(
+        out,
+        "set",
+        set.map(|s| (format!("{}={}", s.name, s.value), &s.origin)),
+    );
     for (title, credential, why) in [
         ("  out, looks like a credential", Some(true), None),
         ("  out, denied", Some(false), Some(Stripped::Denied)),
@@ -224,7 +225,7 @@ fn variables(out: &mut String, plan: &Plan) {
 
 fn limits(out: &mut String, plan: &Plan) {
     heading(out, "limits");
-    let mut rows: Vec<[String; 3]> = plan
+    let rows: Vec<[String; 3]> = plan
         .limits
         .list
         .iter()
@@ -249,12 +250,8 @@ fn limits(out: &mut String, plan: &Plan) {
             ]
         })
         .collect();
-    rows.push([
-        format!("  stop-grace {}", seconds(plan.limits.stop_grace)),
-        String::new(),
-        String::new(),
-    ]);
     out.push_str(&columns(&rows));
+    let _ = writeln!(out, "  stop-grace {}", seconds(plan.limits.stop_grace));
 }
 
 fn limit_name(name: LimitName) -> &'static str {
@@ -328,6 +325,7 @@ fn layers(out: &mut String, plan: &Plan, steps: &[&str]) {
             let state = match off {
                 Some(off) => format!("OFF  [{}]", clean(&off.origin)),
                 None if plan.require.contains(layer) => "must hold".to_owned(),
+                None if is_hosts(plan, *layer) => "the host's, as asked for".to_owned(),
                 None => "may be missing".to_owned(),
             };
             [format!("  {}", layer.name()), state]
@@ -336,7 +334,13 @@ fn layers(out: &mut String, plan: &Plan, steps: &[&str]) {
     out.push_str(&columns(&rows));
 }
 
+/// Whether there is nothing to hold, since the host's network was asked for.
+fn is_hosts(plan: &Plan, layer: Layer) -> bool {
+    layer == Layer::Network && plan.network.mode == NetworkMode::Host
+}
+
 /// The lines that `run` says at the start, without the prefix: what runs where, and whatever is weaker than one would think.
+/// That the network is the host's and that a layer is off is among the notices of the plan.
 #[must_use]
 pub fn banner(plan: &Plan) -> Vec<String> {
     let profile = plan.command.profiles.first().map_or("?", String::as_str);
@@ -363,27 +367,10 @@ pub fn banner(plan: &Plan) -> Vec<String> {
         plan.workspace.path,
         clean(profile),
     )];
-    if plan.network.mode == NetworkMode::Host {
-        lines.push(format!(
-            "the network is the host's: NOT a boundary  [{}]",
-            clean(&plan.network.origin)
-        ));
-    }
-    if plan.identity.mode == IdentityMode::KernelRoot {
-        lines.push(
-            "the agent's kernel uid is 0: sysctls and root's files rest on mounts alone".to_owned(),
-        );
-    }
-    for off in &plan.off {
-        lines.push(format!(
-            "the layer {} is OFF  [{}]",
-            off.layer.name(),
-            clean(&off.origin)
-        ));
-    }
     let missing: Vec<&str> = Layer::ALL
         .iter()
         .filter(|l| !plan.require.contains(l) && !plan.off.iter().any(|off| off.layer == **l))
+        .filter(|l| !is_hosts(plan, **l))
         .map(|l| l.name())
         .collect();
     if !missing.is_empty() {

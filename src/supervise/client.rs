@@ -1,4 +1,386 @@
-use crate::launch::channel::Channel;use std::os::fd::OwnedFd;use crate::launch::message::*;
-pub struct ClientLink{pub control:Channel,pub data:Option<OwnedFd>}
-pub struct End{pub status:u8}
-pub fn run(l:ClientLink)->End{loop{match l.control.recv::<ToClient>(){Ok(Some((ToClient::Ended{status},_)))=>return End{status},Ok(Some(_))=>{},_=>return End{status:137}}}}
+//! The terminal client: the process that the user started. It owns the terminal while the box runs (raw mode, window size,
+//! keys), turns signals into messages, stops when the command stops, and puts everything back at any end. It can be stopped
+//! or killed without touching the kill path, which is the supervisor's.
+//!
+//! One poll loop without a timeout: nothing wakes it when nothing happens. Bytes pass unaltered in both directions, and each
+//! direction holds at most one queue of them.
+
+#![forbid(unsafe_code)]
+
+mod flow;
+mod job;
+
+use super::modes::Modes;
+use super::queue::Queue;
+pub use super::signals::Signals;
+use super::signals::{Arrived, Scope, Sender};
+use super::terminal::Terminal;
+use crate::launch::channel::{Channel, Received, Sent};
+use crate::launch::message::{FromClient, SignalTo, ToClient};
+use crate::launch::pty::HostTerminal;
+use crate::plan::text::write_escaped;
+use crate::sys::tty::{EdgeWatch, Winsize};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use std::collections::VecDeque;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// How many messages wait for a supervisor that does not read.
+const OUTBOX: usize = 64;
+
+/// What the client works with.
+#[derive(Debug)]
+pub struct ClientLink {
+    /// Messages from and to the supervisor. Only the client may hold this end.
+    pub control: Channel,
+    /// Bytes of the pseudo-terminal, if the box has one.
+    pub data: Option<OwnedFd>,
+    /// The signals, blocked before the supervisor was forked.
+    pub signals: Signals,
+    /// The caller's terminal as it was at the start, if the box has a pseudo-terminal.
+    pub terminal: Option<HostTerminal>,
+}
+
+/// How the client ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum ClientEnd {
+    /// The supervisor said so.
+    Ended {
+        /// The exit status of `agentbox run`.
+        status: u8,
+    },
+    /// The supervisor is gone without a word; this has been said on stderr.
+    Lost,
+}
+
+impl ClientEnd {
+    /// The exit status of `agentbox run`.
+    #[must_use]
+    pub fn status(self) -> u8 {
+        match self {
+            ClientEnd::Ended { status } => status,
+            ClientEnd::Lost => LOST,
+        }
+    }
+}
+
+/// As if by SIGKILL, which is what happened to the box.
+const LOST: u8 = 137;
+
+/// The main loop of the client. Returns when the session is over and the terminal is as it was. Once the command runs, a
+/// stdin and stdout that are not terminals are replaced by /dev/null: they are the command's.
+pub fn run(link: ClientLink) -> ClientEnd {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let stdio = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    let size = link.terminal.as_ref().map(|host| host.winsize);
+    let mut client = Client {
+        control: Some(link.control),
+        data: link.data,
+        signals: link.signals,
+        terminal: link.terminal.map(|host| Terminal::open(&host, stdio)),
+        keys: Queue::new(),
+        screen: Queue::new(),
+        modes: Modes::new(),
+        outbox: VecDeque::new(),
+        phase: Phase::Building,
+        asked_to_stop: false,
+        hung_up: false,
+        size: size.unwrap_or_default(),
+        watch: None,
+    };
+    client.work()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The box is being built; the terminal is untouched.
+    Building,
+    /// The command runs on a pseudo-terminal.
+    Terminal,
+    /// The command runs on the caller's own pipes and files.
+    Pipes,
+    /// It is over; what is on its way is still shown.
+    Over(ClientEnd),
+}
+
+struct Client {
+    /// `None` when the supervisor has closed it.
+    control: Option<Channel>,
+    /// `None` when all output has come.
+    data: Option<OwnedFd>,
+    signals: Signals,
+    terminal: Option<Terminal>,
+    /// From the terminal to the box.
+    keys: Queue,
+    /// From the box to the terminal.
+    screen: Queue,
+    modes: Modes,
+    outbox: VecDeque<FromClient>,
+    phase: Phase,
+    /// A stop signal that came to us was passed on: the stop that will be reported is its effect.
+    asked_to_stop: bool,
+    /// SIGHUP was passed on.
+    hung_up: bool,
+    /// The size that the box's terminal was made with.
+    size: Winsize,
+    /// Only in the background: tells of typing, after which it may be our turn.
+    watch: Option<EdgeWatch>,
+}
+
+/// What the client may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Signals,
+    Control,
+    Data,
+    Keys,
+    Screen,
+    Watch,
+}
+
+impl Client {
+    fn work(&mut self) -> ClientEnd {
+        loop {
+            if self.control.is_none() && self.screen.is_empty() {
+                // No supervisor, so what is not there now will not come; nobody else's copy of the socket may hold us up.
+                self.read_data();
+            }
+            if let Phase::Over(end) = self.phase
+                && self.data.is_none()
+                && self.screen.is_empty()
+            {
+                self.finish(end);
+                return end;
+            }
+            let woken = self.wait();
+            while let Some(arrived) = self.signals.next() {
+                self.on_signal(arrived);
+            }
+            // Before the data: `Started` is what makes the terminal raw, and `Stopped` asks for the data by itself.
+            self.read_control();
+            self.write_control();
+            if woken.contains(&Source::Data) {
+                self.read_data();
+            }
+            if woken.contains(&Source::Screen) || !self.writes_may_wait() {
+                self.write_screen();
+            }
+            if woken.contains(&Source::Keys) {
+                self.read_keys();
+            }
+            self.write_keys();
+            if woken.contains(&Source::Watch) && self.watch.as_ref().is_some_and(EdgeWatch::take) {
+                self.take_turn();
+            }
+        }
+    }
+
+    /// Waits until something can be done. A descriptor without a wish is left out, since poll(2) reports hang-ups unasked.
+    fn wait(&self) -> Vec<Source> {
+        let terminal = self.terminal.as_ref();
+        let raw = terminal.is_some_and(Terminal::is_raw);
+        let data = self.data.is_some();
+        let wishes = [
+            (Source::Signals, Some(self.signals.as_fd()), true, false),
+            (
+                Source::Control,
+                self.control.as_ref().map(AsFd::as_fd),
+                true,
+                !self.outbox.is_empty(),
+            ),
+            (
+                Source::Data,
+                self.data.as_ref().map(AsFd::as_fd),
+                self.screen.is_empty(),
+                !self.keys.is_empty(),
+            ),
+            (
+                Source::Keys,
+                terminal.and_then(Terminal::input),
+                raw && data && self.keys.has_space(),
+                false,
+            ),
+            (
+                Source::Screen,
+                terminal.and_then(Terminal::output),
+                false,
+                !self.screen.is_empty(),
+            ),
+            (
+                Source::Watch,
+                self.watch.as_ref().map(AsFd::as_fd),
+                true,
+                false,
+            ),
+        ];
+        let mut set = Vec::with_capacity(wishes.len());
+        let mut sources = Vec::with_capacity(wishes.len());
+        for (source, fd, input, output) in wishes {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::POLLIN, input);
+            flags.set(PollFlags::POLLOUT, output);
+            if let Some(fd) = fd
+                && !flags.is_empty()
+            {
+                set.push(PollFd::new(fd, flags));
+                sources.push(source);
+            }
+        }
+        // EINTR (a stop and a continue) wakes with nothing found, which only looks once too often.
+        let _interrupted = poll(&mut set, PollTimeout::NONE);
+        let woken = sources.iter().zip(&set);
+        woken
+            .filter(|(_, polled)| polled.any().unwrap_or(true))
+            .map(|(source, _)| *source)
+            .collect()
+    }
+
+    fn on_signal(&mut self, arrived: Arrived) {
+        let Arrived { signal, from } = arrived;
+        let to = match from {
+            Sender::Terminal => SignalTo::Foreground,
+            Sender::Process => SignalTo::Command,
+        };
+        let over = matches!(self.phase, Phase::Over(_));
+        match signal {
+            Signal::SIGWINCH => self.resize(),
+            Signal::SIGCONT => self.resumed(),
+            Signal::SIGTSTP if self.phase == Phase::Building || over => {
+                self.stop(Signal::SIGTSTP, Scope::Itself);
+            }
+            // Not stopping at once: the command may refuse, and it has to say its last on the terminal. `Stopped` follows.
+            Signal::SIGTSTP => {
+                self.asked_to_stop = true;
+                self.forward(signal, to);
+            }
+            Signal::SIGUSR1 | Signal::SIGUSR2 if over => {}
+            // Whoever is in the way of the last output by not reading it: enough.
+            _ if over => {
+                self.data = None;
+                self.screen.clear();
+            }
+            Signal::SIGHUP => self.hang_up(to),
+            _ => self.forward(signal, to),
+        }
+    }
+
+    fn forward(&mut self, signal: Signal, to: SignalTo) {
+        self.post(FromClient::Signal {
+            signal: signal as i32,
+            to,
+        });
+    }
+
+    /// The terminal was closed. The kernel, the shell and the read of the terminal all tell of it; the command hears it once.
+    fn hang_up(&mut self, to: SignalTo) {
+        if !self.hung_up {
+            self.hung_up = true;
+            self.forward(Signal::SIGHUP, to);
+        }
+    }
+
+    fn resize(&mut self) {
+        if let Some(size) = self.terminal.as_ref().and_then(Terminal::size) {
+            self.outbox
+                .retain(|message| !matches!(message, FromClient::Resize { .. }));
+            self.post(FromClient::Resize {
+                rows: size.rows,
+                cols: size.cols,
+                xpixel: size.xpixel,
+                ypixel: size.ypixel,
+            });
+        }
+    }
+
+    fn post(&mut self, message: FromClient) {
+        if self.control.is_some() && self.outbox.len() < OUTBOX {
+            self.outbox.push_back(message);
+        }
+    }
+
+    fn write_control(&mut self) {
+        while let (Some(control), Some(message)) = (&self.control, self.outbox.front()) {
+            match control.try_send(message, &[]) {
+                Ok(Sent::Full) => return,
+                Ok(Sent::Yes) => {
+                    self.outbox.pop_front();
+                }
+                // That the supervisor is gone is learnt by reading, behind its last word.
+                Err(_) => self.outbox.clear(),
+            }
+        }
+    }
+
+    fn read_control(&mut self) {
+        while let Some(control) = &self.control {
+            match control.try_recv::<ToClient>() {
+                Ok(Received::Message(message, _)) => self.on_message(message),
+                Ok(Received::Nothing) => return,
+                // A connection that carries nonsense is as good as none. Closing it ends the session.
+                Ok(Received::End) | Err(_) => {
+                    self.control = None;
+                    if !matches!(self.phase, Phase::Over(_)) {
+                        self.phase = Phase::Over(ClientEnd::Lost);
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, message: ToClient) {
+        match message {
+            ToClient::Say { line } => self.say(&line),
+            ToClient::Started { pty } => self.started(pty),
+            ToClient::Stopped { signal } => self.stopped(signal),
+            ToClient::Ended { status } => self.phase = Phase::Over(ClientEnd::Ended { status }),
+        }
+    }
+
+    fn started(&mut self, pty: bool) {
+        self.phase = if pty { Phase::Terminal } else { Phase::Pipes };
+        release_redirected();
+        if let (Phase::Terminal, Some(terminal)) = (self.phase, &mut self.terminal) {
+            terminal.enter_raw();
+            if terminal.size().is_some_and(|size| size != self.size) {
+                self.resize();
+            }
+            self.watch_unless_raw();
+        }
+    }
+
+    /// Lines on the caller's stderr. Control characters are escaped: a path in a message cannot write on the terminal.
+    fn say(&self, text: &str) {
+        let raw = self.terminal.as_ref().is_some_and(Terminal::is_raw);
+        let mut out = String::new();
+        for line in text.split('\n') {
+            out.push_str("agentbox: ");
+            // Writing to a String cannot fail.
+            let _never = write_escaped(&mut out, line.as_bytes());
+            out.push_str(if raw { "\r\n" } else { "\n" });
+        }
+        // There is nobody left to tell that stderr is closed.
+        let _closed = std::io::stderr().write_all(out.as_bytes());
+    }
+}
+
+/// Lets go of a redirected stdin and stdout, which are the command's now. Held here, they would keep a pipe from telling its
+/// end: `yes | agentbox run head -1` would write on for nobody. stderr stays, for messages.
+fn release_redirected() {
+    let is_terminal = |fd: BorrowedFd<'_>| nix::unistd::isatty(fd).unwrap_or(false);
+    let Ok(null) = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+    else {
+        return;
+    };
+    // A failure leaves the descriptor as it is, which only makes the end of the pipe later.
+    if !is_terminal(std::io::stdin().as_fd()) {
+        let _kept = nix::unistd::dup2_stdin(&null);
+    }
+    if !is_terminal(std::io::stdout().as_fd()) {
+        let _kept = nix::unistd::dup2_stdout(&null);
+    }
+}

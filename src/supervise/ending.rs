@@ -4,7 +4,7 @@
 
 use super::watch::Watch;
 use super::{Seen, Voice, kill};
-use crate::enforce::limits::BoxLimits;
+use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::sweep;
 use crate::launch::message::ToClient;
 use crate::outcome::{How, Outcome, Trigger};
@@ -16,12 +16,15 @@ use std::time::{Duration, Instant};
 /// How long output waits for a reader that does not read before the rest of it is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a cgroup may take to become empty after its last process was reaped.
+const GONE: Duration = Duration::from_secs(2);
+
 /// What is left to end.
 pub(super) struct End<'a> {
     pub(super) plan: &'a Plan,
     pub(super) seen: Seen,
     pub(super) watch: Watch,
-    pub(super) limits: Option<BoxLimits>,
+    pub(super) group: Option<BoxCgroup>,
     pub(super) voice: Voice,
     pub(super) session: Session,
     pub(super) sessions: &'a Sessions,
@@ -35,17 +38,17 @@ pub(super) fn ms(time: Duration) -> u64 {
 
 /// Ends the session. Returns the exit status of `agentbox run`.
 pub(super) fn finish(end: End<'_>) -> u8 {
-    let End { plan, seen, mut watch, limits, mut voice, mut session, sessions, begun } = end;
+    let End { plan, seen, mut watch, group, mut voice, mut session, sessions, begun } = end;
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
     // the kernel reaps the whole pid namespace before init itself.
     kill::kill(&watch.spawned.pidfd);
     let _ = nix::sys::wait::waitpid(watch.spawned.init, None);
     let Seen { mut how, cpu_ms, max_rss_kib } = seen;
-    if let Some(limits) = limits {
-        if matches!(how, How::Signaled { signal: 9 }) && limits.out_of_memory() {
+    if let Some(group) = group {
+        if matches!(how, How::Signaled { signal: 9 }) && group.oom_kills() > 0 {
             how = How::Killed { trigger: Trigger::Memory };
         }
-        if let Err(e) = limits.remove() {
+        if let Err(e) = group.remove(GONE) {
             voice.say(&format!("a cgroup was left behind: {e}"));
         }
     }

@@ -7,13 +7,16 @@ pub mod client;
 mod ending;
 pub mod kill;
 pub mod merge;
+mod modes;
 mod queue;
 pub mod relay;
+mod signals;
 pub mod state;
+mod terminal;
 mod watch;
 
-use crate::enforce::limits::BoxLimits;
-use crate::enforce::{build, verify};
+use crate::enforce::cgroup::BoxCgroup;
+use crate::enforce::{build, limits, verify};
 use crate::launch::channel::Channel;
 use crate::launch::message::{FromInit, ToClient, ToInit};
 use crate::launch::{self, Inputs, LaunchError, Ready};
@@ -21,7 +24,6 @@ use crate::outcome::{How, Outcome};
 use crate::plan::Plan;
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
-use nix::unistd::Pid;
 use relay::{Relay, RelayPipe};
 use state::StateSync;
 use std::fs::File;
@@ -65,7 +67,7 @@ pub fn run(job: Job) -> u8 {
     inputs.outside = session.path().to_owned();
     let mut voice = Voice { client, status };
     let result = start(&plan, inputs, &cgroup, &mut session);
-    let (ready, limits) = match result {
+    let (ready, group) = match result {
         Ok(started) => started,
         Err(e) => return refuse(voice, session, &sessions, begun, &e.to_string()),
     };
@@ -96,7 +98,7 @@ pub fn run(job: Job) -> u8 {
     }
     let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
     let seen = watch.run(&mut voice, &mut session);
-    ending::finish(ending::End { plan: &plan, seen, watch, limits, voice, session, sessions: &sessions, begun })
+    ending::finish(ending::End { plan: &plan, seen, watch, group, voice, session, sessions: &sessions, begun })
 }
 
 /// Builds the box, and compares what init says and what the kernel says of it with the plan.
@@ -105,18 +107,16 @@ fn start(
     mut inputs: Inputs,
     cgroup: &crate::host::Cgroup,
     session: &mut Session,
-) -> Result<(Ready, Option<BoxLimits>), LaunchError> {
+) -> Result<(Ready, Option<BoxCgroup>), LaunchError> {
     inputs.state = state::initial(&plan.state).map_err(|e| LaunchError::Step {
         step: "state".to_owned(),
         why: e.to_string(),
         errno: 0,
     })?;
     let step = |name: &str, why: String| LaunchError::Step { step: name.to_owned(), why, errno: 0 };
-    let limits = BoxLimits::create(&plan.limits, cgroup, session.id().as_str())
-        .map_err(|e| step("limits", e.to_string()))?;
-    let join = limits.as_ref().map(|limits| |pid: Pid| limits.join(pid));
-    let join = join.as_ref().map(|join| join as &dyn Fn(Pid) -> _);
-    let ready = launch::spawn(plan, inputs, join)?.ready(plan)?;
+    let (group, found) = limits::prepare(&plan.limits, cgroup, session.id().as_str());
+    inputs.limits = found;
+    let ready = launch::spawn(plan, inputs, group.as_ref())?.ready(plan)?;
     let verified = verify::required(plan, &ready.evidence)
         .and_then(|()| verify::from_outside(plan, ready.spawned.init))
         .and_then(|()| verify::namespaces(plan, &ready.namespaces, &build::NAMESPACES));
@@ -124,7 +124,7 @@ fn start(
         ready.spawned.destroy();
         return Err(step("verify", why));
     }
-    Ok((ready, limits))
+    Ok((ready, group))
 }
 
 fn no_record(e: &SessionError) -> String {

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod job;
+pub mod landlock;
 pub mod mount;
 pub mod probe;
 pub mod process;

@@ -68,6 +68,38 @@ pub fn dup_to(from: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
     cvt(c_long::from(unsafe { libc::dup2(from.as_raw_fd(), number) })).map(|_| ())
 }
 
+/// Takes a descriptor that the caller named on the command line and makes it close-on-exec.
+///
+/// # Errors
+/// EBADF when it is not open for writing or is one of 0 to 2.
+pub fn take_descriptor(number: RawFd) -> Result<OwnedFd, Errno> {
+    use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+    if number <= 2 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: borrowed for two fcntl(2) calls, which fail with EBADF when it is not open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    let flags = OFlag::from_bits_truncate(fcntl(borrowed, FcntlArg::F_GETFL)?);
+    if flags & OFlag::O_ACCMODE == OFlag::O_RDONLY {
+        return Err(Errno::EBADF);
+    }
+    fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    // SAFETY: it is open, above 2, and was given to this program for this one use: nobody else in the process owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// A close-on-exec duplicate of one of the descriptors 0 to 2, which nothing in this process owns.
+///
+/// # Errors
+/// EBADF when it is closed.
+pub fn duplicate(number: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: fcntl(2) takes integers and fails with EBADF when `number` is not open.
+    let ret = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    let fd = RawFd::try_from(cvt(c_long::from(ret))?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel returned a new descriptor to this call alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// sigaction(2) to a default or ignoring disposition.
 ///
 /// # Errors

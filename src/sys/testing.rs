@@ -123,3 +123,40 @@ pub(crate) fn scratch(name: &str) -> Scratch {
         .unwrap();
     Scratch(path)
 }
+
+/// Says that a test cannot run here, and fails it where `AGENTBOX_TEST_REQUIRE` names the feature: no silent skip.
+#[allow(clippy::panic, clippy::print_stderr)]
+pub(crate) fn skip(feature: &str) {
+    let required = std::env::var("AGENTBOX_TEST_REQUIRE").unwrap_or_default();
+    if required.split(',').any(|name| name == feature) {
+        panic!("{feature} is required and missing");
+    }
+    eprintln!("SKIP {feature}");
+}
+
+/// Runs `work` in a forked child and returns how it ended.
+pub(crate) fn forked(work: impl FnOnce() -> u8) -> nix::sys::wait::WaitStatus {
+    let pid = spawn(work);
+    nix::sys::wait::waitpid(pid, None).unwrap()
+}
+
+/// Runs `work` in a forked child.
+pub(crate) fn spawn(work: impl FnOnce() -> u8) -> nix::unistd::Pid {
+    let (_, keep) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    super::job::fork(keep, super::job::Stdio::Keep, |_| work()).unwrap()
+}
+
+/// sigaction(2) to ignore a signal, in a forked child.
+#[allow(unsafe_code)]
+pub(crate) fn ignore_signal(
+    signal: nix::sys::signal::Signal,
+    action: &nix::sys::signal::SigAction,
+) {
+    // SAFETY: the action is SIG_IGN, so no handler of ours can run in signal context.
+    unsafe { nix::sys::signal::sigaction(signal, action) }.unwrap();
+}
+
+/// unshare(2), in a forked child.
+pub(crate) fn new_user_namespace() -> nix::Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)
+}

@@ -28,8 +28,20 @@ pub(super) fn limits(scene: &mut Scene<'_>, mode: IdentityMode) -> Limits {
         if wishes.limits.iter().skip(at + 1).any(|(n, _)| n == name) {
             continue;
         }
-        let LimitWish::Value(value) = wish.value else {
-            continue;
+        let value = match wish.value {
+            LimitWish::Value(value) => value,
+            LimitWish::Percent(percent) => match share(scene.host, percent) {
+                Some(bytes) => bytes,
+                None => {
+                    let what = format!(
+                        "{} = {percent}%: the host's memory is not known",
+                        word(*name)
+                    );
+                    scene.problem(what, "write a size, or \"none\"", Some(&wish.origin));
+                    continue;
+                }
+            },
+            LimitWish::Unlimited => continue,
         };
         if !value.is_finite() || value <= 0.0 {
             let what = format!("the limit {} = {value} is not above 0", word(*name));
@@ -41,6 +53,14 @@ pub(super) fn limits(scene: &mut Scene<'_>, mode: IdentityMode) -> Limits {
     list.sort_by_key(|limit| limit.name);
     kernel_root(scene, mode, &list);
     Limits { list, stop_grace }
+}
+
+/// That part of the host's memory in whole bytes.
+fn share(host: &Host, percent: f64) -> Option<f64> {
+    // Memory is below 2^53 bytes: the conversion is exact.
+    #[allow(clippy::cast_precision_loss)]
+    let memory = host.memory as f64;
+    (host.memory > 0).then(|| (memory * percent / 100.0).floor())
 }
 
 /// A fork bomb of kernel uid 0 is stopped by a cgroup or by nothing.

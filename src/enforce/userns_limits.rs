@@ -1,0 +1,105 @@
+//! `/proc/sys/user/*` of the box's user namespace (namespaces(7)): a second wall beside seccomp against further
+//! namespaces, and a bound on what the agent can take of the *user's* inotify and fanotify, which are charged to the owner
+//! of each namespace up to the initial one. Without it an agent took all 128 instances and the user's editor failed.
+
+#![forbid(unsafe_code)]
+
+use crate::outcome::{Evidence, Layer};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::BorrowedFd;
+
+/// What is set: the name, the value, and whether the box may not be without it.
+///
+/// A namespace that init already made counts as used and stays; 0 is "no further one".
+pub const VALUES: [(&str, u64); 11] = [
+    // A user namespace gives all capabilities in it, and with them most of the kernel's attack surface.
+    ("max_user_namespaces", 0),
+    // max_mnt_namespaces stays as it is: every detached mount (open_tree(2), fsmount(2)) has an anonymous mount namespace that
+    // is counted here, and the view is made of them. Without a user namespace nobody in the box can make one.
+    ("max_net_namespaces", 0),
+    ("max_pid_namespaces", 0),
+    ("max_ipc_namespaces", 0),
+    ("max_uts_namespaces", 0),
+    ("max_cgroup_namespaces", 0),
+    ("max_time_namespaces", 0),
+    // Half of the usual 128 per user: node, watchman, language servers and a build or two, and the user keeps the rest.
+    ("max_inotify_instances", 64),
+    // Each pins about 1 KiB of kernel memory; a repository of 50,000 directories can still be watched.
+    ("max_inotify_watches", 65_536),
+    ("max_fanotify_groups", 8),
+    ("max_fanotify_marks", 8_192),
+];
+
+/// Sets [`VALUES`] by init, in the box's user namespace and before its capabilities are dropped. `dir` is an open
+/// `/proc/sys/user`; which namespace the files mean is decided by who opens them. No value is raised above what the kernel
+/// has there, and a name that this kernel does not have is no namespace that could be made.
+#[must_use]
+pub fn apply(dir: BorrowedFd<'_>) -> Evidence {
+    let mut proof = Vec::new();
+    let mut missing = Vec::new();
+    for (name, wanted) in VALUES {
+        match lower(dir, name, wanted) {
+            Ok(Some(now)) => proof.push(format!("{name} = {now}")),
+            Ok(None) => {}
+            Err(why) => missing.push(why),
+        }
+    }
+    let mut evidence = match (proof.is_empty(), missing.is_empty()) {
+        (_, true) if !proof.is_empty() => Evidence::full(Layer::Namespaces),
+        (true, _) => Evidence::absent(
+            Layer::Namespaces,
+            format!("no limit of /proc/sys/user is set: {}", missing.join("; ")),
+        ),
+        (false, _) => Evidence::partial(Layer::Namespaces, missing.join("; ")),
+    };
+    evidence.proof = proof;
+    evidence
+}
+
+/// Sets one value, if it is higher, and reads it back. `None`: this kernel has no such name.
+fn lower(dir: BorrowedFd<'_>, name: &str, wanted: u64) -> Result<Option<u64>, String> {
+    let open = |flags| {
+        openat(
+            dir,
+            name,
+            flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
+            Mode::empty(),
+        )
+    };
+    let read = |file: std::os::fd::OwnedFd| -> Result<u64, String> {
+        let mut text = String::new();
+        File::from(file)
+            .take(32)
+            .read_to_string(&mut text)
+            .map_err(|error| format!("read of {name}: {error}"))?;
+        text.trim()
+            .parse()
+            .map_err(|_| format!("{name} holds {text:?}"))
+    };
+    let before = match open(OFlag::O_RDONLY) {
+        Err(Errno::ENOENT) => return Ok(None),
+        other => read(other.map_err(|errno| format!("open of {name}: {errno}"))?)?,
+    };
+    if before <= wanted {
+        return Ok(Some(before));
+    }
+    let file =
+        open(OFlag::O_WRONLY).map_err(|errno| format!("open of {name} for writing: {errno}"))?;
+    File::from(file)
+        .write_all(wanted.to_string().as_bytes())
+        .map_err(|error| format!("write of {name}: {error}"))?;
+    let now = read(open(OFlag::O_RDONLY).map_err(|errno| format!("open of {name}: {errno}"))?)?;
+    if now == wanted {
+        Ok(Some(now))
+    } else {
+        Err(format!("{name} is {now} after {wanted} was written"))
+    }
+}
+
+#[cfg(test)]
+#[path = "userns_limits_tests.rs"]
+mod tests;

@@ -1,0 +1,159 @@
+//! The bytes of the client: from the box to the screen, from the keyboard to the box, and the last of them at the end.
+
+#![forbid(unsafe_code)]
+
+use super::{Client, ClientEnd};
+use crate::exit;
+use crate::launch::message::SignalTo;
+use crate::supervise::queue::Moved;
+use crate::supervise::terminal::{Terminal, Unread};
+use crate::sys::sigaction::is_ignored;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{MsgFlags, recv, send};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+/// How long a last answer of the terminal is waited for, and how long a terminal may refuse bytes before a stop or an end goes
+/// on without them.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+impl Client {
+    pub(super) fn read_data(&mut self) {
+        if self.watch.is_some() {
+            self.take_turn();
+        }
+        let Some(data) = &self.data else { return };
+        if !self.screen.is_empty() {
+            return;
+        }
+        let fd = data.as_raw_fd();
+        let (moved, count) = self
+            .screen
+            .fill(|room| recv(fd, room, MsgFlags::MSG_DONTWAIT));
+        let pending = self.screen.pending();
+        let new = pending.len().saturating_sub(count);
+        self.modes.see(pending.get(new..).unwrap_or_default());
+        if moved == Moved::End || (moved == Moved::Wait && self.control.is_none()) {
+            self.data = None;
+            self.keys.clear();
+        }
+    }
+
+    pub(super) fn writes_may_wait(&self) -> bool {
+        self.terminal.as_ref().is_some_and(Terminal::write_may_wait)
+    }
+
+    /// Writes what the terminal takes. A terminal that is gone takes everything.
+    pub(super) fn write_screen(&mut self) -> Moved {
+        let terminal = self.terminal.as_mut();
+        let moved = match &terminal {
+            Some(terminal) => self.screen.flush(|bytes| terminal.write(bytes)),
+            None => Moved::End,
+        };
+        if moved == Moved::End {
+            self.screen.clear();
+            if let Some(terminal) = terminal {
+                terminal.close_output();
+            }
+        }
+        moved
+    }
+
+    /// Shows all that has come so far, for as long as the terminal takes it.
+    pub(super) fn show_all(&mut self) {
+        // The bound is for processes of the background, which may write on while the command is stopped.
+        for _ in 0..64 {
+            self.read_data();
+            if self.screen.is_empty() {
+                return;
+            }
+            while !self.screen.is_empty() {
+                let ready = self.terminal.as_ref().and_then(Terminal::output);
+                if let Some(fd) = ready
+                    && !ready_within(fd, PollFlags::POLLOUT, PATIENCE)
+                {
+                    return;
+                }
+                self.write_screen();
+            }
+        }
+    }
+
+    pub(super) fn read_keys(&mut self) {
+        let Some(terminal) = &mut self.terminal else {
+            return;
+        };
+        match self.keys.fill(|room| terminal.read(room)).0 {
+            Moved::Some => self.modes.answered(),
+            Moved::Wait => {}
+            Moved::End if terminal.is_gone() => {
+                terminal.close_input();
+                if !is_ignored(Signal::SIGHUP) {
+                    self.hang_up(SignalTo::Foreground);
+                }
+            }
+            // It is not our turn any more (EIO in a group that no shell looks after).
+            Moved::End => {
+                terminal.enter_raw();
+                self.watch_unless_raw();
+            }
+        }
+    }
+
+    pub(super) fn write_keys(&mut self) {
+        let Some(data) = &self.data else { return };
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let fd = data.as_raw_fd();
+        if self.keys.flush(|bytes| send(fd, bytes, flags)) == Moved::End {
+            self.keys.clear();
+        }
+    }
+
+    /// The end: what the command left on is switched off if it had no chance to, and the terminal is given back.
+    pub(super) fn finish(&mut self, end: ClientEnd) {
+        let status = end.status();
+        if status > 128 || status == exit::TIME_LIMIT {
+            self.screen.append(&self.modes.resets());
+            self.show_all();
+        }
+        if let Some(terminal) = &mut self.terminal {
+            if terminal.is_raw() && self.modes.awaits_answer() {
+                discard_answers(terminal);
+            }
+            terminal.leave_raw(Unread::Discard);
+        }
+        if end == ClientEnd::Lost {
+            self.say("the supervisor is gone without a word; the box died with it");
+        }
+    }
+}
+
+/// Reads and forgets what the terminal answers to questions that a program asked before it ended. Else the shell would get it
+/// as typed.
+fn discard_answers(terminal: &Terminal) {
+    let mut patience = PATIENCE;
+    let mut room = [0; 256];
+    // An answer comes in one piece or two; the bound is against somebody who types.
+    for _ in 0..16 {
+        let Some(fd) = terminal.input() else { return };
+        if !ready_within(fd, PollFlags::POLLIN, patience) {
+            return;
+        }
+        if !matches!(terminal.read(&mut room), Ok(1..) | Err(Errno::EINTR)) {
+            return;
+        }
+        patience = PATIENCE / 10;
+    }
+}
+
+fn ready_within(fd: BorrowedFd<'_>, flags: PollFlags, patience: Duration) -> bool {
+    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    loop {
+        match poll(&mut [PollFd::new(fd, flags)], timeout) {
+            Err(Errno::EINTR) => {}
+            found => return found.is_ok_and(|count| count > 0),
+        }
+    }
+}
