@@ -1,0 +1,192 @@
+//! How a command is found and made runnable, wherever it is installed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Errno, Feature, Layer, TestBox, missing};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+const HELLO: &str = "#!/bin/sh\necho hello \"$@\"\n";
+
+#[test]
+fn a_script_of_the_workspace() {
+    let b = TestBox::new().script("home/ws/tool", HELLO);
+    assert_eq!(b.run(["./tool", "a b"]).ok(), "hello a b");
+    let absolute = b.ws().join("tool");
+    assert_eq!(b.run([absolute]).ok(), "hello");
+}
+
+#[test]
+fn a_program_outside_of_every_grant() {
+    let b = TestBox::new()
+        .script("opt/thing/bin/thing", HELLO)
+        .file("opt/thing/share/data", "x")
+        .file("opt/secret", "y");
+    let program = b.root().join("opt/thing/bin/thing");
+    assert_eq!(b.run([&program]).ok(), "hello");
+    // Only its own package came with it.
+    b.probe("read {t}/opt/secret")
+        .denied_deep(Errno::ENOENT, Layer::View);
+}
+
+#[test]
+fn found_on_path_by_name() {
+    let b = TestBox::new().script("apps/bin/mytool", HELLO);
+    let path = format!("{}:/usr/bin:/bin", b.root().join("apps/bin").display());
+    let b = b.env("PATH", path);
+    assert_eq!(b.run(["mytool", "x"]).ok(), "hello x");
+}
+
+/// `agentbox run tool` with `.` on PATH must not run the workspace's `tool` in the place of the system's.
+#[test]
+fn a_relative_path_entry_is_dropped() {
+    let b = TestBox::new()
+        .script("home/ws/ls", "#!/bin/sh\necho planted\n")
+        .script("home/ws/env", HELLO);
+    let b = b.env("PATH", ".::/usr/bin:/bin");
+    assert_ne!(b.run(["ls"]).ok(), "planted");
+    let inside = b.run(["/bin/sh", "-c", "printf %s \"$PATH\""]).ok();
+    assert!(
+        inside.split(':').all(|dir| dir.starts_with('/')),
+        "{inside}"
+    );
+}
+
+#[test]
+fn a_chain_of_symlinks() {
+    let b = TestBox::new()
+        .script("store/pkg-1.0/bin/real", HELLO)
+        .dir("links")
+        .dir("more");
+    symlink(
+        b.root().join("store/pkg-1.0/bin/real"),
+        b.root().join("links/one"),
+    )
+    .unwrap();
+    symlink("../links/one", b.root().join("more/two")).unwrap();
+    let b = b.env("PATH", "/usr/bin:/bin");
+    let program = b.root().join("more/two");
+    assert_eq!(b.run([program]).ok(), "hello");
+}
+
+#[test]
+fn npm_layout_with_the_native_part_in_a_sibling_package() {
+    if missing(Feature::Tool("node")) {
+        return;
+    }
+    let launcher = "#!/usr/bin/env node
+        const path = require('path').join(__dirname, '..', '..', '@vendor', 'native', 'bin', 'native');
+        const r = require('child_process').spawnSync(path, process.argv.slice(2), { stdio: 'inherit' });
+        process.exit(r.status);";
+    let b = TestBox::new()
+        .script("npm/lib/node_modules/agent/bin/agent.js", launcher)
+        .script("npm/lib/node_modules/@vendor/native/bin/native", HELLO)
+        .dir("npm/bin");
+    symlink(
+        "../lib/node_modules/agent/bin/agent.js",
+        b.root().join("npm/bin/agent"),
+    )
+    .unwrap();
+    let path = format!(
+        "{}:/usr/local/bin:/usr/bin:/bin",
+        b.root().join("npm/bin").display()
+    );
+    let b = b.env("PATH", path);
+    assert_eq!(b.run(["agent", "world"]).ok(), "hello world");
+}
+
+#[test]
+fn a_venv() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let b = TestBox::new()
+        .dir("venv/bin")
+        .file("venv/pyvenv.cfg", "home = /usr/bin\n");
+    symlink("/usr/bin/python3", b.root().join("venv/bin/python3")).unwrap();
+    let program = b.root().join("venv/bin/python3");
+    let prefix = b
+        .run([
+            program.as_os_str(),
+            "-c".as_ref(),
+            "import sys; print(sys.prefix)".as_ref(),
+        ])
+        .ok();
+    assert_eq!(prefix, b.root().join("venv").display().to_string());
+}
+
+#[test]
+fn what_cannot_be_run() {
+    let b = TestBox::new()
+        .file("home/ws/plain", "no program")
+        .dir("home/ws/dir")
+        .script("home/ws/nointerp", "#!/no/such/interpreter\n")
+        .script("home/ws/garbage", "\u{1}\u{2}\u{3}");
+    let table = [
+        ("no-such-command", 127),
+        ("./missing", 127),
+        ("./plain", 126),
+        ("./dir", 126),
+        ("./nointerp", 127),
+        ("./garbage", 126),
+        ("/usr", 126),
+    ];
+    for (command, status) in table {
+        let ran = b.run([command]);
+        assert!(
+            ran.code() == status || (command == "./nointerp" && ran.code() == 126),
+            "{command}: {ran:?}"
+        );
+        assert!(ran.complaint().contains("agentbox: "), "{command}: {ran:?}");
+        assert!(ran.stdout.is_empty(), "{command}: {ran:?}");
+    }
+    assert_eq!(b.run(["true"]).code(), 0);
+}
+
+/// peers.md, traps 10: helpers that are looked up on PATH, or in the workspace, would run outside of the box.
+#[test]
+fn nothing_of_the_workspace_runs_outside() {
+    let names = [
+        "git",
+        "sh",
+        "bash",
+        "ip",
+        "newuidmap",
+        "newgidmap",
+        "bwrap",
+        "mount",
+        "agentbox",
+        "id",
+        "getent",
+        "node",
+        "env",
+        "uname",
+    ];
+    let mut b = TestBox::new()
+        .dir("home/ws/.git")
+        .file("home/ws/.git/HEAD", "ref: refs/heads/main\n");
+    b = b.file(
+        "home/ws/.git/config",
+        "[core]\n\tfsmonitor = touch {t}/ran-fsmonitor\n\thooksPath = hooks\n",
+    );
+    for name in names {
+        let script = b.fill(&format!("#!/bin/sh\ntouch {{t}}/ran-{name}\n"));
+        b = b.script(&format!("home/ws/{name}"), &script);
+    }
+    let path = format!("{}:.:/usr/bin:/bin", b.ws().display());
+    let b = b.env("PATH", path).dir("marks");
+    fs::set_permissions(
+        b.root(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o777),
+    )
+    .unwrap();
+    b.run(["/bin/true"]).ok();
+    let ran: Vec<_> = fs::read_dir(b.root())
+        .unwrap()
+        .flatten()
+        .map(|e| e.file_name())
+        .filter(|n| n.to_string_lossy().starts_with("ran-"))
+        .collect();
+    assert!(ran.is_empty(), "executed outside: {ran:?}");
+}

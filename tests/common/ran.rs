@@ -1,0 +1,137 @@
+//! Commands that ran to their end, and what has to be said of them.
+
+use super::{PATIENCE, wait, world};
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a command left behind.
+pub struct Ran {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub took: Duration,
+}
+
+impl Ran {
+    /// The exit status.
+    #[track_caller]
+    pub fn code(&self) -> i32 {
+        self.status
+            .code()
+            .unwrap_or_else(|| panic!("ended by a signal: {self:?}"))
+    }
+
+    /// Must have ended with 0; stdout without the last newline.
+    #[track_caller]
+    pub fn ok(&self) -> String {
+        assert_eq!(self.status.code(), Some(0), "{self:?}");
+        self.text()
+    }
+
+    /// stdout without the last newline.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout)
+            .trim_end_matches('\n')
+            .to_owned()
+    }
+
+    /// stderr.
+    pub fn complaint(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// agentbox must have refused (125) with a message that has all of these words.
+    #[track_caller]
+    pub fn refused(&self, words: &[&str]) {
+        assert_eq!(self.status.code(), Some(125), "{self:?}");
+        assert!(self.stdout.is_empty(), "nothing was executed: {self:?}");
+        let complaint = self.complaint();
+        assert!(complaint.starts_with("agentbox: "), "prefix: {self:?}");
+        for word in words {
+            assert!(
+                complaint.contains(word),
+                "{word:?} is not in the message: {self:?}"
+            );
+        }
+    }
+
+    /// The last line of stdout as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        let text = self.text();
+        let line = text.lines().last().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|e| panic!("no JSON ({e}): {self:?}"))
+    }
+}
+
+impl std::fmt::Debug for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let short = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            text.chars().take(4000).collect::<String>()
+        };
+        write!(f, "{} in {:?}", self.status, self.took)?;
+        write!(
+            f,
+            "\n--- stdout\n{}\n--- stderr\n{}",
+            short(&self.stdout),
+            short(&self.stderr)
+        )
+    }
+}
+
+/// Runs a command to its end; a hang is a failure and leaves nothing behind.
+#[track_caller]
+pub fn run(command: Command) -> Ran {
+    run_with(command, None)
+}
+
+/// The same with these bytes as stdin.
+#[track_caller]
+pub fn run_with(mut command: Command, input: Option<Vec<u8>>) -> Ran {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if input.is_some() {
+        command.stdin(Stdio::piped());
+    }
+    let begun = Instant::now();
+    let mut child = spawn(&mut command);
+    let feeder = input.map(|bytes| {
+        let mut pipe = child.stdin.take().unwrap();
+        std::thread::spawn(move || pipe.write_all(&bytes).map_err(drop).ok())
+    });
+    let stdout = drain(child.stdout.take().unwrap());
+    let stderr = drain(child.stderr.take().unwrap());
+    let status = wait(&mut child, PATIENCE).unwrap_or_else(|| {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("hung for {PATIENCE:?}: {command:?}");
+    });
+    let took = begun.elapsed();
+    if let Some(feeder) = feeder {
+        let _ = feeder.join();
+    }
+    Ran {
+        status,
+        stdout: stdout.join().unwrap(),
+        stderr: stderr.join().unwrap(),
+        took,
+    }
+}
+
+/// Spawns under the lock that keeps executables from being busy (see [`world::World::write`]).
+#[track_caller]
+pub fn spawn(command: &mut Command) -> Child {
+    let _lock = world::FORK.lock().unwrap_or_else(|e| e.into_inner());
+    command
+        .spawn()
+        .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
+}
+
+fn drain(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}

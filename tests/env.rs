@@ -1,0 +1,314 @@
+//! The environment: built from nothing, and credentials only by their exact name.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Errno, TestBox, bytes, has_bytes};
+use serde_json::Value;
+
+fn env(b: &TestBox) -> Value {
+    b.probe("env").allowed()["env"].clone()
+}
+
+#[test]
+fn what_a_program_needs_is_there() {
+    let b = TestBox::new()
+        .env("LC_ALL", "C.UTF-8")
+        .env("TZ", "Europe/Berlin")
+        .env("COLORTERM", "truecolor")
+        .env("EDITOR", "vi")
+        .env("NO_COLOR", "1")
+        .env("CI", "true");
+    let env = env(&b);
+    let (home, user) = (b.home(), env["USER"].clone());
+    assert_eq!(env["HOME"], home.display().to_string());
+    assert_eq!(env["USER"], env["LOGNAME"]);
+    assert!(user.is_string(), "{env}");
+    for (name, value) in [
+        ("LANG", "C.UTF-8"),
+        ("LC_ALL", "C.UTF-8"),
+        ("TZ", "Europe/Berlin"),
+        ("TERM", "xterm-256color"),
+        ("COLORTERM", "truecolor"),
+        ("EDITOR", "vi"),
+        ("NO_COLOR", "1"),
+        ("CI", "true"),
+        ("AGENTBOX", "1"),
+    ] {
+        assert_eq!(env[name], value, "{name}");
+    }
+    assert!(env["PATH"].as_str().unwrap().contains("/usr/bin"), "{env}");
+}
+
+/// Names that people export, and values that look like what they are.
+const SECRETS: [(&str, &str); 24] = [
+    ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+    (
+        "AWS_SECRET_ACCESS_KEY",
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    ),
+    ("AWS_SESSION_TOKEN", "FwoGZXIvYXdzE"),
+    ("AWS_PROFILE", "production"),
+    ("GITHUB_TOKEN", "ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
+    ("GH_TOKEN", "github_pat_11AAAAAAA0abcdefghij_xyz"),
+    ("GITLAB_TOKEN", "glpat-abcdefghij0123456789"),
+    ("NPM_TOKEN", "npm_abcdefghijklmnopqrstuvwxyz0123456789"),
+    ("DATABASE_URL", "postgres://admin:hunter2@prod/db"),
+    ("REDIS_URL", "redis://:hunter2@prod:6379"),
+    ("SLACK_TOKEN", "xoxb-123456789012-abcdef"),
+    ("GOOGLE_APPLICATION_CREDENTIALS", "/home/x/key.json"),
+    ("KUBECONFIG", "/home/x/.kube/config"),
+    ("VAULT_TOKEN", "hvs.abcdef"),
+    ("TF_TOKEN_app_terraform_io", "abc.atlasv1.def"),
+    ("TF_VAR_db_password", "hunter2"),
+    ("PULUMI_ACCESS_TOKEN", "pul-abcdef"),
+    ("ARM_CLIENT_SECRET", "abc~def"),
+    ("DOCKER_AUTH_CONFIG", "{\"auths\":{}}"),
+    ("HEROKU_API_KEY", "01234567-89ab-cdef"),
+    ("CARGO_REGISTRY_TOKEN", "cioabcdef"),
+    ("SSH_PRIVATE_KEY", "-----BEGIN OPENSSH PRIVATE KEY-----"),
+    ("STRIPE_SECRET_KEY", "sk_live_abcdefghij"),
+    ("SOME_UNKNOWN_NAME", "whatever"),
+];
+
+fn with_secrets() -> TestBox {
+    SECRETS
+        .iter()
+        .fold(TestBox::new(), |b, (name, value)| b.env(name, value))
+}
+
+#[test]
+fn credentials_do_not_come_in() {
+    let b = with_secrets();
+    let outside = b.command(["true"]);
+    assert!(
+        outside
+            .get_envs()
+            .any(|(n, _)| n == "AWS_SECRET_ACCESS_KEY"),
+        "the twin"
+    );
+    let inside = env(&b);
+    for (name, value) in SECRETS {
+        assert!(inside[name].is_null(), "{name} came in");
+        assert!(
+            !inside.to_string().contains(value) || value == "whatever",
+            "{name} came in under another name"
+        );
+    }
+}
+
+/// Nor by any other file of /proc.
+#[test]
+fn credentials_are_in_no_file_of_proc() {
+    let b = with_secrets();
+    let ran =
+        b.sh("cat /proc/*/environ /proc/*/cmdline /proc/*/task/*/environ 2>/dev/null; env; exit 0");
+    for (name, value) in SECRETS {
+        assert!(
+            !has_bytes(&ran.stdout, value.as_bytes()) || value == "whatever",
+            "{name}: {ran:?}"
+        );
+    }
+}
+
+/// A pattern lets a name in, but not a value that looks like a credential; the exact name does.
+#[test]
+fn a_pattern_does_not_pass_a_credential() {
+    let values = [
+        ("KEY_AWS", "AKIAIOSFODNN7EXAMPLE"),
+        ("KEY_GITHUB", "ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
+        (
+            "KEY_PAT",
+            "github_pat_11AAAAAAA0abcdefghijkl_abcdefghijklmnopqrstuvwxyz",
+        ),
+        ("KEY_SLACK", "xoxb-123456789012-1234567890123-abcdefghij"),
+        (
+            "KEY_OPENAI",
+            "sk-abcdefghijklmnopqrstuvwxyz0123456789abcdefghij",
+        ),
+        (
+            "KEY_PEM",
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+        ),
+        (
+            "KEY_JWT",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+        ),
+        ("KEY_URL", "postgres://admin:hunter2@db.example.com/prod"),
+    ];
+    let text = "extends = [\"shell\"]\n[env]\nkeep = [\"KEY_*\"]\n";
+    let b = values
+        .iter()
+        .fold(TestBox::new().profile(text), |b, (n, v)| b.env(n, v))
+        .env("KEY_PLAIN", "harmless");
+    let inside = env(&b);
+    assert_eq!(inside["KEY_PLAIN"], "harmless", "the twin");
+    for (name, _) in values {
+        assert!(inside[name].is_null(), "{name} came in by a pattern");
+    }
+    let exact = values.iter().fold(TestBox::new(), |b, (n, v)| {
+        b.env(n, v).option("--env").option(n)
+    });
+    let inside = env(&exact);
+    for (name, value) in values {
+        assert_eq!(inside[name], value, "{name} by its exact name");
+    }
+}
+
+#[test]
+fn names_are_said_and_values_never() {
+    let b = with_secrets()
+        .option("--env")
+        .option("GIVEN=value-of-given");
+    let ran = b.run(["true"]);
+    ran.ok();
+    assert!(
+        ran.complaint().contains("AWS_SECRET_ACCESS_KEY"),
+        "what was stripped is said: {ran:?}"
+    );
+    let explained = common::run(b.agentbox([
+        "explain",
+        "--net",
+        "none",
+        "--env",
+        "GIVEN=value-of-given",
+        "--",
+        "true",
+    ]));
+    let json = common::run(b.agentbox([
+        "explain",
+        "--json",
+        "--net",
+        "none",
+        "--env",
+        "GIVEN=value-of-given",
+        "--",
+        "true",
+    ]));
+    explained.ok();
+    json.ok();
+    for text in [
+        &ran.stderr,
+        &explained.stdout,
+        &explained.stderr,
+        &json.stdout,
+    ] {
+        for (name, value) in SECRETS {
+            assert!(
+                !has_bytes(text, value.as_bytes()) || value == "whatever",
+                "the value of {name} is shown"
+            );
+        }
+        assert!(
+            !has_bytes(text, b"value-of-given"),
+            "the value of --env is shown: {}",
+            String::from_utf8_lossy(text)
+        );
+    }
+    assert!(
+        has_bytes(&explained.stdout, b"AWS_SECRET_ACCESS_KEY"),
+        "{explained:?}"
+    );
+}
+
+#[test]
+fn values_of_the_command_line() {
+    let b = TestBox::new()
+        .env("CALLERS", "its value")
+        .option("--env")
+        .option("CALLERS")
+        .option("--env")
+        .option("SET=a=b c");
+    let inside = env(&b);
+    assert_eq!(inside["CALLERS"], "its value");
+    assert_eq!(inside["SET"], "a=b c");
+    let b = TestBox::new()
+        .option("--env")
+        .option("EMPTY=")
+        .env("KEPT_EMPTY", "")
+        .option("--env")
+        .option("KEPT_EMPTY");
+    assert_eq!(
+        b.sh("printf '%s|%s|' \"${EMPTY-unset}\" \"${KEPT_EMPTY-unset}\"")
+            .ok(),
+        "||"
+    );
+}
+
+#[test]
+fn bytes_pass_unchanged() {
+    let b = TestBox::new()
+        .env("ODD", bytes(b"\xff\xfe=\n x"))
+        .option("--env")
+        .option("ODD");
+    let ran = b.sh("printf %s \"$ODD\"");
+    ran.ok();
+    assert_eq!(ran.stdout, b"\xff\xfe=\n x");
+}
+
+/// Variables that make the loader, shells and languages run something else.
+#[test]
+fn variables_that_run_things() {
+    let names = [
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "LD_AUDIT",
+        "BASH_ENV",
+        "ENV",
+        "PYTHONSTARTUP",
+        "PERL5OPT",
+        "RUBYOPT",
+        "NODE_OPTIONS",
+        "GIT_SSH_COMMAND",
+        "PROMPT_COMMAND",
+        "GCONV_PATH",
+    ];
+    let b = names
+        .iter()
+        .fold(TestBox::new(), |b, name| b.env(name, "/tmp/planted"));
+    let inside = env(&b);
+    for name in names {
+        assert_ne!(inside[name], "/tmp/planted", "{name}");
+    }
+}
+
+#[test]
+fn path_has_only_what_is_visible() {
+    let b = TestBox::new()
+        .dir("home/bin")
+        .env("PATH", "relative:/no/such/dir:/usr/bin::/bin:.");
+    let inside = env(&b);
+    let path = inside["PATH"].as_str().unwrap();
+    for dir in path.split(':') {
+        assert!(dir.starts_with('/'), "{path}");
+        b.probe(&format!("listdir {dir}")).allowed();
+    }
+    let at = |dir: &str| path.split(':').position(|d| d == dir);
+    assert!(at("/usr/bin") < at("/bin"), "the caller's order: {path}");
+    b.probe("listdir /no/such/dir").refused(Errno::ENOENT);
+}
+
+#[test]
+fn git_signing_is_off() {
+    let inside = env(&TestBox::new());
+    let count: usize = inside["GIT_CONFIG_COUNT"]
+        .as_str()
+        .and_then(|c| c.parse().ok())
+        .unwrap_or(0);
+    let key = |i: usize| {
+        inside[format!("GIT_CONFIG_KEY_{i}")]
+            .as_str()
+            .unwrap_or_default()
+            .to_lowercase()
+    };
+    let value = |i: usize| {
+        inside[format!("GIT_CONFIG_VALUE_{i}")]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(
+        (0..count).any(|i| key(i) == "commit.gpgsign" && value(i) == "false"),
+        "{inside}"
+    );
+}

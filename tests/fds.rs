@@ -1,0 +1,246 @@
+//! Descriptors: none above 2 comes in, and 0 to 2 are harmless.
+
+#![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Errno, Ran, TestBox, run, run_with};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+/// Gives the command a copy of `fd` as number `at`, without close-on-exec.
+fn inherit(command: &mut Command, fd: RawFd, at: RawFd) {
+    // SAFETY: dup2 is a plain system call and touches no memory of the parent.
+    unsafe {
+        command.pre_exec(move || match libc::dup2(fd, at) {
+            -1 => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        });
+    }
+}
+
+/// Trap 6, CVE-2024-21626 (runc's leaked /sys/fs/cgroup): an open directory of the host is the whole host.
+#[test]
+fn an_open_directory_does_not_come_in() {
+    let b = TestBox::new()
+        .file("secret/canary", "CANARY")
+        .file("home/ws/a", "x");
+    let dir = File::open(b.root().join("secret")).unwrap();
+    for (at, name) in [(3, "3"), (9, "9"), (200, "200")] {
+        let mut command = b.command(b.probe_words(&format!("fd-read-at {name} canary")));
+        inherit(&mut command, dir.as_raw_fd(), at);
+        assert_eq!(run(command).json()["name"], "EBADF", "descriptor {at}");
+        let mut twin = Command::new(b.probe_program());
+        twin.args(["fd-read-at", name, "canary"]);
+        inherit(&mut twin, dir.as_raw_fd(), at);
+        assert_eq!(run(twin).json()["text"], "CANARY", "the twin at {at}");
+    }
+}
+
+#[test]
+fn sockets_and_files_do_not_come_in() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (pair, _other) = UnixStream::pair().unwrap();
+    let b = TestBox::new().file("secret", "CANARY");
+    let file = File::open(b.root().join("secret")).unwrap();
+    let mut command = b.command(b.probe_words("fds"));
+    for (fd, at) in [
+        (listener.as_raw_fd(), 10),
+        (connected.as_raw_fd(), 11),
+        (pair.as_raw_fd(), 12),
+        (file.as_raw_fd(), 13),
+        (file.as_raw_fd(), 500),
+    ] {
+        inherit(&mut command, fd, at);
+    }
+    let fds = run(command).json()["fds"].clone();
+    let numbers: Vec<&String> = fds.as_object().unwrap().keys().collect();
+    assert_eq!(numbers, ["0", "1", "2"], "{fds}");
+}
+
+/// Also what is beyond RLIMIT_NOFILE, where a loop up to the limit ends too early.
+#[test]
+fn descriptors_beyond_the_limit() {
+    let b = TestBox::new();
+    let file = File::open("/etc/hostname").unwrap();
+    let mut command = b.command(b.probe_words("fds"));
+    inherit(&mut command, file.as_raw_fd(), 900);
+    // SAFETY: setrlimit is a plain system call and reads one struct of ours.
+    unsafe {
+        command.pre_exec(|| {
+            let limit = libc::rlimit {
+                rlim_cur: 256,
+                rlim_max: 256,
+            };
+            match libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+    let fds = run(command).json()["fds"].clone();
+    assert_eq!(fds.as_object().unwrap().len(), 3, "{fds}");
+}
+
+fn with_stdin(stdin: impl Into<Stdio>) -> Ran {
+    let b = TestBox::new();
+    let mut command = b.command(["/bin/cat"]);
+    command.stdin(stdin);
+    run(command)
+}
+
+/// A directory as stdin is a descriptor of the host like any other.
+#[test]
+fn standard_descriptors_that_are_refused() {
+    with_stdin(File::open("/").unwrap()).refused(&["directory"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    with_stdin(OwnedFd::from(connected)).refused(&["socket"]);
+    with_stdin(OwnedFd::from(listener)).refused(&["socket"]);
+    let b = TestBox::new();
+    let path = b.root().join("named.sock");
+    let named = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let client = UnixStream::connect(&path).unwrap();
+    with_stdin(OwnedFd::from(client)).refused(&["socket"]);
+    drop(named);
+    if nix::unistd::geteuid().is_root() && std::fs::exists("/dev/vda").unwrap_or(false) {
+        with_stdin(File::open("/dev/vda").unwrap()).refused(&["block device"]);
+    }
+    with_stdin(Stdio::null()).ok();
+    // The same for stdout and stderr.
+    let b = TestBox::new();
+    let mut command = b.command(["/bin/true"]);
+    command
+        .stdout(File::open("/").unwrap())
+        .stderr(Stdio::piped());
+    let output = common::spawn(&mut command).wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+}
+
+/// Node and sshd give an unnamed socket pair as stdio: relayed, byte for byte, with the end of file.
+#[test]
+fn an_unnamed_socket_pair_works() {
+    let b = TestBox::new();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let (mut out, their_out) = UnixStream::pair().unwrap();
+    let mut command = b.command([
+        "/bin/sh",
+        "-c",
+        "cat; echo end; ls -l /proc/self/fd/0 /proc/self/fd/1 >&2",
+    ]);
+    command
+        .stdin(OwnedFd::from(theirs))
+        .stdout(OwnedFd::from(their_out))
+        .stderr(Stdio::piped());
+    let child = common::spawn(&mut command);
+    drop(command);
+    let sent: Vec<u8> = (0..=255u8).cycle().take(300_000).collect();
+    let copy = sent.clone();
+    let writer = std::thread::spawn(move || {
+        ours.write_all(&copy).unwrap();
+        ours.shutdown(std::net::Shutdown::Write).unwrap();
+        ours
+    });
+    let mut got = Vec::new();
+    out.read_to_end(&mut got).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(writer.join().unwrap());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(got.len(), sent.len() + 4);
+    assert!(got.starts_with(&sent) && got.ends_with(b"end\n"));
+    let links = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!links.contains("socket:"), "relayed through pipes: {links}");
+}
+
+#[test]
+fn pipes_are_passed_byte_for_byte() {
+    let b = TestBox::new();
+    let sent: Vec<u8> = (0..=255u8).cycle().take(2_000_000).collect();
+    let ran = run_with(b.command(b.probe_words("cat")), Some(sent.clone()));
+    assert_eq!(ran.code(), 0);
+    assert!(ran.stdout == sent, "{} bytes came back", ran.stdout.len());
+    let spam = b.run(b.probe_words("spam 3000000"));
+    assert_eq!(spam.stdout.len(), 3_000_000);
+    // stdout and stderr stay apart.
+    let ran = b.sh("echo out; echo err >&2");
+    assert_eq!(ran.text(), "out");
+    assert!(ran.complaint().lines().any(|l| l == "err"), "{ran:?}");
+}
+
+/// A file that the caller opened may be used as it was opened, but not opened again for more.
+#[test]
+fn files_of_the_caller_as_stdio() {
+    let b = TestBox::new()
+        .file("input", "from a file")
+        .file("output", "");
+    let mut command = b.command([
+        "/bin/sh",
+        "-c",
+        "cat; echo more >> /dev/stdin; echo x > /proc/self/fd/0",
+    ]);
+    command.stdin(File::open(b.root().join("input")).unwrap());
+    let ran = run(command);
+    assert_eq!(ran.text(), "from a file");
+    assert_eq!(
+        std::fs::read(b.root().join("input")).unwrap(),
+        b"from a file"
+    );
+    let mut command = b.command(["/bin/echo", "to a file"]);
+    command
+        .stdout(File::create(b.root().join("output")).unwrap())
+        .stderr(Stdio::null());
+    assert!(common::spawn(&mut command).wait().unwrap().success());
+    assert_eq!(
+        std::fs::read(b.root().join("output")).unwrap(),
+        b"to a file\n"
+    );
+}
+
+/// Closed descriptors are a trap of their own: the next file that anybody opens becomes stdin.
+#[test]
+fn closed_standard_descriptors() {
+    let b = TestBox::new();
+    for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+        let inner = b.command(b.probe_words("fds"));
+        let mut command = b.agentbox(["true"]);
+        let words: Vec<_> = std::iter::once(inner.get_program())
+            .chain(inner.get_args())
+            .map(ToOwned::to_owned)
+            .collect();
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .arg("-c")
+            .arg(format!("\"$@\" {closed}"))
+            .arg("sh")
+            .args(words)
+            .current_dir(b.ws());
+        shell
+            .env_clear()
+            .envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?))));
+        if nix::unistd::geteuid().is_root() && b.ids().0 != 0 {
+            shell.uid(b.ids().0).gid(b.ids().1);
+        }
+        command.stdin(Stdio::null());
+        let ran = run(shell);
+        assert!(
+            ran.code() == 0 || ran.code() == 125 || ran.code() == 99,
+            "{closed}: {ran:?}"
+        );
+        if ran.text().contains("\"ok\":true") {
+            let fds = ran.json()["fds"].clone();
+            for (number, to) in fds.as_object().unwrap() {
+                let to = to.as_str().unwrap();
+                assert!(
+                    to == "/dev/null" || to.starts_with("pipe:"),
+                    "{closed}: {number} is {to}"
+                );
+            }
+        }
+    }
+    b.probe("fd-read-at 0 etc/passwd").refused(Errno::ENOTDIR);
+}

@@ -1,0 +1,308 @@
+//! Odd hosts and odd callers: the box holds, or it is refused with a reason. Never does a command run unconfined.
+
+#![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Feature, Ran, TestBox, missing, run};
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// The same command, called by `sh -c SCRIPT` with the command as "$@".
+fn through_shell(b: &TestBox, script: &str, inner: &Command) -> Ran {
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .arg("-c")
+        .arg(b.fill(script))
+        .arg("sh")
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    shell
+        .env_clear()
+        .envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?))));
+    shell.current_dir(b.ws()).stdin(std::process::Stdio::null());
+    if nix::unistd::geteuid().is_root() && b.ids().0 != 0 {
+        shell.uid(b.ids().0).gid(b.ids().1);
+    }
+    run(shell)
+}
+
+/// `user.max_user_namespaces=0`, in a user namespace of the test's own so that the machine is not disturbed.
+const NO_NAMESPACES: &str = "exec unshare --user --map-root-user --mount sh -c 'for k in user mnt pid net ipc uts cgroup; do echo 0 > /proc/sys/user/max_${k}_namespaces || exit 77; done; exec \"$@\"' sh \"$@\"";
+
+#[test]
+fn without_user_namespaces() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new();
+    let ran = through_shell(
+        &b,
+        NO_NAMESPACES,
+        &b.command(["/bin/sh", "-c", "echo RAN; touch {ws}/made"]),
+    );
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    assert!(!ran.text().contains("RAN"), "{ran:?}");
+    assert!(
+        ran.complaint().contains("namespace"),
+        "layer and reason: {ran:?}"
+    );
+    let ran = through_shell(&b, NO_NAMESPACES, &b.agentbox(["check"]));
+    assert_eq!(ran.code(), 1, "check must say no: {ran:?}");
+    assert!(ran.text().contains("namespace"), "{ran:?}");
+    assert_eq!(run(b.agentbox(["check"])).code(), 0, "the twin");
+}
+
+/// A chroot without /proc, /dev or anything else. (A chroot is also where user namespaces are refused: EPERM.)
+#[test]
+fn in_an_empty_chroot() {
+    if missing(Feature::HostRoot) {
+        return;
+    }
+    let b = TestBox::new().dir("jail/home/ws").dir("jail/tmp");
+    let jail = b.root().join("jail");
+    fs::copy(common::world::agentbox(), jail.join("agentbox")).unwrap();
+    fs::copy(b.probe_program(), jail.join("probe")).unwrap();
+    for (args, code) in [
+        (&["check"][..], 1),
+        (
+            &[
+                "run", "--net", "none", "-C", "/home/ws", "--", "/probe", "true",
+            ],
+            125,
+        ),
+    ] {
+        let mut command = Command::new("/agentbox");
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", "/home")
+            .env("PATH", "/bin");
+        let (at, ids) = (
+            std::ffi::CString::new(jail.to_str().unwrap()).unwrap(),
+            b.ids(),
+        );
+        // SAFETY: plain system calls on a C string that lives as long as the closure.
+        unsafe {
+            command.pre_exec(move || {
+                if libc::chroot(at.as_ptr()) != 0 || libc::chdir(c"/home/ws".as_ptr()) != 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                if ids.0 != 0 && (libc::setgid(ids.1) != 0 || libc::setuid(ids.0) != 0) {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(())
+            });
+        }
+        let ran = run(command);
+        assert_eq!(ran.code(), code, "{args:?}: {ran:?}");
+        assert!(!ran.text().contains("\"ok\""), "{args:?}: {ran:?}");
+        assert!(!ran.complaint().contains("panicked"), "{args:?}: {ran:?}");
+    }
+}
+
+/// Trap 15: inside another sandbox it must not run the command unconfined.
+#[test]
+fn inside_itself() {
+    let b = TestBox::new();
+    let program = common::world::agentbox();
+    let b = b.option("--read").option(program.to_str().unwrap());
+    let ran = b.run([
+        program.as_os_str(),
+        "run".as_ref(),
+        "--net".as_ref(),
+        "none".as_ref(),
+        "--".as_ref(),
+        "echo".as_ref(),
+        "RAN".as_ref(),
+    ]);
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    assert!(!ran.text().contains("RAN"), "{ran:?}");
+    assert!(ran.complaint().contains("agentbox: "), "{ran:?}");
+}
+
+#[test]
+fn homes_that_are_refused_or_found() {
+    let b = TestBox::new();
+    for home in ["relative/dir", "/no/such/home", "/", "/etc/passwd"] {
+        let ran = TestBox::new().env("HOME", home).run(["/bin/echo", "RAN"]);
+        assert_eq!(ran.code(), 125, "HOME={home}: {ran:?}");
+        assert!(ran.complaint().contains("HOME"), "HOME={home}: {ran:?}");
+    }
+    let ran = through_shell(
+        &b,
+        "unset HOME; exec \"$@\"",
+        &b.command(["/bin/sh", "-c", "echo $HOME"]),
+    );
+    assert!(
+        ran.code() == 125 || ran.text().starts_with('/'),
+        "passwd's home or a refusal: {ran:?}"
+    );
+}
+
+#[test]
+fn a_working_directory_that_is_gone() {
+    let b = TestBox::new().dir("home/gone");
+    let ran = through_shell(
+        &b,
+        "cd {home}/gone && rmdir {home}/gone && exec \"$@\"",
+        &b.command(["/bin/echo", "RAN"]),
+    );
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    assert!(!ran.text().contains("RAN"), "{ran:?}");
+}
+
+/// What a caller may have done to its signals must not break the box: a blocked SIGCHLD or SIGTERM is a hang elsewhere.
+#[test]
+fn inherited_signal_settings() {
+    let name = common::world::token();
+    for setting in ["blocked", "ignored"] {
+        let b = TestBox::new();
+        let mut command = b.command([
+            "/bin/sh",
+            "-c",
+            "sleep 0.01 & wait; echo fine; kill -TERM $$; echo after",
+        ]);
+        let blocked = setting == "blocked";
+        // SAFETY: plain system calls on a signal set of the child's own.
+        unsafe {
+            command.pre_exec(move || {
+                if blocked {
+                    let mut set = std::mem::zeroed();
+                    libc::sigfillset(&raw mut set);
+                    libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+                } else {
+                    for signal in [
+                        libc::SIGCHLD,
+                        libc::SIGPIPE,
+                        libc::SIGINT,
+                        libc::SIGQUIT,
+                        libc::SIGHUP,
+                        libc::SIGUSR1,
+                    ] {
+                        libc::signal(signal, libc::SIG_IGN);
+                    }
+                }
+                Ok(())
+            });
+        }
+        let ran = run(command);
+        assert!(ran.text().contains("fine"), "{setting}: {ran:?}");
+    }
+    // The kill path works whatever was blocked.
+    let b = TestBox::new().option("--limit").option("time=1s");
+    let mut command = b.command(b.probe_words(&format!("ignore 15 600 {name}")));
+    // SAFETY: as above.
+    unsafe {
+        command.pre_exec(|| {
+            let mut set = std::mem::zeroed();
+            libc::sigfillset(&raw mut set);
+            libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+            Ok(())
+        });
+    }
+    assert_eq!(run(command).code(), 124);
+    common::live::gone(&name);
+}
+
+/// A caller that is itself short of something: an error or a box, never half a box and never a hang.
+#[test]
+fn a_caller_short_of_everything() {
+    for (limit, value) in [
+        ("n", 8),
+        ("n", 16),
+        ("n", 32),
+        ("f", 0),
+        ("v", 40_000),
+        ("s", 64),
+        ("u", 1),
+        ("c", 0),
+    ] {
+        let b = TestBox::new();
+        let ran = through_shell(
+            &b,
+            &format!("ulimit -{limit} {value}; exec \"$@\""),
+            &b.command([
+                "/bin/sh",
+                "-c",
+                "cat /etc/shadow {t}/bin/../secret 2>/dev/null; echo RAN",
+            ]),
+        );
+        let code = common::shell_status(ran.status);
+        assert!(
+            code == 0 || code == 125 || (code > 125 && !ran.text().contains("RAN")),
+            "ulimit -{limit} {value}: {ran:?}"
+        );
+        assert!(
+            !ran.text().contains("root:"),
+            "ulimit -{limit} {value}: {ran:?}"
+        );
+    }
+}
+
+/// The record has no place to be: said, and never silently.
+#[test]
+fn a_home_that_cannot_be_written() {
+    if missing(Feature::User) {
+        return;
+    }
+    let b = TestBox::new();
+    let ran = through_shell(
+        &b,
+        "chmod 0500 {home}; \"$@\"; code=$?; chmod 0700 {home}; exit $code",
+        &b.command(["/bin/echo", "RAN"]),
+    );
+    assert!(
+        ran.code() == 125
+            || ran.complaint().contains("record")
+            || ran.complaint().contains("session"),
+        "{ran:?}"
+    );
+    assert!(ran.complaint().contains("agentbox: "), "{ran:?}");
+}
+
+/// Somebody else's directory, prepared for us: a symlink in the place of agentbox's own directories.
+#[test]
+fn symlinks_in_the_place_of_our_directories() {
+    for place in [
+        "home/.local/state/agentbox",
+        "home/.config/agentbox",
+        "home/.local/share/agentbox",
+        "home/.cache/agentbox",
+    ] {
+        let b = TestBox::new().dir("victim").file("victim/keep", "x");
+        let path = b.root().join(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for dir in path.ancestors().skip(1).take_while(|d| *d != b.root()) {
+            b.chown(dir);
+        }
+        std::os::unix::fs::symlink(b.root().join("victim"), &path).unwrap();
+        let ran = b.sh("ls {t}/victim; echo RAN");
+        assert!(ran.code() == 0 || ran.code() == 125, "{place}: {ran:?}");
+        assert!(!ran.text().contains("keep"), "{place}: {ran:?}");
+        assert_eq!(
+            fs::read_to_string(b.root().join("victim/keep")).unwrap(),
+            "x"
+        );
+    }
+}
+
+#[test]
+fn a_caller_without_a_passwd_entry() {
+    if missing(Feature::Root) {
+        return;
+    }
+    let b = TestBox::new();
+    for path in [b.root().to_owned(), b.home(), b.ws()] {
+        common::world::give(&path, 54321, 54321);
+    }
+    let mut command = b.command(["/bin/sh", "-c", "id -u; echo ~; touch made"]);
+    command.uid(54321).gid(54321);
+    let ran = run(command);
+    assert_eq!(
+        ran.ok(),
+        format!("54321\n{}", b.home().display()),
+        "{ran:?}"
+    );
+    assert!(b.ws().join("made").exists());
+}

@@ -1,0 +1,210 @@
+//! Limits: what misbehaves inside leaves the host alone.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Feature, TestBox, missing};
+use serde_json::Value;
+
+fn count(value: &Value) -> u64 {
+    value["count"].as_u64().unwrap_or_else(|| panic!("{value}"))
+}
+
+#[test]
+fn a_fork_bomb_ends_at_the_limit() {
+    let b = TestBox::new();
+    let many = b.probe("fork-bomb 200").allowed();
+    assert_eq!(
+        (count(&many), &many["errno"]),
+        (200, &0.into()),
+        "the default is generous: {many}"
+    );
+    let b = TestBox::new().option("--limit").option("processes=60");
+    let few = b.probe("fork-bomb 400").allowed();
+    assert_eq!(few["errno"], libc::EAGAIN, "{few}");
+    assert!(count(&few) < 60, "{few}");
+    // The same machine, at the same time, still forks for everybody else.
+    b.outside("fork-bomb 100").ok();
+}
+
+/// The default alone must stop an endless one.
+#[test]
+fn an_endless_fork_bomb_ends_by_default() {
+    let b = TestBox::new();
+    let ran = b.probe("fork-bomb 20000").allowed();
+    assert_eq!(ran["errno"], libc::EAGAIN, "{ran}");
+    assert!(count(&ran) < 10_000, "{ran}");
+}
+
+#[test]
+fn a_fork_bomb_that_spreads_dies_with_the_session() {
+    let name = common::world::token();
+    let b = TestBox::new()
+        .option("--limit")
+        .option("processes=100")
+        .option("--limit")
+        .option("time=3s");
+    let script = format!(
+        "bomb() {{ bomb | bomb & }}; {{probe}} sleep 600 {name} & bomb 2>/dev/null; sleep 600"
+    );
+    let ran = b.sh(&script);
+    assert!([124, 254, 2, 0].contains(&ran.code()), "{ran:?}");
+    common::live::gone(&name);
+}
+
+#[test]
+fn a_memory_hog_ends_at_the_limit() {
+    let b = TestBox::new();
+    let some = b.probe("memory 134217728").allowed();
+    assert_eq!(some["errno"], 0, "{some}");
+    let b = TestBox::new().option("--limit").option("memory=256MiB");
+    let ran = b.run(b.probe_words("memory 2147483648"));
+    // By cgroup the kernel kills, by rlimit mmap says ENOMEM.
+    if ran.code() == 0 {
+        let value = ran.json();
+        assert_eq!(value["errno"], libc::ENOMEM, "{ran:?}");
+        assert!(value["bytes"].as_u64().unwrap() <= 256 << 20, "{ran:?}");
+    } else {
+        assert_eq!(ran.code(), 137, "{ran:?}");
+    }
+}
+
+#[test]
+fn the_agent_is_the_first_to_go_when_memory_ends() {
+    let b = TestBox::new();
+    let limits = b.probe("limits").allowed();
+    let score: i32 = limits["oom-score-adj"].as_str().unwrap().parse().unwrap();
+    assert!(score > 0, "{limits}");
+}
+
+#[test]
+fn a_disk_filler_ends_at_the_limit() {
+    let b = TestBox::new().option("--limit").option("disk=32MiB");
+    for place in ["/tmp/fill", "{home}/fill", "/dev/shm/fill"] {
+        b.probe(&format!("flood-file {place} 1048576")).allowed();
+        let full = b.probe(&format!("flood-file {place} 268435456")).allowed();
+        assert_eq!(full["errno"], libc::ENOSPC, "{place}: {full}");
+        assert!(
+            full["written"].as_u64().unwrap() <= 32 << 20,
+            "{place}: {full}"
+        );
+    }
+    // The root of the view is no place to fill either.
+    let answer = b.probe("flood-file /fill 1048576").value();
+    assert!(answer["ok"] != true, "{answer}");
+}
+
+/// An agent in its own user namespace took all 128 inotify instances of the *user*; editors broke.
+#[test]
+fn inotify_instances_are_the_boxs_own() {
+    let b = TestBox::new();
+    let inside = b.probe("inotify 500").allowed();
+    assert!(count(&inside) >= 8, "watchers must work: {inside}");
+    assert!(count(&inside) < 128, "{inside}");
+    let raised = b
+        .probe("write /proc/sys/user/max_inotify_instances 1000")
+        .value();
+    assert!(raised["ok"] != true, "{raised}");
+    // While a box holds all it can get, the caller still gets one.
+    let live = b.start([
+        "/bin/sh",
+        "-c",
+        &b.fill("{probe} inotify 500; echo ready; read line"),
+    ]);
+    assert_eq!(b.outside("inotify 1").json()["count"], 1);
+    drop(live);
+}
+
+#[test]
+fn file_size_and_open_files() {
+    let b = TestBox::new()
+        .option("--limit")
+        .option("file-size=1MiB")
+        .option("--limit")
+        .option("open-files=64");
+    let opened = b.probe("open-files 1000").allowed();
+    assert_eq!(opened["errno"], libc::EMFILE, "{opened}");
+    assert!(count(&opened) <= 64, "{opened}");
+    let ran = b.run(b.probe_words("flood-file big 10485760"));
+    assert!(
+        ran.code() == 128 + libc::SIGXFSZ || ran.json()["errno"] == libc::EFBIG,
+        "{ran:?}"
+    );
+    assert!(std::fs::metadata(b.ws().join("big")).unwrap().len() <= 1 << 20);
+    TestBox::new().probe("open-files 500").allowed();
+}
+
+#[test]
+fn limits_cannot_be_raised() {
+    let b = TestBox::new()
+        .option("--limit")
+        .option("open-files=64")
+        .option("--limit")
+        .option("processes=60");
+    let ran = b.sh("ulimit -n 128 2>/dev/null && echo raised; ulimit -u 1000 2>/dev/null && echo raised; ulimit -Hn");
+    assert_eq!(ran.ok().lines().last(), Some("64"), "{ran:?}");
+    assert!(
+        !ran.text().contains("raised")
+            || ran.text().lines().filter(|l| *l == "raised").count() == 0,
+        "{ran:?}"
+    );
+    for path in [
+        "/sys/fs/cgroup/cgroup.procs",
+        "/sys/fs/cgroup/pids/cgroup.procs",
+        "/sys/fs/cgroup/memory/cgroup.procs",
+    ] {
+        let answer = b.probe(&format!("write {path} 0")).value();
+        assert!(answer["ok"] != true, "{path}: {answer}");
+    }
+}
+
+/// Kernel uid 0 is exempt from RLIMIT_NPROC: a root caller needs a cgroup or, as here, another kernel uid.
+#[test]
+fn a_root_callers_box_is_limited_too() {
+    if missing(Feature::Root) {
+        return;
+    }
+    let few = TestBox::new()
+        .option("--limit")
+        .option("processes=50")
+        .probe("fork-bomb 300")
+        .allowed();
+    assert_eq!(few["errno"], libc::EAGAIN, "{few}");
+}
+
+#[test]
+fn unlimited_and_wrong_values() {
+    TestBox::new()
+        .option("--limit")
+        .option("memory=none")
+        .run(["true"])
+        .ok();
+    for value in [
+        "memory=",
+        "memory=-1",
+        "processes=0",
+        "memory=8ZiB",
+        "time=soon",
+        "=5",
+        "processes=1e99",
+    ] {
+        let ran = TestBox::new().option("--limit").option(value).run(["true"]);
+        assert_eq!(ran.code(), 125, "{value}: {ran:?}");
+        assert!(
+            ran.complaint().contains("limit") || ran.complaint().contains(value),
+            "{value}: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn cpu_and_time_are_counted() {
+    let b = TestBox::new().option("--limit").option("cpu=1");
+    assert_eq!(
+        b.sh("nproc 2>/dev/null || getconf _NPROCESSORS_ONLN")
+            .ok()
+            .lines()
+            .count(),
+        1
+    );
+}

@@ -1,0 +1,270 @@
+//! What a program keeps between sessions: state files, directories of its own, private caches.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Errno, Live, TestBox, until};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+const PROFILE: &str = "extends = [\"base\"]
+[files]
+state = [\"~/.tool.json\"]
+write = [\"~/.tool/\"]
+private = [\"~/.store\"]
+";
+
+fn tool() -> TestBox {
+    TestBox::new().profile(PROFILE)
+}
+
+fn on_host(b: &TestBox) -> Value {
+    serde_json::from_slice(&fs::read(b.home().join(".tool.json")).unwrap()).unwrap()
+}
+
+/// As the agents do it: lock directory, temporary file, rename.
+fn replace_script(text: &str) -> String {
+    format!(
+        "set -e; mkdir ~/.tool.json.lock; echo '{text}' > ~/.tool.json.tmp.1; mv ~/.tool.json.tmp.1 ~/.tool.json; rmdir ~/.tool.json.lock"
+    )
+}
+
+#[test]
+fn a_login_survives_the_session() {
+    let b = tool();
+    b.sh(&replace_script("{\"token\":\"abc\"}")).ok();
+    assert_eq!(on_host(&b)["token"], "abc");
+    let meta = fs::metadata(b.home().join(".tool.json")).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), b.ids());
+    assert_eq!(
+        meta.mode() & 0o077,
+        0,
+        "nobody else reads it: {:o}",
+        meta.mode()
+    );
+    assert_eq!(
+        b.sh("cat ~/.tool.json").ok().replace([' ', '\n'], ""),
+        "{\"token\":\"abc\"}"
+    );
+    b.sh(&replace_script("{\"token\":\"def\"}")).ok();
+    assert_eq!(on_host(&b)["token"], "def");
+    let names: Vec<_> = fs::read_dir(b.home())
+        .unwrap()
+        .flatten()
+        .map(|e| e.file_name())
+        .filter(|n| n.to_string_lossy().starts_with(".tool.json."))
+        .collect();
+    assert!(names.is_empty(), "left behind: {names:?}");
+}
+
+#[test]
+fn an_unchanged_file_is_not_touched() {
+    let b = tool().file("home/.tool.json", "{ \"a\": 1 }  \n");
+    let before = fs::metadata(b.home().join(".tool.json")).unwrap();
+    b.sh("cat ~/.tool.json >/dev/null").ok();
+    let after = fs::metadata(b.home().join(".tool.json")).unwrap();
+    assert_eq!(
+        (before.ino(), before.mtime_nsec()),
+        (after.ino(), after.mtime_nsec())
+    );
+    assert_eq!(
+        fs::read_to_string(b.home().join(".tool.json")).unwrap(),
+        "{ \"a\": 1 }  \n"
+    );
+}
+
+/// The keys that run things outside at the next start: a box must not write them into the host's file.
+#[test]
+fn keys_that_run_things_do_not_come_out() {
+    let b = tool().file(
+        "home/.tool.json",
+        r#"{"token":"old","mcpServers":{"mine":{"command":"good"}},"hooks":{"h":"mine"}}"#,
+    );
+    let text = r#"{"token":"new","mcpServers":{"evil":{"command":"sh"}},"hooks":{"h":"evil"},"apiKeyHelper":"sh -c evil","projects":{"/x":{"mcpServers":{"evil":{"command":"sh"}},"hasTrustDialogAccepted":true,"allowedTools":["Bash"],"lastCost":3}}}"#;
+    b.sh(&replace_script(text)).ok();
+    let host = on_host(&b);
+    assert_eq!(host["token"], "new", "the twin: {host}");
+    assert_eq!(
+        host["mcpServers"],
+        json!({"mine": {"command": "good"}}),
+        "{host}"
+    );
+    assert_eq!(host["hooks"], json!({"h": "mine"}), "{host}");
+    assert!(!host.to_string().contains("evil"), "{host}");
+    assert!(
+        host["projects"]["/x"]["hasTrustDialogAccepted"] != true,
+        "{host}"
+    );
+    assert!(
+        host["projects"]["/x"]["allowedTools"]
+            .as_array()
+            .is_none_or(Vec::is_empty),
+        "{host}"
+    );
+}
+
+/// Written back while the session runs, not only at its end: a crash must not lose a login.
+#[test]
+fn a_change_is_written_back_at_once() {
+    let b = tool();
+    let mut live = b.start([
+        "/bin/sh",
+        "-c",
+        &format!(
+            "{}; echo written; sleep 600",
+            replace_script("{\"token\":\"early\"}")
+        ),
+    ]);
+    live.wait_line("written");
+    until("the host's file", || {
+        fs::read_to_string(b.home().join(".tool.json")).is_ok_and(|t| t.contains("early"))
+    });
+    drop(live);
+}
+
+/// The host's file changed meanwhile: merged by top-level key, and the host wins.
+#[test]
+fn changes_on_both_sides() {
+    let b = tool().file("home/.tool.json", r#"{"a":1,"b":1,"c":1}"#);
+    let mut command = b.command([
+        "/bin/sh",
+        "-c",
+        &format!(
+            "echo ready; read line; {}",
+            replace_script(r#"{"a":1,"b":2,"c":2,"box":true}"#)
+        ),
+    ]);
+    command.stdin(std::process::Stdio::piped());
+    let mut live = Live::start(command);
+    live.wait_line("ready");
+    fs::write(
+        b.home().join(".tool.json"),
+        r#"{"a":9,"b":9,"c":1,"host":true}"#,
+    )
+    .unwrap();
+    use std::io::Write;
+    live.stdin().write_all(b"go\n").unwrap();
+    assert_eq!(live.end().code(), 0);
+    assert_eq!(
+        on_host(&b),
+        json!({"a": 9, "b": 9, "c": 2, "host": true, "box": true})
+    );
+}
+
+/// Two sessions and one bare agent at once: nobody's key is lost.
+#[test]
+fn two_sessions_and_a_bare_agent() {
+    let b = tool().file("home/.tool.json", "{\"start\":1}");
+    let begin = |name: &str| {
+        let text = format!(
+            "echo ready; read line; python3 - <<E\nimport json,os\np=os.path.expanduser('~/.tool.json')\nd=json.load(open(p)); d['{name}']=1\njson.dump(d,open(p+'.t','w')); os.rename(p+'.t',p)\nE"
+        );
+        let mut command = b.command(["/bin/sh", "-c", &text]);
+        command.stdin(std::process::Stdio::piped());
+        let mut live = Live::start(command);
+        live.wait_line("ready");
+        live
+    };
+    if common::missing(common::Feature::Tool("python3")) {
+        return;
+    }
+    let (mut one, mut two) = (begin("one"), begin("two"));
+    fs::write(b.home().join(".tool.json"), "{\"start\":1,\"bare\":1}").unwrap();
+    use std::io::Write;
+    one.stdin().write_all(b"go\n").unwrap();
+    two.stdin().write_all(b"go\n").unwrap();
+    assert_eq!((one.end().code(), two.end().code()), (0, 0));
+    assert_eq!(
+        on_host(&b),
+        json!({"start": 1, "bare": 1, "one": 1, "two": 1})
+    );
+}
+
+/// What is written back is data, never a way to another file of the host.
+#[test]
+fn a_state_file_that_is_something_else() {
+    for script in [
+        "rm -f ~/.tool.json; ln -s {t}/victim ~/.tool.json",
+        "rm -f ~/.tool.json; mkdir ~/.tool.json",
+        "rm -f ~/.tool.json; mkfifo ~/.tool.json",
+        "echo 'no json at all' > ~/.tool.json",
+        "rm -f ~/.tool.json",
+        "head -c 300000000 /dev/zero > ~/.tool.json; true",
+        "printf '{\"a\":' > ~/.tool.json",
+    ] {
+        let b = tool()
+            .file("home/.tool.json", "{\"mine\":1}")
+            .file("victim", "untouched");
+        let ran = b.sh(script);
+        assert!(ran.code() == 0, "{script}: {ran:?}");
+        assert_eq!(
+            fs::read_to_string(b.root().join("victim")).unwrap(),
+            "untouched",
+            "{script}"
+        );
+        let meta = fs::symlink_metadata(b.home().join(".tool.json")).unwrap();
+        assert!(
+            meta.is_file() && meta.len() < 100_000_000,
+            "{script}: {meta:?}"
+        );
+        assert_eq!(on_host(&b)["mine"], 1, "{script}: the host's file stands");
+    }
+    // A symlink on the host: a dotfile manager's. Its target is the state; the link stays.
+    let b = tool().file("dotfiles/tool.json", "{\"mine\":1}");
+    std::os::unix::fs::symlink(
+        b.root().join("dotfiles/tool.json"),
+        b.home().join(".tool.json"),
+    )
+    .unwrap();
+    let ran = b.sh(&replace_script("{\"mine\":2}"));
+    if ran.code() == 0 {
+        assert!(
+            fs::symlink_metadata(b.home().join(".tool.json"))
+                .unwrap()
+                .is_symlink(),
+            "the link stays"
+        );
+        assert_eq!(on_host(&b)["mine"], 2);
+    } else {
+        assert_eq!(ran.code(), 125, "{ran:?}");
+    }
+}
+
+#[test]
+fn a_directory_is_made_for_its_owner_only() {
+    let b = tool();
+    b.sh("echo kept > ~/.tool/history; mkdir -p ~/.tool/a/b")
+        .ok();
+    let meta = fs::metadata(b.home().join(".tool")).unwrap();
+    assert_eq!((meta.uid(), meta.mode() & 0o777), (b.ids().0, 0o700));
+    assert_eq!(
+        fs::read_to_string(b.home().join(".tool/history")).unwrap(),
+        "kept\n"
+    );
+    assert_eq!(b.sh("cat ~/.tool/history").ok(), "kept");
+    // Next to it there is nothing.
+    b.probe("read {home}/.other").refused(Errno::ENOENT);
+}
+
+/// Caches are the box's own: the host's cannot be poisoned, and they are there again the next time.
+#[test]
+fn private_caches() {
+    let b = tool()
+        .file("home/.cache/pip/wheel", "host's")
+        .file("home/.store/pkg", "host's");
+    b.probe("read {home}/.cache/pip/wheel")
+        .refused(Errno::ENOENT);
+    b.sh("mkdir -p ~/.cache/pip ~/.store; echo poison > ~/.cache/pip/wheel; echo poison > ~/.store/pkg; echo mine > ~/.cache/own").ok();
+    assert_eq!(
+        fs::read_to_string(b.home().join(".cache/pip/wheel")).unwrap(),
+        "host's"
+    );
+    assert_eq!(
+        fs::read_to_string(b.home().join(".store/pkg")).unwrap(),
+        "host's"
+    );
+    assert_eq!(b.sh("cat ~/.cache/own ~/.store/pkg").ok(), "mine\npoison");
+    // One mount: pnpm, uv and bun link from their store into other places.
+    b.sh("echo x > ~/.cache/f && ln ~/.cache/f ~/.store/f && mv ~/.cache/own ~/.store/moved && test $(stat -c %h ~/.store/f) = 2").ok();
+}

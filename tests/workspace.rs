@@ -1,0 +1,169 @@
+//! Where a workspace may be, and what the command line grants besides.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Errno, Feature, Layer, TestBox, bytes, missing};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+#[test]
+fn workspaces_that_are_refused() {
+    let home_is_repo = TestBox::new().dir("home/.git");
+    home_is_repo.agentbox(["run", "--net", "none", "-C"]);
+    for (name, words) in [
+        ("{home}", "HOME"),
+        ("{t}", "HOME"),
+        ("/", "/"),
+        ("/etc", "/etc"),
+        ("/usr", "/usr"),
+        ("/usr/bin", "/usr"),
+        ("/proc", "/proc"),
+        ("/dev", "/dev"),
+        ("/root/../etc", "/etc"),
+        ("{ws}/missing", "missing"),
+        ("{ws}/file", "file"),
+    ] {
+        let b = TestBox::new().file("home/ws/file", "x");
+        let words = b.fill(words);
+        let name = b.fill(name);
+        let ran = b.option("-C").option(&name).run(["true"]);
+        ran.refused(&[]);
+        assert!(
+            ran.complaint().contains(&words) || ran.complaint().contains(&name),
+            "{name}: {ran:?}"
+        );
+    }
+    // HOME that is itself a repository, called from a directory of it.
+    let b = home_is_repo.cwd(TestBox::new().home());
+    let home = b.home();
+    b.cwd(home).run(["true"]).refused(&[]);
+    TestBox::new().run(["true"]).ok();
+}
+
+#[test]
+fn workspaces_in_odd_places() {
+    for name in [
+        "plain",
+        "with space",
+        "new\nline",
+        "quote'\"",
+        "-dash",
+        "{braces}",
+        "ümlaut",
+        "$(touch x)",
+        "a:b",
+        "tab\tname",
+    ] {
+        let b = TestBox::new();
+        let place = b.home().join(name);
+        fs::create_dir(&place).unwrap();
+        b.chown(&place);
+        let b = b.cwd(&place);
+        let ran = b.run(["/bin/sh", "-c", "echo hello > made && cat made && pwd"]);
+        assert_eq!(ran.ok(), format!("hello\n{}", place.display()), "{name:?}");
+        assert_eq!(fs::read_to_string(place.join("made")).unwrap(), "hello\n");
+    }
+    let b = TestBox::new();
+    let place = b.home().join(bytes(b"\xff\xfe"));
+    fs::create_dir(&place).unwrap();
+    b.chown(&place);
+    let b = b.cwd(&place);
+    assert_eq!(
+        b.run(["/bin/sh", "-c", "echo hello > made && cat made"])
+            .ok(),
+        "hello"
+    );
+}
+
+#[test]
+fn a_workspace_reached_by_symlink_keeps_its_typed_path() {
+    let b = TestBox::new()
+        .dir("real/project")
+        .file("real/project/f", "text");
+    symlink(b.root().join("real/project"), b.home().join("link")).unwrap();
+    let link = b.home().join("link");
+    let b = b.cwd(&link).env("PWD", &link);
+    assert_eq!(
+        b.run(["/bin/sh", "-c", "pwd && cat f && echo new > n"])
+            .ok(),
+        format!("{}\ntext", link.display())
+    );
+    assert!(b.root().join("real/project/n").exists());
+    // The real name works too: tools canonicalise.
+    b.probe("read {t}/real/project/f").allowed();
+}
+
+#[test]
+fn the_repository_root_is_the_workspace() {
+    let b = TestBox::new()
+        .dir("home/ws/repo/.git")
+        .file("home/ws/repo/top", "x")
+        .file("home/ws/repo/sub/f", "y")
+        .file("home/ws/beside", "z");
+    fs::write(b.ws().join("repo/.git/HEAD"), "ref: refs/heads/main\n").unwrap();
+    let sub = b.ws().join("repo/sub");
+    let b = b.cwd(&sub);
+    // The working directory is kept, and the whole repository is writable.
+    assert_eq!(
+        b.sh("pwd && cat ../top f && echo more > ../new").ok(),
+        format!("{}\nxy", sub.display())
+    );
+    assert!(b.ws().join("repo/new").exists());
+    b.probe("read ../../beside")
+        .denied_deep(Errno::ENOENT, Layer::View);
+}
+
+#[test]
+fn cwd_outside_of_the_workspace_becomes_its_root() {
+    let b = TestBox::new().dir("elsewhere");
+    let elsewhere = b.root().join("elsewhere");
+    let ws = b.ws();
+    let b = b.cwd(elsewhere).option("-C").option("{ws}");
+    assert_eq!(b.sh("pwd").ok(), ws.display().to_string());
+}
+
+#[test]
+fn grants_of_the_command_line() {
+    let b = TestBox::new()
+        .file("data/f", "read me")
+        .file("out/f", "")
+        .file("single", "one")
+        .file("data/hidden/f", "x");
+    let b = b
+        .option("--read")
+        .option("{t}/data")
+        .option("--write")
+        .option("{t}/out")
+        .option("--read")
+        .option("{t}/single");
+    assert_eq!(b.probe("read {t}/data/f").allowed()["text"], "read me");
+    b.probe("write {t}/data/f").refused(Errno::EROFS);
+    b.probe("create {t}/out/new").allowed();
+    assert!(b.root().join("out/new").exists());
+    assert_eq!(b.probe("read {t}/single").allowed()["text"], "one");
+    // What is not there is a refusal, not a silent nothing.
+    let b = TestBox::new().option("--read").option("{t}/no-such-thing");
+    b.run(["true"]).refused(&["no-such-thing"]);
+}
+
+#[test]
+fn sub_mounts_of_the_workspace_are_seen() {
+    if missing(Feature::HostRoot) {
+        return;
+    }
+    let b = TestBox::new().dir("home/ws/mounted");
+    let at = b.ws().join("mounted");
+    nix::mount::mount(
+        Some("tmpfs"),
+        &at,
+        Some("tmpfs"),
+        nix::mount::MsFlags::empty(),
+        Some("mode=777"),
+    )
+    .unwrap();
+    fs::write(at.join("f"), "below a mount").unwrap();
+    let answer = b.probe("read mounted/f").value();
+    nix::mount::umount(&at).unwrap();
+    assert_eq!(answer["text"], "below a mount", "{answer}");
+}
