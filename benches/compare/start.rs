@@ -25,9 +25,14 @@ pub(crate) fn compare(setting: &Setting) {
     let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); contenders.len()];
     for round in 0..rounds + 3 {
         for turn in 0..contenders.len() {
-            // Another one begins each round: whoever follows a given contender pays for what that left behind (a
-            // network namespace is torn down after its process has ended).
-            let who = (turn + round) % contenders.len();
+            // Whoever follows a given contender pays for what that left behind (a network namespace is torn down after
+            // its process has ended), so both the first one and the direction change.
+            let step = if round % 2 == 0 {
+                turn
+            } else {
+                contenders.len() - 1 - turn
+            };
+            let who = (step + round / 2) % contenders.len();
             let cost = run(&mut contenders[who].1);
             // The first rounds only warm the caches.
             if round >= 3 {

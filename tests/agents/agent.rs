@@ -4,7 +4,7 @@ use crate::server::Server;
 use crate::world::{CANARY, SECRET_VARIABLES, World, write};
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -150,6 +150,18 @@ impl Agent {
 
     /// Runs the agent in the world until it ends.
     pub(crate) fn run(self, place: Place, world: &World, server: &Server, prompt: &str) -> Ran {
+        self.run_in(place, world, server, prompt, world.base())
+    }
+
+    /// The same with another place for its output: several may run at once.
+    pub(crate) fn run_in(
+        self,
+        place: Place,
+        world: &World,
+        server: &Server,
+        prompt: &str,
+        out: &Path,
+    ) -> Ran {
         let arguments = self.arguments(prompt);
         let mut command = match place {
             Place::Bare => Command::new(installed().join(self.command())),
@@ -164,6 +176,7 @@ impl Agent {
             &mut command,
             world,
             &self.configure(place, world, server.port()),
+            out,
         )
     }
 }
@@ -178,10 +191,15 @@ pub(crate) fn agentbox() -> PathBuf {
 
 /// Runs a command in the world: the workspace is its working directory, and its environment is a developer's, secrets
 /// included.
-pub(crate) fn start(command: &mut Command, world: &World, variables: &[(String, String)]) -> Ran {
+pub(crate) fn start(
+    command: &mut Command,
+    world: &World,
+    variables: &[(String, String)],
+    out: &Path,
+) -> Ran {
     let name = command.get_program().to_string_lossy().into_owned();
-    let stdout = world.base().join("stdout");
-    let stderr = world.base().join("stderr");
+    let stdout = out.join("stdout");
+    let stderr = out.join("stderr");
     command
         .current_dir(world.project())
         .env_clear()
