@@ -1,4 +1,20 @@
 //! How each agent is started against the scripted server, with every confirmation off.
+//!
+//! Seen bare, as an ordinary user with an empty HOME (claude-code 2.1.329, codex 0.169.0, opencode-ai 1.18.33,
+//! gemini-cli 0.61.0). Apart from PATH and HOME each needs the variables that `configure` gives and no other.
+//!
+//! | agent | writes in HOME | writes elsewhere |
+//! |---|---|---|
+//! | claude | `.claude.json` (replaced by rename), `.claude/{projects,plugins,telemetry,backups}` | `/tmp/claude-UID`, `/tmp/cc-socks` |
+//! | codex | `.codex/` (several SQLite files with WAL, `sessions`, `skills`, `thread-writer-locks`) | nothing |
+//! | opencode | `.config/opencode/.gitignore`, `.local/share/opencode` (SQLite, a git repository of snapshots, a log), `.local/state/opencode/locks`, `.npm/_cacache` (it installs a plugin at the first start) | `/tmp/.HEX.so`, which it maps executable |
+//! | gemini | `.gemini/{history,tmp,projects.json,installation_id}` | nothing |
+//!
+//! - claude asks `HEAD /api/hello` of its base URL first and does without an answer; its Edit refuses what it has not read.
+//! - codex runs commands by a *login* shell (the one of passwd), so `/etc/profile` replaces PATH; its shell tool refuses
+//!   `rm -f` and reads stdin, which must be /dev/null; a model it does not know gets `exec_command` and `apply_patch`.
+//! - opencode asks for a title with a request that has no tools.
+//! - gemini's shell tool refuses `$()` and sets GIT_CONFIG_GLOBAL=/dev/null.
 
 use crate::server::Server;
 use crate::world::{CANARY, SECRET_VARIABLES, World, write};
