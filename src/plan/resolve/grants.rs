@@ -130,7 +130,16 @@ fn forbidden(
                 "take it out".into(),
             ));
         }
-        if let Some(dir) = scene.own_dirs.iter().find(|dir| within(dir, place)) {
+        // What holds HOME as well is judged by that below.
+        let in_home = |dir: &Path| {
+            within(&scene.home.real, place) && within(dir, &scene.home.real)
+                || within(&scene.home.path, place) && within(dir, &scene.home.path)
+        };
+        if let Some(dir) = scene
+            .own_dirs
+            .iter()
+            .find(|dir| within(dir, place) && !in_home(dir))
+        {
             return Some((
                 format!("{name} holds agentbox's own {}", show(dir)),
                 narrower,

@@ -23,6 +23,9 @@ mod view;
 mod walk;
 mod workspace;
 
+#[cfg(test)]
+mod tests;
+
 use super::{Plan, VERSION, Workspace, problem::Problem, problem::ProblemKind};
 use crate::host::{Host, Lookup};
 use crate::policy::Policy;
