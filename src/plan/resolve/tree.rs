@@ -63,10 +63,12 @@ impl Tree {
             .as_ref()
             .filter(|_| shown.kind == Kind::File);
         for (at, to) in &walked.links {
-            self.links.entry(at.clone()).or_insert_with(|| Link {
+            let link = self.links.entry(at.clone()).or_insert_with(|| Link {
                 to: to.clone(),
-                instead: Some((typed.to_owned(), shown.clone())),
+                instead: None,
             });
+            link.instead
+                .get_or_insert_with(|| (typed.to_owned(), shown.clone()));
         }
         match link_of_file {
             Some(link) => self.through.push(ThroughLink {
