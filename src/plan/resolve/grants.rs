@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::expand::{expand, from_cli, within};
+use super::expand::{expand, from_cli, same, within};
 use super::places::{NEVER_WHOLE, SECRETS, is_host_key, secret};
 use super::scene::{Scene, show};
 use super::tree::Shown;
@@ -33,7 +33,7 @@ fn ask(scene: &mut Scene<'_>, path: &Path, wish: &Wish<PathWish>, access: Access
     let Some(walked) = scene.walk.follow(path) else {
         return missing(scene, path, wish, "is a loop of symlinks");
     };
-    if GENERATED.iter().any(|file| path == Path::new(file)) {
+    if GENERATED.iter().any(|file| same(path, Path::new(file))) {
         return;
     }
     match walked.stat {
@@ -115,10 +115,10 @@ pub(super) fn forbidden(
     let name = show(path);
     let narrower = "grant only what is needed of it".to_owned();
     for place in [path, &walked.real] {
-        if NEVER_WHOLE.iter().any(|dir| place == Path::new(dir)) {
+        if NEVER_WHOLE.iter().any(|dir| same(place, Path::new(dir))) {
             return Some((format!("{name} is never granted as a whole"), narrower));
         }
-        if place == scene.home.path || place == scene.home.real {
+        if same(place, &scene.home.path) || same(place, &scene.home.real) {
             return Some((
                 format!("{name} is HOME, and HOME is never granted as a whole"),
                 narrower,

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::expand::same;
 use super::walk::Walked;
 use crate::plan::{Access, Kind};
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ impl Tree {
     /// `path` and its parents, as far as a mount there reaches down to `path`.
     fn reach<'p>(&self, path: &'p Path) -> impl Iterator<Item = &'p Path> {
         path.ancestors()
-            .take_while(|dir| !self.fences.iter().any(|fence| fence == dir))
+            .take_while(|dir| !self.fences.iter().any(|fence| same(fence, dir)))
     }
 
     /// Adds what `walked` found. Returns the path in the box.

@@ -34,7 +34,8 @@ impl Walked {
 /// Follows paths.
 pub(super) struct Walker<'a> {
     pub(super) look: &'a dyn Lookup,
-    seen: RefCell<HashMap<PathBuf, Option<Stat>>>,
+    /// By bytes: hashing a `Path` takes it apart.
+    seen: RefCell<HashMap<OsString, Option<Stat>>>,
 }
 
 impl<'a> Walker<'a> {
@@ -47,11 +48,13 @@ impl<'a> Walker<'a> {
 
     /// lstat(2) of a path whose parent is canonical, remembered.
     pub(super) fn lstat(&self, path: &Path) -> Option<Stat> {
-        if let Some(known) = self.seen.borrow().get(path) {
+        if let Some(known) = self.seen.borrow().get(path.as_os_str()) {
             return *known;
         }
         let stat = self.look.lstat(path);
-        self.seen.borrow_mut().insert(path.to_owned(), stat);
+        self.seen
+            .borrow_mut()
+            .insert(path.as_os_str().to_owned(), stat);
         stat
     }
 
