@@ -199,7 +199,8 @@ pub(super) fn view(
     }
     let redundant = |path: &Path, access: LandlockAccess| {
         let above = path.ancestors().skip(1);
-        access != LandlockAccess::List
+        // A rule for writing stays where the work is: what an open costs grows with the way to the rule that grants it.
+        access == LandlockAccess::Read
             && above
                 .filter_map(|dir| rules.get(dir))
                 .any(|wider| *wider == access)
