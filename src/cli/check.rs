@@ -36,9 +36,15 @@ pub fn run(args: &CheckArgs) -> u8 {
             return exit::NO;
         }
     };
-    let trials: Vec<Trial> = [NetworkMode::Host, NetworkMode::None].map(|mode| trial(&host, mode)).into();
+    let trials: Vec<Trial> = [NetworkMode::Host, NetworkMode::None]
+        .map(|mode| trial(&host, mode))
+        .into();
     let refused = trials.iter().any(|trial| trial.result.is_err());
-    let hints = if refused { diagnose::restrictions() } else { Vec::new() };
+    let hints = if refused {
+        diagnose::restrictions()
+    } else {
+        Vec::new()
+    };
     let text = if args.json {
         report::check::json(&host, &trials_data(&trials), &hints)
     } else {
@@ -53,7 +59,10 @@ pub fn run(args: &CheckArgs) -> u8 {
 fn trials_data(trials: &[Trial]) -> Vec<report::check::Trial<'_>> {
     trials
         .iter()
-        .map(|t| report::check::Trial { what: &t.what, result: t.result.as_deref().map_err(String::as_str) })
+        .map(|t| report::check::Trial {
+            what: &t.what,
+            result: t.result.as_deref().map_err(String::as_str),
+        })
         .collect()
 }
 
@@ -62,18 +71,30 @@ fn trial(host: &Host, mode: NetworkMode) -> Trial {
         NetworkMode::Host => "a default run (--net host)",
         NetworkMode::None => "a run without network (--net none)",
     };
-    Trial { what: what.to_owned(), result: attempt(host, mode) }
+    Trial {
+        what: what.to_owned(),
+        result: attempt(host, mode),
+    }
 }
 
 /// Builds a box in an empty directory, compares what it says with the plan, and takes it down before anything is executed.
 fn attempt(host: &Host, mode: NetworkMode) -> Result<Vec<Evidence>, String> {
-    let workspace = Scratch::new().map_err(|e| format!("a scratch directory in {}: {e}", std::env::temp_dir().display()))?;
+    let workspace = Scratch::new().map_err(|e| {
+        format!(
+            "a scratch directory in {}: {e}",
+            std::env::temp_dir().display()
+        )
+    })?;
     let args = PlanArgs::for_check(&workspace.0, mode, [OsString::from("/bin/sh")].into());
     let planned = plan_for(&args, host, &RealLookup).map_err(|e| e.lines().join("; "))?;
     let Planned { plan, given } = planned;
     let state_home = host.var("XDG_STATE_HOME").map(|v| v.as_os_str());
     let sessions = Sessions::open(&host.home, state_home).map_err(|e| e.to_string())?;
-    let (group, found) = limits::prepare(&plan.limits, &host.cgroup, &format!("check-{}", std::process::id()));
+    let (group, found) = limits::prepare(
+        &plan.limits,
+        &host.cgroup,
+        &format!("check-{}", std::process::id()),
+    );
     let inputs = Inputs {
         caller_env: host.env.clone(),
         given,
@@ -82,18 +103,27 @@ fn attempt(host: &Host, mode: NetworkMode) -> Result<Vec<Evidence>, String> {
         terminal: None,
         stdio: [const { Descriptor::Null }; 3],
         state: Vec::new(),
-        inherited: Inherited { mask: SigSet::empty(), ignored: Vec::new(), umask: Mode::from_bits_truncate(0o077) },
+        inherited: Inherited {
+            mask: SigSet::empty(),
+            ignored: Vec::new(),
+            umask: Mode::from_bits_truncate(0o077),
+        },
         limits: found,
     };
-    let built = launch::spawn(&plan, inputs, group.as_ref()).and_then(|spawned| spawned.ready(&plan));
-    let result = built.map_err(|e: LaunchError| e.to_string()).and_then(|ready| {
-        let verified = verify::from_outside(&plan, ready.spawned.init)
-            .and_then(|()| verify::namespaces(&plan, &ready.namespaces, &build::NAMESPACES));
-        ready.spawned.destroy();
-        verified.map(|()| ready.evidence)
-    });
+    let built =
+        launch::spawn(&plan, inputs, group.as_ref()).and_then(|spawned| spawned.ready(&plan));
+    let result = built
+        .map_err(|e: LaunchError| e.to_string())
+        .and_then(|ready| {
+            let verified = verify::from_outside(&plan, ready.spawned.init)
+                .and_then(|()| verify::namespaces(&plan, &ready.namespaces, &build::NAMESPACES));
+            ready.spawned.destroy();
+            verified.map(|()| ready.evidence)
+        });
     if let Some(group) = group {
-        group.remove(std::time::Duration::from_secs(2)).map_err(|e| e.to_string())?;
+        group
+            .remove(std::time::Duration::from_secs(2))
+            .map_err(|e| e.to_string())?;
     }
     result
 }

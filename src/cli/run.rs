@@ -54,10 +54,17 @@ fn flow(args: RunArgs) -> Result<u8, CliError> {
     start(args.quiet, status, host, planned)
 }
 
-fn start(quiet: bool, status: Option<std::fs::File>, host: Host, planned: Planned) -> Result<u8, CliError> {
+fn start(
+    quiet: bool,
+    status: Option<std::fs::File>,
+    host: Host,
+    planned: Planned,
+) -> Result<u8, CliError> {
     let Planned { plan, given } = planned;
     let stdio = stdio::classify().map_err(CliError::Stdio)?;
-    let terminal = stdio::wants_pty(&stdio).then(crate::launch::pty::HostTerminal::capture).flatten();
+    let terminal = stdio::wants_pty(&stdio)
+        .then(crate::launch::pty::HostTerminal::capture)
+        .flatten();
     let mut pipes = Vec::new();
     let descriptors = descriptors(&stdio, &mut pipes)?;
     let signals = Signals::block().map_err(|errno| CliError::Call("sigprocmask", errno))?;
@@ -70,10 +77,17 @@ fn start(quiet: bool, status: Option<std::fs::File>, host: Host, planned: Planne
         }
         None => (None, None),
     };
-    let sessions = Sessions::open(&host.home, host.var("XDG_STATE_HOME").map(|v| v.as_os_str()))
-        .map_err(CliError::Session)?;
+    let sessions = Sessions::open(
+        &host.home,
+        host.var("XDG_STATE_HOME").map(|v| v.as_os_str()),
+    )
+    .map_err(CliError::Session)?;
     let job = Job {
-        banner: if quiet { Vec::new() } else { report::plan::banner(&plan) },
+        banner: if quiet {
+            Vec::new()
+        } else {
+            report::plan::banner(&plan)
+        },
         inputs: Inputs {
             caller_env: host.env,
             given,
@@ -106,7 +120,12 @@ fn start(quiet: bool, status: Option<std::fs::File>, host: Host, planned: Planne
         }
         Fork::Parent(supervisor, _pidfd) => {
             drop(job);
-            let end = client::run(ClientLink { control: client, data: client_data, signals, terminal });
+            let end = client::run(ClientLink {
+                control: client,
+                data: client_data,
+                signals,
+                terminal,
+            });
             // Nothing of agentbox is left when `run` returns.
             let _ = nix::sys::wait::waitpid(supervisor, None);
             Ok(end.status())
@@ -115,7 +134,10 @@ fn start(quiet: bool, status: Option<std::fs::File>, host: Host, planned: Planne
 }
 
 /// What each descriptor of the command becomes; for a relayed one a pipe is made, and the supervisor gets its other end.
-fn descriptors(stdio: &[stdio::Stdio; 3], pipes: &mut Vec<RelayPipe>) -> Result<[Descriptor; 3], CliError> {
+fn descriptors(
+    stdio: &[stdio::Stdio; 3],
+    pipes: &mut Vec<RelayPipe>,
+) -> Result<[Descriptor; 3], CliError> {
     let mut out = [const { Descriptor::Inherit }; 3];
     for (number, found) in (0u8..).zip(stdio) {
         let becomes = match found {
@@ -128,10 +150,15 @@ fn descriptors(stdio: &[stdio::Stdio; 3], pipes: &mut Vec<RelayPipe>) -> Result<
                     Descriptor::Pipe(shared.try_clone().map_err(CliError::io("dup"))?)
                 }
                 _ => {
-                    let direction = if number == 0 { Direction::In } else { Direction::Out };
-                    let socket = process::duplicate(RawFd::from(number)).map_err(|e| CliError::Call("dup", e))?;
-                    let (relay, theirs) =
-                        RelayPipe::new(direction, socket).map_err(|e| CliError::Call(e.call, e.errno))?;
+                    let direction = if number == 0 {
+                        Direction::In
+                    } else {
+                        Direction::Out
+                    };
+                    let socket = process::duplicate(RawFd::from(number))
+                        .map_err(|e| CliError::Call("dup", e))?;
+                    let (relay, theirs) = RelayPipe::new(direction, socket)
+                        .map_err(|e| CliError::Call(e.call, e.errno))?;
                     pipes.push(relay);
                     Descriptor::Pipe(theirs)
                 }
@@ -150,7 +177,11 @@ fn inherited(mask: SigSet) -> Inherited {
         // Rust's runtime ignores SIGPIPE at the start of main, so what the caller wanted of it is not known.
         .filter(|signal| *signal != Signal::SIGPIPE && crate::sys::sigaction::is_ignored(*signal))
         .collect();
-    Inherited { mask, ignored, umask: umask(Mode::from_bits_truncate(0o077)) }
+    Inherited {
+        mask,
+        ignored,
+        umask: umask(Mode::from_bits_truncate(0o077)),
+    }
 }
 
 fn close_inherited(status_fd: Option<RawFd>) -> Result<(), CliError> {

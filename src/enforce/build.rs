@@ -71,8 +71,12 @@ pub(super) fn namespaces(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErro
         nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP)
             .map_err(|errno| StepError::new("unshare", "CLONE_NEWCGROUP", errno))?;
     }
-    let dir = open("/proc/sys/user", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|errno| StepError::new("open", "/proc/sys/user", errno))?;
+    let dir = open(
+        "/proc/sys/user",
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| StepError::new("open", "/proc/sys/user", errno))?;
     let evidence = userns_limits::apply(dir.as_fd());
     for name in NAMESPACES {
         let path = Path::new("/proc/self/ns").join(name);
@@ -137,21 +141,33 @@ pub(super) fn environment(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErr
         }
     }
     let count = b.envp.len();
-    Ok(Some(Evidence::full(Layer::Environment).proven(format!("{count} variables, built from nothing"))))
+    Ok(Some(
+        Evidence::full(Layer::Environment).proven(format!("{count} variables, built from nothing")),
+    ))
 }
 
 /// Closes everything that this process inherited and does not need, and becomes non-dumpable.
 pub(super) fn descriptors(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     process::set_undumpable().map_err(|errno| StepError::new("prctl", "DUMPABLE", errno))?;
     if process::dumpable() != Ok(0) {
-        return Err(StepError::new("prctl", "init is still dumpable", Errno::EPERM));
+        return Err(StepError::new(
+            "prctl",
+            "init is still dumpable",
+            Errno::EPERM,
+        ));
     }
     let mut keep = b.keep.clone();
     keep.push(b.channel.as_fd().as_raw_fd());
     keep.extend(b.namespaces.iter().chain(&b.home).map(|fd| fd.as_raw_fd()));
-    keep.extend(b.pty.iter().flat_map(|pty| [pty.master.as_raw_fd(), pty.slave.as_raw_fd()]));
+    keep.extend(
+        b.pty
+            .iter()
+            .flat_map(|pty| [pty.master.as_raw_fd(), pty.slave.as_raw_fd()]),
+    );
     close_all_but(keep).map_err(|errno| StepError::new("close_range", "", errno))?;
-    Ok(Some(Evidence::full(Layer::Descriptors).proven("close_range; init is not dumpable")))
+    Ok(Some(
+        Evidence::full(Layer::Descriptors).proven("close_range; init is not dumpable"),
+    ))
 }
 
 /// Closes every descriptor above 2 that is not listed.
@@ -172,7 +188,10 @@ pub fn close_all_but(mut keep: Vec<RawFd>) -> Result<(), Errno> {
 /// Landlock, unless the plan says off.
 pub(super) fn landlock(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     if b.is_off(Layer::Landlock) {
-        return Ok(Some(Evidence::absent(Layer::Landlock, "switched off by the profile")));
+        return Ok(Some(Evidence::absent(
+            Layer::Landlock,
+            "switched off by the profile",
+        )));
     }
     super::landlock::apply(&b.plan.landlock).map(Some)
 }
@@ -180,7 +199,10 @@ pub(super) fn landlock(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError>
 /// The system call filter, unless the plan says off.
 pub(super) fn seccomp(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     if b.is_off(Layer::Seccomp) {
-        return Ok(Some(Evidence::absent(Layer::Seccomp, "switched off by the profile")));
+        return Ok(Some(Evidence::absent(
+            Layer::Seccomp,
+            "switched off by the profile",
+        )));
     }
     b.filter
         .apply()

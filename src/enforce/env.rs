@@ -16,7 +16,12 @@ pub fn build(
     session: &str,
 ) -> Vec<CString> {
     let mut all: BTreeMap<&OsStr, &OsStr> = BTreeMap::new();
-    let passed = |name: &OsStr| caller.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_os_str());
+    let passed = |name: &OsStr| {
+        caller
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_os_str())
+    };
     for pass in &env.pass {
         if let Some(value) = passed(pass.name.os()) {
             all.insert(pass.name.os(), value);
@@ -51,9 +56,16 @@ mod tests {
         let origin = Origin::agentbox("test");
         let env = Env {
             pass: ["A", "B", "EMPTY", "MISSING"]
-                .map(|name| EnvPass { name: name.into(), origin: origin.clone() })
+                .map(|name| EnvPass {
+                    name: name.into(),
+                    origin: origin.clone(),
+                })
                 .into(),
-            set: vec![EnvSet { name: "B".into(), value: "set".into(), origin }],
+            set: vec![EnvSet {
+                name: "B".into(),
+                value: "set".into(),
+                origin,
+            }],
             given: vec!["C".into(), "A".into()],
             stripped: Vec::new(),
         };
@@ -62,6 +74,9 @@ mod tests {
         let given = BTreeMap::from([("A".into(), "given".into()), ("C".into(), "c=d".into())]);
         let built = build(&env, &caller, &given, "s1");
         let text: Vec<_> = built.iter().map(|c| c.to_str().unwrap()).collect();
-        assert_eq!(text, ["A=given", "AGENTBOX_SESSION=s1", "B=set", "C=c=d", "EMPTY="]);
+        assert_eq!(
+            text,
+            ["A=given", "AGENTBOX_SESSION=s1", "B=set", "C=c=d", "EMPTY="]
+        );
     }
 }

@@ -33,8 +33,14 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     if id.mode == IdentityMode::Same {
         // Without CAP_SETGID over the parent namespace gid_map may only be written once setgroups(2) is given up.
         write("/proc/self/setgroups", "deny")?;
-        write("/proc/self/uid_map", &format!("{} {} 1", id.inner_uid, id.outer_uid))?;
-        write("/proc/self/gid_map", &format!("{} {} 1", id.inner_gid, id.outer_gid))?;
+        write(
+            "/proc/self/uid_map",
+            &format!("{} {} 1", id.inner_uid, id.outer_uid),
+        )?;
+        write(
+            "/proc/self/gid_map",
+            &format!("{} {} 1", id.inner_gid, id.outer_gid),
+        )?;
     }
     if b.waits_for_supervisor {
         match b.channel.recv::<ToInit>() {
@@ -57,10 +63,17 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let held = [uids.real, uids.effective, uids.saved] == [Uid::from_raw(id.inner_uid); 3]
         && [gids.real, gids.effective, gids.saved] == [Gid::from_raw(id.inner_gid); 3];
     if !held {
-        return Err(StepError::new("getresuid", "not the uid of the plan", Errno::EPERM));
+        return Err(StepError::new(
+            "getresuid",
+            "not the uid of the plan",
+            Errno::EPERM,
+        ));
     }
     Ok(Some(if id.outer_uid == 0 {
-        Evidence::absent(Layer::Identity, "the kernel's uid is 0: id-mapped mounts are refused here")
+        Evidence::absent(
+            Layer::Identity,
+            "the kernel's uid is 0: id-mapped mounts are refused here",
+        )
     } else {
         Evidence::full(Layer::Identity).proven(format!("uid {} inside", id.inner_uid))
     }))
@@ -72,8 +85,14 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
 /// The write that failed.
 pub fn write_maps(id: &Identity, init: Pid) -> Result<(), StepError> {
     write(&format!("/proc/{init}/setgroups"), "deny")?;
-    write(&format!("/proc/{init}/gid_map"), &format!("{} {} 1", id.inner_gid, id.outer_gid))?;
-    write(&format!("/proc/{init}/uid_map"), &format!("{} {} 1", id.inner_uid, id.outer_uid))
+    write(
+        &format!("/proc/{init}/gid_map"),
+        &format!("{} {} 1", id.inner_gid, id.outer_gid),
+    )?;
+    write(
+        &format!("/proc/{init}/uid_map"),
+        &format!("{} {} 1", id.inner_uid, id.outer_uid),
+    )
 }
 
 /// A user namespace that says how an id-mapped mount shows owners: what root owns on disk belongs to the agent's kernel uid,

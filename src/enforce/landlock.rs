@@ -11,8 +11,8 @@ use super::StepError;
 use crate::outcome::{Evidence, Layer};
 use crate::plan::{LandlockAccess, LandlockRule};
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
 use nix::sys::stat::{SFlag, fstat};
@@ -29,11 +29,15 @@ const OLDEST: i32 = 3;
 pub fn abi() -> Result<ABI, String> {
     let version = crate::sys::landlock::abi_version().map_err(|errno| match errno {
         Errno::ENOSYS => "this kernel has no Landlock (CONFIG_SECURITY_LANDLOCK)".to_owned(),
-        Errno::EOPNOTSUPP => "Landlock is switched off at boot (`lsm=` without landlock)".to_owned(),
+        Errno::EOPNOTSUPP => {
+            "Landlock is switched off at boot (`lsm=` without landlock)".to_owned()
+        }
         errno => format!("landlock_create_ruleset: {errno}"),
     })?;
     if version < OLDEST {
-        return Err(format!("Landlock ABI {version}; at least {OLDEST} (Linux 6.2) is needed"));
+        return Err(format!(
+            "Landlock ABI {version}; at least {OLDEST} (Linux 6.2) is needed"
+        ));
     }
     Ok(ABI::from(version))
 }
@@ -61,10 +65,17 @@ pub fn apply(rules: &[LandlockRule]) -> Result<Evidence, StepError> {
     if !scopes.is_empty() {
         ruleset = ruleset.scope(scopes).map_err(failed("landlock scope"))?;
     }
-    let mut created = ruleset.create().map_err(failed("landlock_create_ruleset"))?;
+    let mut created = ruleset
+        .create()
+        .map_err(failed("landlock_create_ruleset"))?;
     for rule in rules {
-        let fd = PathFd::new(rule.path.path())
-            .map_err(|e| StepError::new("landlock_add_rule", format!("{}: {e}", rule.path), Errno::ENOENT))?;
+        let fd = PathFd::new(rule.path.path()).map_err(|e| {
+            StepError::new(
+                "landlock_add_rule",
+                format!("{}: {e}", rule.path),
+                Errno::ENOENT,
+            )
+        })?;
         let stat = fstat(fd.as_fd()).map_err(|errno| StepError::new("fstat", &rule.path, errno))?;
         let mut access = rights(rule.access, abi);
         if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFDIR.bits() {
@@ -73,16 +84,29 @@ pub fn apply(rules: &[LandlockRule]) -> Result<Evidence, StepError> {
         }
         created = created
             .add_rule(PathBeneath::new(fd, access))
-            .map_err(|e| StepError::new("landlock_add_rule", format!("{}: {e}", rule.path), Errno::EINVAL))?;
+            .map_err(|e| {
+                StepError::new(
+                    "landlock_add_rule",
+                    format!("{}: {e}", rule.path),
+                    Errno::EINVAL,
+                )
+            })?;
     }
-    let status = created.restrict_self().map_err(failed("landlock_restrict_self"))?;
+    let status = created
+        .restrict_self()
+        .map_err(failed("landlock_restrict_self"))?;
     if status.ruleset != RulesetStatus::FullyEnforced || !status.no_new_privs {
-        return Err(StepError::new("landlock_restrict_self", format!("{:?}", status.ruleset), Errno::EPERM));
+        return Err(StepError::new(
+            "landlock_restrict_self",
+            format!("{:?}", status.ruleset),
+            Errno::EPERM,
+        ));
     }
     let evidence = match scopes.is_empty() {
         false => Evidence::full(Layer::Landlock),
         // The network and pid namespaces hold what the scopes would: an abstract socket belongs to its network namespace.
-        true => Evidence::full(Layer::Landlock).proven("no scopes before ABI 6: the namespaces alone hold these"),
+        true => Evidence::full(Layer::Landlock)
+            .proven("no scopes before ABI 6: the namespaces alone hold these"),
     };
     Ok(evidence.proven(format!("{abi:?}, {} rules, fully enforced", rules.len())))
 }

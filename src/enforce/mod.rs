@@ -59,7 +59,12 @@ impl fmt::Display for StepError {
 impl StepError {
     /// Without a remedy.
     pub fn new(call: &'static str, on: impl fmt::Display, errno: Errno) -> Self {
-        StepError { call, on: on.to_string(), errno, remedy: "" }
+        StepError {
+            call,
+            on: on.to_string(),
+            errno,
+            remedy: "",
+        }
     }
 
     /// With a remedy.
@@ -97,7 +102,12 @@ const fn supervisor(
     what: &'static str,
     run: fn(&mut Prepare<'_>) -> Result<(), StepError>,
 ) -> Step {
-    Step { name, layer: None, what, act: Act::Supervisor(run) }
+    Step {
+        name,
+        layer: None,
+        what,
+        act: Act::Supervisor(run),
+    }
 }
 
 const fn init(
@@ -106,15 +116,32 @@ const fn init(
     what: &'static str,
     run: fn(&mut Build<'_>) -> Result<Option<Evidence>, StepError>,
 ) -> Step {
-    Step { name, layer, what, act: Act::Init(run) }
+    Step {
+        name,
+        layer,
+        what,
+        act: Act::Init(run),
+    }
 }
 
 /// Every step, in the order in which it happens. Reports, README and the code itself take the order from here.
 pub const STEPS: &[Step] = &[
-    supervisor("directories", "make the directories that grants ask for", prepare::directories),
+    supervisor(
+        "directories",
+        "make the directories that grants ask for",
+        prepare::directories,
+    ),
     supervisor("filter", "compile the system call filter", prepare::filter),
-    supervisor("groups", "drop supplementary groups where the kernel allows", prepare::groups),
-    supervisor("sources", "open and id-map the host trees (root callers)", prepare::sources),
+    supervisor(
+        "groups",
+        "drop supplementary groups where the kernel allows",
+        prepare::groups,
+    ),
+    supervisor(
+        "sources",
+        "open and id-map the host trees (root callers)",
+        prepare::sources,
+    ),
     init(
         "identity",
         Some(Layer::Identity),
@@ -127,16 +154,36 @@ pub const STEPS: &[Step] = &[
         "mount, pid, ipc, uts and cgroup namespaces; no further ones from inside",
         build::namespaces,
     ),
-    init("limits", Some(Layer::Limits), "cgroup and rlimits", build::limits),
-    init("network", Some(Layer::Network), "network namespace with loopback only", network::apply),
+    init(
+        "limits",
+        Some(Layer::Limits),
+        "cgroup and rlimits",
+        build::limits,
+    ),
+    init(
+        "network",
+        Some(Layer::Network),
+        "network namespace with loopback only",
+        network::apply,
+    ),
     init(
         "view",
         Some(Layer::View),
         "new root with what the plan grants; pivot_root; the old root is gone",
         mounts::apply,
     ),
-    init("terminal", None, "pseudo-terminal of the box's own devpts", build::terminal),
-    init("keyring", Some(Layer::Keyring), "a new session keyring", build::keyring),
+    init(
+        "terminal",
+        None,
+        "pseudo-terminal of the box's own devpts",
+        build::terminal,
+    ),
+    init(
+        "keyring",
+        Some(Layer::Keyring),
+        "a new session keyring",
+        build::keyring,
+    ),
     init(
         "environment",
         Some(Layer::Environment),
@@ -161,6 +208,11 @@ pub const STEPS: &[Step] = &[
         "the grants once more, abstract sockets and signals",
         build::landlock,
     ),
-    init("seccomp", Some(Layer::Seccomp), "the system call filter", build::seccomp),
+    init(
+        "seccomp",
+        Some(Layer::Seccomp),
+        "the system call filter",
+        build::seccomp,
+    ),
     init("proof", None, "try what must not work", prove::apply),
 ];

@@ -38,20 +38,33 @@ pub(super) fn relative(path: &Path) -> Result<CString, StepError> {
 
 /// Opens the host's root as a place to look paths up from.
 fn host_root() -> Result<OwnedFd, StepError> {
-    open("/", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|errno| StepError::new("open", "/", errno))
+    open(
+        "/",
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| StepError::new("open", "/", errno))
 }
 
 /// Detached clones of everything that the view binds, in the order of its operations.
 ///
 /// # Errors
 /// The path that could not be opened, cloned, restricted or id-mapped.
-pub fn open_sources(view: &View, userns: Option<&OwnedFd>) -> Result<Vec<Option<OwnedFd>>, StepError> {
+pub fn open_sources(
+    view: &View,
+    userns: Option<&OwnedFd>,
+) -> Result<Vec<Option<OwnedFd>>, StepError> {
     let root = host_root()?;
     view.ops
         .iter()
         .map(|op| match op {
-            MountOp::Bind { source, access, kind, idmap, .. } => {
+            MountOp::Bind {
+                source,
+                access,
+                kind,
+                idmap,
+                ..
+            } => {
                 let userns = if *idmap { userns } else { None };
                 open_source(root.as_fd(), source.path(), *access, *kind, userns).map(Some)
             }
@@ -75,8 +88,10 @@ fn open_source(
         Kind::Dir => Reach::Recursive,
         Kind::File => Reach::One,
     };
-    let tree = mount::clone_tree(place.as_fd(), c"", reach)
-        .map_err(|errno| failed("open_tree")(errno).remedy("mount must be allowed in user namespaces: see `agentbox check`"))?;
+    let tree = mount::clone_tree(place.as_fd(), c"", reach).map_err(|errno| {
+        failed("open_tree")(errno)
+            .remedy("mount must be allowed in user namespaces: see `agentbox check`")
+    })?;
     if let Some(userns) = userns {
         mount::set_idmap(tree.as_fd(), userns.as_fd(), reach).map_err(|errno| {
             failed("mount_setattr MOUNT_ATTR_IDMAP")(errno)
@@ -112,7 +127,11 @@ impl NewRoot {
             StepError::new("mount", "tmpfs", errno)
                 .remedy("mount must be allowed in user namespaces: see `agentbox check`")
         })?;
-        Ok(NewRoot { fd: root, made: BTreeSet::new(), host_trees: Vec::new() })
+        Ok(NewRoot {
+            fd: root,
+            made: BTreeSet::new(),
+            host_trees: Vec::new(),
+        })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -128,7 +147,11 @@ impl NewRoot {
             self.dir(parent, 0o755)?;
         }
         if !self.in_host_tree(path) {
-            match mkdirat(self.fd(), relative(path)?.as_c_str(), Mode::from_bits_truncate(mode)) {
+            match mkdirat(
+                self.fd(),
+                relative(path)?.as_c_str(),
+                Mode::from_bits_truncate(mode),
+            ) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(errno) => return Err(StepError::new("mkdir", path.display(), errno)),
             }
@@ -150,9 +173,15 @@ impl NewRoot {
         if self.in_host_tree(path) {
             return Err(failed(Errno::EROFS));
         }
-        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = openat(self.fd(), relative(path)?.as_c_str(), flags, Mode::from_bits_truncate(mode))
-            .map_err(failed)?;
+        let flags =
+            OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = openat(
+            self.fd(),
+            relative(path)?.as_c_str(),
+            flags,
+            Mode::from_bits_truncate(mode),
+        )
+        .map_err(failed)?;
         std::fs::File::from(file)
             .write_all(content)
             .map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))
@@ -176,7 +205,13 @@ impl NewRoot {
     }
 
     /// A tmpfs of its own.
-    pub(super) fn tmpfs(&mut self, target: &Path, mode: u32, size: u64, attributes: u64) -> Result<(), StepError> {
+    pub(super) fn tmpfs(
+        &mut self,
+        target: &Path,
+        mode: u32,
+        size: u64,
+        attributes: u64,
+    ) -> Result<(), StepError> {
         let c = |text: String| CString::new(text).unwrap_or_default();
         let (mode, size) = (c(format!("{mode:o}")), c(size.to_string()));
         let options = [(c"mode", mode.as_c_str()), (c"size", size.as_c_str())];
@@ -185,12 +220,18 @@ impl NewRoot {
         self.dir(target, 0o755)?;
         self.attach(tree.as_fd(), target)?;
         // Whatever was known below is covered now.
-        self.made.retain(|dir| !dir.starts_with(target) || dir == target);
+        self.made
+            .retain(|dir| !dir.starts_with(target) || dir == target);
         Ok(())
     }
 
     /// A host tree at `target`.
-    pub(super) fn bind(&mut self, tree: BorrowedFd<'_>, target: &Path, kind: Kind) -> Result<(), StepError> {
+    pub(super) fn bind(
+        &mut self,
+        tree: BorrowedFd<'_>,
+        target: &Path,
+        kind: Kind,
+    ) -> Result<(), StepError> {
         if !self.in_host_tree(target) {
             match kind {
                 Kind::Dir => self.dir(target, 0o755)?,
@@ -245,7 +286,11 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     root.file(&masks.join("file"), 0o444, b"")?;
     root.dir(&masks.join("dir"), 0o555)?;
     set_read_only(&root, masks)?;
-    root.file(Path::new(CANARY), 0o444, b"a Landlock rule is missing where this can be read\n")?;
+    root.file(
+        Path::new(CANARY),
+        0o444,
+        b"a Landlock rule is missing where this can be read\n",
+    )?;
 
     for (op, source) in view.ops.iter().zip(&sources) {
         operation(&mut root, op, source.as_ref(), &devices, b.disk)?;
@@ -257,10 +302,16 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
 
     let new = nix::sys::stat::stat("/").map_err(|errno| StepError::new("stat", "/", errno))?;
     if (new.st_dev, new.st_ino) == (old.st_dev, old.st_ino) {
-        return Err(StepError::new("pivot_root", "the root is still the host's", Errno::EBUSY));
+        return Err(StepError::new(
+            "pivot_root",
+            "the root is still the host's",
+            Errno::EBUSY,
+        ));
     }
     let mounts = sources.iter().flatten().count();
-    Ok(Some(Evidence::full(Layer::View).proven(format!("{mounts} host trees on a new root"))))
+    Ok(Some(
+        Evidence::full(Layer::View).proven(format!("{mounts} host trees on a new root")),
+    ))
 }
 
 fn operation(
@@ -272,7 +323,11 @@ fn operation(
 ) -> Result<(), StepError> {
     match op {
         MountOp::Dir { target, mode } => root.dir(target.path(), *mode),
-        MountOp::File { target, mode, content } => root.file(target.path(), *mode, content.as_bytes()),
+        MountOp::File {
+            target,
+            mode,
+            content,
+        } => root.file(target.path(), *mode, content.as_bytes()),
         MountOp::Symlink { target, to } => root.symlink(target.path(), to.path()),
         MountOp::Bind { target, kind, .. } => match source {
             Some(tree) => root.bind(tree.as_fd(), target.path(), *kind),
@@ -291,7 +346,11 @@ fn operation(
 /// pivot_root(2) wants the new root to be a mount point of this namespace; which one does not matter, since every source was
 /// opened before and everything else goes by descriptors.
 fn attach_somewhere(root: BorrowedFd<'_>) -> Result<(), StepError> {
-    let mut last = StepError::new("find", "a directory to mount the new root on", Errno::ENOENT);
+    let mut last = StepError::new(
+        "find",
+        "a directory to mount the new root on",
+        Errno::ENOENT,
+    );
     for place in ["/tmp", "/run", "/mnt", "/usr", "/etc"] {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match open(place, flags, Mode::empty()) {
@@ -309,7 +368,8 @@ fn attach_somewhere(root: BorrowedFd<'_>) -> Result<(), StepError> {
 
 fn set_read_only(root: &NewRoot, target: &Path) -> Result<(), StepError> {
     let failed = |errno| StepError::new("make read-only", target.display(), errno);
-    let place = mount::open(root.fd(), &relative(target)?, libc::O_PATH, Links::Refuse).map_err(failed)?;
+    let place =
+        mount::open(root.fd(), &relative(target)?, libc::O_PATH, Links::Refuse).map_err(failed)?;
     mount::set_attributes(place.as_fd(), attr::RDONLY, Reach::One).map_err(failed)
 }
 
@@ -319,7 +379,8 @@ fn pivot(root: &NewRoot) -> Result<(), StepError> {
     // With the same directory as new and old root the old one ends up on top of the new one, and "." names it
     // (pivot_root(2), "pivot_root(".", ".")"): no directory for it is needed.
     nix::unistd::pivot_root(".", ".").map_err(failed("pivot_root"))?;
-    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH).map_err(failed("umount2 the old root of"))?;
+    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH)
+        .map_err(failed("umount2 the old root of"))?;
     nix::unistd::chdir("/").map_err(failed("chdir"))?;
     // Nothing may be made in / or beside the mount points.
     mount::set_attributes(root.fd(), attr::RDONLY, Reach::One).map_err(failed("mount_setattr"))

@@ -24,14 +24,22 @@ impl<'a> Prepare<'a> {
     /// Nothing is prepared yet.
     #[must_use]
     pub fn new(plan: &'a Plan) -> Self {
-        Prepare { plan, filter: None, sources: None }
+        Prepare {
+            plan,
+            filter: None,
+            sources: None,
+        }
     }
 }
 
 /// Makes the directories that grants ask for, mode 0700.
 pub(super) fn directories(p: &mut Prepare<'_>) -> Result<(), StepError> {
     let made = p.plan.view.ops.iter().filter_map(|op| match op {
-        MountOp::Bind { source, create: true, .. } => Some(source),
+        MountOp::Bind {
+            source,
+            create: true,
+            ..
+        } => Some(source),
         _ => None,
     });
     for dir in made.chain(&p.plan.private_dirs) {

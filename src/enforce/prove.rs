@@ -30,45 +30,105 @@ fn expect(
         }
         got => {
             let errno = got.err().unwrap_or(Errno::UnknownErrno);
-            let on = format!("{what} must fail with {must:?}: layer {} does not hold", layer.name());
+            let on = format!(
+                "{what} must fail with {must:?}: layer {} does not hold",
+                layer.name()
+            );
             Err(StepError::new("try", on, errno))
         }
     }
 }
 
 fn open_for_reading(path: &Path) -> Result<(), Errno> {
-    open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty()).map(drop)
+    open(
+        path,
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK,
+        Mode::empty(),
+    )
+    .map(drop)
 }
 
 /// Tries each layer.
 pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let holds = |b: &Build<'_>, layer| {
-        b.evidence.iter().any(|e| e.layer == layer && e.status == Status::Full)
+        b.evidence
+            .iter()
+            .any(|e| e.layer == layer && e.status == Status::Full)
     };
     let outside = open_for_reading(b.outside);
-    expect(b, Layer::View, "open the session's directory outside", Errno::ENOENT, outside)?;
+    expect(
+        b,
+        Layer::View,
+        "open the session's directory outside",
+        Errno::ENOENT,
+        outside,
+    )?;
     if holds(b, Layer::Landlock) {
         let canary = open_for_reading(Path::new(mounts::CANARY));
-        expect(b, Layer::Landlock, "read a file that is visible but not granted", Errno::EACCES, canary)?;
+        expect(
+            b,
+            Layer::Landlock,
+            "read a file that is visible but not granted",
+            Errno::EACCES,
+            canary,
+        )?;
     }
     // EPERM whichever wall is asked first: the filter, Landlock, or the missing capability.
-    expect(b, Layer::Capabilities, "mount", Errno::EPERM, probe::mount_tmpfs(c"/tmp"))?;
+    expect(
+        b,
+        Layer::Capabilities,
+        "mount",
+        Errno::EPERM,
+        probe::mount_tmpfs(c"/tmp"),
+    )?;
     if holds(b, Layer::Seccomp) {
         // Without the filter the kernel's own answer to a null clone_args is EINVAL, and to AF_VSOCK a socket or
         // EAFNOSUPPORT: these two errnos can only be the filter's.
-        expect(b, Layer::Seccomp, "clone3", Errno::ENOSYS, probe::clone3_invalid())?;
-        expect(b, Layer::Seccomp, "socket AF_VSOCK", Errno::EPERM, probe::socket(libc::AF_VSOCK))?;
+        expect(
+            b,
+            Layer::Seccomp,
+            "clone3",
+            Errno::ENOSYS,
+            probe::clone3_invalid(),
+        )?;
+        expect(
+            b,
+            Layer::Seccomp,
+            "socket AF_VSOCK",
+            Errno::EPERM,
+            probe::socket(libc::AF_VSOCK),
+        )?;
         expect(b, Layer::Seccomp, "keyctl", Errno::EPERM, probe::keyctl())?;
     }
     let again = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
-    let must = if holds(b, Layer::Seccomp) { Errno::EPERM } else { Errno::ENOSPC };
-    expect(b, Layer::Namespaces, "unshare another user namespace", must, again)?;
+    let must = if holds(b, Layer::Seccomp) {
+        Errno::EPERM
+    } else {
+        Errno::ENOSPC
+    };
+    expect(
+        b,
+        Layer::Namespaces,
+        "unshare another user namespace",
+        must,
+        again,
+    )?;
     if b.plan.network.mode == NetworkMode::None {
         let far = probe::connect_udp([192, 0, 2, 1]);
-        expect(b, Layer::Network, "route to 192.0.2.1", Errno::ENETUNREACH, far)?;
+        expect(
+            b,
+            Layer::Network,
+            "route to 192.0.2.1",
+            Errno::ENETUNREACH,
+            far,
+        )?;
     }
     if b.plan.identity.outer_uid != 0 {
-        let sysctl = open("/proc/sys/kernel/core_pattern", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
+        let sysctl = open(
+            "/proc/sys/kernel/core_pattern",
+            OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        );
         match sysctl.map(drop) {
             // The mount says EROFS, the uid EACCES; either alone is enough, and Landlock may be asked first.
             Err(Errno::EROFS | Errno::EACCES | Errno::ENOENT | Errno::EPERM) => {}

@@ -31,7 +31,15 @@ const MASKED_FILES: &[&str] = &[
 ];
 
 /// Directories of /proc that are the machine's. Each lists as empty.
-const MASKED_DIRS: &[&str] = &["acpi", "asound", "bus", "driver", "irq", "scsi", "dynamic_debug"];
+const MASKED_DIRS: &[&str] = &[
+    "acpi",
+    "asound",
+    "bus",
+    "driver",
+    "irq",
+    "scsi",
+    "dynamic_debug",
+];
 
 /// Directories of /proc that tools read and nobody may write: the kernel checks sysctls by uid, not by capability.
 const READ_ONLY: &[&str] = &["sys", "fs"];
@@ -40,10 +48,12 @@ const READ_ONLY: &[&str] = &["sys", "fs"];
 /// old root is gone: the kernel refuses to show more than what was visible before.
 pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
     let at = Path::new("/proc");
-    let tree = mount::new_filesystem(c"proc", &[], attr::NOSUID | attr::NODEV | attr::NOEXEC).map_err(|errno| {
-        StepError::new("mount", "proc", errno)
-            .remedy("the host's /proc must be mounted and not partly covered: see `agentbox check`")
-    })?;
+    let tree = mount::new_filesystem(c"proc", &[], attr::NOSUID | attr::NODEV | attr::NOEXEC)
+        .map_err(|errno| {
+            StepError::new("mount", "proc", errno).remedy(
+                "the host's /proc must be mounted and not partly covered: see `agentbox check`",
+            )
+        })?;
     // Which of the names exist depends on the kernel's configuration: looked up in the detached tree, before the rest.
     let exists = |name: &&&str| -> bool {
         std::ffi::CString::new(**name)
@@ -76,16 +86,26 @@ pub(super) fn open_devices(host: BorrowedFd<'_>) -> Result<Devices, StepError> {
     let open = |name: &&'static str| {
         let path = Path::new("/dev").join(name);
         let failed = |errno| StepError::new("open_tree", path.display(), errno);
-        let place = mount::open(host, &relative(&path)?, libc::O_PATH, Links::Refuse).map_err(failed)?;
+        let place =
+            mount::open(host, &relative(&path)?, libc::O_PATH, Links::Refuse).map_err(failed)?;
         let node = nix::sys::stat::fstat(&place).map_err(failed)?;
         if node.st_mode & libc::S_IFMT != libc::S_IFCHR {
-            return Err(StepError::new("open", format!("{}: not a device", path.display()), Errno::ENODEV));
+            return Err(StepError::new(
+                "open",
+                format!("{}: not a device", path.display()),
+                Errno::ENODEV,
+            ));
         }
         let tree = mount::clone_tree(place.as_fd(), c"", Reach::One).map_err(failed)?;
-        mount::set_attributes(tree.as_fd(), attr::NOSUID | attr::NOEXEC, Reach::One).map_err(failed)?;
+        mount::set_attributes(tree.as_fd(), attr::NOSUID | attr::NOEXEC, Reach::One)
+            .map_err(failed)?;
         Ok((*name, tree))
     };
-    DEVICES.iter().map(open).collect::<Result<_, _>>().map(Devices)
+    DEVICES
+        .iter()
+        .map(open)
+        .collect::<Result<_, _>>()
+        .map(Devices)
 }
 
 /// The minimal /dev: devices, a devpts of its own, /dev/shm, and the usual links. Its tmpfs is read-only: a program that
@@ -111,7 +131,11 @@ pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<()
     // No gid: the tty group is not mapped, so group access is left out of the mode instead.
     let tree = mount::new_filesystem(
         c"devpts",
-        &[(c"newinstance", c""), (c"ptmxmode", c"0666"), (c"mode", c"0600")],
+        &[
+            (c"newinstance", c""),
+            (c"ptmxmode", c"0666"),
+            (c"mode", c"0600"),
+        ],
         attr::NOSUID | attr::NOEXEC,
     )
     .map_err(|errno| StepError::new("mount", "devpts", errno))?;

@@ -14,11 +14,20 @@ use std::os::fd::OwnedFd;
 pub fn required(plan: &Plan, evidence: &[Evidence]) -> Result<(), String> {
     for layer in &plan.require {
         let name = layer.name();
-        let way_out = format!("`agentbox check` says more; `--allow-missing {name}` goes without it");
-        match evidence.iter().find(|e| e.layer == *layer).map(|e| &e.status) {
+        let way_out =
+            format!("`agentbox check` says more; `--allow-missing {name}` goes without it");
+        match evidence
+            .iter()
+            .find(|e| e.layer == *layer)
+            .map(|e| &e.status)
+        {
             Some(Status::Full) => {}
-            Some(Status::Partial { why }) => return Err(format!("layer {name} holds only in part: {why}; {way_out}")),
-            Some(Status::Absent { why }) => return Err(format!("layer {name} does not hold: {why}; {way_out}")),
+            Some(Status::Partial { why }) => {
+                return Err(format!("layer {name} holds only in part: {why}; {way_out}"));
+            }
+            Some(Status::Absent { why }) => {
+                return Err(format!("layer {name} does not hold: {why}; {way_out}"));
+            }
             None => return Err(format!("layer {name} left no evidence; {way_out}")),
         }
     }
@@ -35,7 +44,11 @@ pub fn from_outside(plan: &Plan, init: Pid) -> Result<(), String> {
     let on = |layer| plan.off.iter().all(|off| off.layer != layer);
     let (uid, gid) = (plan.identity.outer_uid, plan.identity.outer_gid);
     let ids = |id: u32| format!("{id}\t{id}\t{id}\t{id}");
-    let mut must = vec![("Uid", ids(uid)), ("Gid", ids(gid)), ("NoNewPrivs", "1".to_owned())];
+    let mut must = vec![
+        ("Uid", ids(uid)),
+        ("Gid", ids(gid)),
+        ("NoNewPrivs", "1".to_owned()),
+    ];
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         must.push((set, "0".repeat(16)));
     }
@@ -46,13 +59,17 @@ pub fn from_outside(plan: &Plan, init: Pid) -> Result<(), String> {
         let found = field(&status, key);
         if found != Some(value.as_str()) {
             let found = found.unwrap_or("nothing");
-            return Err(format!("{path} says {key}: {found}, and it must be {value}"));
+            return Err(format!(
+                "{path} says {key}: {found}, and it must be {value}"
+            ));
         }
     }
     // In its own pid namespace it is PID 1, one level down.
     match field(&status, "NSpid").map(|pids| pids.split('\t').next_back()) {
         Some(Some("1")) => Ok(()),
-        _ => Err(format!("{path}: init is not PID 1 of a pid namespace of its own")),
+        _ => Err(format!(
+            "{path}: init is not PID 1 of a pid namespace of its own"
+        )),
     }
 }
 
@@ -62,23 +79,32 @@ pub fn from_outside(plan: &Plan, init: Pid) -> Result<(), String> {
 /// The first one that is, or that cannot be looked at.
 pub fn namespaces(plan: &Plan, fds: &[OwnedFd], names: &[&str]) -> Result<(), String> {
     if fds.len() != names.len() {
-        return Err(format!("init handed out {} namespaces instead of {}", fds.len(), names.len()));
+        return Err(format!(
+            "init handed out {} namespaces instead of {}",
+            fds.len(),
+            names.len()
+        ));
     }
     for (fd, name) in fds.iter().zip(names) {
         let path = format!("/proc/self/ns/{name}");
-        let theirs = nix::sys::stat::fstat(fd).map_err(|e| format!("fstat {name} namespace: {e}"))?;
+        let theirs =
+            nix::sys::stat::fstat(fd).map_err(|e| format!("fstat {name} namespace: {e}"))?;
         let ours = nix::sys::stat::stat(path.as_str()).map_err(|e| format!("stat {path}: {e}"))?;
         let same = (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino);
         let shared = *name == "net" && plan.network.mode == NetworkMode::Host;
         if theirs.st_dev != ours.st_dev || same != shared {
-            return Err(format!("the {name} namespace of the box is not what the plan says"));
+            return Err(format!(
+                "the {name} namespace of the box is not what the plan says"
+            ));
         }
     }
     Ok(())
 }
 
 fn field<'a>(status: &'a str, key: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"))
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"))
 }
 
 #[cfg(test)]

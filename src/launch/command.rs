@@ -59,7 +59,11 @@ impl Exec {
         let program = command.program.as_ref().ok_or(Errno::ENOENT)?;
         Ok(Exec {
             program: c(program.os())?,
-            argv: command.argv.iter().map(|a| c(a.os())).collect::<Result<_, _>>()?,
+            argv: command
+                .argv
+                .iter()
+                .map(|a| c(a.os()))
+                .collect::<Result<_, _>>()?,
             cwd: c(command.cwd.os())?,
         })
     }
@@ -120,7 +124,11 @@ impl Exec {
                 Descriptor::Pty => pty.ok_or(Errno::ENOTTY)?.as_fd(),
                 Descriptor::Pipe(fd) => fd.as_fd(),
                 Descriptor::Null => {
-                    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+                    let null = nix::fcntl::open(
+                        "/dev/null",
+                        OFlag::O_RDWR | OFlag::O_CLOEXEC,
+                        Mode::empty(),
+                    )?;
                     take(null.as_fd(), number)?;
                     continue;
                 }
@@ -147,7 +155,10 @@ impl Exec {
 /// dup2(2) that also clears close-on-exec where source and target are the same.
 fn take(from: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
     if from.as_raw_fd() == number {
-        nix::fcntl::fcntl(from, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))?;
+        nix::fcntl::fcntl(
+            from,
+            nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+        )?;
         return Ok(());
     }
     process::dup_to(from, number)
@@ -156,8 +167,15 @@ fn take(from: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
 /// Every signal to its default but those that the caller ignored. Rust's runtime ignores SIGPIPE, and init blocks all.
 fn default_signals(ignored: &[Signal]) {
     for signal in Signal::iterator() {
-        let handler = if ignored.contains(&signal) { SigHandler::SigIgn } else { SigHandler::SigDfl };
+        let handler = if ignored.contains(&signal) {
+            SigHandler::SigIgn
+        } else {
+            SigHandler::SigDfl
+        };
         // SIGKILL and SIGSTOP refuse, as they must.
-        let _ = process::set_handler(signal, &SigAction::new(handler, SaFlags::empty(), SigSet::empty()));
+        let _ = process::set_handler(
+            signal,
+            &SigAction::new(handler, SaFlags::empty(), SigSet::empty()),
+        );
     }
 }

@@ -5,7 +5,9 @@
 use std::path::Path;
 
 fn read(path: &str) -> Option<String> {
-    std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    std::fs::read_to_string(path)
+        .ok()
+        .map(|text| text.trim().to_owned())
 }
 
 /// Settings of this host that forbid what a box needs, each with the remedy. Empty when none is known.
@@ -17,10 +19,15 @@ pub fn restrictions() -> Vec<String> {
         return found;
     }
     if read("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
-        found.push("user.max_user_namespaces is 0: `sysctl user.max_user_namespaces=10000`".to_owned());
+        found.push(
+            "user.max_user_namespaces is 0: `sysctl user.max_user_namespaces=10000`".to_owned(),
+        );
     }
     if read("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
-        found.push("kernel.unprivileged_userns_clone is 0: `sysctl kernel.unprivileged_userns_clone=1`".to_owned());
+        found.push(
+            "kernel.unprivileged_userns_clone is 0: `sysctl kernel.unprivileged_userns_clone=1`"
+                .to_owned(),
+        );
     }
     if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
         found.push(

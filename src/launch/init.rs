@@ -41,7 +41,14 @@ pub(super) fn main(
         Ok(built) => built.serve(channel),
         Err((step, e)) => {
             let (why, errno) = (e.to_string(), e.errno as i32);
-            let _ = channel.send(&FromInit::Failed { step: step.to_owned(), why, errno }, &[]);
+            let _ = channel.send(
+                &FromInit::Failed {
+                    step: step.to_owned(),
+                    why,
+                    errno,
+                },
+                &[],
+            );
             1
         }
     };
@@ -76,14 +83,27 @@ fn build_box(
     let _ = crate::enforce::limits::volunteer_for_oom();
     // Everything is blocked: a pid namespace's init gets no signal from inside that it has no handler for, and what comes
     // from outside is read from a descriptor.
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).map_err(start("sigprocmask"))?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)
+        .map_err(start("sigprocmask"))?;
     // Modes of what the box is made of are meant as they are written.
     umask(Mode::empty());
 
-    let Inputs { caller_env, given, session, outside, terminal, stdio, state, inherited, limits } = inputs;
+    let Inputs {
+        caller_env,
+        given,
+        session,
+        outside,
+        terminal,
+        stdio,
+        state,
+        inherited,
+        limits,
+    } = inputs;
     let exec = Exec::new(&plan.command).map_err(start("take the command"))?;
     let envp = env::build(&plan.env, &caller_env, &given, &session);
-    let filter = prepare.filter.ok_or(("filter", StepError::new("compile", "", Errno::EINVAL)))?;
+    let filter = prepare
+        .filter
+        .ok_or(("filter", StepError::new("compile", "", Errno::EINVAL)))?;
     let keep = stdio.iter().filter_map(|d| match d {
         super::command::Descriptor::Pipe(fd) => Some(fd.as_raw_fd()),
         _ => None,
@@ -109,8 +129,13 @@ fn build_box(
         evidence: Vec::new(),
     };
     build::run(&mut b)?;
-    let fds: Vec<BorrowedFd<'_>> =
-        b.namespaces.iter().chain(b.pty.iter().map(|pty| &pty.master)).chain(&b.home).map(|fd| fd.as_fd()).collect();
+    let fds: Vec<BorrowedFd<'_>> = b
+        .namespaces
+        .iter()
+        .chain(b.pty.iter().map(|pty| &pty.master))
+        .chain(&b.home)
+        .map(|fd| fd.as_fd())
+        .collect();
     let evidence = std::mem::take(&mut b.evidence);
     channel
         .send(&FromInit::Ready { evidence }, &fds)
@@ -124,11 +149,20 @@ fn build_box(
     set.add(Signal::SIGCHLD);
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&set, flags).map_err(start("signalfd"))?;
-    Ok(Built { exec, envp, stdio, pty, inherited, signals })
+    Ok(Built {
+        exec,
+        envp,
+        stdio,
+        pty,
+        inherited,
+        signals,
+    })
 }
 
 fn disk(plan: &Plan) -> u64 {
-    plan.limits.get(LimitName::Disk).map_or(NO_DISK_LIMIT, crate::plan::Limit::whole)
+    plan.limits
+        .get(LimitName::Disk)
+        .map_or(NO_DISK_LIMIT, crate::plan::Limit::whole)
 }
 
 impl Built {
@@ -137,7 +171,9 @@ impl Built {
         if !matches!(channel.recv::<ToInit>(), Ok(Some((ToInit::Go, _)))) {
             return 1;
         }
-        let started = self.exec.start(&self.envp, &self.stdio, self.pty.as_ref(), &self.inherited);
+        let started = self
+            .exec
+            .start(&self.envp, &self.stdio, self.pty.as_ref(), &self.inherited);
         let command = match started {
             Ok(pid) => pid,
             Err(errno) => {
@@ -182,13 +218,22 @@ impl Built {
             let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
             match waitpid(None, Some(flags)) {
                 Ok(WaitStatus::Exited(pid, code)) if pid == command => {
-                    return Some(How::Exited { code: u8::try_from(code & 0xff).unwrap_or(255) });
+                    return Some(How::Exited {
+                        code: u8::try_from(code & 0xff).unwrap_or(255),
+                    });
                 }
                 Ok(WaitStatus::Signaled(pid, signal, _)) if pid == command => {
-                    return Some(How::Signaled { signal: u8::try_from(signal as i32).unwrap_or(0) });
+                    return Some(How::Signaled {
+                        signal: u8::try_from(signal as i32).unwrap_or(0),
+                    });
                 }
                 Ok(WaitStatus::Stopped(pid, signal)) if pid == command => {
-                    let _ = channel.send(&FromInit::Stopped { signal: signal as i32 }, &[]);
+                    let _ = channel.send(
+                        &FromInit::Stopped {
+                            signal: signal as i32,
+                        },
+                        &[],
+                    );
                 }
                 // A real-time signal's number is none of nix's `Signal`s; the child is reaped all the same.
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return None,
@@ -231,15 +276,26 @@ impl Built {
         let ms = |t: nix::sys::time::TimeVal| u64::try_from(t.num_milliseconds()).unwrap_or(0);
         let cpu_ms = usage.map_or(0, |u| ms(u.user_time()) + ms(u.system_time()));
         let max_rss_kib = usage.map_or(0, |u| u64::try_from(u.max_rss()).unwrap_or(0));
-        let _ = channel.send(&FromInit::Ended { how, cpu_ms, max_rss_kib }, &[]);
+        let _ = channel.send(
+            &FromInit::Ended {
+                how,
+                cpu_ms,
+                max_rss_kib,
+            },
+            &[],
+        );
     }
 }
 
 /// What shells make of a failed execve(2).
 fn failed_exec(errno: Errno) -> How {
     match errno {
-        Errno::ENOENT | Errno::ENOTDIR => How::NotFound { errno: errno as i32 },
-        _ => How::CannotExecute { errno: errno as i32 },
+        Errno::ENOENT | Errno::ENOTDIR => How::NotFound {
+            errno: errno as i32,
+        },
+        _ => How::CannotExecute {
+            errno: errno as i32,
+        },
     }
 }
 

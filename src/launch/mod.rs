@@ -12,7 +12,7 @@ pub mod stdio;
 
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::prepare::Prepare;
-use crate::enforce::{STEPS, Act, StepError, identity};
+use crate::enforce::{Act, STEPS, StepError, identity};
 use crate::outcome::Evidence;
 use crate::plan::{IdentityMode, NetworkMode, OsText, Plan};
 use crate::sys::process::{self, Fork};
@@ -72,7 +72,11 @@ pub enum LaunchError {
 
 impl LaunchError {
     fn step(name: &str, e: &StepError) -> Self {
-        LaunchError::Step { step: name.to_owned(), why: e.to_string(), errno: e.errno as i32 }
+        LaunchError::Step {
+            step: name.to_owned(),
+            why: e.to_string(),
+            errno: e.errno as i32,
+        }
     }
 }
 
@@ -106,15 +110,20 @@ pub struct Ready {
 ///
 /// # Errors
 /// The step that failed. Nothing is left then.
-pub fn spawn(plan: &Plan, inputs: Inputs, group: Option<&BoxCgroup>) -> Result<Spawned, LaunchError> {
+pub fn spawn(
+    plan: &Plan,
+    inputs: Inputs,
+    group: Option<&BoxCgroup>,
+) -> Result<Spawned, LaunchError> {
     let mut prepare = Prepare::new(plan);
     for step in STEPS {
         if let Act::Supervisor(act) = step.act {
             act(&mut prepare).map_err(|e| LaunchError::step(step.name, &e))?;
         }
     }
-    let (ours, theirs) = channel::pair()
-        .map_err(|e| LaunchError::step("channel", &StepError::new("socketpair", e, Errno::EMFILE)))?;
+    let (ours, theirs) = channel::pair().map_err(|e| {
+        LaunchError::step("channel", &StepError::new("socketpair", e, Errno::EMFILE))
+    })?;
     let mut flags = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -139,7 +148,11 @@ pub fn spawn(plan: &Plan, inputs: Inputs, group: Option<&BoxCgroup>) -> Result<S
         }
         Ok(Fork::Parent(init, pidfd)) => {
             drop(theirs);
-            let spawned = Spawned { init, pidfd, channel: ours };
+            let spawned = Spawned {
+                init,
+                pidfd,
+                channel: ours,
+            };
             if waits && let Err(e) = spawned.let_go(plan, group) {
                 spawned.destroy();
                 return Err(e);
@@ -153,10 +166,13 @@ impl Spawned {
     /// Writes the maps, moves init into its cgroup and tells it.
     fn let_go(&self, plan: &Plan, group: Option<&BoxCgroup>) -> Result<(), LaunchError> {
         if let Some(group) = group {
-            group.join(self.init).map_err(|e| LaunchError::step("limits", &StepError::new("join", &e, e.errno)))?;
+            group
+                .join(self.init)
+                .map_err(|e| LaunchError::step("limits", &StepError::new("join", &e, e.errno)))?;
         }
         if plan.identity.mode != IdentityMode::Same {
-            identity::write_maps(&plan.identity, self.init).map_err(|e| LaunchError::step("identity", &e))?;
+            identity::write_maps(&plan.identity, self.init)
+                .map_err(|e| LaunchError::step("identity", &e))?;
         }
         Ok(self.channel.send(&ToInit::Mapped, &[])?)
     }
@@ -172,7 +188,13 @@ impl Spawned {
                 let mut rest = fds.split_off(namespaces).into_iter();
                 let has_pty = rest.len() > usize::from(!plan.state.is_empty());
                 let pty = if has_pty { rest.next() } else { None };
-                Ok(Ready { spawned: self, evidence, namespaces: fds, pty, home: rest.next() })
+                Ok(Ready {
+                    spawned: self,
+                    evidence,
+                    namespaces: fds,
+                    pty,
+                    home: rest.next(),
+                })
             }
             Ok(Some((FromInit::Failed { step, why, errno }, _))) => {
                 self.destroy();

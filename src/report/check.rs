@@ -18,7 +18,14 @@ pub struct Trial<'a> {
 #[must_use]
 pub fn text(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "caller       {} (uid {}), {} CPUs, {} MiB", host.user, host.uid, host.cpus, host.memory >> 20);
+    let _ = writeln!(
+        out,
+        "caller       {} (uid {}), {} CPUs, {} MiB",
+        host.user,
+        host.uid,
+        host.cpus,
+        host.memory >> 20
+    );
     let _ = writeln!(out, "limits by    {}", cgroup(&host.cgroup));
     for trial in trials {
         let _ = writeln!(out);
@@ -32,7 +39,11 @@ pub fn text(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
                         Status::Absent { why } => ("missing", why.as_str()),
                     };
                     let proof = e.proof.join("; ");
-                    let gap = if why.is_empty() || proof.is_empty() { "" } else { "; " };
+                    let gap = if why.is_empty() || proof.is_empty() {
+                        ""
+                    } else {
+                        "; "
+                    };
                     let _ = writeln!(out, "     {:<13}{word:<9}{why}{gap}{proof}", e.layer.name());
                 }
             }
@@ -53,7 +64,9 @@ pub fn text(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
 fn cgroup(cgroup: &Cgroup) -> String {
     match cgroup {
         Cgroup::None => "rlimits (no cgroup is delegated to this caller)".to_owned(),
-        Cgroup::V2 { dir, controllers } => format!("cgroup v2 {} ({})", dir.display(), controllers.join(", ")),
+        Cgroup::V2 { dir, controllers } => {
+            format!("cgroup v2 {} ({})", dir.display(), controllers.join(", "))
+        }
         Cgroup::V1 { controllers } => {
             let names: Vec<_> = controllers.iter().map(|(name, _)| name.as_str()).collect();
             format!("cgroup v1 ({})", names.join(", "))
@@ -67,7 +80,9 @@ pub fn json(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
     let trials: Vec<_> = trials
         .iter()
         .map(|trial| match trial.result {
-            Ok(evidence) => serde_json::json!({"what": trial.what, "ok": true, "evidence": evidence}),
+            Ok(evidence) => {
+                serde_json::json!({"what": trial.what, "ok": true, "evidence": evidence})
+            }
             Err(why) => serde_json::json!({"what": trial.what, "ok": false, "why": why}),
         })
         .collect();

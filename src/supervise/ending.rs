@@ -7,7 +7,7 @@ use super::{Seen, Voice, kill};
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::sweep;
 use crate::launch::message::ToClient;
-use crate::outcome::{How, Outcome, Trigger};
+use crate::outcome::{Evidence, How, Outcome, Trigger};
 use crate::plan::Plan;
 use crate::record::{Event, Timestamp};
 use crate::session::{Retention, Session, Sessions};
@@ -19,9 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a cgroup may take to become empty after its last process was reaped.
 const GONE: Duration = Duration::from_secs(2);
 
+/// How long the look for set-uid bits may take.
+const SWEEP: Duration = Duration::from_secs(20);
+
 /// What is left to end.
 pub(super) struct End<'a> {
     pub(super) plan: &'a Plan,
+    pub(super) evidence: &'a [Evidence],
     pub(super) seen: Seen,
     pub(super) watch: Watch,
     pub(super) group: Option<BoxCgroup>,
@@ -38,15 +42,31 @@ pub(super) fn ms(time: Duration) -> u64 {
 
 /// Ends the session. Returns the exit status of `agentbox run`.
 pub(super) fn finish(end: End<'_>) -> u8 {
-    let End { plan, seen, mut watch, group, mut voice, mut session, sessions, begun } = end;
+    let End {
+        plan,
+        evidence,
+        seen,
+        mut watch,
+        group,
+        mut voice,
+        mut session,
+        sessions,
+        begun,
+    } = end;
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
     // the kernel reaps the whole pid namespace before init itself.
     kill::kill(&watch.spawned.pidfd);
     let _ = nix::sys::wait::waitpid(watch.spawned.init, None);
-    let Seen { mut how, cpu_ms, max_rss_kib } = seen;
+    let Seen {
+        mut how,
+        cpu_ms,
+        max_rss_kib,
+    } = seen;
     if let Some(group) = group {
         if matches!(how, How::Signaled { signal: 9 }) && group.oom_kills() > 0 {
-            how = How::Killed { trigger: Trigger::Memory };
+            how = How::Killed {
+                trigger: Trigger::Memory,
+            };
         }
         if let Err(e) = group.remove(GONE) {
             voice.say(&format!("a cgroup was left behind: {e}"));
@@ -66,9 +86,8 @@ pub(super) fn finish(end: End<'_>) -> u8 {
     for pipe in &mut watch.pipes {
         let _ = pipe.drain(PATIENCE);
     }
-    for stripped in sweep::set_id_bits(plan) {
-        voice.say(&format!("{} had a set-uid or set-gid bit: it was taken away", stripped.path));
-        voice.note(&mut session, &Event::Swept { file: stripped.path, what: stripped.what });
+    if sweep::worth(plan, evidence) == sweep::Worth::Yes {
+        strip_set_id_bits(plan, &mut voice, &mut session);
     }
     if let Some(line) = last_line(&how, plan) {
         voice.say(&line);
@@ -80,13 +99,38 @@ pub(super) fn finish(end: End<'_>) -> u8 {
         cpu_ms,
         max_rss_kib,
     };
-    voice.status(&Event::Ended { outcome: outcome.clone() });
+    voice.status(&Event::Ended {
+        outcome: outcome.clone(),
+    });
     if let Err(e) = session.close(&outcome) {
         voice.say(&format!("the session's record is not complete: {e}"));
     }
-    voice.tell(&ToClient::Ended { status: outcome.exit_status });
+    voice.tell(&ToClient::Ended {
+        status: outcome.exit_status,
+    });
     sweep_sessions(sessions);
     outcome.exit_status
+}
+
+/// Set-uid and set-gid bits that got through are taken away: they would give others the caller's rights.
+fn strip_set_id_bits(plan: &Plan, voice: &mut Voice, session: &mut Session) {
+    let started = session.started();
+    let seconds = i64::try_from(started.seconds()).unwrap_or(i64::MAX);
+    let nanos = i64::try_from(started.millis() % 1000).unwrap_or(0) * 1_000_000;
+    let found = sweep::sweep(&sweep::writable(plan), (seconds, nanos), SWEEP);
+    for (file, bits) in found.stripped {
+        let what = format!("mode bits {bits:04o} were taken away");
+        voice.say(&format!("{file}: {what}"));
+        voice.note(session, &Event::Swept { file, what });
+    }
+    for (file, errno) in found.failed {
+        voice.say(&format!(
+            "{file}: cannot be checked for set-uid bits: {errno}"
+        ));
+    }
+    if found.extent == sweep::Extent::Part {
+        voice.say("not every file was checked for set-uid bits: there are too many");
+    }
 }
 
 /// What is said at the end, where the status alone would not tell.
@@ -94,17 +138,27 @@ fn last_line(how: &How, plan: &Plan) -> Option<String> {
     let name = &plan.command.name;
     match how {
         How::Exited { .. } | How::Signaled { .. } => None,
-        How::NotFound { errno } => {
-            Some(format!("{name}: {} (the command or the interpreter of its `#!` line)", nix::errno::Errno::from_raw(*errno).desc()))
-        }
-        How::CannotExecute { errno } => Some(format!("{name}: {}", nix::errno::Errno::from_raw(*errno).desc())),
+        How::NotFound { errno } => Some(format!(
+            "{name}: {} (the command or the interpreter of its `#!` line)",
+            nix::errno::Errno::from_raw(*errno).desc()
+        )),
+        How::CannotExecute { errno } => Some(format!(
+            "{name}: {}",
+            nix::errno::Errno::from_raw(*errno).desc()
+        )),
         How::Refused { why } => Some(why.clone()),
         How::Killed { trigger } => Some(match trigger {
-            Trigger::TimeLimit => "killed: the time limit is over (`--limit time=none` lifts it)".to_owned(),
-            Trigger::Signal { signal } => {
-                format!("killed: it did not end within the grace after signal {signal} (`[limits] stop-grace`)")
+            Trigger::TimeLimit => {
+                "killed: the time limit is over (`--limit time=none` lifts it)".to_owned()
             }
-            Trigger::Memory => "killed: out of memory (`--limit memory=VALUE` sets the limit)".to_owned(),
+            Trigger::Signal { signal } => {
+                format!(
+                    "killed: it did not end within the grace after signal {signal} (`[limits] stop-grace`)"
+                )
+            }
+            Trigger::Memory => {
+                "killed: out of memory (`--limit memory=VALUE` sets the limit)".to_owned()
+            }
             Trigger::Switch { which } => format!("killed by {which}"),
             Trigger::Lost { what } => format!("killed: lost {what}"),
         }),

@@ -5,13 +5,17 @@
 
 pub mod client;
 mod ending;
+pub mod hostfile;
+pub mod json;
 pub mod kill;
 pub mod merge;
 mod modes;
+pub mod never;
 mod queue;
 pub mod relay;
 mod signals;
 pub mod state;
+pub mod syncjob;
 mod terminal;
 mod watch;
 
@@ -25,7 +29,7 @@ use crate::plan::Plan;
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use relay::{Relay, RelayPipe};
-use state::StateSync;
+use state::{Initial, StateSync};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
@@ -58,7 +62,17 @@ pub struct Job {
 #[must_use]
 pub fn run(job: Job) -> u8 {
     let begun = Instant::now();
-    let Job { plan, mut inputs, cgroup, sessions, banner, status, client, data, pipes } = job;
+    let Job {
+        plan,
+        mut inputs,
+        cgroup,
+        sessions,
+        banner,
+        status,
+        client,
+        data,
+        pipes,
+    } = job;
     let mut session = match Session::create(&sessions, &plan) {
         Ok(session) => session,
         Err(e) => return refuse_early(&client, &no_record(&e)),
@@ -67,38 +81,87 @@ pub fn run(job: Job) -> u8 {
     inputs.outside = session.path().to_owned();
     let mut voice = Voice { client, status };
     let result = start(&plan, inputs, &cgroup, &mut session);
-    let (ready, group) = match result {
+    let Started {
+        ready,
+        group,
+        state,
+    } = match result {
         Ok(started) => started,
         Err(e) => return refuse(voice, session, &sessions, begun, &e.to_string()),
     };
     for line in &banner {
         voice.direct(line);
     }
-    let enforced = Event::Enforced { evidence: ready.evidence.clone() };
-    voice.note(&mut session, &enforced);
-    let pty = ready.pty.is_some();
-    if ready.spawned.channel.send(&ToInit::Go, &[]).is_err() {
-        ready.spawned.destroy();
-        return refuse(voice, session, &sessions, begun, "init of the box ended before it was told to go on");
-    }
-    voice.tell(&ToClient::Started { pty });
-    let Ready { spawned, pty, home, namespaces: _namespaces, .. } = ready;
-    let mut lines = Vec::new();
-    let relay = pty.zip(data).and_then(|(master, data)| {
-        Relay::new(master, data).map_err(|e| lines.push(format!("the terminal is not relayed: {e}"))).ok()
-    });
-    let state = match (plan.state.is_empty(), home) {
-        (false, Some(home)) => StateSync::new(&plan.state, home)
-            .map_err(|e| lines.push(format!("state files are not written back: {e}")))
-            .ok(),
-        _ => None,
+    let enforced = Event::Enforced {
+        evidence: ready.evidence.clone(),
     };
-    for line in lines {
-        voice.say(&line);
+    voice.note(&mut session, &enforced);
+    let Ready {
+        spawned,
+        pty,
+        home,
+        namespaces: _namespaces,
+        evidence,
+    } = ready;
+    let has_pty = pty.is_some();
+    let (relay, state) = match attend(&plan, pty.zip(data), home.zip(Some(state))) {
+        Ok((relay, state, events)) => {
+            for event in &events {
+                voice.note(&mut session, event);
+            }
+            (relay, state)
+        }
+        Err(why) => {
+            spawned.destroy();
+            return refuse(voice, session, &sessions, begun, &why);
+        }
+    };
+    if spawned.channel.send(&ToInit::Go, &[]).is_err() {
+        spawned.destroy();
+        let why = "init of the box ended before it was told to go on";
+        return refuse(voice, session, &sessions, begun, why);
     }
+    voice.tell(&ToClient::Started { pty: has_pty });
     let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
     let seen = watch.run(&mut voice, &mut session);
-    ending::finish(ending::End { plan: &plan, seen, watch, group, voice, session, sessions: &sessions, begun })
+    ending::finish(ending::End {
+        plan: &plan,
+        evidence: &evidence,
+        seen,
+        watch,
+        group,
+        voice,
+        session,
+        sessions: &sessions,
+        begun,
+    })
+}
+
+type Attended = (Option<Relay>, Option<StateSync>, Vec<Event>);
+
+/// Takes the terminal and the state files in hand, before the command can touch either.
+fn attend(
+    plan: &Plan,
+    terminal: Option<(OwnedFd, OwnedFd)>,
+    state: Option<(OwnedFd, Vec<Initial>)>,
+) -> Result<Attended, String> {
+    let relay = terminal
+        .map(|(master, data)| Relay::new(master, data))
+        .transpose()
+        .map_err(|e| format!("the terminal cannot be relayed: {e}"))?;
+    let Some((home, files)) = state else {
+        return Ok((relay, None, Vec::new()));
+    };
+    let (sync, events) = StateSync::new(files, home, &plan.identity.home)
+        .map_err(|e| format!("state files cannot be written back: {e}"))?;
+    Ok((relay, Some(sync), events))
+}
+
+/// A box that stands and was accepted.
+struct Started {
+    ready: Ready,
+    group: Option<BoxCgroup>,
+    state: Vec<Initial>,
 }
 
 /// Builds the box, and compares what init says and what the kernel says of it with the plan.
@@ -107,13 +170,17 @@ fn start(
     mut inputs: Inputs,
     cgroup: &crate::host::Cgroup,
     session: &mut Session,
-) -> Result<(Ready, Option<BoxCgroup>), LaunchError> {
-    inputs.state = state::initial(&plan.state).map_err(|e| LaunchError::Step {
-        step: "state".to_owned(),
-        why: e.to_string(),
+) -> Result<Started, LaunchError> {
+    let step = |name: &str, why: String| LaunchError::Step {
+        step: name.to_owned(),
+        why,
         errno: 0,
-    })?;
-    let step = |name: &str, why: String| LaunchError::Step { step: name.to_owned(), why, errno: 0 };
+    };
+    let state = state::initial(&plan.state).map_err(|e| step("state", e.to_string()))?;
+    let copies = state
+        .iter()
+        .filter_map(|copy| Some((copy.file.target.clone(), copy.bytes.clone()?)));
+    inputs.state = copies.collect();
     let (group, found) = limits::prepare(&plan.limits, cgroup, session.id().as_str());
     inputs.limits = found;
     let ready = launch::spawn(plan, inputs, group.as_ref())?.ready(plan)?;
@@ -124,7 +191,11 @@ fn start(
         ready.spawned.destroy();
         return Err(step("verify", why));
     }
-    Ok((ready, group))
+    Ok(Started {
+        ready,
+        group,
+        state,
+    })
 }
 
 fn no_record(e: &SessionError) -> String {
@@ -134,15 +205,33 @@ fn no_record(e: &SessionError) -> String {
 /// Nothing was executed and there is no session to record it in.
 fn refuse_early(client: &Channel, why: &str) -> u8 {
     say_directly(why);
-    let _ = client.send(&ToClient::Ended { status: crate::exit::REFUSED }, &[]);
+    let _ = client.send(
+        &ToClient::Ended {
+            status: crate::exit::REFUSED,
+        },
+        &[],
+    );
     crate::exit::REFUSED
 }
 
 /// Nothing was executed.
-fn refuse(mut voice: Voice, mut session: Session, sessions: &Sessions, begun: Instant, why: &str) -> u8 {
+fn refuse(
+    mut voice: Voice,
+    mut session: Session,
+    sessions: &Sessions,
+    begun: Instant,
+    why: &str,
+) -> u8 {
     voice.direct(why);
-    voice.note(&mut session, &Event::Refused { why: why.to_owned() });
-    let how = How::Refused { why: why.to_owned() };
+    voice.note(
+        &mut session,
+        &Event::Refused {
+            why: why.to_owned(),
+        },
+    );
+    let how = How::Refused {
+        why: why.to_owned(),
+    };
     let outcome = Outcome {
         exit_status: crate::exit::status(&how),
         how,
@@ -150,9 +239,13 @@ fn refuse(mut voice: Voice, mut session: Session, sessions: &Sessions, begun: In
         cpu_ms: 0,
         max_rss_kib: 0,
     };
-    voice.status(&Event::Ended { outcome: outcome.clone() });
+    voice.status(&Event::Ended {
+        outcome: outcome.clone(),
+    });
     let _ = session.close(&outcome);
-    voice.tell(&ToClient::Ended { status: outcome.exit_status });
+    voice.tell(&ToClient::Ended {
+        status: outcome.exit_status,
+    });
     ending::sweep_sessions(sessions);
     outcome.exit_status
 }
@@ -166,7 +259,9 @@ pub(crate) struct Voice {
 impl Voice {
     /// A line on the caller's stderr while the terminal may be in raw mode: the client writes it.
     fn say(&self, line: &str) {
-        self.tell(&ToClient::Say { line: line.to_owned() });
+        self.tell(&ToClient::Say {
+            line: line.to_owned(),
+        });
     }
 
     /// A line on the caller's stderr before the command runs.
@@ -183,7 +278,9 @@ impl Voice {
     fn note(&mut self, session: &mut Session, event: &Event) {
         use crate::record::log::Appended;
         if let Appended::LostFirst(why) = session.record(event) {
-            self.say(&format!("the session's record cannot be written any more: {why}"));
+            self.say(&format!(
+                "the session's record cannot be written any more: {why}"
+            ));
         }
         self.status(event);
     }
@@ -214,7 +311,15 @@ pub(crate) struct Seen {
 impl Seen {
     fn of(message: FromInit) -> Option<Seen> {
         match message {
-            FromInit::Ended { how, cpu_ms, max_rss_kib } => Some(Seen { how, cpu_ms, max_rss_kib }),
+            FromInit::Ended {
+                how,
+                cpu_ms,
+                max_rss_kib,
+            } => Some(Seen {
+                how,
+                cpu_ms,
+                max_rss_kib,
+            }),
             _ => None,
         }
     }

@@ -61,7 +61,8 @@ impl Watch {
         set.add(nix::sys::signal::SIGTERM);
         set.add(nix::sys::signal::SIGHUP);
         set.add(nix::sys::signal::SIGINT);
-        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).ok();
+        let signals =
+            SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).ok();
         let grace = seconds(plan.limits.stop_grace).unwrap_or(Duration::from_secs(3));
         Watch {
             spawned,
@@ -84,23 +85,32 @@ impl Watch {
                 Ok(ready) => ready,
                 Err(errno) => {
                     // A supervisor that cannot see what happens does not let it happen.
-                    self.stop(Trigger::Lost { what: format!("the supervisor's poll: {errno}") });
+                    self.stop(Trigger::Lost {
+                        what: format!("the supervisor's poll: {errno}"),
+                    });
                     return self.seen(None);
                 }
             };
-            if ready.init && let Some(seen) = self.from_init(voice, session) {
+            if ready.init
+                && let Some(seen) = self.from_init(voice, session)
+            {
                 return seen;
             }
             // Without a last word: init itself was killed.
             if ready.gone {
-                return self.from_init(voice, session).unwrap_or_else(|| self.seen(None));
+                return self
+                    .from_init(voice, session)
+                    .unwrap_or_else(|| self.seen(None));
             }
             if ready.client {
                 self.from_client(voice, session);
             }
             if ready.signal {
                 while let Some(Ok(Some(info))) = self.signals.as_ref().map(SignalFd::read_signal) {
-                    self.signal(i32::try_from(info.ssi_signo).unwrap_or(libc::SIGTERM), SignalTo::Command);
+                    self.signal(
+                        i32::try_from(info.ssi_signo).unwrap_or(libc::SIGTERM),
+                        SignalTo::Command,
+                    );
                 }
             }
             if let Some((relay, ready)) = self.relay.as_mut().zip(ready.relay) {
@@ -110,7 +120,7 @@ impl Watch {
                 pipe.on_ready(ready);
             }
             if let Some(state) = &mut self.state {
-                for event in state.on_ready(ready.state) {
+                for event in state.on_ready() {
                     voice.note(session, &event);
                     if let Event::StateKept { file, why } = &event {
                         voice.say(&format!("{file} was not written back: {why}"));
@@ -128,7 +138,9 @@ impl Watch {
             self.stop(Trigger::TimeLimit);
         }
         if let Some((_, signal)) = self.obey_until.take_if(|(at, _)| *at <= now) {
-            self.stop(Trigger::Signal { signal: u8::try_from(signal).unwrap_or(15) });
+            self.stop(Trigger::Signal {
+                signal: u8::try_from(signal).unwrap_or(15),
+            });
         }
     }
 
@@ -140,12 +152,18 @@ impl Watch {
 
     fn seen(&self, said: Option<Seen>) -> Seen {
         let mut seen = said.unwrap_or(Seen {
-            how: How::Killed { trigger: Trigger::Lost { what: "init of the box".to_owned() } },
+            how: How::Killed {
+                trigger: Trigger::Lost {
+                    what: "init of the box".to_owned(),
+                },
+            },
             cpu_ms: 0,
             max_rss_kib: 0,
         });
         if let Some(trigger) = &self.trigger {
-            seen.how = How::Killed { trigger: trigger.clone() };
+            seen.how = How::Killed {
+                trigger: trigger.clone(),
+            };
         }
         seen
     }
@@ -183,12 +201,27 @@ impl Watch {
         loop {
             match voice.client.try_recv::<FromClient>() {
                 Ok(Received::Nothing) => return,
-                Ok(Received::Message(FromClient::Resize { rows, cols, xpixel, ypixel }, _)) => {
+                Ok(Received::Message(
+                    FromClient::Resize {
+                        rows,
+                        cols,
+                        xpixel,
+                        ypixel,
+                    },
+                    _,
+                )) => {
                     if let Some(relay) = &self.relay {
-                        let _ = relay.set_winsize(Winsize { rows, cols, xpixel, ypixel });
+                        let _ = relay.set_winsize(Winsize {
+                            rows,
+                            cols,
+                            xpixel,
+                            ypixel,
+                        });
                     }
                 }
-                Ok(Received::Message(FromClient::Signal { signal, to }, _)) => self.signal(signal, to),
+                Ok(Received::Message(FromClient::Signal { signal, to }, _)) => {
+                    self.signal(signal, to)
+                }
                 Ok(Received::Message(FromClient::Continued, _)) => {
                     voice.note(session, &Event::Continued);
                     let _ = self.spawned.channel.try_send(&ToInit::Continue, &[]);
@@ -207,18 +240,32 @@ impl Watch {
     fn signal(&mut self, signal: i32, to: SignalTo) {
         if matches!(signal, libc::SIGTERM | libc::SIGHUP) {
             if self.obey_until.is_some() {
-                self.stop(Trigger::Signal { signal: u8::try_from(signal).unwrap_or(15) });
+                self.stop(Trigger::Signal {
+                    signal: u8::try_from(signal).unwrap_or(15),
+                });
                 return;
             }
             self.obey_until = Some((Instant::now() + self.grace, signal));
         }
-        let _ = self.spawned.channel.try_send(&ToInit::Signal { signal, to }, &[]);
+        let _ = self
+            .spawned
+            .channel
+            .try_send(&ToInit::Signal { signal, to }, &[]);
     }
 
     fn next_timer(&self) -> PollTimeout {
-        let state = self.state.as_ref().and_then(StateSync::deadline);
-        let at = [self.deadline, self.obey_until.map(|(at, _)| at), state].into_iter().flatten().min();
-        let Some(at) = at else { return PollTimeout::NONE };
+        let state = self
+            .state
+            .as_ref()
+            .and_then(StateSync::timeout)
+            .and_then(|left| Instant::now().checked_add(left));
+        let at = [self.deadline, self.obey_until.map(|(at, _)| at), state]
+            .into_iter()
+            .flatten()
+            .min();
+        let Some(at) = at else {
+            return PollTimeout::NONE;
+        };
         // Rounded up: a timer that fires a millisecond early would make the loop spin through it.
         let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
@@ -232,30 +279,37 @@ impl Watch {
         ];
         let client = self.client.then(|| voice.client.as_fd());
         let signals = self.signals.as_ref().map(|s| s.as_fd());
-        let state = self.state.as_ref().map(StateSync::pollfd);
-        let mut index = [None; 3];
-        for (fd, index) in [client, signals, state].into_iter().zip(&mut index) {
+        let state = self.state.as_ref().and_then(StateSync::watch);
+        let job = self.state.as_ref().and_then(StateSync::job);
+        let mut index = [None; 4];
+        for (fd, index) in [client, signals, state, job].into_iter().zip(&mut index) {
             if let Some(fd) = fd {
                 *index = Some(set.len());
                 set.push(PollFd::new(fd, PollFlags::POLLIN));
             }
         }
         let relay = self.relay.as_ref().map(|relay| relay.pollfds(&mut set));
-        let pipes: Vec<_> = self.pipes.iter().map(|pipe| pipe.pollfds(&mut set)).collect();
+        let pipes: Vec<_> = self
+            .pipes
+            .iter()
+            .map(|pipe| pipe.pollfds(&mut set))
+            .collect();
         match poll(&mut set, self.next_timer()) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
         }
         let ready = |index: Option<usize>| {
-            index.and_then(|i| set.get(i)).and_then(PollFd::any).unwrap_or(false)
+            index
+                .and_then(|i| set.get(i))
+                .and_then(PollFd::any)
+                .unwrap_or(false)
         };
-        let [client, signal, state] = index.map(ready);
+        let [client, signal, _, _] = index.map(ready);
         Ok(Woken {
             init: ready(Some(0)),
             gone: ready(Some(1)),
             client,
             signal,
-            state,
             relay: relay.map(|slots| slots.ready(&set)),
             pipes: pipes.into_iter().map(|slots| slots.ready(&set)).collect(),
         })
@@ -268,7 +322,6 @@ struct Woken {
     gone: bool,
     client: bool,
     signal: bool,
-    state: bool,
     relay: Option<relay::Ready>,
     pipes: Vec<relay::Ready>,
 }

@@ -20,5 +20,9 @@ use std::ffi::c_long;
 
 /// A system call's return value as a result.
 fn cvt(ret: c_long) -> Result<c_long, Errno> {
-    if ret == -1 { Err(Errno::last()) } else { Ok(ret) }
+    if ret == -1 {
+        Err(Errno::last())
+    } else {
+        Ok(ret)
+    }
 }

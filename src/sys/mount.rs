@@ -108,7 +108,12 @@ fn set_attr(mount: BorrowedFd<'_>, set: u64, userns_fd: u64, reach: Reach) -> Re
     }
     // MS_PRIVATE: nothing that is mounted outside later may appear in the box, and nothing of the box outside.
     let propagation = libc::MS_PRIVATE;
-    let attributes = MountAttr { set, clear: 0, propagation, userns_fd };
+    let attributes = MountAttr {
+        set,
+        clear: 0,
+        propagation,
+        userns_fd,
+    };
     // SAFETY: `attributes` has the layout of `struct mount_attr` and its size is passed; the kernel copies it.
     let ret = unsafe {
         libc::syscall(
@@ -150,18 +155,37 @@ pub fn new_filesystem(
         };
         // SAFETY: `key` and `value` are C strings (or null, which FSCONFIG_SET_FLAG asks for) and only read.
         let ret = unsafe {
-            libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, key.as_ptr(), value, 0)
+            libc::syscall(
+                libc::SYS_fsconfig,
+                context.as_raw_fd(),
+                command,
+                key.as_ptr(),
+                value,
+                0,
+            )
         };
         cvt(ret)?;
     }
     // SAFETY: FSCONFIG_CMD_CREATE takes no key and no value; both are null as fsconfig(2) asks.
     let ret = unsafe {
-        libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, null, null, 0)
+        libc::syscall(
+            libc::SYS_fsconfig,
+            context.as_raw_fd(),
+            FSCONFIG_CMD_CREATE,
+            null,
+            null,
+            0,
+        )
     };
     cvt(ret)?;
     // SAFETY: three integers; the kernel returns a new descriptor.
     let ret = unsafe {
-        libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, attributes)
+        libc::syscall(
+            libc::SYS_fsmount,
+            context.as_raw_fd(),
+            FSMOUNT_CLOEXEC,
+            attributes,
+        )
     };
     owned(cvt(ret)?)
 }

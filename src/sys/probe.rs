@@ -12,7 +12,14 @@ pub fn mount_tmpfs(target: &CStr) -> Result<(), Errno> {
     let null = std::ptr::null();
     // SAFETY: C strings that outlive the call and a null for "no options".
     let ret = unsafe {
-        libc::syscall(libc::SYS_mount, c"tmpfs".as_ptr(), target.as_ptr(), c"tmpfs".as_ptr(), 0, null as *const u8)
+        libc::syscall(
+            libc::SYS_mount,
+            c"tmpfs".as_ptr(),
+            target.as_ptr(),
+            c"tmpfs".as_ptr(),
+            0,
+            null as *const u8,
+        )
     };
     cvt(ret).map(|_| ())
 }
@@ -47,7 +54,14 @@ pub fn keyctl() -> Result<(), Errno> {
     const KEYCTL_GET_KEYRING_ID: c_long = 0;
     const KEY_SPEC_SESSION_KEYRING: c_long = -3;
     // SAFETY: integers only.
-    let ret = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0) };
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_GET_KEYRING_ID,
+            KEY_SPEC_SESSION_KEYRING,
+            0,
+        )
+    };
     cvt(ret).map(|_| ())
 }
 
@@ -58,5 +72,7 @@ pub fn keyctl() -> Result<(), Errno> {
 pub fn connect_udp(address: [u8; 4]) -> Result<(), Errno> {
     let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
     let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).map_err(errno)?;
-    socket.connect((std::net::Ipv4Addr::from(address), 9)).map_err(errno)
+    socket
+        .connect((std::net::Ipv4Addr::from(address), 9))
+        .map_err(errno)
 }

@@ -35,14 +35,21 @@ pub fn fork_into(namespaces: c_int) -> Result<Fork, Errno> {
     args.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
     // SAFETY: no CLONE_VM and no stack, so the child runs on a copy of this stack like after fork(2); the process has one
     // thread (checked above), so no lock is held by a thread that does not exist in the child. `pidfd` outlives the call.
-    let ret =
-        unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut args,
+            size_of::<libc::clone_args>(),
+        )
+    };
     match cvt(ret)? {
         0 => Ok(Fork::Child),
         pid => {
             let pid = i32::try_from(pid).map_err(|_| Errno::ESRCH)?;
             // SAFETY: CLONE_PIDFD made the kernel store a new descriptor there, and nobody else knows it.
-            Ok(Fork::Parent(Pid::from_raw(pid), unsafe { OwnedFd::from_raw_fd(pidfd) }))
+            Ok(Fork::Parent(Pid::from_raw(pid), unsafe {
+                OwnedFd::from_raw_fd(pidfd)
+            }))
         }
     }
 }
@@ -65,7 +72,10 @@ pub fn fork() -> Result<nix::unistd::ForkResult, Errno> {
 /// The errno of dup2(2).
 pub fn dup_to(from: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
     // SAFETY: dup2(2) takes integers. Callers use it for descriptors 0 to 2 only, which no `OwnedFd` of this process owns.
-    cvt(c_long::from(unsafe { libc::dup2(from.as_raw_fd(), number) })).map(|_| ())
+    cvt(c_long::from(unsafe {
+        libc::dup2(from.as_raw_fd(), number)
+    }))
+    .map(|_| ())
 }
 
 /// Takes a descriptor that the caller named on the command line and makes it close-on-exec.
@@ -239,7 +249,11 @@ pub fn join_session_keyring() -> Result<(), Errno> {
     const KEYCTL_JOIN_SESSION_KEYRING: c_long = 1;
     // SAFETY: a null name asks for an anonymous keyring.
     let ret = unsafe {
-        libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<c_char>())
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<c_char>(),
+        )
     };
     cvt(ret).map(|_| ())
 }
@@ -344,14 +358,23 @@ pub fn wipe_startup_block(title: &CStr) -> Result<(), Errno> {
 /// The errno of socket(2) or ioctl(2).
 pub fn interface_up(name: &CStr) -> Result<(), Errno> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-    let socket =
-        socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
     // SAFETY: an all-zero ifreq is valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes().iter().take(15)) {
+    for (to, from) in request
+        .ifr_name
+        .iter_mut()
+        .zip(name.to_bytes().iter().take(15))
+    {
         *to = from.cast_signed();
     }
-    let up = libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).map_err(|_| Errno::EINVAL)?;
+    let up =
+        libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).map_err(|_| Errno::EINVAL)?;
     request.ifr_ifru.ifru_flags = up;
     // SAFETY: SIOCSIFFLAGS reads a `struct ifreq`, which `request` is.
     let ret = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };

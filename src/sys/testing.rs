@@ -8,13 +8,35 @@ use nix::unistd::{ForkResult, fork};
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set in a child of [`in_child`].
+static CHILD: AtomicBool = AtomicBool::new(false);
+
+/// The panic hook prints, and printing takes locks that another thread of the test runner may hold while this one forks:
+/// the child would wait for ever. So the hook is silent there; it is set once and before a fork, because setting it
+/// takes such a lock, too.
+fn quiet_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !CHILD.load(Ordering::Relaxed) {
+                usual(info);
+            }
+        }));
+    });
+}
 
 /// Runs `body` in a child and says how that ended. A panic of it becomes status 101 and its message is returned; it never
-/// unwinds into the test runner, and the child never returns from here.
+/// unwinds into the test runner, and the child never returns from here. A child that hangs dies by SIGALRM after a minute.
 pub(crate) fn in_child(body: impl FnOnce()) -> (WaitStatus, String) {
+    quiet_hook();
     let (mut reader, writer) = std::io::pipe().expect("pipe");
     // SAFETY: the child is a copy of this thread alone. glibc makes its allocator usable after fork (atfork handlers), the
-    // child takes no other lock (its panic hook is not run: the message is taken from the payload), and it leaves by _exit.
+    // child takes no other lock (its panic hook prints nothing: the message is taken from the payload), and it leaves by
+    // _exit.
     match unsafe { fork() }.expect("fork") {
         ForkResult::Parent { child } => {
             drop(writer);
@@ -24,11 +46,9 @@ pub(crate) fn in_child(body: impl FnOnce()) -> (WaitStatus, String) {
         }
         ForkResult::Child => {
             drop(reader);
-            // The hook would write to a stderr that the test runner captures under a lock.
-            let status = match catch_unwind(AssertUnwindSafe(|| {
-                std::panic::set_hook(Box::new(|_| {}));
-                body();
-            })) {
+            CHILD.store(true, Ordering::Relaxed);
+            nix::unistd::alarm::set(60);
+            let status = match catch_unwind(AssertUnwindSafe(body)) {
                 Ok(()) => 0,
                 Err(payload) => {
                     let text = payload
@@ -159,4 +179,16 @@ pub(crate) fn ignore_signal(
 /// unshare(2), in a forked child.
 pub(crate) fn new_user_namespace() -> nix::Result<()> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)
+}
+
+/// write(2) of one byte to a number, in a confined child: the name of the errno, or "ok".
+#[allow(unsafe_code)]
+pub(crate) fn write_to(number: i32) -> String {
+    // SAFETY: one readable byte of a static; a number that is not open is answered by EBADF.
+    let n = unsafe { libc::write(number, b"x".as_ptr().cast(), 1) };
+    if n == 1 {
+        "ok".to_owned()
+    } else {
+        format!("{:?}", nix::errno::Errno::last())
+    }
 }

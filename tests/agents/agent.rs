@@ -1,10 +1,26 @@
 //! How each agent is started against the scripted server, with every confirmation off.
+//!
+//! Seen bare, as an ordinary user with an empty HOME (claude-code 2.1.329, codex 0.169.0, opencode-ai 1.18.33,
+//! gemini-cli 0.61.0). Apart from PATH and HOME each needs the variables that `configure` gives and no other.
+//!
+//! | agent | writes in HOME | writes elsewhere |
+//! |---|---|---|
+//! | claude | `.claude.json` (replaced by rename), `.claude/{projects,plugins,telemetry,backups}` | `/tmp/claude-UID`, `/tmp/cc-socks` |
+//! | codex | `.codex/` (several SQLite files with WAL, `sessions`, `skills`, `thread-writer-locks`) | nothing |
+//! | opencode | `.config/opencode/.gitignore`, `.local/share/opencode` (SQLite, a git repository of snapshots, a log), `.local/state/opencode/locks`, `.npm/_cacache` (it installs a plugin at the first start) | `/tmp/.HEX.so`, which it maps executable |
+//! | gemini | `.gemini/{history,tmp,projects.json,installation_id}` | nothing |
+//!
+//! - claude asks `HEAD /api/hello` of its base URL first and does without an answer; its Edit refuses what it has not read.
+//! - codex runs commands by a *login* shell (the one of passwd), so `/etc/profile` replaces PATH; its shell tool refuses
+//!   `rm -f` and reads stdin, which must be /dev/null; a model it does not know gets `exec_command` and `apply_patch`.
+//! - opencode asks for a title with a request that has no tools.
+//! - gemini's shell tool refuses `$()` and sets GIT_CONFIG_GLOBAL=/dev/null.
 
 use crate::server::Server;
 use crate::world::{CANARY, SECRET_VARIABLES, World, write};
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -150,6 +166,18 @@ impl Agent {
 
     /// Runs the agent in the world until it ends.
     pub(crate) fn run(self, place: Place, world: &World, server: &Server, prompt: &str) -> Ran {
+        self.run_in(place, world, server, prompt, world.base())
+    }
+
+    /// The same with another place for its output: several may run at once.
+    pub(crate) fn run_in(
+        self,
+        place: Place,
+        world: &World,
+        server: &Server,
+        prompt: &str,
+        out: &Path,
+    ) -> Ran {
         let arguments = self.arguments(prompt);
         let mut command = match place {
             Place::Bare => Command::new(installed().join(self.command())),
@@ -164,6 +192,7 @@ impl Agent {
             &mut command,
             world,
             &self.configure(place, world, server.port()),
+            out,
         )
     }
 }
@@ -178,10 +207,15 @@ pub(crate) fn agentbox() -> PathBuf {
 
 /// Runs a command in the world: the workspace is its working directory, and its environment is a developer's, secrets
 /// included.
-pub(crate) fn start(command: &mut Command, world: &World, variables: &[(String, String)]) -> Ran {
+pub(crate) fn start(
+    command: &mut Command,
+    world: &World,
+    variables: &[(String, String)],
+    out: &Path,
+) -> Ran {
     let name = command.get_program().to_string_lossy().into_owned();
-    let stdout = world.base().join("stdout");
-    let stderr = world.base().join("stderr");
+    let stdout = out.join("stdout");
+    let stderr = out.join("stderr");
     command
         .current_dir(world.project())
         .env_clear()

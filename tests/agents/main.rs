@@ -12,6 +12,7 @@ mod api;
 mod http;
 mod script;
 mod server;
+mod state;
 mod steps;
 mod world;
 

@@ -34,7 +34,7 @@ pub(crate) const SECRET_VARIABLES: [&str; 5] = [
     "SOME_PASSWORD",
 ];
 
-/// One world. It is removed when dropped, unless the test failed.
+/// One world. It is removed when dropped, unless the test failed or AGENTBOX_AGENTS_KEEP is set.
 pub(crate) struct World {
     base: PathBuf,
 }
@@ -162,7 +162,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || std::env::var_os("AGENTBOX_AGENTS_KEEP").is_some() {
             return;
         }
         let _ = fs::remove_dir_all(&self.base);
