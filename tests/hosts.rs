@@ -158,11 +158,8 @@ fn inherited_signal_settings() {
     let name = common::world::token();
     for setting in ["blocked", "ignored"] {
         let b = TestBox::new();
-        let mut command = b.command([
-            "/bin/sh",
-            "-c",
-            "sleep 0.01 & wait; echo fine; kill -TERM $$; echo after",
-        ]);
+        // Not a shell: dash waits for ever for a SIGCHLD that is blocked, outside as well.
+        let mut command = b.command(["/bin/echo", "fine"]);
         let blocked = setting == "blocked";
         // SAFETY: plain system calls on a signal set of the child's own.
         unsafe {

@@ -138,7 +138,8 @@ fn daemons_end_with_the_session() {
 fn background_servers_live_as_long_as_the_session() {
     let name = token();
     let b = TestBox::new();
-    let script = "(setsid {probe} sleep 600 NAME >/dev/null 2>&1 &); echo started; read line; echo end";
+    let script =
+        "(setsid {probe} sleep 600 NAME >/dev/null 2>&1 &); echo started; read line; echo end";
     let mut command = b.command(["/bin/sh", "-c", &b.fill(script).replace("NAME", &name)]);
     command.stdin(std::process::Stdio::piped());
     let mut live = Live::start(command);

@@ -138,6 +138,8 @@ fn grants_of_the_command_line() {
         .option("--read")
         .option("{t}/single");
     assert_eq!(b.probe("read {t}/data/f").allowed()["text"], "read me");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(b.root().join("data/f"), mode).unwrap();
     b.probe("write {t}/data/f").refused(Errno::EROFS);
     b.probe("create {t}/out/new").allowed();
     assert!(b.root().join("out/new").exists());

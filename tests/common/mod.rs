@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub use world::{Feature, missing};
 
 /// After this a command of the product counts as hung.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A world of its own for one test, and how `agentbox run` is to be called in it. Gone when dropped.
 pub struct TestBox {
@@ -176,6 +176,9 @@ impl TestBox {
             args.push("--profile".into());
             args.push(self.write_profile(off).into());
         }
+        // The probe is there for scripts too, not only where it is the command.
+        args.push("--read".into());
+        args.push(self.world.root.join("bin").into());
         args.extend(self.options.iter().cloned());
         args.push("--".into());
         args.extend(argv.into_iter().map(|a| a.as_ref().to_owned()));
