@@ -10,21 +10,7 @@ use std::process::Command;
 
 /// The same command, called by `sh -c SCRIPT` with the command as "$@".
 fn through_shell(b: &TestBox, script: &str, inner: &Command) -> Ran {
-    let mut shell = Command::new("/bin/sh");
-    shell
-        .arg("-c")
-        .arg(b.fill(script))
-        .arg("sh")
-        .arg(inner.get_program())
-        .args(inner.get_args());
-    shell
-        .env_clear()
-        .envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?))));
-    shell.current_dir(b.ws()).stdin(std::process::Stdio::null());
-    if nix::unistd::geteuid().is_root() && b.ids().0 != 0 {
-        shell.uid(b.ids().0).gid(b.ids().1);
-    }
-    run(shell)
+    run(b.through(script, inner))
 }
 
 /// `user.max_user_namespaces=0`, in a user namespace of the test's own so that the machine is not disturbed.

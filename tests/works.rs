@@ -19,18 +19,9 @@ fn same(script: &str) -> String {
     let inside = TestBox::new();
     let outside = TestBox::new();
     let ran = inside.sh(script);
-    let words = outside.agentbox(["true"]);
     let mut twin = std::process::Command::new("/bin/sh");
-    twin.arg("-c")
-        .arg(outside.fill(script))
-        .env_clear()
-        .envs(words.get_envs().filter_map(|(n, v)| Some((n, v?))));
-    twin.current_dir(outside.ws())
-        .stdin(std::process::Stdio::null());
-    if nix::unistd::geteuid().is_root() && outside.ids().0 != 0 {
-        use std::os::unix::process::CommandExt;
-        twin.uid(outside.ids().0).gid(outside.ids().1);
-    }
+    twin.arg("-c").arg(outside.fill(script));
+    outside.around(&mut twin, &outside.agentbox(["true"]));
     let twin = run(twin);
     let plain = |text: String, b: &TestBox| text.replace(&b.root().display().to_string(), "WORLD");
     assert_eq!(
@@ -299,4 +290,30 @@ fn ports_do_not_collide_with_the_hosts() {
         .net("host")
         .probe(&format!("bind-tcp 127.0.0.1:{port}"))
         .refused(Errno::EADDRINUSE);
+}
+
+/// A build without network: the toolchain is read, the target is the workspace's.
+#[test]
+fn cargo_builds_offline() {
+    let rustc = std::process::Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .output();
+    let Ok(sysroot) = rustc.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()) else {
+        missing(Feature::Tool("rustc"));
+        return;
+    };
+    let b = TestBox::new();
+    let reached = run(b.through(
+        &format!("test -x {sysroot}/bin/cargo"),
+        &b.agentbox(["true"]),
+    ));
+    if reached.code() != 0 {
+        missing(Feature::Tool("cargo-for-the-test-user"));
+        return;
+    }
+    let path = format!("{sysroot}/bin:/usr/local/bin:/usr/bin:/bin");
+    let b = b.env("PATH", path).option("--read").option(&sysroot);
+    let ran = b.sh("cargo init -q --name hello --vcs none . 2>&1 && cargo run -q --offline 2>&1");
+    assert_eq!(ran.ok(), "Hello, world!");
+    assert!(b.ws().join("target/debug/hello").exists());
 }

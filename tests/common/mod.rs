@@ -273,6 +273,24 @@ impl TestBox {
         run(command)
     }
 
+    /// Makes another command (a shell around `agentbox`) run as the test user, in the workspace, with the environment
+    /// of `inner`.
+    pub fn around(&self, command: &mut Command, inner: &Command) {
+        let env = inner.get_envs().filter_map(|(n, v)| Some((n, v?)));
+        command.env_clear().envs(env).current_dir(self.ws());
+        command.stdin(Stdio::null());
+        self.world.user.become_it(command);
+    }
+
+    /// `sh -c SCRIPT` around the same command, which is "$@" there.
+    pub fn through(&self, script: &str, inner: &Command) -> Command {
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(self.fill(script)).arg("sh");
+        shell.arg(inner.get_program()).args(inner.get_args());
+        self.around(&mut shell, inner);
+        shell
+    }
+
     /// Gives a path to the test user.
     pub fn chown(&self, path: &Path) {
         self.world.user.own(path);
