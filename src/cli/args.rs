@@ -367,7 +367,7 @@ fn env(typed: &OsStr, fragment: &mut Fragment, given: &mut GivenValues) -> Resul
     Ok(())
 }
 
-/// Parses argv (with argv[0]).
+/// Parses argv (the program first).
 ///
 /// # Errors
 /// What clap says, with a line of help for flags that this version does not have yet. `--help` and `--version` are "errors"

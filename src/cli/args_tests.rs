@@ -1,5 +1,6 @@
 //! What is typed and what it means.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;

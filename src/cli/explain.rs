@@ -4,13 +4,12 @@
 
 use super::args::ExplainArgs;
 use super::say::{self, Said};
-use super::{CliError, policy_for};
+use super::{CliError, places, policy_for};
 use crate::exit;
 use crate::host::{Host, RealLookup};
 use crate::outcome::Layer;
 use crate::plan::problem::ProblemKind;
 use crate::plan::resolve::{Resolution, resolve_all};
-use crate::profile::Places;
 use crate::report;
 
 /// Prints the plan of a run. Returns the exit status: 1 if the run would be refused; 0 if only the command is not there,
@@ -28,7 +27,7 @@ pub fn explain(args: &ExplainArgs) -> u8 {
 
 fn flow(args: &ExplainArgs) -> Result<u8, CliError> {
     let host = Host::gather()?;
-    let (policy, _) = policy_for(&args.plan, &host, &Places::of(&host))?;
+    let (policy, _) = policy_for(&args.plan, &host, &places(&host))?;
     let Resolution { plan, problems } = resolve_all(&policy, &host, &RealLookup);
     let Some(plan) = plan else {
         return Err(CliError::Problems(problems));

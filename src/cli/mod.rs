@@ -160,6 +160,13 @@ impl CliError {
     }
 }
 
+/// Where this caller's profiles are.
+#[must_use]
+pub fn places(host: &Host) -> Places {
+    let xdg = host.var("XDG_CONFIG_HOME").map(OsString::as_os_str);
+    Places::of(host.uid, &host.home, xdg)
+}
+
 /// Load and merge: what is wished for a run with these arguments, and the values that are not policy.
 ///
 /// # Errors
@@ -187,7 +194,7 @@ pub fn policy_for(
 /// # Errors
 /// Bad flags, a profile that cannot be used, or a policy that does not fit this host.
 pub fn plan_for(args: &PlanArgs, host: &Host, look: &dyn Lookup) -> Result<Planned, CliError> {
-    let (policy, given) = policy_for(args, host, &Places::of(host))?;
+    let (policy, given) = policy_for(args, host, &places(host))?;
     let plan = resolve(&policy, host, look).map_err(CliError::Problems)?;
     Ok(Planned { plan, given })
 }

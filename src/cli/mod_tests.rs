@@ -1,5 +1,6 @@
 //! From argv to the plan, and the statuses.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;

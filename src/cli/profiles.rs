@@ -7,7 +7,8 @@ use super::say::{self, Said};
 use crate::exit;
 use crate::host::Host;
 use crate::profile::{self, Places};
-use crate::report::profiles::table;
+use crate::profile::{Listed, schema::Place};
+use crate::report::profiles::{Row, table};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 #[must_use]
 pub fn profiles(args: &ProfilesArgs) -> u8 {
     let places = match Host::gather() {
-        Ok(host) => Places::of(&host),
+        Ok(host) => super::places(&host),
         Err(error) => {
             say::error(error);
             return exit::NO;
@@ -30,11 +31,35 @@ pub fn profiles(args: &ProfilesArgs) -> u8 {
 
 fn list(places: &Places) -> u8 {
     let listed = profile::list(places);
-    let said = say::out(&table(&listed));
+    let said = say::out(&table(listed.iter().map(row)));
     for error in listed.iter().filter_map(|l| l.parsed.as_ref().err()) {
         say::error(error);
     }
     ended(said, listed.iter().all(|l| l.parsed.is_ok()))
+}
+
+fn row(profile: &Listed) -> Row {
+    let from = match &profile.place {
+        Place::Builtin(_) => "built in".to_owned(),
+        Place::File(path) => path.clone(),
+    };
+    let (commands, description) = match &profile.parsed {
+        Ok(fragment) => (
+            fragment.commands.join(" "),
+            fragment.description.clone().unwrap_or_default(),
+        ),
+        Err(_) => (String::new(), "INVALID: see below".to_owned()),
+    };
+    Row {
+        name: profile.name.clone(),
+        commands,
+        from: if profile.replaced {
+            format!("{from} (replaced)")
+        } else {
+            from
+        },
+        description,
+    }
 }
 
 fn show(name: &OsStr, places: &Places) -> u8 {

@@ -62,7 +62,7 @@ pub struct Command {
     pub name: OsText,
     /// The absolute path inside the box; `None` if it is not installed (only `explain` gets that far).
     pub program: Option<OsText>,
-    /// argv, with argv[0] as typed.
+    /// argv, with `argv[0]` as typed.
     pub argv: Vec<OsText>,
     /// The working directory inside the box.
     pub cwd: OsText,

@@ -133,8 +133,8 @@ fn trusted(path: &Path, meta: &std::fs::Metadata, trust: Trust) -> Result<(), Pr
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::testing::Dir;
     use super::*;
+    use crate::profile::testing::Dir;
     use std::os::unix::fs::{PermissionsExt, chown};
 
     fn mine() -> Trust {

@@ -7,10 +7,10 @@ pub mod builtin;
 pub mod error;
 mod file;
 mod graph;
+pub mod keys;
 pub mod schema;
 pub mod value;
 
-use crate::host::Host;
 use crate::policy::Fragment;
 pub use error::{Diagnostic, ProfileError, closest};
 use file::{Trust, read};
@@ -43,21 +43,21 @@ pub struct Places {
 }
 
 impl Places {
-    /// Of that caller: XDG_CONFIG_HOME where it is absolute (a relative one is to be ignored, says its specification).
+    /// Of the caller with that uid and HOME: `xdg_config_home` counts where it is absolute (a relative one is to be
+    /// ignored, says its specification).
     #[must_use]
-    pub fn of(host: &Host) -> Places {
-        let xdg = host
-            .var("XDG_CONFIG_HOME")
+    pub fn of(uid: u32, home: &Path, xdg_config_home: Option<&OsStr>) -> Places {
+        let xdg = xdg_config_home
             .map(PathBuf::from)
             .filter(|path| path.is_absolute());
         let user = xdg.or_else(|| {
-            let config = host.home.join(".config");
+            let config = home.join(".config");
             config.is_absolute().then_some(config)
         });
         Places {
             system: PathBuf::from("/etc/agentbox"),
             user: user.map(|config| config.join("agentbox")),
-            uid: host.uid,
+            uid,
         }
     }
 
@@ -316,6 +316,8 @@ pub fn validate(path: &Path, places: &Places) -> Result<(), ProfileError> {
     graph::follow(graph::file(path, text, Trust::Named, Rank::User), places).map(drop)
 }
 
+#[cfg(test)]
+mod mutation_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

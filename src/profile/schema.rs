@@ -1,11 +1,12 @@
-//! The format of profiles. [`TABLES`] is the list of keys, [`parse`] turns a text into wishes and reports everything that is
+//! The format of profiles: [`parse`] turns a text into wishes and reports everything that is
 //! wrong with it at once: the spanned tree of the `toml` crate is walked by hand, since a derived deserializer stops at the
 //! first problem. A key that is not known is refused, and so is one whose enforcement does not exist yet: a protection that
 //! is asked for and silently not given would be worse than none.
 
 #![forbid(unsafe_code)]
 
-use super::error::{Diagnostic, closest};
+use super::error::Diagnostic;
+use super::keys::{KeyStatus, TABLES, dotted, suggestion};
 use super::value::{self, BadValue, PathUse, VariableList};
 use crate::outcome::Layer;
 use crate::plan::{LimitName, OsText};
@@ -13,104 +14,6 @@ use crate::policy::{Fragment, Origin, Wish};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-/// One key of a table.
-#[derive(Debug, Clone, Copy)]
-pub struct Key {
-    /// Its name.
-    pub name: &'static str,
-    /// Whether this version enforces it.
-    pub status: KeyStatus,
-}
-
-/// Whether a key can be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyStatus {
-    /// Yes.
-    Known,
-    /// Part of the format, but nothing enforces it in this version.
-    NotEnforced,
-}
-
-const fn known(name: &'static str) -> Key {
-    Key {
-        name,
-        status: KeyStatus::Known,
-    }
-}
-
-const fn not_yet(name: &'static str) -> Key {
-    Key {
-        name,
-        status: KeyStatus::NotEnforced,
-    }
-}
-
-/// Every table with its keys; "" is the top of the file.
-pub const TABLES: &[(&str, &[Key])] = &[
-    (
-        "",
-        &[
-            known("description"),
-            known("extends"),
-            known("agent"),
-            known("files"),
-            known("env"),
-            known("network"),
-            known("limits"),
-            known("layers"),
-            not_yet("commands"),
-            not_yet("kill-switch"),
-            not_yet("ssh"),
-            not_yet("git"),
-            not_yet("aws"),
-            not_yet("review"),
-            not_yet("audit"),
-            not_yet("rollout"),
-        ],
-    ),
-    ("agent", &[known("commands"), known("notices")]),
-    (
-        "files",
-        &[
-            known("read"),
-            known("write"),
-            known("state"),
-            known("private"),
-            not_yet("hide"),
-            not_yet("protect"),
-            not_yet("track"),
-        ],
-    ),
-    ("env", &[known("keep"), known("deny"), known("set")]),
-    (
-        "network",
-        &[
-            known("mode"),
-            not_yet("allow"),
-            not_yet("deny"),
-            not_yet("host-ports"),
-            not_yet("publish"),
-        ],
-    ),
-    (
-        "limits",
-        &[
-            known("memory"),
-            known("processes"),
-            known("cpu"),
-            known("file-size"),
-            known("open-files"),
-            known("disk"),
-            known("time"),
-            known("stop-grace"),
-        ],
-    ),
-    (
-        "layers",
-        &[known("require"), known("allow-missing"), known("off")],
-    ),
-];
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -340,25 +243,12 @@ impl<'a> Walk<'a> {
             }
             None => {}
         }
-        let usable = || keys.iter().filter(|key| key.status == KeyStatus::Known);
-        let elsewhere = TABLES
-            .iter()
-            .find(|(t, keys)| *t != table && keys.iter().any(|key| key.name == name));
-        let help = match (closest(name, usable().map(|key| key.name)), elsewhere) {
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, Some(("", _))) => format!("`{name}` belongs at the top of the file"),
-            (None, Some((other, _))) => format!("`{name}` belongs in [{other}]"),
-            (None, None) => {
-                let names: Vec<&str> = usable().map(|key| key.name).collect();
-                format!("known here: {}", names.join(", "))
-            }
-        };
         let what = if table.is_empty() {
             format!("unknown key `{name}`")
         } else {
             format!("unknown key `{name}` in [{table}]")
         };
-        self.problem(at, what, help);
+        self.problem(at, what, suggestion(table, name));
         false
     }
 
@@ -540,14 +430,6 @@ impl<'a> Walk<'a> {
         for (at, what) in problems {
             self.problem(at..at, what, "choose one");
         }
-    }
-}
-
-fn dotted(table: &str, name: &str) -> String {
-    if table.is_empty() {
-        format!("[{name}]")
-    } else {
-        format!("{table}.{name}")
     }
 }
 

@@ -1,5 +1,6 @@
 //! A directory that is gone after the test.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
 use super::Places;

@@ -1,5 +1,6 @@
 //! Finding, following, ordering.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::testing::Dir;
@@ -359,11 +360,6 @@ fn validate_knows_profiles_and_configuration() {
 
 #[test]
 fn places_honour_an_absolute_xdg_config_home_only() {
-    let host = |xdg: &str, home: &str| Host {
-        home: PathBuf::from(home),
-        env: vec![("XDG_CONFIG_HOME".into(), xdg.into())],
-        ..Host::default()
-    };
     for (xdg, home, want) in [
         ("/x", "/home/a", Some("/x/agentbox")),
         ("x", "/home/a", Some("/home/a/.config/agentbox")),
@@ -371,7 +367,9 @@ fn places_honour_an_absolute_xdg_config_home_only() {
         ("", "", None),
     ] {
         assert_eq!(
-            Places::of(&host(xdg, home)).user.as_deref(),
+            Places::of(0, Path::new(home), Some(OsStr::new(xdg)))
+                .user
+                .as_deref(),
             want.map(Path::new),
             "{xdg:?}"
         );

@@ -1,5 +1,6 @@
 //! One plan with everything in it, as people see it.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;

@@ -4,38 +4,54 @@
 
 use super::columns;
 use crate::plan::OsText;
-use crate::profile::Listed;
-use crate::profile::schema::Place;
+
+/// One profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// NAME.
+    pub name: String,
+    /// The commands that select it.
+    pub commands: String,
+    /// Where it is.
+    pub from: String,
+    /// What it says of itself.
+    pub description: String,
+}
 
 /// Name, commands, place and description of each profile.
 #[must_use]
-pub fn table(listed: &[Listed]) -> String {
+pub fn table(profiles: impl IntoIterator<Item = Row>) -> String {
     let mut rows = vec![["NAME", "COMMANDS", "FROM", "DESCRIPTION"].map(str::to_owned)];
-    for profile in listed {
-        let (commands, description) = match &profile.parsed {
-            Ok(fragment) => (
-                fragment.commands.join(" "),
-                fragment.description.clone().unwrap_or_default(),
-            ),
-            Err(_) => (String::new(), "INVALID: see below".to_owned()),
-        };
-        let from = match &profile.place {
-            Place::Builtin(_) => "built in".to_owned(),
-            Place::File(path) => path.clone(),
-        };
-        let note = if profile.replaced { " (replaced)" } else { "" };
-        rows.push(
-            [
-                profile.name.clone(),
-                commands,
-                format!("{from}{note}"),
-                description,
-            ]
-            .map(
-                // Texts of files: they must not write on the terminal.
-                |cell| OsText::from(cell).to_string(),
-            ),
-        );
+    for profile in profiles {
+        let Row {
+            name,
+            commands,
+            from,
+            description,
+        } = profile;
+        // Texts of files: they must not write on the terminal.
+        rows.push([name, commands, from, description].map(|cell| OsText::from(cell).to_string()));
     }
     columns(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other_and_nothing_writes_on_the_terminal() {
+        let row = |name: &str, description: &str| Row {
+            name: name.into(),
+            commands: "c".into(),
+            from: "f".into(),
+            description: description.into(),
+        };
+        assert_eq!(
+            table([row("a-long-name", "d\x1b[2J"), row("b", "")]),
+            "NAME         COMMANDS  FROM  DESCRIPTION\n\
+             a-long-name  c         f     d\\u{1b}[2J\n\
+             b            c         f\n"
+        );
+    }
 }

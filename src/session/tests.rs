@@ -57,6 +57,7 @@ fn plan() -> Plan {
             list: Vec::new(),
             stop_grace: 3.0,
         },
+        private_dirs: Vec::new(),
         state: Vec::new(),
         require: Vec::new(),
         off: Vec::new(),

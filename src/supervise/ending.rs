@@ -7,7 +7,7 @@ use super::{Seen, Voice, kill};
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::sweep;
 use crate::launch::message::ToClient;
-use crate::outcome::{How, Outcome, Trigger};
+use crate::outcome::{Evidence, How, Outcome, Trigger};
 use crate::plan::Plan;
 use crate::record::{Event, Timestamp};
 use crate::session::{Retention, Session, Sessions};
@@ -19,9 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a cgroup may take to become empty after its last process was reaped.
 const GONE: Duration = Duration::from_secs(2);
 
+/// How long the look for set-uid bits may take.
+const SWEEP: Duration = Duration::from_secs(20);
+
 /// What is left to end.
 pub(super) struct End<'a> {
     pub(super) plan: &'a Plan,
+    pub(super) evidence: &'a [Evidence],
     pub(super) seen: Seen,
     pub(super) watch: Watch,
     pub(super) group: Option<BoxCgroup>,
@@ -40,6 +44,7 @@ pub(super) fn ms(time: Duration) -> u64 {
 pub(super) fn finish(end: End<'_>) -> u8 {
     let End {
         plan,
+        evidence,
         seen,
         mut watch,
         group,
@@ -81,18 +86,8 @@ pub(super) fn finish(end: End<'_>) -> u8 {
     for pipe in &mut watch.pipes {
         let _ = pipe.drain(PATIENCE);
     }
-    for stripped in sweep::set_id_bits(plan) {
-        voice.say(&format!(
-            "{} had a set-uid or set-gid bit: it was taken away",
-            stripped.path
-        ));
-        voice.note(
-            &mut session,
-            &Event::Swept {
-                file: stripped.path,
-                what: stripped.what,
-            },
-        );
+    if sweep::worth(plan, evidence) == sweep::Worth::Yes {
+        strip_set_id_bits(plan, &mut voice, &mut session);
     }
     if let Some(line) = last_line(&how, plan) {
         voice.say(&line);
@@ -115,6 +110,27 @@ pub(super) fn finish(end: End<'_>) -> u8 {
     });
     sweep_sessions(sessions);
     outcome.exit_status
+}
+
+/// Set-uid and set-gid bits that got through are taken away: they would give others the caller's rights.
+fn strip_set_id_bits(plan: &Plan, voice: &mut Voice, session: &mut Session) {
+    let started = session.started();
+    let seconds = i64::try_from(started.seconds()).unwrap_or(i64::MAX);
+    let nanos = i64::try_from(started.millis() % 1000).unwrap_or(0) * 1_000_000;
+    let found = sweep::sweep(&sweep::writable(plan), (seconds, nanos), SWEEP);
+    for (file, bits) in found.stripped {
+        let what = format!("mode bits {bits:04o} were taken away");
+        voice.say(&format!("{file}: {what}"));
+        voice.note(session, &Event::Swept { file, what });
+    }
+    for (file, errno) in found.failed {
+        voice.say(&format!(
+            "{file}: cannot be checked for set-uid bits: {errno}"
+        ));
+    }
+    if found.extent == sweep::Extent::Part {
+        voice.say("not every file was checked for set-uid bits: there are too many");
+    }
 }
 
 /// What is said at the end, where the status alone would not tell.

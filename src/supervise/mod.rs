@@ -5,13 +5,17 @@
 
 pub mod client;
 mod ending;
+pub mod hostfile;
+pub mod json;
 pub mod kill;
 pub mod merge;
 mod modes;
+pub mod never;
 mod queue;
 pub mod relay;
 mod signals;
 pub mod state;
+pub mod syncjob;
 mod terminal;
 mod watch;
 
@@ -25,7 +29,7 @@ use crate::plan::Plan;
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use relay::{Relay, RelayPipe};
-use state::StateSync;
+use state::{Initial, StateSync};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
@@ -77,7 +81,11 @@ pub fn run(job: Job) -> u8 {
     inputs.outside = session.path().to_owned();
     let mut voice = Voice { client, status };
     let result = start(&plan, inputs, &cgroup, &mut session);
-    let (ready, group) = match result {
+    let Started {
+        ready,
+        group,
+        state,
+    } = match result {
         Ok(started) => started,
         Err(e) => return refuse(voice, session, &sessions, begun, &e.to_string()),
     };
@@ -88,44 +96,37 @@ pub fn run(job: Job) -> u8 {
         evidence: ready.evidence.clone(),
     };
     voice.note(&mut session, &enforced);
-    let pty = ready.pty.is_some();
-    if ready.spawned.channel.send(&ToInit::Go, &[]).is_err() {
-        ready.spawned.destroy();
-        return refuse(
-            voice,
-            session,
-            &sessions,
-            begun,
-            "init of the box ended before it was told to go on",
-        );
-    }
-    voice.tell(&ToClient::Started { pty });
     let Ready {
         spawned,
         pty,
         home,
         namespaces: _namespaces,
-        ..
+        evidence,
     } = ready;
-    let mut lines = Vec::new();
-    let relay = pty.zip(data).and_then(|(master, data)| {
-        Relay::new(master, data)
-            .map_err(|e| lines.push(format!("the terminal is not relayed: {e}")))
-            .ok()
-    });
-    let state = match (plan.state.is_empty(), home) {
-        (false, Some(home)) => StateSync::new(&plan.state, home)
-            .map_err(|e| lines.push(format!("state files are not written back: {e}")))
-            .ok(),
-        _ => None,
+    let has_pty = pty.is_some();
+    let (relay, state) = match attend(&plan, pty.zip(data), home.zip(Some(state))) {
+        Ok((relay, state, events)) => {
+            for event in &events {
+                voice.note(&mut session, event);
+            }
+            (relay, state)
+        }
+        Err(why) => {
+            spawned.destroy();
+            return refuse(voice, session, &sessions, begun, &why);
+        }
     };
-    for line in lines {
-        voice.say(&line);
+    if spawned.channel.send(&ToInit::Go, &[]).is_err() {
+        spawned.destroy();
+        let why = "init of the box ended before it was told to go on";
+        return refuse(voice, session, &sessions, begun, why);
     }
+    voice.tell(&ToClient::Started { pty: has_pty });
     let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
     let seen = watch.run(&mut voice, &mut session);
     ending::finish(ending::End {
         plan: &plan,
+        evidence: &evidence,
         seen,
         watch,
         group,
@@ -136,23 +137,50 @@ pub fn run(job: Job) -> u8 {
     })
 }
 
+type Attended = (Option<Relay>, Option<StateSync>, Vec<Event>);
+
+/// Takes the terminal and the state files in hand, before the command can touch either.
+fn attend(
+    plan: &Plan,
+    terminal: Option<(OwnedFd, OwnedFd)>,
+    state: Option<(OwnedFd, Vec<Initial>)>,
+) -> Result<Attended, String> {
+    let relay = terminal
+        .map(|(master, data)| Relay::new(master, data))
+        .transpose()
+        .map_err(|e| format!("the terminal cannot be relayed: {e}"))?;
+    let Some((home, files)) = state else {
+        return Ok((relay, None, Vec::new()));
+    };
+    let (sync, events) = StateSync::new(files, home, &plan.identity.home)
+        .map_err(|e| format!("state files cannot be written back: {e}"))?;
+    Ok((relay, Some(sync), events))
+}
+
+/// A box that stands and was accepted.
+struct Started {
+    ready: Ready,
+    group: Option<BoxCgroup>,
+    state: Vec<Initial>,
+}
+
 /// Builds the box, and compares what init says and what the kernel says of it with the plan.
 fn start(
     plan: &Plan,
     mut inputs: Inputs,
     cgroup: &crate::host::Cgroup,
     session: &mut Session,
-) -> Result<(Ready, Option<BoxCgroup>), LaunchError> {
-    inputs.state = state::initial(&plan.state).map_err(|e| LaunchError::Step {
-        step: "state".to_owned(),
-        why: e.to_string(),
-        errno: 0,
-    })?;
+) -> Result<Started, LaunchError> {
     let step = |name: &str, why: String| LaunchError::Step {
         step: name.to_owned(),
         why,
         errno: 0,
     };
+    let state = state::initial(&plan.state).map_err(|e| step("state", e.to_string()))?;
+    let copies = state
+        .iter()
+        .filter_map(|copy| Some((copy.file.target.clone(), copy.bytes.clone()?)));
+    inputs.state = copies.collect();
     let (group, found) = limits::prepare(&plan.limits, cgroup, session.id().as_str());
     inputs.limits = found;
     let ready = launch::spawn(plan, inputs, group.as_ref())?.ready(plan)?;
@@ -163,7 +191,11 @@ fn start(
         ready.spawned.destroy();
         return Err(step("verify", why));
     }
-    Ok((ready, group))
+    Ok(Started {
+        ready,
+        group,
+        state,
+    })
 }
 
 fn no_record(e: &SessionError) -> String {

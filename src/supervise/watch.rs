@@ -120,7 +120,7 @@ impl Watch {
                 pipe.on_ready(ready);
             }
             if let Some(state) = &mut self.state {
-                for event in state.on_ready(ready.state) {
+                for event in state.on_ready() {
                     voice.note(session, &event);
                     if let Event::StateKept { file, why } = &event {
                         voice.say(&format!("{file} was not written back: {why}"));
@@ -254,7 +254,11 @@ impl Watch {
     }
 
     fn next_timer(&self) -> PollTimeout {
-        let state = self.state.as_ref().and_then(StateSync::deadline);
+        let state = self
+            .state
+            .as_ref()
+            .and_then(StateSync::timeout)
+            .and_then(|left| Instant::now().checked_add(left));
         let at = [self.deadline, self.obey_until.map(|(at, _)| at), state]
             .into_iter()
             .flatten()
@@ -275,9 +279,10 @@ impl Watch {
         ];
         let client = self.client.then(|| voice.client.as_fd());
         let signals = self.signals.as_ref().map(|s| s.as_fd());
-        let state = self.state.as_ref().map(StateSync::pollfd);
-        let mut index = [None; 3];
-        for (fd, index) in [client, signals, state].into_iter().zip(&mut index) {
+        let state = self.state.as_ref().and_then(StateSync::watch);
+        let job = self.state.as_ref().and_then(StateSync::job);
+        let mut index = [None; 4];
+        for (fd, index) in [client, signals, state, job].into_iter().zip(&mut index) {
             if let Some(fd) = fd {
                 *index = Some(set.len());
                 set.push(PollFd::new(fd, PollFlags::POLLIN));
@@ -299,13 +304,12 @@ impl Watch {
                 .and_then(PollFd::any)
                 .unwrap_or(false)
         };
-        let [client, signal, state] = index.map(ready);
+        let [client, signal, _, _] = index.map(ready);
         Ok(Woken {
             init: ready(Some(0)),
             gone: ready(Some(1)),
             client,
             signal,
-            state,
             relay: relay.map(|slots| slots.ready(&set)),
             pipes: pipes.into_iter().map(|slots| slots.ready(&set)).collect(),
         })
@@ -318,7 +322,6 @@ struct Woken {
     gone: bool,
     client: bool,
     signal: bool,
-    state: bool,
     relay: Option<relay::Ready>,
     pipes: Vec<relay::Ready>,
 }

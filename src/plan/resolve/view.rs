@@ -6,7 +6,7 @@ use super::briefing::briefing;
 use super::grants::{self, GENERATED};
 use super::identity::databases;
 use super::limits::tmpfs_size;
-use super::scene::Scene;
+use super::scene::{Scene, show};
 use super::tree::Shown;
 use crate::plan::{
     Access, Identity, IdentityMode, Kind, LandlockAccess, LandlockRule, Limits, MountOp, Network,
@@ -80,10 +80,38 @@ pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) ->
         .tree
         .settle(&|at| places.iter().any(|place| place.starts_with(at)));
     links.retain(|at, _| !at.starts_with("/proc") && !at.starts_with("/dev"));
+    behind_private(scene, &mut links, &private);
     // The box's own link wins over the host's of the same name.
     links.extend(private);
     let masks = grants::masks(scene);
     Settled { links, masks }
+}
+
+/// What single files and links were found late to lie in a private place: nothing can be put "behind" its link.
+fn behind_private(
+    scene: &mut Scene<'_>,
+    links: &mut BTreeMap<PathBuf, PathBuf>,
+    private: &[(PathBuf, PathBuf)],
+) {
+    let place_of = |at: &Path| {
+        private
+            .iter()
+            .find(|(place, _)| at != place && at.starts_with(place))
+            .map(|(place, _)| show(place))
+    };
+    let binds = scene.tree.binds().keys();
+    let behind: Vec<(PathBuf, String)> = binds
+        .chain(links.keys())
+        .filter_map(|at| Some((at.clone(), place_of(at)?)))
+        .collect();
+    for (at, place) in behind {
+        scene.problem(
+            format!("{} is in {place}, which is private", show(&at)),
+            "take the private path out, or grant what it leads to by its own name",
+            None,
+        );
+    }
+    links.retain(|at, _| place_of(at).is_none());
 }
 
 /// The operations in order, and the Landlock rules.

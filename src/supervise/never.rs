@@ -1,0 +1,159 @@
+//! Names in a state file that never travel from the box to the host, at any depth: what runs a program, grants trust or a
+//! permission, or decides what a program of the host talks to. The host's value, or its absence, stays.
+//!
+//! Data with a reason each. It may be too long, never too short: the price of a name too many is that a setting made in
+//! the box is not kept. What travels on purpose: the login itself (`oauthAccount`, `primaryApiKey`,
+//! `customApiKeyResponses`: an approval of a key is less than the key, which travels), onboarding, themes, histories.
+
+#![forbid(unsafe_code)]
+
+/// Exact names.
+pub const NAMES: &[&str] = &[
+    // Programs that the agent starts by itself.
+    "mcpServers",
+    "mcp",
+    "mcpContextUris",
+    "hooks",
+    "statusLine",
+    "subagentStatusLine",
+    "fileSuggestion",
+    "command",
+    "args",
+    "lsp",
+    "formatter",
+    // Programs that fetch credentials, as named by claude.
+    "apiKeyHelper",
+    "awsAuthRefresh",
+    "awsCredentialExport",
+    "gcpAuthRefresh",
+    "otelHeadersHelper",
+    "proxyAuthHelper",
+    // Code that is loaded.
+    "enabledPlugins",
+    "extraKnownMarketplaces",
+    "strictKnownMarketplaces",
+    "pluginConfigs",
+    "plugin",
+    "plugins",
+    "skills",
+    "agents",
+    "extensions",
+    // What may be done without asking.
+    "permissions",
+    "permission",
+    "allowedTools",
+    "disallowedTools",
+    "coreTools",
+    "excludeTools",
+    "tools",
+    "sandbox",
+    "additionalDirectories",
+    "trustedFolders",
+    "disableAllHooks",
+    "allowManagedHooksOnly",
+    "allowedHttpHookUrls",
+    "autoApprove",
+    "autoAccept",
+    "yolo",
+    "security",
+    // What was asked once and answered by a human.
+    "enabledMcpjsonServers",
+    "disabledMcpjsonServers",
+    "enableAllProjectMcpServers",
+    "allowedMcpServers",
+    "deniedMcpServers",
+    "hasClaudeMdExternalIncludesApproved",
+    "hasClaudeMdExternalIncludesWarningShown",
+    "claudeInChromeDefaultEnabled",
+    "hasCompletedClaudeInChromeOnboarding",
+    // The environment of what is started, and with it base URLs, proxies and preloaded libraries.
+    "env",
+    "provider",
+    "baseUrl",
+    "baseURL",
+    // Files whose text is read as instructions or restored over others.
+    "instructions",
+    "appleTerminalBackupPath",
+    "iterm2BackupPath",
+    // JavaScript: an object that is copied key by key would get this as its prototype.
+    "__proto__",
+    "constructor",
+    "prototype",
+];
+
+/// Beginnings and ends of names that later versions of the agents are likely to use for the same things.
+const BEGINS: &[&str] = &[
+    "hasTrust",
+    "bypassPermission",
+    "dangerously",
+    "skipDangerous",
+    "skipAutoPermission",
+    "mcpServer",
+];
+const ENDS: &[&str] = &[
+    "Helper",
+    "Command",
+    "Hook",
+    "Hooks",
+    "McpServers",
+    "PermissionPrompt",
+    "ModeAccepted",
+];
+
+/// Does a member of this name stay the host's? Answers with the name or pattern of the list: never with bytes of the box.
+#[must_use]
+pub fn travels_not(name: &[u8]) -> Option<&'static str> {
+    let name = std::str::from_utf8(name).ok()?;
+    NAMES
+        .iter()
+        .find(|known| **known == name)
+        .or_else(|| BEGINS.iter().find(|begin| name.starts_with(**begin)))
+        .or_else(|| ENDS.iter().find(|end| name.ends_with(**end)))
+        .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_stays_and_what_logs_in_travels() {
+        for name in NAMES {
+            assert_eq!(travels_not(name.as_bytes()), Some(*name));
+        }
+        for name in [
+            "hasTrustDialogAccepted",
+            "hasTrustDialogHooksAccepted",
+            "bypassPermissionsModeAccepted",
+            "dangerouslySkipPermissions",
+            "skipDangerousModePermissionPrompt",
+            "fooHelper",
+            "discoveryCommand",
+        ] {
+            assert!(travels_not(name.as_bytes()).is_some(), "{name}");
+        }
+        for name in [
+            "oauthAccount",
+            "primaryApiKey",
+            "customApiKeyResponses",
+            "projects",
+            "history",
+            "numStartups",
+            "theme",
+            "userID",
+            "hasCompletedOnboarding",
+            "commands",
+            "Command ",
+            "",
+        ] {
+            assert_eq!(travels_not(name.as_bytes()), None, "{name}");
+        }
+        assert_eq!(travels_not(b"\xff"), None);
+    }
+
+    #[test]
+    fn no_name_is_listed_twice() {
+        let unique: std::collections::BTreeSet<_> = NAMES.iter().collect();
+        assert_eq!(unique.len(), NAMES.len());
+    }
+}

@@ -1,0 +1,477 @@
+//! One write-back of one state file, in a forked child: it takes the lock, reads the host's file, has both merged by a
+//! second child that is confined before it looks at a byte of the box, and replaces the host's file. The supervisor only
+//! waits for a pipe, so that the kill path never waits for a lock or for hostile JSON.
+
+#![forbid(unsafe_code)]
+
+use crate::supervise::hostfile::{HostFile, HostFileError, MAX};
+use crate::supervise::merge::{MergeError, merge};
+use crate::supervise::never::travels_not;
+use crate::sys::job::{self, Stdio};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe2};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long the confined child may take.
+const MERGE_TIME: Duration = Duration::from_secs(2);
+/// The most bytes of its answer: both files, indented anew.
+const ANSWER_MAX: u64 = 4 * MAX;
+/// The exit status of a confined child that could not be confined.
+const NOT_CONFINED: u8 = 103;
+
+/// What is to be written back.
+#[derive(Debug)]
+pub struct Job {
+    /// The host's path.
+    pub file: PathBuf,
+    /// The box's copy when it was last in step.
+    pub base: Option<Vec<u8>>,
+    /// The box's copy now: hostile.
+    pub boxed: Vec<u8>,
+    /// How long to wait for the program's lock.
+    pub patience: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Report {
+    /// The host's file was replaced.
+    Written {
+        /// Names of the never-list that the box had changed.
+        withheld: Vec<String>,
+    },
+    /// The host's file has everything already.
+    Unchanged {
+        /// Names of the never-list that the box had changed.
+        withheld: Vec<String>,
+    },
+    /// The host's file was left as it is.
+    Kept {
+        /// Why.
+        why: String,
+        /// Whether another try may end otherwise.
+        again: Again,
+    },
+}
+
+/// Whether another try may end otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Again {
+    /// By itself, soon: somebody held the lock.
+    Soon,
+    /// When the box writes its file again: it was half written, or is not JSON.
+    BoxWrites,
+    /// Only if something changes on the host.
+    HostChanges,
+}
+
+/// A job that runs.
+#[derive(Debug)]
+pub struct Running {
+    pid: Pid,
+    pipe: OwnedFd,
+    answer: Vec<u8>,
+    deadline: Instant,
+}
+
+/// Starts a job.
+///
+/// # Errors
+/// No pipe or no process can be had.
+pub fn start(job: Job) -> io::Result<Running> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    let deadline = Instant::now() + job.patience * 2 + MERGE_TIME + Duration::from_secs(3);
+    let pid = job::fork(write, Stdio::Keep, move |pipe| {
+        let report = run(&job);
+        match serde_json::to_vec(&report) {
+            // A report is far smaller than a pipe, so that O_NONBLOCK does not cut it.
+            Ok(text) => u8::from(File::from(pipe).write_all(&text).is_err()),
+            Err(_) => 1,
+        }
+    })?;
+    Ok(Running {
+        pid,
+        pipe: read,
+        answer: Vec::new(),
+        deadline,
+    })
+}
+
+impl Running {
+    /// When it is given up.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What came of it; `None` while it still runs. Never waits.
+    pub fn try_end(&mut self) -> Option<Report> {
+        let mut buffer = [0u8; 4096];
+        loop {
+            match nix::unistd::read(&self.pipe, &mut buffer) {
+                Ok(0) => return Some(self.reap()),
+                Ok(n) => {
+                    if self.answer.len() > 65_536 {
+                        return Some(self.give_up("it answered too much"));
+                    }
+                    self.answer
+                        .extend_from_slice(buffer.get(..n).unwrap_or_default());
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) if Instant::now() >= self.deadline => {
+                    return Some(self.give_up("it took too long"));
+                }
+                Err(Errno::EAGAIN) => return None,
+                Err(errno) => return Some(self.give_up(errno.desc())),
+            }
+        }
+    }
+
+    /// Waits for its end, at most until its deadline.
+    pub fn end(mut self) -> Report {
+        loop {
+            if let Some(report) = self.try_end() {
+                return report;
+            }
+            wait_readable(self.pipe.as_fd(), self.deadline);
+        }
+    }
+
+    fn reap(&mut self) -> Report {
+        match waitpid(self.pid, None) {
+            Ok(WaitStatus::Exited(_, 0)) | Err(Errno::ECHILD) => {}
+            other => {
+                return broken(&format!(
+                    "the writing process ended unexpectedly ({other:?})"
+                ));
+            }
+        }
+        serde_json::from_slice(&self.answer)
+            .unwrap_or_else(|_| broken("the writing process did not say what it did"))
+    }
+
+    fn give_up(&mut self, why: &str) -> Report {
+        // The lock it may hold is stale in ten seconds, and known to be by everybody who uses it.
+        let _ = kill(self.pid, Signal::SIGKILL);
+        let _ = waitpid(self.pid, None);
+        broken(&format!("the writing process was ended: {why}"))
+    }
+}
+
+impl AsFd for Running {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+fn broken(why: &str) -> Report {
+    Report::Kept {
+        why: why.to_owned(),
+        again: Again::BoxWrites,
+    }
+}
+
+/// Waits until the descriptor is readable, at its end or the deadline is there.
+fn wait_readable(fd: BorrowedFd<'_>, deadline: Instant) {
+    let rest = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+    let timeout = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
+    // EINTR is one more turn of the caller's loop.
+    let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout);
+}
+
+/// The whole job, in its own process.
+fn run(job: &Job) -> Report {
+    match try_run(job) {
+        Ok(report) => report,
+        Err(error) => Report::Kept {
+            again: match error {
+                HostFileError::Busy { .. } => Again::Soon,
+                _ => Again::HostChanges,
+            },
+            why: error.to_string(),
+        },
+    }
+}
+
+fn try_run(job: &Job) -> Result<Report, HostFileError> {
+    let file = HostFile::find(&job.file)?;
+    let _locks = file.lock(job.patience)?;
+    let host = file.read()?;
+    let bytes = host.as_ref().map(|content| content.bytes.as_slice());
+    let answer = match confined(job.base.as_deref(), &job.boxed, bytes) {
+        Ok(answer) => answer,
+        Err(why) => {
+            return Ok(Report::Kept {
+                why,
+                again: Again::BoxWrites,
+            });
+        }
+    };
+    if let Some(why) = answer.head.host {
+        return Ok(Report::Kept {
+            why,
+            again: Again::HostChanges,
+        });
+    }
+    if let Some(why) = answer.head.boxed {
+        return Ok(Report::Kept {
+            why,
+            again: Again::BoxWrites,
+        });
+    }
+    // Words of the list only: the answer comes from a process that read hostile bytes.
+    let withheld = answer
+        .head
+        .withheld
+        .iter()
+        .filter_map(|name| travels_not(name.as_bytes()));
+    let withheld = withheld.map(str::to_owned).collect();
+    match answer.text {
+        // A file that no session could read again.
+        Some(text) if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX => Ok(Report::Kept {
+            why: "the merged file would be larger than 16 MiB".to_owned(),
+            again: Again::BoxWrites,
+        }),
+        Some(text) => {
+            file.replace(&text, host.as_ref())?;
+            Ok(Report::Written { withheld })
+        }
+        None => Ok(Report::Unchanged { withheld }),
+    }
+}
+
+/// The first line of the confined child's answer; the new text follows it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Head {
+    /// A text follows.
+    text: bool,
+    withheld: Vec<String>,
+    /// What is wrong with the box's file.
+    boxed: Option<String>,
+    /// What is wrong with the host's file.
+    host: Option<String>,
+}
+
+struct Answer {
+    head: Head,
+    text: Option<Vec<u8>>,
+}
+
+/// Merges in a child that can do nothing but compute and write its answer.
+fn confined(base: Option<&[u8]>, boxed: &[u8], host: Option<&[u8]>) -> Result<Answer, String> {
+    let bytes = in_confinement(|| {
+        let (head, text) = merged(base, boxed, host);
+        let mut out = serde_json::to_vec(&head).unwrap_or_default();
+        out.push(b'\n');
+        out.extend_from_slice(text.unwrap_or_default().as_bytes());
+        out
+    })?;
+    let line = bytes
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .filter(|at| *at < 65_536);
+    let head = line
+        .and_then(|at| bytes.get(..at))
+        .and_then(|line| serde_json::from_slice::<Head>(line).ok());
+    let (Some(at), Some(head)) = (line, head) else {
+        return Err("the merging process gave no answer that can be read".to_owned());
+    };
+    let text = head
+        .text
+        .then(|| bytes.get(at + 1..).unwrap_or_default().to_vec());
+    Ok(Answer { head, text })
+}
+
+fn merged(base: Option<&[u8]>, boxed: &[u8], host: Option<&[u8]>) -> (Head, Option<String>) {
+    let mut head = Head::default();
+    let Ok(boxed) = std::str::from_utf8(boxed) else {
+        head.boxed = Some("the box's copy is not UTF-8".to_owned());
+        return (head, None);
+    };
+    let Ok(host) = host.map(std::str::from_utf8).transpose() else {
+        head.host = Some("the host's file is not UTF-8".to_owned());
+        return (head, None);
+    };
+    match merge(
+        base.and_then(|base| std::str::from_utf8(base).ok()),
+        boxed,
+        host,
+    ) {
+        Ok(merged) => {
+            head.withheld = merged.withheld.into_iter().map(str::to_owned).collect();
+            head.text = merged.text.is_some();
+            (head, merged.text)
+        }
+        Err(error) => {
+            match error {
+                MergeError::Box(_) | MergeError::BoxKind => head.boxed = Some(error.to_string()),
+                MergeError::Host(_) | MergeError::HostKind => head.host = Some(error.to_string()),
+            }
+            (head, None)
+        }
+    }
+}
+
+/// Runs `work` in a confined child and returns its bytes. A crash, a forbidden system call, too much memory or time is an
+/// error, and nothing of what it may have answered is used.
+fn in_confinement(work: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, String> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| format!("pipe: {errno}"))?;
+    let pid = job::fork(write, Stdio::Close, |pipe| {
+        if confine().is_err() {
+            return NOT_CONFINED;
+        }
+        let answer = work();
+        let mut rest = answer.as_slice();
+        while !rest.is_empty() {
+            match nix::unistd::write(&pipe, rest) {
+                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+                Err(Errno::EINTR) => {}
+                Err(_) => return 1,
+            }
+        }
+        // Not closed here: a debug build of the library asks fcntl(2) before it closes, which the filter does not know.
+        std::mem::forget(pipe);
+        0
+    })
+    .map_err(|error| format!("fork: {error}"))?;
+    let answer = collect(read, Instant::now() + MERGE_TIME);
+    if answer.is_err() {
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+    match waitpid(pid, None) {
+        Ok(WaitStatus::Exited(_, 0)) => answer,
+        Ok(WaitStatus::Exited(_, code)) if code == i32::from(NOT_CONFINED) => {
+            Err("the merging process could not be confined".to_owned())
+        }
+        Ok(WaitStatus::Signaled(_, signal, _)) if answer.is_ok() => {
+            Err(format!("the merging process was killed by {signal}"))
+        }
+        Ok(status) => Err(answer
+            .err()
+            .unwrap_or(format!("the merging process failed ({status:?})"))),
+        Err(errno) => Err(format!("waitpid: {errno}")),
+    }
+}
+
+/// Reads to the end, but not beyond the deadline or [`ANSWER_MAX`].
+fn collect(pipe: OwnedFd, deadline: Instant) -> Result<Vec<u8>, String> {
+    let mut answer = Vec::new();
+    let mut pipe = File::from(pipe);
+    let mut buffer = vec![0u8; 65_536];
+    loop {
+        wait_readable(pipe.as_fd(), deadline);
+        if Instant::now() >= deadline {
+            return Err("the merging process took too long".to_owned());
+        }
+        if !readable(pipe.as_fd()) {
+            continue;
+        }
+        match pipe.read(&mut buffer) {
+            Ok(0) => return Ok(answer),
+            Ok(n) => answer.extend_from_slice(buffer.get(..n).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(format!("read: {error}")),
+        }
+        if u64::try_from(answer.len()).unwrap_or(u64::MAX) > ANSWER_MAX {
+            return Err("the merging process answered too much".to_owned());
+        }
+    }
+}
+
+/// Is there something to read, or the end?
+pub(super) fn readable(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0)
+}
+
+/// Gives up everything but computing, memory and the descriptors that are open: rlimits, Landlock without a rule,
+/// no_new_privs and an allow-list of system calls that ends the process for anything else.
+fn confine() -> Result<(), String> {
+    let errno = |errno: Errno| errno.to_string();
+    for (resource, value) in [
+        (Resource::RLIMIT_CPU, 2),
+        (Resource::RLIMIT_AS, 1 << 30),
+        (Resource::RLIMIT_FSIZE, 0),
+        (Resource::RLIMIT_CORE, 0),
+    ] {
+        setrlimit(resource, value, value).map_err(errno)?;
+    }
+    landlock_nothing()?;
+    let filter = filter()?;
+    seccompiler::apply_filter(&filter).map_err(|error| error.to_string())
+}
+
+/// Landlock without a single rule. Best effort by its nature (old kernels know less of it): the filter that follows does
+/// not let a path into the kernel at all, and that one is not optional.
+fn landlock_nothing() -> Result<(), String> {
+    use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr};
+    let all = ABI::V5;
+    Ruleset::default()
+        .handle_access(AccessFs::from_all(all))
+        .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(all)))
+        .and_then(Ruleset::create)
+        .and_then(landlock::RulesetCreated::restrict_self)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+/// What an allocator, a hash map and a pipe need. `mmap` and `mprotect` only without PROT_EXEC.
+fn filter() -> Result<seccompiler::BpfProgram, String> {
+    use nix::libc;
+    use seccompiler::{
+        SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    };
+    let failed = |error: seccompiler::BackendError| error.to_string();
+    let exec = u64::try_from(libc::PROT_EXEC).unwrap_or(4);
+    let not_executable = || -> Result<Vec<SeccompRule>, String> {
+        let condition =
+            SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(exec), 0)
+                .map_err(failed)?;
+        Ok(vec![SeccompRule::new(vec![condition]).map_err(failed)?])
+    };
+    let mut rules: std::collections::BTreeMap<i64, Vec<SeccompRule>> = [
+        libc::SYS_read,
+        libc::SYS_write,
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_brk,
+        libc::SYS_madvise,
+        libc::SYS_futex,
+        libc::SYS_getrandom,
+        libc::SYS_clock_gettime,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_restart_syscall,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+    ]
+    .into_iter()
+    .map(|number| (number, Vec::new()))
+    .collect();
+    rules.insert(libc::SYS_mmap, not_executable()?);
+    rules.insert(libc::SYS_mprotect, not_executable()?);
+    let arch = std::env::consts::ARCH.try_into().map_err(failed)?;
+    SeccompFilter::new(
+        rules,
+        SeccompAction::KillProcess,
+        SeccompAction::Allow,
+        arch,
+    )
+    .and_then(TryInto::try_into)
+    .map_err(failed)
+}
+
+#[cfg(test)]
+#[path = "syncjob_tests.rs"]
+mod tests;
