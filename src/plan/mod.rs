@@ -170,6 +170,15 @@ pub enum MountOp {
         /// A directory that agentbox makes (0700, with parents) when it is missing.
         create: bool,
     },
+    /// A copy of a small file of the host's, as it is at the start: cheaper than a mount, and a host program that replaces
+    /// the file changes nothing inside either way. A larger one, and one that the agent's uid may not
+    /// read, is bound read-only.
+    Copy {
+        /// The host's path, canonical.
+        source: OsText,
+        /// Where.
+        target: OsText,
+    },
     /// A tmpfs of the box's own.
     Tmpfs {
         /// Where.

@@ -148,6 +148,8 @@ pub(super) fn view(
         ("/proc", LandlockAccess::Device),
         ("/dev", LandlockAccess::Device),
         ("/dev/shm", LandlockAccess::Full),
+        // /etc is the box's own directory: what is in it was granted name by name.
+        ("/etc", LandlockAccess::Read),
     ] {
         rules.insert(path.into(), access);
     }
@@ -167,17 +169,22 @@ pub(super) fn view(
             .entry(target.clone())
             .and_modify(|a| *a = (*a).max(access))
             .or_insert(access);
-        ops.insert(
-            target.clone(),
+        let (source, at) = (shown.source.clone().into(), target.as_path().into());
+        let idmap = idmap(scene, id.mode, shown);
+        let file = shown.kind == Kind::File && shown.access == Access::Read;
+        let op = if file && !idmap && target.starts_with("/etc") {
+            MountOp::Copy { source, target: at }
+        } else {
             MountOp::Bind {
-                source: shown.source.clone().into(),
-                target: target.as_path().into(),
+                source,
+                target: at,
                 access: shown.access,
                 kind: shown.kind,
-                idmap: idmap(scene, id.mode, shown),
+                idmap,
                 create: shown.create,
-            },
-        );
+            }
+        };
+        ops.insert(target.clone(), op);
     }
     for (at, to) in &settled.links {
         ops.entry(at.clone()).or_insert_with(|| link(at, to));
@@ -190,8 +197,18 @@ pub(super) fn view(
         };
         ops.insert(at, op);
     }
+    let redundant = |path: &Path, access: LandlockAccess| {
+        let above = path.ancestors().skip(1);
+        // A rule for writing stays where the work is: what an open costs grows with the way to the rule that grants it.
+        access == LandlockAccess::Read
+            && above
+                .filter_map(|dir| rules.get(dir))
+                .any(|wider| *wider == access)
+    };
     let rules = rules
-        .into_iter()
+        .iter()
+        .filter(|(path, access)| !redundant(path, **access))
+        .map(|(path, access)| (path.clone(), *access))
         .map(|(path, access)| LandlockRule {
             path: path.into(),
             access,

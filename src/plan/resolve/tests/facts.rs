@@ -75,7 +75,7 @@ fn root_in_roots_workspace_is_shifted() {
         ("/data/theirs", "w dir"),
         ("/data", "r dir"),
         ("/usr", "r dir"),
-        ("/etc/hosts", "r file"),
+        ("/etc/hosts", "copy"),
     ] {
         assert_eq!(at(&plan, path), want, "{path}");
     }

@@ -387,6 +387,7 @@ pub(super) fn target(op: &MountOp) -> &Path {
         | MountOp::File { target, .. }
         | MountOp::Symlink { target, .. }
         | MountOp::Bind { target, .. }
+        | MountOp::Copy { target, .. }
         | MountOp::Tmpfs { target, .. }
         | MountOp::MaskFile { target }
         | MountOp::MaskDir { target } => target.path(),
@@ -419,6 +420,8 @@ pub(super) fn at(plan: &Plan, path: impl AsRef<Path>) -> String {
                 format!("{access} {kind} from {source}{idmap}{create}")
             }
         }
+        Some(MountOp::Copy { source, .. }) if source.path() == path => "copy".into(),
+        Some(MountOp::Copy { source, .. }) => format!("copy of {source}"),
         Some(MountOp::Symlink { to, .. }) => format!("-> {to}"),
         Some(MountOp::Tmpfs { .. }) => "tmpfs".into(),
         Some(MountOp::File { .. }) => "own file".into(),
