@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -265,6 +265,12 @@ impl NewRoot {
     }
 }
 
+/// The host's root, from which files are copied until the old root is gone.
+struct Host {
+    root: OwnedFd,
+    agent_is_root: bool,
+}
+
 /// Builds the new root, makes it the root and lets go of the old one.
 pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let view = &b.plan.view;
@@ -273,7 +279,11 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         None => open_sources(view, None)?,
     };
     // The old root's own devices are what the box's /dev is made of, so they are opened before it is covered.
-    let devices = pseudo::open_devices(host_root()?.as_fd())?;
+    let host = Host {
+        root: host_root()?,
+        agent_is_root: b.plan.identity.outer_uid == 0,
+    };
+    let devices = pseudo::open_devices(host.root.as_fd())?;
     let old = nix::sys::stat::stat("/").map_err(|errno| StepError::new("stat", "/", errno))?;
 
     let mut root = NewRoot::new()?;
@@ -293,7 +303,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     )?;
 
     for (op, source) in view.ops.iter().zip(&sources) {
-        operation(&mut root, op, source.as_ref(), &devices, b.disk)?;
+        operation(&mut root, op, source.as_ref(), &host, &devices, b.disk)?;
     }
     for (target, content) in &b.state {
         root.file(target.path(), 0o600, content)?;
@@ -318,6 +328,7 @@ fn operation(
     root: &mut NewRoot,
     op: &MountOp,
     source: Option<&OwnedFd>,
+    host: &Host,
     devices: &pseudo::Devices,
     disk: u64,
 ) -> Result<(), StepError> {
@@ -333,6 +344,7 @@ fn operation(
             Some(tree) => root.bind(tree.as_fd(), target.path(), *kind),
             None => Err(StepError::new("bind", target, Errno::ENOENT)),
         },
+        MountOp::Copy { source, target } => copy(root, host, source.path(), target.path()),
         MountOp::Tmpfs { target, mode, size } => {
             root.tmpfs(target.path(), *mode, *size, attr::NOSUID | attr::NODEV)
         }
@@ -341,6 +353,51 @@ fn operation(
         MountOp::MaskFile { target } => root.mask(target.path(), Kind::File),
         MountOp::MaskDir { target } => root.mask(target.path(), Kind::Dir),
     }
+}
+
+/// Files up to this many bytes are copied.
+const COPY: u64 = 128 * 1024;
+
+/// Shows a file of the host's as a copy, or bound where it is large or this process may not read it: init has the agent's uid
+/// here, and no capability over the host's files.
+fn copy(root: &mut NewRoot, host: &Host, source: &Path, target: &Path) -> Result<(), StepError> {
+    let failed = |call| move |errno| StepError::new(call, source.display(), errno);
+    let file = match mount::open(
+        host.root.as_fd(),
+        &relative(source)?,
+        libc::O_RDONLY | libc::O_NONBLOCK,
+        Links::Refuse,
+    ) {
+        Ok(file) => file,
+        // It is there, and reading it is for the kernel to refuse.
+        Err(Errno::EACCES) => return bind_file(root, host, source, target),
+        Err(errno) => return Err(failed("open")(errno)),
+    };
+    let stat = nix::sys::stat::fstat(&file).map_err(failed("fstat"))?;
+    // Kernel uid 0 may read everything, which is not what is meant.
+    if host.agent_is_root && stat.st_mode & 0o004 == 0 {
+        return Ok(());
+    }
+    let regular = stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+    if !regular || u64::try_from(stat.st_size).unwrap_or(u64::MAX) > COPY {
+        return bind_file(root, host, source, target);
+    }
+    let mut content = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0) + 1);
+    std::fs::File::from(file)
+        .take(COPY)
+        .read_to_end(&mut content)
+        .map_err(|e| failed("read")(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
+    root.file(target, stat.st_mode & 0o555, &content)
+}
+
+fn bind_file(
+    root: &mut NewRoot,
+    host: &Host,
+    source: &Path,
+    target: &Path,
+) -> Result<(), StepError> {
+    let tree = open_source(host.root.as_fd(), source, Access::Read, Kind::File, None)?;
+    root.bind(tree.as_fd(), target, Kind::File)
 }
 
 /// pivot_root(2) wants the new root to be a mount point of this namespace; which one does not matter, since every source was

@@ -78,10 +78,8 @@ fn elsewhere(scene: &mut Scene<'_>, work: &Path, dot_git: &Path) -> Option<PathB
     let origin = Origin::agentbox("the repository of the work tree");
     let note = format!("{} names it as its repository", show(dot_git));
     // A worktree's own directory is below the common one; should it not be, it is a grant by itself.
-    for dir in [&common, &git_dir] {
-        if dir == &git_dir && git_dir.starts_with(&common) {
-            continue;
-        }
+    let own = (!git_dir.starts_with(&common)).then_some(&git_dir);
+    for dir in std::iter::once(&common).chain(own) {
         if !give(scene, dir, Access::Write, &origin, Some(note.clone())) {
             return refuse(scene, "is in a place that is never granted");
         }

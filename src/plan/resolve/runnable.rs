@@ -110,12 +110,9 @@ fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
 
 /// The directory that a program needs to run: its package.
 fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)> {
-    if let Some(dir) = outermost(real, &["node_modules"]) {
+    // The outermost of both: pnpm's packages are links to their siblings below .pnpm.
+    if let Some(dir) = outermost(real, &["node_modules", ".pnpm"]) {
         return Some((dir, "the npm packages"));
-    }
-    // pnpm's global store: the packages are links to their siblings.
-    if let Some(dir) = outermost(real, &[".pnpm"]) {
-        return Some((dir, "the pnpm packages"));
     }
     for store in ["/nix/store", "/gnu/store"] {
         if real.starts_with(store) {
@@ -263,10 +260,9 @@ fn script(scene: &mut Scene<'_>, real: &Path, origin: &Origin, depth: u32) {
     }
     for target in shim_targets(&head) {
         let Some(dir) = real.parent() else { continue };
+        // Not its canonical path: the links on the way have to be in the box.
         let path = dir.join(OsStr::from_bytes(target));
-        if let Some(real) = scene.walk.canonical(&path) {
-            one(scene, &real, origin, by, depth + 1);
-        }
+        one(scene, &path, origin, by, depth + 1);
     }
 }
 
