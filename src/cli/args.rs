@@ -84,6 +84,9 @@ pub struct CheckArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+    /// Only print the layers of the box in the order in which they are built, and try nothing
+    #[arg(long, conflicts_with = "json")]
+    pub layers: bool,
 }
 
 /// `agentbox profiles`.

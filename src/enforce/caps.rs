@@ -17,9 +17,10 @@ fn failed(what: &'static str) -> impl Fn(::caps::errors::CapsError) -> StepError
 pub(super) fn apply(_: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let prctl = |on: &'static str| move |errno| StepError::new("prctl", on, errno);
     process::lock_securebits().map_err(prctl("SECUREBITS"))?;
-    // The bounding and ambient sets want capabilities; the other three go last.
+    // The bounding set wants a capability; the other three go last. Emptying the ambient set first is not needed (it is
+    // always within the permitted set), but says what is meant.
+    process::empty_bounding_set().map_err(prctl("CAPBSET_DROP"))?;
     for set in [
-        CapSet::Bounding,
         CapSet::Ambient,
         CapSet::Inheritable,
         CapSet::Effective,
@@ -29,21 +30,14 @@ pub(super) fn apply(_: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     }
     process::set_no_new_privs().map_err(prctl("NO_NEW_PRIVS"))?;
 
-    for set in [
-        CapSet::Effective,
-        CapSet::Permitted,
-        CapSet::Inheritable,
-        CapSet::Ambient,
-    ] {
+    // What is not read here (bounding, ambient) the supervisor reads from /proc/PID/status.
+    for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
         if !::caps::read(None, set)
             .map_err(failed("read capabilities"))?
             .is_empty()
         {
-            return Err(StepError::new(
-                "drop capabilities",
-                format!("{set:?} is not empty"),
-                Errno::EPERM,
-            ));
+            let on = format!("{set:?} is not empty");
+            return Err(StepError::new("drop capabilities", on, Errno::EPERM));
         }
     }
     if !process::no_new_privs().map_err(prctl("NO_NEW_PRIVS"))?

@@ -12,10 +12,10 @@ use crate::plan::{Access, Kind, MountOp, View};
 use crate::sys::mount::{self, Links, Reach, attr};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -30,10 +30,13 @@ const MASK_DIR: &CStr = c"run/agentbox/masks/dir";
 
 /// A C string relative to the root: `/a/b` as `a/b`, `/` as the empty string.
 pub(super) fn relative(path: &Path) -> Result<CString, StepError> {
+    c_relative(path).map_err(|errno| StepError::new("look up", path.display(), errno))
+}
+
+fn c_relative(path: &Path) -> Result<CString, Errno> {
     let bytes = path.as_os_str().as_bytes();
     let start = bytes.iter().position(|b| *b != b'/').unwrap_or(bytes.len());
-    CString::new(bytes.get(start..).unwrap_or_default())
-        .map_err(|_| StepError::new("look up", path.display(), Errno::EINVAL))
+    CString::new(bytes.get(start..).unwrap_or_default()).map_err(|_| Errno::EINVAL)
 }
 
 /// Opens the host's root as a place to look paths up from.
@@ -187,6 +190,22 @@ impl NewRoot {
             .map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))
     }
 
+    /// Makes an empty file to mount on.
+    pub(super) fn mount_point(&mut self, path: &Path) -> Result<(), StepError> {
+        if let Some(parent) = path.parent() {
+            self.dir(parent, 0o755)?;
+        }
+        let mode = Mode::from_bits_truncate(0o444);
+        mknodat(
+            self.fd(),
+            relative(path)?.as_c_str(),
+            SFlag::S_IFREG,
+            mode,
+            0,
+        )
+        .map_err(|errno| StepError::new("create", path.display(), errno))
+    }
+
     /// Makes a symlink. One that is there already and says the same is fine.
     pub(super) fn symlink(&mut self, path: &Path, to: &Path) -> Result<(), StepError> {
         if let Some(parent) = path.parent() {
@@ -198,10 +217,19 @@ impl NewRoot {
 
     /// Attaches a detached mount at a place that exists.
     pub(super) fn attach(&self, tree: BorrowedFd<'_>, target: &Path) -> Result<(), StepError> {
-        let failed = |call| move |errno| StepError::new(call, target.display(), errno);
-        let place = mount::open(self.fd(), &relative(target)?, libc::O_PATH, Links::Refuse)
-            .map_err(failed("open mount point"))?;
-        mount::attach(tree, place.as_fd(), c"").map_err(failed("move_mount"))
+        self.try_attach(tree, target)
+            .map_err(|errno| StepError::new("move_mount", target.display(), errno))
+    }
+
+    fn try_attach(&self, tree: BorrowedFd<'_>, target: &Path) -> Result<(), Errno> {
+        let path = c_relative(target)?;
+        if self.in_host_tree(target) {
+            // Somebody may change that tree at this moment: no symlink of it is followed.
+            let place = mount::open(self.fd(), &path, libc::O_PATH, Links::Refuse)?;
+            return mount::attach(tree, place.as_fd(), c"");
+        }
+        // Everything else is this process's own, and its symlinks are never on the way to a mount point.
+        mount::attach(tree, self.fd(), &path)
     }
 
     /// A tmpfs of its own.
@@ -235,7 +263,7 @@ impl NewRoot {
         if !self.in_host_tree(target) {
             match kind {
                 Kind::Dir => self.dir(target, 0o755)?,
-                Kind::File => self.file(target, 0o444, b"")?,
+                Kind::File => self.mount_point(target)?,
             }
         }
         self.attach(tree, target)?;
@@ -245,13 +273,33 @@ impl NewRoot {
 
     /// An empty file or directory over what is at `target`.
     pub(super) fn mask(&self, target: &Path, kind: Kind) -> Result<(), StepError> {
+        match self.mask_if_there(None, target, kind)? {
+            None => Ok(()),
+            Some(_) => Err(StepError::new("mask", target.display(), Errno::ENOENT)),
+        }
+    }
+
+    /// The same, where it may be that there is nothing at `target`: then the unused mask comes back, for the next.
+    pub(super) fn mask_if_there(
+        &self,
+        unused: Option<OwnedFd>,
+        target: &Path,
+        kind: Kind,
+    ) -> Result<Option<OwnedFd>, StepError> {
         let source = match kind {
             Kind::Dir => MASK_DIR,
             Kind::File => MASK_FILE,
         };
-        let tree = mount::clone_tree(self.fd(), source, Reach::One)
-            .map_err(|errno| StepError::new("open_tree", "mask", errno))?;
-        self.attach(tree.as_fd(), target)
+        let tree = match unused {
+            Some(tree) => tree,
+            None => mount::clone_tree(self.fd(), source, Reach::One)
+                .map_err(|errno| StepError::new("open_tree", "mask", errno))?,
+        };
+        match self.try_attach(tree.as_fd(), target) {
+            Ok(()) => Ok(None),
+            Err(Errno::ENOENT) => Ok(Some(tree)),
+            Err(errno) => Err(StepError::new("mask", target.display(), errno)),
+        }
     }
 
     /// What `target` is now, again, read-only.
@@ -265,6 +313,12 @@ impl NewRoot {
     }
 }
 
+/// The host's root, from which files are copied until the old root is gone.
+struct Host {
+    root: OwnedFd,
+    agent_is_root: bool,
+}
+
 /// Builds the new root, makes it the root and lets go of the old one.
 pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let view = &b.plan.view;
@@ -273,7 +327,11 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         None => open_sources(view, None)?,
     };
     // The old root's own devices are what the box's /dev is made of, so they are opened before it is covered.
-    let devices = pseudo::open_devices(host_root()?.as_fd())?;
+    let host = Host {
+        root: host_root()?,
+        agent_is_root: b.plan.identity.outer_uid == 0,
+    };
+    let devices = pseudo::open_devices(host.root.as_fd())?;
     let old = nix::sys::stat::stat("/").map_err(|errno| StepError::new("stat", "/", errno))?;
 
     let mut root = NewRoot::new()?;
@@ -293,7 +351,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     )?;
 
     for (op, source) in view.ops.iter().zip(&sources) {
-        operation(&mut root, op, source.as_ref(), &devices, b.disk)?;
+        operation(&mut root, op, source.as_ref(), &host, &devices, b.disk)?;
     }
     for (target, content) in &b.state {
         root.file(target.path(), 0o600, content)?;
@@ -318,6 +376,7 @@ fn operation(
     root: &mut NewRoot,
     op: &MountOp,
     source: Option<&OwnedFd>,
+    host: &Host,
     devices: &pseudo::Devices,
     disk: u64,
 ) -> Result<(), StepError> {
@@ -333,6 +392,7 @@ fn operation(
             Some(tree) => root.bind(tree.as_fd(), target.path(), *kind),
             None => Err(StepError::new("bind", target, Errno::ENOENT)),
         },
+        MountOp::Copy { source, target } => copy(root, host, source.path(), target.path()),
         MountOp::Tmpfs { target, mode, size } => {
             root.tmpfs(target.path(), *mode, *size, attr::NOSUID | attr::NODEV)
         }
@@ -341,6 +401,51 @@ fn operation(
         MountOp::MaskFile { target } => root.mask(target.path(), Kind::File),
         MountOp::MaskDir { target } => root.mask(target.path(), Kind::Dir),
     }
+}
+
+/// Files up to this many bytes are copied.
+const COPY: u64 = 128 * 1024;
+
+/// Shows a file of the host's as a copy, or bound where it is large or this process may not read it: init has the agent's uid
+/// here, and no capability over the host's files.
+fn copy(root: &mut NewRoot, host: &Host, source: &Path, target: &Path) -> Result<(), StepError> {
+    let failed = |call| move |errno| StepError::new(call, source.display(), errno);
+    let file = match mount::open(
+        host.root.as_fd(),
+        &relative(source)?,
+        libc::O_RDONLY | libc::O_NONBLOCK,
+        Links::Refuse,
+    ) {
+        Ok(file) => file,
+        // It is there, and reading it is for the kernel to refuse.
+        Err(Errno::EACCES) => return bind_file(root, host, source, target),
+        Err(errno) => return Err(failed("open")(errno)),
+    };
+    let stat = nix::sys::stat::fstat(&file).map_err(failed("fstat"))?;
+    // Kernel uid 0 may read everything, which is not what is meant.
+    if host.agent_is_root && stat.st_mode & 0o004 == 0 {
+        return Ok(());
+    }
+    let regular = stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+    if !regular || u64::try_from(stat.st_size).unwrap_or(u64::MAX) > COPY {
+        return bind_file(root, host, source, target);
+    }
+    let mut content = vec![0; usize::try_from(stat.st_size).unwrap_or(0)];
+    let length = std::fs::File::from(file)
+        .read(&mut content)
+        .map_err(|e| failed("read")(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
+    content.truncate(length);
+    root.file(target, stat.st_mode & 0o555, &content)
+}
+
+fn bind_file(
+    root: &mut NewRoot,
+    host: &Host,
+    source: &Path,
+    target: &Path,
+) -> Result<(), StepError> {
+    let tree = open_source(host.root.as_fd(), source, Access::Read, Kind::File, None)?;
+    root.bind(tree.as_fd(), target, Kind::File)
 }
 
 /// pivot_root(2) wants the new root to be a mount point of this namespace; which one does not matter, since every source was

@@ -9,23 +9,17 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use std::fs::File;
-use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt as _;
 
 /// What is set: the name, the value, and whether the box may not be without it.
 ///
 /// A namespace that init already made counts as used and stays; 0 is "no further one".
-pub const VALUES: [(&str, u64); 11] = [
-    // A user namespace gives all capabilities in it, and with them most of the kernel's attack surface.
+pub const VALUES: [(&str, u64); 5] = [
+    // A user namespace gives all capabilities in it, and with them most of the kernel's attack surface. Every other kind of
+    // namespace needs a capability, which nobody in the box has or can get without this one; so their limits stay as they
+    // are. (max_mnt_namespaces would even count the detached mounts that the view is made of.)
     ("max_user_namespaces", 0),
-    // max_mnt_namespaces stays as it is: every detached mount (open_tree(2), fsmount(2)) has an anonymous mount namespace that
-    // is counted here, and the view is made of them. Without a user namespace nobody in the box can make one.
-    ("max_net_namespaces", 0),
-    ("max_pid_namespaces", 0),
-    ("max_ipc_namespaces", 0),
-    ("max_uts_namespaces", 0),
-    ("max_cgroup_namespaces", 0),
-    ("max_time_namespaces", 0),
     // Half of the usual 128 per user: node, watchman, language servers and a build or two, and the user keeps the rest.
     ("max_inotify_instances", 64),
     // Each pins about 1 KiB of kernel memory; a repository of 50,000 directories can still be watched.
@@ -62,37 +56,31 @@ pub fn apply(dir: BorrowedFd<'_>) -> Evidence {
 
 /// Sets one value, if it is higher, and reads it back. `None`: this kernel has no such name.
 fn lower(dir: BorrowedFd<'_>, name: &str, wanted: u64) -> Result<Option<u64>, String> {
-    let open = |flags| {
-        openat(
-            dir,
-            name,
-            flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
-            Mode::empty(),
-        )
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let file = match openat(dir, name, flags, Mode::empty()) {
+        Err(Errno::ENOENT) => return Ok(None),
+        other => other.map_err(|errno| format!("open of {name}: {errno}"))?,
     };
-    let read = |file: std::os::fd::OwnedFd| -> Result<u64, String> {
-        let mut text = String::new();
-        File::from(file)
-            .take(32)
-            .read_to_string(&mut text)
+    let file = File::from(file);
+    // sysctl files take and give a whole value at offset 0 (Documentation/admin-guide/sysctl/kernel.rst,
+    // sysctl_writes_strict).
+    let read = || -> Result<u64, String> {
+        let mut text = [0; 32];
+        let length = file
+            .read_at(&mut text, 0)
             .map_err(|error| format!("read of {name}: {error}"))?;
+        let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
         text.trim()
             .parse()
             .map_err(|_| format!("{name} holds {text:?}"))
     };
-    let before = match open(OFlag::O_RDONLY) {
-        Err(Errno::ENOENT) => return Ok(None),
-        other => read(other.map_err(|errno| format!("open of {name}: {errno}"))?)?,
-    };
+    let before = read()?;
     if before <= wanted {
         return Ok(Some(before));
     }
-    let file =
-        open(OFlag::O_WRONLY).map_err(|errno| format!("open of {name} for writing: {errno}"))?;
-    File::from(file)
-        .write_all(wanted.to_string().as_bytes())
+    file.write_all_at(wanted.to_string().as_bytes(), 0)
         .map_err(|error| format!("write of {name}: {error}"))?;
-    let now = read(open(OFlag::O_RDONLY).map_err(|errno| format!("open of {name}: {errno}"))?)?;
+    let now = read()?;
     if now == wanted {
         Ok(Some(now))
     } else {

@@ -395,7 +395,7 @@ mod tests {
         let five = [far.as_fd(); MAX_FDS + 1];
         assert!(matches!(
             a.send(&1, &five),
-            Err(ChannelError::TooManyFds { count: 5 })
+            Err(ChannelError::TooManyFds { count: 9 })
         ));
         let numbers: Vec<RawFd> = vec![far.as_raw_fd(); 40];
         sendmsg::<UnixAddr>(

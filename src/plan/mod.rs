@@ -62,7 +62,7 @@ pub struct Command {
     pub name: OsText,
     /// The absolute path inside the box; `None` if it is not installed (only `explain` gets that far).
     pub program: Option<OsText>,
-    /// argv, with argv[0] as typed.
+    /// argv, with `argv[0]` as typed.
     pub argv: Vec<OsText>,
     /// The working directory inside the box.
     pub cwd: OsText,
@@ -169,6 +169,15 @@ pub enum MountOp {
         idmap: bool,
         /// A directory that agentbox makes (0700, with parents) when it is missing.
         create: bool,
+    },
+    /// A copy of a small file of the host's, as it is at the start: cheaper than a mount, and a host program that replaces
+    /// the file changes nothing inside either way. A larger one, and one that the agent's uid may not
+    /// read, is bound read-only.
+    Copy {
+        /// The host's path, canonical.
+        source: OsText,
+        /// Where.
+        target: OsText,
     },
     /// A tmpfs of the box's own.
     Tmpfs {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod layers;
 pub mod plan;
 pub mod profiles;
 

@@ -31,7 +31,6 @@ pub(super) struct End<'a> {
     pub(super) group: Option<BoxCgroup>,
     pub(super) voice: Voice,
     pub(super) session: Session,
-    pub(super) sessions: &'a Sessions,
     pub(super) begun: Instant,
 }
 
@@ -50,7 +49,6 @@ pub(super) fn finish(end: End<'_>) -> u8 {
         group,
         mut voice,
         mut session,
-        sessions,
         begun,
     } = end;
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
@@ -108,7 +106,6 @@ pub(super) fn finish(end: End<'_>) -> u8 {
     voice.tell(&ToClient::Ended {
         status: outcome.exit_status,
     });
-    sweep_sessions(sessions);
     outcome.exit_status
 }
 
@@ -165,7 +162,7 @@ fn last_line(how: &How, plan: &Plan) -> Option<String> {
     }
 }
 
-/// Old sessions go; at the end of one, so that no start pays for it.
+/// Old sessions go while the command starts, so that nobody waits for it.
 pub(super) fn sweep_sessions(sessions: &Sessions) {
     let _ = sessions.sweep(Timestamp::now(), &Retention::default());
 }

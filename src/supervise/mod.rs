@@ -87,7 +87,7 @@ pub fn run(job: Job) -> u8 {
         state,
     } = match result {
         Ok(started) => started,
-        Err(e) => return refuse(voice, session, &sessions, begun, &e.to_string()),
+        Err(e) => return refuse(voice, session, begun, &e.to_string()),
     };
     for line in &banner {
         voice.direct(line);
@@ -113,15 +113,16 @@ pub fn run(job: Job) -> u8 {
         }
         Err(why) => {
             spawned.destroy();
-            return refuse(voice, session, &sessions, begun, &why);
+            return refuse(voice, session, begun, &why);
         }
     };
     if spawned.channel.send(&ToInit::Go, &[]).is_err() {
         spawned.destroy();
         let why = "init of the box ended before it was told to go on";
-        return refuse(voice, session, &sessions, begun, why);
+        return refuse(voice, session, begun, why);
     }
     voice.tell(&ToClient::Started { pty: has_pty });
+    ending::sweep_sessions(&sessions);
     let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
     let seen = watch.run(&mut voice, &mut session);
     ending::finish(ending::End {
@@ -132,7 +133,6 @@ pub fn run(job: Job) -> u8 {
         group,
         voice,
         session,
-        sessions: &sessions,
         begun,
     })
 }
@@ -215,13 +215,7 @@ fn refuse_early(client: &Channel, why: &str) -> u8 {
 }
 
 /// Nothing was executed.
-fn refuse(
-    mut voice: Voice,
-    mut session: Session,
-    sessions: &Sessions,
-    begun: Instant,
-    why: &str,
-) -> u8 {
+fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> u8 {
     voice.direct(why);
     voice.note(
         &mut session,
@@ -246,7 +240,6 @@ fn refuse(
     voice.tell(&ToClient::Ended {
         status: outcome.exit_status,
     });
-    ending::sweep_sessions(sessions);
     outcome.exit_status
 }
 

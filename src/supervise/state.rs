@@ -3,7 +3,7 @@
 //!
 //! The box has a copy in its own HOME, which its program replaces by lock directory and rename there. The supervisor
 //! watches the directory, waits until it is quiet for a moment, takes the bytes by descriptor and leaves the rest to a
-//! [`syncjob`](super::syncjob). Nothing here parses a byte of the box, and nothing but [`StateSync::finish`] waits.
+//! [`syncjob`]. Nothing here parses a byte of the box, and nothing but [`StateSync::finish`] waits.
 
 #![forbid(unsafe_code)]
 

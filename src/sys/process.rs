@@ -214,6 +214,22 @@ pub fn securebits_locked() -> Result<bool, Errno> {
     Ok(prctl(libc::PR_GET_SECUREBITS, 0, 0)? == SECUREBITS)
 }
 
+/// Empties the capability bounding set (PR_CAPBSET_DROP of every number that the kernel knows). Needs CAP_SETPCAP.
+///
+/// # Errors
+/// The errno of prctl(2).
+pub fn empty_bounding_set() -> Result<(), Errno> {
+    for capability in 0.. {
+        match prctl(libc::PR_CAPBSET_DROP, capability, 0) {
+            Ok(_) => {}
+            // The first number above CAP_LAST_CAP.
+            Err(Errno::EINVAL) if capability > 0 => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
 /// PR_SET_NO_NEW_PRIVS.
 ///
 /// # Errors

@@ -1,14 +1,14 @@
-//! The wishes of `[files]` become grants, and what must never be granted is refused.
+//! The `read` and `write` wishes of `[files]` become grants, and what must never be granted is refused.
 
 #![forbid(unsafe_code)]
 
-use super::expand::{expand, from_cli, within};
+use super::expand::{expand, from_cli, same, within};
 use super::places::{NEVER_WHOLE, SECRETS, is_host_key, secret};
 use super::scene::{Scene, show};
 use super::tree::Shown;
 use super::walk::Walked;
 use crate::host::FileType;
-use crate::plan::{Access, GrantKind, Kind, OsText, StateFile};
+use crate::plan::{Access, GrantKind, Kind, OsText};
 use crate::policy::{Origin, PathWish, Wish};
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ fn ask(scene: &mut Scene<'_>, path: &Path, wish: &Wish<PathWish>, access: Access
     let Some(walked) = scene.walk.follow(path) else {
         return missing(scene, path, wish, "is a loop of symlinks");
     };
-    if GENERATED.iter().any(|file| path == Path::new(file)) {
+    if GENERATED.iter().any(|file| same(path, Path::new(file))) {
         return;
     }
     match walked.stat {
@@ -105,7 +105,7 @@ fn missing(scene: &mut Scene<'_>, path: &Path, wish: &Wish<PathWish>, why: &str)
 }
 
 /// What is never granted, with the remedy.
-fn forbidden(
+pub(super) fn forbidden(
     scene: &Scene<'_>,
     path: &Path,
     walked: &Walked,
@@ -114,11 +114,24 @@ fn forbidden(
 ) -> Option<(String, String)> {
     let name = show(path);
     let narrower = "grant only what is needed of it".to_owned();
+    // A link that an agent can replace would make the next session grant whatever it says.
+    if !from_cli(&wish.origin)
+        && !within(&walked.real, &scene.workspace.real)
+        && let Some((link, _)) = walked.links.iter().find(|(at, _)| {
+            within(at, &scene.workspace.real) || scene.tree.access(at) == Some(Access::Write)
+        })
+    {
+        let (link, real) = (show(link), show(&walked.real));
+        return Some((
+            format!("{name} leads to {real} by the link {link}, which the agent can write"),
+            "name the real path".to_owned(),
+        ));
+    }
     for place in [path, &walked.real] {
-        if NEVER_WHOLE.iter().any(|dir| place == Path::new(dir)) {
+        if NEVER_WHOLE.iter().any(|dir| same(place, Path::new(dir))) {
             return Some((format!("{name} is never granted as a whole"), narrower));
         }
-        if place == scene.home.path || place == scene.home.real {
+        if same(place, &scene.home.path) || same(place, &scene.home.real) {
             return Some((
                 format!("{name} is HOME, and HOME is never granted as a whole"),
                 narrower,
@@ -130,7 +143,16 @@ fn forbidden(
                 "take it out".into(),
             ));
         }
-        if let Some(dir) = scene.own_dirs.iter().find(|dir| within(dir, place)) {
+        // What holds HOME as well is judged by that below.
+        let in_home = |dir: &Path| {
+            within(&scene.home.real, place) && within(dir, &scene.home.real)
+                || within(&scene.home.path, place) && within(dir, &scene.home.path)
+        };
+        if let Some(dir) = scene
+            .own_dirs
+            .iter()
+            .find(|dir| within(dir, place) && !in_home(dir))
+        {
             return Some((
                 format!("{name} holds agentbox's own {}", show(dir)),
                 narrower,
@@ -251,209 +273,4 @@ pub(super) fn masks(scene: &mut Scene<'_>) -> Vec<(PathBuf, Kind)> {
         found.push((place, kind));
     }
     found
-}
-
-/// `private` wishes: links into one persistent directory of the box's own. Returns the links and the host directories that
-/// have to be made.
-pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<PathBuf>) {
-    let mut asked: Vec<(PathBuf, &Wish<PathWish>)> = Vec::new();
-    for wish in &scene.policy.wishes.files.private {
-        let Some(path) = expand(scene, wish) else {
-            continue;
-        };
-        // The name itself is the box's own; only what leads to it is followed.
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            scene.problem(
-                format!("{} cannot be private", show(&path)),
-                "name a directory below HOME",
-                Some(&wish.origin),
-            );
-            continue;
-        };
-        let Some(walked) = scene.walk.follow(parent) else {
-            scene.problem(
-                format!("{} is a loop of symlinks", show(parent)),
-                "name another path",
-                Some(&wish.origin),
-            );
-            continue;
-        };
-        let place = walked.real.join(name);
-        scene.tree.links(&walked);
-        if !asked.iter().any(|(other, _)| *other == place) {
-            asked.push((place, wish));
-        }
-    }
-    asked.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
-    let mut dirs = Vec::new();
-    for (place, wish) in asked {
-        let name = show(&place);
-        let Ok(rest) = place.strip_prefix(&scene.home.real) else {
-            scene.problem(
-                format!("{name} cannot be private: it is not below HOME"),
-                "only places below HOME can be",
-                Some(&wish.origin),
-            );
-            continue;
-        };
-        if rest.as_os_str().is_empty() {
-            scene.problem(
-                format!("{name} cannot be private: it is HOME"),
-                "HOME in the box is private already; name a directory in it that shall persist",
-                Some(&wish.origin),
-            );
-            continue;
-        }
-        if within(&scene.private_root, &place) || scene.own_dirs.iter().any(|d| within(d, &place)) {
-            scene.problem(
-                format!("{name} cannot be private: it holds agentbox's own directories"),
-                "name a directory in it",
-                Some(&wish.origin),
-            );
-            continue;
-        }
-        if let Some((holder, _)) = scene.tree.holder(&place) {
-            let holder = show(holder);
-            scene.problem(
-                format!("{name} cannot be private: it lies in {holder}, which is granted"),
-                "grant less of that, or take the private path out",
-                Some(&wish.origin),
-            );
-            continue;
-        }
-        if links.iter().any(|(other, _)| place.starts_with(other)) {
-            continue;
-        }
-        scene.grant(&place, GrantKind::Private, &wish.origin, None);
-        let target = scene.private_root.join(rest);
-        dirs.push(target.clone());
-        links.push((place, target));
-    }
-    if !links.is_empty() {
-        let root = scene.private_root.clone();
-        let stat = scene.walk.lstat(&root);
-        scene.tree.bind(
-            root.clone(),
-            Shown {
-                source: root,
-                access: Access::Write,
-                kind: Kind::Dir,
-                create: true,
-                owner: stat.map(|stat| stat.uid),
-            },
-        );
-        move_grants(scene, &links, &mut dirs);
-    }
-    (links, dirs)
-}
-
-/// A grant below a private place hangs where the link leads: nothing can be mounted "behind" a link.
-fn move_grants(scene: &mut Scene<'_>, links: &[(PathBuf, PathBuf)], dirs: &mut Vec<PathBuf>) {
-    for (target, shown) in scene.tree.take_binds() {
-        let Some((place, to)) = links.iter().find(|(place, _)| target.starts_with(place)) else {
-            scene.tree.bind(target, shown);
-            continue;
-        };
-        let moved = target
-            .strip_prefix(place)
-            .map_or_else(|_| to.clone(), |rest| to.join(rest));
-        // The mount point has to be there, and the private place is a directory of the host.
-        match shown.kind {
-            Kind::Dir => dirs.push(moved.clone()),
-            Kind::File => {
-                let (name, place) = (show(&target), show(place));
-                scene.problem(
-                    format!("{name} is a single file in {place}, which is private"),
-                    "grant the directory that holds the file, or take the private path out",
-                    None,
-                );
-                continue;
-            }
-        }
-        scene.tree.bind(moved, shown);
-    }
-}
-
-/// `state` wishes. `private` are the links of [`private`].
-pub(super) fn state(scene: &mut Scene<'_>, private: &[(PathBuf, PathBuf)]) -> Vec<StateFile> {
-    let mut out: Vec<StateFile> = Vec::new();
-    for wish in &scene.policy.wishes.files.state {
-        let Some(path) = expand(scene, wish) else {
-            continue;
-        };
-        let name = show(&path);
-        let origin = Some(&wish.origin);
-        let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else {
-            scene.problem(
-                format!("{name} is no file"),
-                "name a file below HOME",
-                origin,
-            );
-            continue;
-        };
-        let (Some(walked), Some(above)) = (scene.walk.follow(&path), scene.walk.follow(parent))
-        else {
-            scene.problem(
-                format!("{name} is a loop of symlinks"),
-                "name another file",
-                origin,
-            );
-            continue;
-        };
-        if walked.stat.is_some_and(|s| s.file_type != FileType::File) {
-            scene.problem(
-                format!("{name} is not a regular file"),
-                "`state` is for single files; use `write` for a directory",
-                origin,
-            );
-            continue;
-        }
-        if let Some((what, remedy)) = forbidden(scene, &path, &walked, wish, Access::Write) {
-            scene.problem(what, remedy, origin);
-            continue;
-        }
-        let target = above.real.join(file);
-        if !within(&target, &scene.home.real) {
-            scene.problem(
-                format!("{name} is not below HOME"),
-                "`state` is for files of HOME; use `write` with its directory",
-                origin,
-            );
-            continue;
-        }
-        if let Some((place, _)) = private.iter().find(|(place, _)| target.starts_with(place)) {
-            let place = show(place);
-            scene.problem(
-                format!("{name} cannot be a copy: it lies in {place}, which is private"),
-                "take one of the two out",
-                origin,
-            );
-            continue;
-        }
-        // Granted with its directory: the program can replace the host's own file.
-        if let Some((holder, shown)) = scene.tree.holder(&target) {
-            if shown.access == Access::Write && shown.kind == Kind::Dir {
-                continue;
-            }
-            let holder = show(holder);
-            scene.problem(
-                format!("{name} cannot be a copy: it lies in {holder}, which is granted"),
-                "grant less of that, or grant it for writing",
-                origin,
-            );
-            continue;
-        }
-        scene.tree.links(&above);
-        scene.grant(&path, GrantKind::State, &wish.origin, None);
-        let file = StateFile {
-            source: walked.real.into(),
-            target: target.into(),
-            origin: wish.origin.clone(),
-        };
-        if !out.contains(&file) {
-            out.push(file);
-        }
-    }
-    out
 }

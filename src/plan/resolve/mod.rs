@@ -13,6 +13,7 @@ mod expand;
 mod git;
 mod grants;
 mod identity;
+mod kept;
 mod layers;
 mod limits;
 mod places;
@@ -22,6 +23,9 @@ mod tree;
 mod view;
 mod walk;
 mod workspace;
+
+#[cfg(test)]
+mod tests;
 
 use super::{Plan, VERSION, Workspace, problem::Problem, problem::ProblemKind};
 use crate::host::{Host, Lookup};
@@ -86,8 +90,8 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     grants::files(scene);
     git::grants(scene);
     let mut command = command::command(scene);
-    let (private_links, private_dirs) = grants::private(scene);
-    let state = grants::state(scene, &private_links);
+    let (private_links, private_dirs) = kept::private(scene);
+    let state = kept::state(scene, &private_links);
     let network = layers::network(scene);
     let identity = identity::identity(scene);
     let limits = limits::limits(scene, identity.mode);

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::expand::within;
 use std::path::Path;
 
 /// Is this, or does it lie in, a file system that the kernel makes up?
@@ -115,10 +116,19 @@ pub(super) const SECRETS: [&str; 30] = [
 
 /// The secret of [`SECRETS`] that this is or lies in.
 pub(super) fn secret(real: &Path) -> Option<&'static str> {
+    // Nearly every path is in none of these.
+    if !["/etc", "/var", "/run"]
+        .iter()
+        .any(|dir| within(real, Path::new(dir)))
+    {
+        return None;
+    }
     if is_host_key(real) {
         return Some("a private host key of sshd");
     }
-    SECRETS.into_iter().find(|secret| real.starts_with(secret))
+    SECRETS
+        .into_iter()
+        .find(|secret| within(real, Path::new(secret)))
 }
 
 /// `/etc/ssh/ssh_host_*_key`, without the public halves.

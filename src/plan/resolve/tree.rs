@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::expand::same;
 use super::walk::Walked;
 use crate::plan::{Access, Kind};
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ impl Tree {
     /// `path` and its parents, as far as a mount there reaches down to `path`.
     fn reach<'p>(&self, path: &'p Path) -> impl Iterator<Item = &'p Path> {
         path.ancestors()
-            .take_while(|dir| !self.fences.iter().any(|fence| fence == dir))
+            .take_while(|dir| !self.fences.iter().any(|fence| same(fence, dir)))
     }
 
     /// Adds what `walked` found. Returns the path in the box.
@@ -63,10 +64,12 @@ impl Tree {
             .as_ref()
             .filter(|_| shown.kind == Kind::File);
         for (at, to) in &walked.links {
-            self.links.entry(at.clone()).or_insert_with(|| Link {
+            let link = self.links.entry(at.clone()).or_insert_with(|| Link {
                 to: to.clone(),
-                instead: Some((typed.to_owned(), shown.clone())),
+                instead: None,
             });
+            link.instead
+                .get_or_insert_with(|| (typed.to_owned(), shown.clone()));
         }
         match link_of_file {
             Some(link) => self.through.push(ThroughLink {

@@ -6,7 +6,7 @@ use super::briefing::briefing;
 use super::grants::{self, GENERATED};
 use super::identity::databases;
 use super::limits::tmpfs_size;
-use super::scene::Scene;
+use super::scene::{Scene, show};
 use super::tree::Shown;
 use crate::plan::{
     Access, Identity, IdentityMode, Kind, LandlockAccess, LandlockRule, Limits, MountOp, Network,
@@ -80,10 +80,38 @@ pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) ->
         .tree
         .settle(&|at| places.iter().any(|place| place.starts_with(at)));
     links.retain(|at, _| !at.starts_with("/proc") && !at.starts_with("/dev"));
+    behind_private(scene, &mut links, &private);
     // The box's own link wins over the host's of the same name.
     links.extend(private);
     let masks = grants::masks(scene);
     Settled { links, masks }
+}
+
+/// What single files and links were found late to lie in a private place: nothing can be put "behind" its link.
+fn behind_private(
+    scene: &mut Scene<'_>,
+    links: &mut BTreeMap<PathBuf, PathBuf>,
+    private: &[(PathBuf, PathBuf)],
+) {
+    let place_of = |at: &Path| {
+        private
+            .iter()
+            .find(|(place, _)| at != place && at.starts_with(place))
+            .map(|(place, _)| show(place))
+    };
+    let binds = scene.tree.binds().keys();
+    let behind: Vec<(PathBuf, String)> = binds
+        .chain(links.keys())
+        .filter_map(|at| Some((at.clone(), place_of(at)?)))
+        .collect();
+    for (at, place) in behind {
+        scene.problem(
+            format!("{} is in {place}, which is private", show(&at)),
+            "take the private path out, or grant what it leads to by its own name",
+            None,
+        );
+    }
+    links.retain(|at, _| place_of(at).is_none());
 }
 
 /// The operations in order, and the Landlock rules.
@@ -120,6 +148,8 @@ pub(super) fn view(
         ("/proc", LandlockAccess::Device),
         ("/dev", LandlockAccess::Device),
         ("/dev/shm", LandlockAccess::Full),
+        // /etc is the box's own directory: what is in it was granted name by name.
+        ("/etc", LandlockAccess::Read),
     ] {
         rules.insert(path.into(), access);
     }
@@ -139,17 +169,22 @@ pub(super) fn view(
             .entry(target.clone())
             .and_modify(|a| *a = (*a).max(access))
             .or_insert(access);
-        ops.insert(
-            target.clone(),
+        let (source, at) = (shown.source.clone().into(), target.as_path().into());
+        let idmap = idmap(scene, id.mode, shown);
+        let file = shown.kind == Kind::File && shown.access == Access::Read;
+        let op = if file && !idmap && target.starts_with("/etc") {
+            MountOp::Copy { source, target: at }
+        } else {
             MountOp::Bind {
-                source: shown.source.clone().into(),
-                target: target.as_path().into(),
+                source,
+                target: at,
                 access: shown.access,
                 kind: shown.kind,
-                idmap: idmap(scene, id.mode, shown),
+                idmap,
                 create: shown.create,
-            },
-        );
+            }
+        };
+        ops.insert(target.clone(), op);
     }
     for (at, to) in &settled.links {
         ops.entry(at.clone()).or_insert_with(|| link(at, to));
@@ -162,8 +197,18 @@ pub(super) fn view(
         };
         ops.insert(at, op);
     }
+    let redundant = |path: &Path, access: LandlockAccess| {
+        let above = path.ancestors().skip(1);
+        // A rule for writing stays where the work is: what an open costs grows with the way to the rule that grants it.
+        access == LandlockAccess::Read
+            && above
+                .filter_map(|dir| rules.get(dir))
+                .any(|wider| *wider == access)
+    };
     let rules = rules
-        .into_iter()
+        .iter()
+        .filter(|(path, access)| !redundant(path, **access))
+        .map(|(path, access)| (path.clone(), *access))
         .map(|(path, access)| LandlockRule {
             path: path.into(),
             access,

@@ -34,7 +34,8 @@ impl Walked {
 /// Follows paths.
 pub(super) struct Walker<'a> {
     pub(super) look: &'a dyn Lookup,
-    seen: RefCell<HashMap<PathBuf, Option<Stat>>>,
+    /// By bytes: hashing a `Path` takes it apart.
+    seen: RefCell<HashMap<OsString, Option<Stat>>>,
 }
 
 impl<'a> Walker<'a> {
@@ -47,11 +48,13 @@ impl<'a> Walker<'a> {
 
     /// lstat(2) of a path whose parent is canonical, remembered.
     pub(super) fn lstat(&self, path: &Path) -> Option<Stat> {
-        if let Some(known) = self.seen.borrow().get(path) {
+        if let Some(known) = self.seen.borrow().get(path.as_os_str()) {
             return *known;
         }
         let stat = self.look.lstat(path);
-        self.seen.borrow_mut().insert(path.to_owned(), stat);
+        self.seen
+            .borrow_mut()
+            .insert(path.as_os_str().to_owned(), stat);
         stat
     }
 
@@ -73,6 +76,8 @@ impl<'a> Walker<'a> {
             return None;
         }
         let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
+        // Not `links.len()`: a loop meets the same link again and again.
+        let mut followed = 0;
         let mut real = PathBuf::from("/");
         let mut todo: Vec<OsString> = Vec::new();
         push(&mut todo, path);
@@ -80,8 +85,11 @@ impl<'a> Walker<'a> {
         let mut last_link = None;
         let mut in_typed = todo.len();
         let mut stat = self.lstat(&real);
+        let mut alive = true;
         while let Some(name) = todo.pop() {
             if name == ".." {
+                // ".." of what is missing or no directory is missing too; it is not its parent.
+                alive &= stat.is_some_and(|s| s.file_type == FileType::Dir);
                 real.pop();
                 stat = self.lstat(&real);
                 in_typed = in_typed.min(todo.len());
@@ -95,7 +103,8 @@ impl<'a> Walker<'a> {
             };
             match found {
                 Some(s) if s.file_type == FileType::Symlink => {
-                    if links.len() == MAX_LINKS {
+                    followed += 1;
+                    if followed > MAX_LINKS {
                         return None;
                     }
                     let to = self.look.read_link(&place)?;
@@ -122,7 +131,7 @@ impl<'a> Walker<'a> {
         Some(Walked {
             real,
             links,
-            stat,
+            stat: stat.filter(|_| alive),
             last_link,
         })
     }

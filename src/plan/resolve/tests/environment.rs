@@ -1,0 +1,258 @@
+//! The environment: what passes, what is set, why the rest does not.
+
+use super::world::{World, builtin, cli};
+use crate::plan::{Plan, Stripped};
+use crate::policy::{Origin, Wish};
+
+fn names(list: &[&str], origin: &Origin) -> Vec<Wish<String>> {
+    list.iter()
+        .map(|name| Wish {
+            value: (*name).to_owned(),
+            origin: origin.clone(),
+        })
+        .collect()
+}
+
+fn passes(plan: &Plan, name: &str) -> bool {
+    plan.env.pass.iter().any(|p| p.name.to_string() == name)
+}
+
+fn value(plan: &Plan, name: &str) -> Option<String> {
+    let set = plan.env.set.iter().find(|s| s.name.to_string() == name);
+    set.map(|s| s.value.to_string())
+}
+
+fn stripped(plan: &Plan, name: &str) -> Option<(Stripped, bool)> {
+    let found = plan
+        .env
+        .stripped
+        .iter()
+        .find(|s| s.name.to_string() == name);
+    found.map(|s| (s.why, s.credential))
+}
+
+#[test]
+fn the_table() {
+    let mut world = World::new();
+    let token = ["gh", "p_", "abcdefghijklmnopqrstuvwxyz0123456789"].concat();
+    let file = Origin::File {
+        path: "config.toml".into(),
+        line: 1,
+    };
+    let env = &mut world.policy.wishes.env;
+    env.keep = names(
+        &[
+            "LANG",
+            "LC_*",
+            "CLAUDE_CODE_*",
+            "ANTHROPIC_API_KEY",
+            "TMPDIR",
+            "LD_*",
+            "SSH_AUTH_SOCK",
+            "VSCODE_IPC",
+            "BOTH",
+            "?X",
+        ],
+        &builtin(),
+    );
+    env.keep.extend(names(
+        &["NAMED", "LD_PRELOAD", "BASH_ENV", "BYUSER"],
+        &cli("--env"),
+    ));
+    env.deny = names(
+        &["CLAUDE_CODE_SSE_PORT", "VSCODE_*", "BOTH", "NAMED"],
+        &builtin(),
+    );
+    env.deny
+        .extend(names(&["SSH_AUTH_SOCK", "LC_PAPER"], &file));
+    for (name, value) in [
+        ("LANG", "C"),
+        ("LC_ALL", "C"),
+        ("LC_PAPER", "C"),
+        ("LC_TOKEN", &*token),
+        ("CLAUDE_CODE_X", "1"),
+        ("CLAUDE_CODE_SSE_PORT", "99"),
+        (
+            "ANTHROPIC_API_KEY",
+            &*["s", "k-ant-", "abcdefghijklmnopqrstuvwxyz"].concat(),
+        ),
+        ("LD_PRELOAD", "/x.so"),
+        ("LD_LIBRARY_PATH", "/x"),
+        ("BASH_ENV", "/x"),
+        ("ENV", "/x"),
+        ("SSH_AUTH_SOCK", "/run/x"),
+        ("VSCODE_IPC", "/run/y"),
+        ("VSCODE_OTHER", "/run/y"),
+        ("BOTH", "1"),
+        ("NAMED", &*token),
+        ("BYUSER", "1"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("INNOCENT", &*token),
+        ("EDITORISH", "vi"),
+        ("AX", "1"),
+        ("AXX", "1"),
+    ] {
+        world.var(name, value);
+    }
+    let plan = world.plan();
+    for name in [
+        "LANG",
+        "LC_ALL",
+        "CLAUDE_CODE_X",
+        "ANTHROPIC_API_KEY",
+        "LD_PRELOAD",
+        "BASH_ENV",
+        "NAMED",
+        "BYUSER",
+        // Named exactly, against a pattern of the same strength.
+        "VSCODE_IPC",
+        "AX",
+    ] {
+        assert!(passes(&plan, name), "{name}: {:?}", stripped(&plan, name));
+        assert_eq!(stripped(&plan, name), None, "{name}");
+    }
+    for (name, want) in [
+        ("LC_PAPER", (Stripped::Denied, false)),
+        ("LC_TOKEN", (Stripped::LooksLikeCredential, true)),
+        ("CLAUDE_CODE_SSE_PORT", (Stripped::Denied, false)),
+        ("LD_LIBRARY_PATH", (Stripped::Denied, false)),
+        ("ENV", (Stripped::NotListed, false)),
+        ("SSH_AUTH_SOCK", (Stripped::Denied, true)),
+        ("VSCODE_OTHER", (Stripped::Denied, false)),
+        ("BOTH", (Stripped::Denied, false)),
+        ("AWS_SECRET_ACCESS_KEY", (Stripped::NotListed, true)),
+        ("INNOCENT", (Stripped::NotListed, true)),
+        ("EDITORISH", (Stripped::NotListed, false)),
+        ("AXX", (Stripped::NotListed, false)),
+    ] {
+        assert_eq!(stripped(&plan, name), Some(want), "{name}");
+        assert!(!passes(&plan, name), "{name}");
+    }
+    let json = serde_json::to_string(&plan).unwrap();
+    assert!(
+        !json.contains(&token),
+        "a value of the caller's is in the plan"
+    );
+}
+
+#[test]
+fn what_agentbox_sets() {
+    let mut world = World::new();
+    world
+        .var("HOME", "/elsewhere")
+        .var("USER", "x")
+        .var("SHELL", "/evil")
+        .var("AGENTBOX", "0")
+        .var("OLDPWD", "/");
+    world.policy.wishes.env.keep = names(&["HOME", "SHELL", "PATH", "AGENTBOX"], &cli("--env"));
+    world.policy.wishes.env.set = vec![
+        (
+            "HOME".into(),
+            Wish {
+                value: "/no".into(),
+                origin: builtin(),
+            },
+        ),
+        (
+            "IS_SANDBOX".into(),
+            Wish {
+                value: "1".into(),
+                origin: builtin(),
+            },
+        ),
+        (
+            "IS_SANDBOX".into(),
+            Wish {
+                value: "2".into(),
+                origin: builtin(),
+            },
+        ),
+    ];
+    world.host.cwd = "/home/u/proj/src".into();
+    let plan = world.plan();
+    for (name, want) in [
+        ("AGENTBOX", "1"),
+        ("HOME", "/home/u"),
+        ("USER", "u"),
+        ("LOGNAME", "u"),
+        ("SHELL", "/bin/bash"),
+        ("PWD", "/home/u/proj/src"),
+        ("IS_SANDBOX", "2"),
+    ] {
+        assert_eq!(value(&plan, name).as_deref(), Some(want), "{name}");
+        assert!(!passes(&plan, name), "{name}");
+    }
+    assert_eq!(stripped(&plan, "HOME"), None);
+    world.policy.wishes.env.given = vec![Wish {
+        value: "PATH".into(),
+        origin: cli("--env"),
+    }];
+    assert!(world.refused().contains("set by agentbox"));
+}
+
+#[test]
+fn given_and_set() {
+    let mut world = World::new();
+    let env = &mut world.policy.wishes.env;
+    env.set = vec![
+        (
+            "A".into(),
+            Wish {
+                value: "profile".into(),
+                origin: builtin(),
+            },
+        ),
+        (
+            "B".into(),
+            Wish {
+                value: "profile".into(),
+                origin: builtin(),
+            },
+        ),
+        (
+            "C".into(),
+            Wish {
+                value: "profile".into(),
+                origin: builtin(),
+            },
+        ),
+    ];
+    env.given = vec![Wish {
+        value: "A".into(),
+        origin: cli("--env"),
+    }];
+    env.keep = names(&["B", "C"], &cli("--env"));
+    world.var("A", "caller").var("B", "caller");
+    let plan = world.plan();
+    assert_eq!(plan.env.given.len(), 1);
+    assert_eq!(value(&plan, "A"), None, "the value of the command line");
+    assert!(!passes(&plan, "A"));
+    assert!(
+        passes(&plan, "B"),
+        "--env NAME is stronger than a profile's value"
+    );
+    assert_eq!(value(&plan, "B"), None);
+    assert_eq!(
+        value(&plan, "C").as_deref(),
+        Some("profile"),
+        "the caller has none"
+    );
+}
+
+#[test]
+fn tmpdir_passes_when_it_is_there() {
+    for (dir, want) in [
+        ("/tmp", true),
+        ("/home/u/proj/src", true),
+        ("/tmp/mine", false),
+        ("/usr", false),
+        ("/nowhere", false),
+        ("relative", false),
+    ] {
+        let mut world = World::new();
+        world.fs.dir("/tmp/mine");
+        world.policy.wishes.env.keep = names(&["TMPDIR"], &builtin());
+        world.var("TMPDIR", dir);
+        assert_eq!(passes(&world.plan(), "TMPDIR"), want, "{dir}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Repositories elsewhere and borrowed objects.
+
+use super::world::{Memory, World, at};
+
+fn repository(fs: &mut Memory, dir: &str) {
+    fs.file(format!("{dir}/HEAD"), "ref: refs/heads/main\n")
+        .dir(format!("{dir}/objects"))
+        .dir(format!("{dir}/refs"));
+}
+
+/// A worktree of /home/u/main at /home/u/tree.
+fn worktree() -> World {
+    let mut world = World::new();
+    repository(&mut world.fs, "/home/u/main/.git");
+    world
+        .fs
+        .file("/home/u/main/.git/worktrees/tree/HEAD", "x")
+        .file("/home/u/main/.git/worktrees/tree/commondir", "../..\n")
+        .file(
+            "/home/u/main/.git/worktrees/tree/gitdir",
+            "/home/u/tree/.git\n",
+        )
+        .file(
+            "/home/u/tree/.git",
+            "gitdir: /home/u/main/.git/worktrees/tree\n",
+        );
+    world.host.cwd = "/home/u/tree".into();
+    world
+}
+
+#[test]
+fn a_worktree_brings_its_repository() {
+    let plan = worktree().plan();
+    assert_eq!(plan.workspace.path.to_string(), "/home/u/tree");
+    assert_eq!(at(&plan, "/home/u/main/.git"), "w dir");
+    assert_eq!(at(&plan, "/home/u/main"), "-");
+    assert!(
+        plan.notices
+            .iter()
+            .any(|n| n.contains("/home/u/main/.git is writable"))
+    );
+}
+
+#[test]
+fn a_git_file_that_an_agent_could_have_written() {
+    // It points to another repository, which does not point back.
+    let mut world = worktree();
+    world
+        .fs
+        .file(
+            "/home/u/main/.git/worktrees/tree/gitdir",
+            "/home/u/other/.git\n",
+        )
+        .file("/home/u/other/.git", "");
+    let plan = world.plan();
+    assert_eq!(at(&plan, "/home/u/main/.git"), "-");
+    assert!(
+        plan.notices
+            .iter()
+            .any(|n| n.contains("does not point back") && n.contains("--write"))
+    );
+    // It points to a repository itself, as for a submodule.
+    let mut world = worktree();
+    world.fs.file("/home/u/tree/.git", "gitdir: ../main/.git\n");
+    assert_eq!(at(&world.plan(), "/home/u/main/.git"), "-");
+    // It points to no repository.
+    for target in ["/home/u/.ssh", "/home/u", "/", "/nowhere", ""] {
+        let mut world = worktree();
+        world
+            .fs
+            .dir("/home/u/.ssh")
+            .file("/home/u/tree/.git", format!("gitdir: {target}\n"));
+        let plan = world.plan();
+        assert_eq!(at(&plan, "/home/u/.ssh"), "-", "{target}");
+        assert_eq!(at(&plan, "/home/u"), "tmpfs", "{target}");
+    }
+    // HOME itself is a repository of worktrees: never as a whole.
+    let mut world = worktree();
+    repository(&mut world.fs, "/home/u");
+    world
+        .fs
+        .file("/home/u/main/.git/worktrees/tree/commondir", "/home/u\n");
+    let plan = world.plan();
+    assert_eq!(at(&plan, "/home/u"), "tmpfs");
+    assert!(
+        plan.notices.iter().any(|n| n.contains("never granted")),
+        "{:?}",
+        plan.notices
+    );
+}
+
+#[test]
+fn a_submodule_points_back_by_its_config() {
+    let mut world = World::new();
+    repository(&mut world.fs, "/home/u/super/.git/modules/sub");
+    world
+        .fs
+        .file("/home/u/super/sub/.git", "gitdir: ../.git/modules/sub\n");
+    world.host.cwd = "/home/u/super/sub".into();
+    for (config, want) in [
+        (
+            "[core]\n\tbare = false\n\tworktree = ../../../sub\n",
+            "w dir",
+        ),
+        ("[core]\n\tworktree = \"../../../sub\"\n", "w dir"),
+        ("[core]\n\tworktree = ../../../other\n", "-"),
+        ("[other]\n\tworktree = ../../../sub\n", "-"),
+        ("", "-"),
+    ] {
+        world
+            .fs
+            .file("/home/u/super/.git/modules/sub/config", config);
+        assert_eq!(
+            at(&world.plan(), "/home/u/super/.git/modules/sub"),
+            want,
+            "{config}"
+        );
+    }
+}
+
+#[test]
+fn borrowed_objects_are_readable() {
+    let mut world = World::new();
+    repository(&mut world.fs, "/srv/mirror.git");
+    repository(&mut world.fs, "/srv/base.git");
+    repository(&mut world.fs, "/home/u/proj/.git");
+    world.fs.dir("/home/u/.ssh/objects");
+    world.fs.file(
+        "/srv/mirror.git/objects/info/alternates",
+        "../../base.git/objects\n",
+    );
+    world.fs.file(
+        "/home/u/proj/.git/objects/info/alternates",
+        "# a comment\n/srv/mirror.git/objects\n/home/u/.ssh\n/home/u/.ssh/objects\n/nowhere\n",
+    );
+    let plan = world.plan();
+    assert_eq!(at(&plan, "/srv/mirror.git/objects"), "r dir");
+    assert_eq!(at(&plan, "/srv/base.git/objects"), "r dir");
+    assert_eq!(at(&plan, "/srv/mirror.git"), "-");
+    assert_eq!(at(&plan, "/home/u/.ssh"), "-");
+    assert_eq!(at(&plan, "/home/u/.ssh/objects"), "-");
+}
