@@ -4,11 +4,14 @@
 
 use super::{StepError, identity, mounts};
 use crate::enforce::seccomp;
-use crate::plan::{IdentityMode, MountOp, Plan};
+use crate::plan::{Access, IdentityMode, MountOp, Plan};
+use crate::sys::mount::{self, Links};
 use nix::errno::Errno;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Component, Path, PathBuf};
 
 /// What the steps of the supervisor gather.
 pub struct Prepare<'a> {
@@ -34,31 +37,73 @@ impl<'a> Prepare<'a> {
 
 /// Makes the directories that grants ask for, mode 0700.
 pub(super) fn directories(p: &mut Prepare<'_>) -> Result<(), StepError> {
-    let made = p.plan.view.ops.iter().filter_map(|op| match op {
-        MountOp::Bind {
+    let failed = |dir| move |errno| StepError::new("mkdir", dir, errno).remedy("make it by hand");
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root =
+        open("/", flags, Mode::empty()).map_err(|errno| StepError::new("open", "/", errno))?;
+    let mut writable = Vec::new();
+    for op in &p.plan.view.ops {
+        let MountOp::Bind {
             source,
-            create: true,
+            access,
+            create,
             ..
-        } => Some(source),
-        _ => None,
-    });
-    for dir in made.chain(&p.plan.private_dirs) {
-        make_dir(dir.path())
-            .map_err(|errno| StepError::new("mkdir", dir, errno).remedy("make it by hand"))?;
+        } = op
+        else {
+            continue;
+        };
+        if *create {
+            make_dir(&root, source.path(), None).map_err(failed(source))?;
+        }
+        if *access == Access::Write {
+            writable.push(source.path());
+        }
+    }
+    for dir in &p.plan.private_dirs {
+        // The place behind private paths, which an earlier box could write.
+        let holder = writable
+            .iter()
+            .find(|holder| dir.path().starts_with(holder));
+        make_dir(&root, dir.path(), holder.copied()).map_err(failed(dir))?;
     }
     Ok(())
 }
 
-fn make_dir(dir: &Path) -> Result<(), Errno> {
-    // Nearly always it is there: one stat(2) instead of a walk from the root.
-    if dir.is_dir() {
+/// Makes a directory and what is missing above it, and never through a symlink: below a place that a box could write, a link
+/// that an agent left there would lead anywhere on the host. What is no directory below `agents` is an agent's work and is
+/// replaced.
+fn make_dir(root: &OwnedFd, dir: &Path, agents: Option<&Path>) -> Result<(), Errno> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    // Nearly always it is there: one call instead of a walk from the root.
+    let relative = mounts::relative(dir).map_err(|e| e.errno)?;
+    if mount::open(root.as_fd(), &relative, flags.bits(), Links::Refuse).is_ok() {
         return Ok(());
     }
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))
+    let mut here = root.try_clone().map_err(|_| Errno::EMFILE)?;
+    let mut path = PathBuf::from("/");
+    for component in dir.components() {
+        let Component::Normal(name) = component else {
+            continue;
+        };
+        path.push(name);
+        let step = || openat(&here, name, flags, Mode::empty());
+        let made = || match mkdirat(&here, name, Mode::S_IRWXU) {
+            Ok(()) | Err(Errno::EEXIST) => step(),
+            Err(errno) => Err(errno),
+        };
+        let next = match step() {
+            Err(Errno::ENOENT) => made(),
+            Err(Errno::ENOTDIR | Errno::ELOOP)
+                if agents.is_some_and(|base| path.starts_with(base) && path != base) =>
+            {
+                unlinkat(&here, name, UnlinkatFlags::NoRemoveDir)?;
+                made()
+            }
+            other => other,
+        };
+        here = next?;
+    }
+    Ok(())
 }
 
 /// Compiles the system call filter.
@@ -87,4 +132,41 @@ pub(super) fn sources(p: &mut Prepare<'_>) -> Result<(), StepError> {
     let maps = identity::mount_userns(&p.plan.identity)?;
     p.sources = Some(mounts::open_sources(&p.plan.view, maps.as_ref())?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    #[test]
+    fn directories_are_made_and_never_through_a_link() {
+        let base = std::env::temp_dir().join(format!("agentbox-mkdir-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&base);
+        let (private, other) = (base.join("private"), base.join("other"));
+        std::fs::create_dir_all(&private).unwrap();
+        std::fs::create_dir_all(&other).unwrap();
+        let base = base.canonicalize().unwrap();
+        let (private, other) = (base.join("private"), base.join("other"));
+        let root = open("/", OFlag::O_PATH, Mode::empty()).unwrap();
+
+        let plain = private.join("a/b/c");
+        make_dir(&root, &plain, None).unwrap();
+        make_dir(&root, &plain, None).unwrap();
+        let mode = std::fs::metadata(&plain).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700);
+
+        symlink(&other, private.join("link")).unwrap();
+        let through = private.join("link/made");
+        assert_eq!(make_dir(&root, &through, None), Err(Errno::ENOTDIR));
+        // The holder itself is never replaced.
+        let link = private.join("link");
+        assert_eq!(make_dir(&root, &through, Some(&link)), Err(Errno::ENOTDIR));
+        make_dir(&root, &through, Some(&private)).unwrap();
+        assert!(!other.join("made").exists());
+        assert!(through.symlink_metadata().unwrap().is_dir());
+        assert!(link.symlink_metadata().unwrap().is_dir());
+        std::fs::remove_dir_all(&base).unwrap();
+    }
 }

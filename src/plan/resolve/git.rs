@@ -2,7 +2,8 @@
 //! borrowed (`objects/info/alternates`). Git's files are read as files; git is never run.
 //!
 //! The files that say where the repository is lie in the workspace, and an agent may have written them. So a directory
-//! elsewhere is granted for writing only if it is a repository *and points back* at this work tree.
+//! elsewhere is granted for writing only if it is a repository *and points back* at this work tree, in files that no agent
+//! could have written. A borrowed object store cannot point back: it is named with its remedy, never granted.
 
 #![forbid(unsafe_code)]
 
@@ -28,7 +29,7 @@ pub(super) fn grants(scene: &mut Scene<'_>) {
         _ => None,
     };
     if let Some(common) = common {
-        alternates(scene, &common, 0);
+        alternates(scene, &common);
     }
 }
 
@@ -44,13 +45,14 @@ fn elsewhere(scene: &mut Scene<'_>, work: &Path, dot_git: &Path) -> Option<PathB
         ));
         return None;
     };
-    let common = match first_line(scene, &git_dir.join("commondir")) {
+    let linked = first_line(scene, &git_dir.join("commondir"));
+    let common = match &linked {
         Some(line) => scene.walk.canonical(&git_dir.join(line))?,
         None => git_dir.clone(),
     };
-    if scene.tree.access(&common) == Some(Access::Write)
-        && scene.tree.access(&git_dir) == Some(Access::Write)
-    {
+    let writable = |dir: &Path| scene.tree.access(dir) == Some(Access::Write);
+    let (agents_own, common_too) = (writable(&git_dir), writable(&common));
+    if agents_own && common_too {
         return Some(common);
     }
     let refuse = |scene: &mut Scene<'_>, why: &str| {
@@ -61,6 +63,12 @@ fn elsewhere(scene: &mut Scene<'_>, work: &Path, dot_git: &Path) -> Option<PathB
         ));
         None
     };
+    // "commondir" alone proves nothing: it may name any repository of the user. Git makes the directory of a linked work
+    // tree below the very repository, where nobody writes who may not write that repository.
+    let below = git_dir.parent() == Some(&common.join("worktrees"));
+    if agents_own || (linked.is_some() && !below) {
+        return refuse(scene, "is named by a directory that is not its own");
+    }
     if !is_repository(scene, &common) || !is_file(scene, &git_dir.join("HEAD")) {
         return refuse(scene, "does not look like one");
     }
@@ -119,11 +127,9 @@ fn points_back(scene: &Scene<'_>, work: &Path, dot_git: &Path, git_dir: &Path) -
     false
 }
 
-/// The object stores that a repository borrows from, for reading; as deep as git follows them (5).
-fn alternates(scene: &mut Scene<'_>, common: &Path, depth: u32) {
-    if depth == 5 {
-        return;
-    }
+/// Says which object stores a repository borrows from and does not get. The list is a file of the repository, which the
+/// agent can write: to follow it would open every repository of the user to the next session.
+fn alternates(scene: &mut Scene<'_>, common: &Path) {
     let objects = common.join("objects");
     let Some(text) = scene.walk.look.read(&objects.join("info/alternates"), MAX) else {
         return;
@@ -136,30 +142,11 @@ fn alternates(scene: &mut Scene<'_>, common: &Path, depth: u32) {
         let Some(store) = scene.walk.canonical(&objects.join(OsStr::from_bytes(line))) else {
             continue;
         };
-        let repository = store.parent().map(Path::to_owned);
-        let fits = store.file_name() == Some(OsStr::new("objects"))
-            && repository
-                .as_ref()
-                .is_some_and(|dir| is_repository(scene, dir));
-        if !fits {
+        if scene.tree.access(&store).is_none() {
             scene.notices.push(format!(
-                "git borrows objects from {}, which is not in a repository: not granted",
+                "this repository borrows objects from {0}, which is not in the box; if that is yours, add --read {0}",
                 show(&store)
             ));
-            continue;
-        }
-        if scene.tree.access(&store).is_none() {
-            let origin = Origin::agentbox("borrowed objects of the repository");
-            let note = format!("named in {}", show(&objects.join("info/alternates")));
-            if give(scene, &store, Access::Read, &origin, Some(note)) {
-                scene.notices.push(format!(
-                    "the objects of {} are readable: this repository borrows from it",
-                    show(&store)
-                ));
-            }
-        }
-        if let Some(repository) = repository {
-            alternates(scene, &repository, depth + 1);
         }
     }
 }

@@ -114,6 +114,19 @@ pub(super) fn forbidden(
 ) -> Option<(String, String)> {
     let name = show(path);
     let narrower = "grant only what is needed of it".to_owned();
+    // A link that an agent can replace would make the next session grant whatever it says.
+    if !from_cli(&wish.origin)
+        && !within(&walked.real, &scene.workspace.real)
+        && let Some((link, _)) = walked.links.iter().find(|(at, _)| {
+            within(at, &scene.workspace.real) || scene.tree.access(at) == Some(Access::Write)
+        })
+    {
+        let (link, real) = (show(link), show(&walked.real));
+        return Some((
+            format!("{name} leads to {real} by the link {link}, which the agent can write"),
+            "name the real path".to_owned(),
+        ));
+    }
     for place in [path, &walked.real] {
         if NEVER_WHOLE.iter().any(|dir| same(place, Path::new(dir))) {
             return Some((format!("{name} is never granted as a whole"), narrower));

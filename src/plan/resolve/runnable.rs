@@ -1,5 +1,8 @@
 //! Makes a program runnable wherever it is installed: the chain of links that leads to it, the package it is a part of, and
 //! the interpreter of a script. What is added is read-only and noted in the plan.
+//!
+//! A script or a link in the workspace may be an agent's work, of an earlier session. What it names is added only if it is
+//! software that everybody on this machine may run; else `#!/home/me/.ssh/id_rsa` would open that file to the next session.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +10,7 @@ use super::command::find;
 use super::grants::give;
 use super::places::system_workspace;
 use super::scene::{Scene, show};
+use crate::host::{FileType, Stat};
 use crate::plan::Access;
 use crate::policy::Origin;
 use std::ffi::OsStr;
@@ -19,22 +23,40 @@ const MAX_DEPTH: u32 = 4;
 /// How much of a script is looked at: BINPRM_BUF_SIZE is 256, the shims of package managers are below 2 KiB.
 const HEAD: usize = 2048;
 
+/// Whose word it is that a program is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NamedBy {
+    /// The caller's, or that of a file which no agent can write.
+    Caller,
+    /// Perhaps an agent's.
+    Agent,
+}
+
 /// Makes `path`, which exists, runnable.
 pub(super) fn make(scene: &mut Scene<'_>, path: &Path) {
     let origin = Origin::agentbox("the command");
-    one(scene, path, &origin, 0);
+    one(scene, path, &origin, NamedBy::Caller, 0);
 }
 
-fn one(scene: &mut Scene<'_>, path: &Path, origin: &Origin, depth: u32) {
+fn one(scene: &mut Scene<'_>, path: &Path, origin: &Origin, by: NamedBy, depth: u32) {
     let Some(walked) = scene.walk.follow(path) else {
         return;
     };
-    if walked.stat.is_none() {
+    let Some(stat) = walked.stat else {
+        return;
+    };
+    let known = scene.tree.access(&walked.real).is_some();
+    let by_agent = by == NamedBy::Agent || walked.links.iter().any(|(at, _)| agents(scene, at));
+    if !known && by_agent && !is_public(scene, &walked.real, stat) {
+        let real = show(&walked.real);
+        scene.notices.push(format!(
+            "{} leads to {real}, which is not in the box: the agent can write what names it; if it is yours, add --read {real}",
+            show(path)
+        ));
         return;
     }
     scene.tree.links(&walked);
     let real = walked.real;
-    let known = scene.tree.access(&real).is_some();
     if !known {
         package(scene, &real, origin);
     }
@@ -43,6 +65,17 @@ fn one(scene: &mut Scene<'_>, path: &Path, origin: &Origin, depth: u32) {
     if depth < MAX_DEPTH && !(known && is_system_bin(&real)) {
         script(scene, &real, origin, depth);
     }
+}
+
+/// Can an agent write this place?
+fn agents(scene: &Scene<'_>, place: &Path) -> bool {
+    scene.tree.access(place) == Some(Access::Write)
+}
+
+/// Software that was installed for everybody: root's, executable by all, and not in HOME.
+fn is_public(scene: &Scene<'_>, real: &Path, stat: Stat) -> bool {
+    let below_home = real.starts_with(&scene.home.real);
+    stat.file_type == FileType::File && stat.uid == 0 && stat.mode & 0o005 == 0o005 && !below_home
 }
 
 fn is_system_bin(real: &Path) -> bool {
@@ -204,21 +237,32 @@ fn script(scene: &mut Scene<'_>, real: &Path, origin: &Origin, depth: u32) {
         return;
     };
     let interpreter = Path::new(OsStr::from_bytes(interpreter)).to_owned();
+    let by = if agents(scene, real) {
+        NamedBy::Agent
+    } else {
+        NamedBy::Caller
+    };
     if interpreter.is_absolute() {
-        one(scene, &interpreter, origin, depth + 1);
+        one(scene, &interpreter, origin, by, depth + 1);
     }
     if interpreter.file_name() == Some(OsStr::new("env")) {
         // env(1): options and assignments come before the command.
         let command = words.find(|w| !w.starts_with(b"-") && !w.contains(&b'='));
-        if let Some(path) = command.and_then(|name| find(scene, OsStr::from_bytes(name)).ok()) {
-            one(scene, &path, origin, depth + 1);
+        let command = command.map(OsStr::from_bytes);
+        // Found in a directory that the caller has in PATH: that is the caller's word. A name with a slash is not.
+        let by = match command {
+            Some(name) if !name.as_bytes().contains(&b'/') => NamedBy::Caller,
+            _ => by,
+        };
+        if let Some(path) = command.and_then(|name| find(scene, name).ok()) {
+            one(scene, &path, origin, by, depth + 1);
         }
     }
     for target in shim_targets(&head) {
         let Some(dir) = real.parent() else { continue };
         // Not its canonical path: the links on the way have to be in the box.
         let path = dir.join(OsStr::from_bytes(target));
-        one(scene, &path, origin, depth + 1);
+        one(scene, &path, origin, by, depth + 1);
     }
 }
 
