@@ -33,7 +33,7 @@ fn one(scene: &mut Scene<'_>, path: &Path, origin: &Origin, depth: u32) {
         return;
     }
     scene.tree.links(&walked);
-    let real = walked.real;
+    let real = walked.real.clone();
     let known = scene.tree.access(&real).is_some();
     if !known {
         package(scene, &real, origin);

@@ -56,7 +56,7 @@ fn named(scene: &mut Scene<'_>, dir: &Path) -> Option<Place> {
             };
             Some(Place {
                 path,
-                real: walked.real,
+                real: walked.real.clone(),
             })
         }
         (_, found) => {
@@ -77,8 +77,8 @@ fn around(scene: &mut Scene<'_>) -> Option<Place> {
     let Some(here) = scene
         .walk
         .follow(&cwd)
-        .filter(super::walk::Walked::is_dir)
-        .map(|walked| walked.real)
+        .filter(|walked| walked.is_dir())
+        .map(|walked| walked.real.clone())
     else {
         let name = show(&cwd);
         scene.problem(
