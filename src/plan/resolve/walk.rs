@@ -200,7 +200,7 @@ impl<'a> Walker<'a> {
 const LONG: usize = 1024;
 
 /// How a path is written.
-enum Plain<'p> {
+pub(super) enum Plain<'p> {
     /// "/".
     Root,
     /// Absolute, without ".", "..", doubled slashes and a slash at the end. Its last component.
@@ -209,7 +209,8 @@ enum Plain<'p> {
     Not,
 }
 
-fn plain(path: &Path) -> Plain<'_> {
+/// How is it written?
+pub(super) fn plain(path: &Path) -> Plain<'_> {
     let bytes = path.as_os_str().as_bytes();
     let Some(rest) = bytes.strip_prefix(b"/") else {
         return Plain::Not;

@@ -4,6 +4,7 @@
 
 use super::places::system_workspace;
 use super::scene::{Place, Scene, show};
+use super::walk::{Plain, plain};
 use crate::host::FileType;
 use std::path::{Path, PathBuf};
 
@@ -170,7 +171,11 @@ pub(super) fn working_directory(scene: &Scene<'_>) -> PathBuf {
 
 /// Without "." and doubled slashes; ".." is kept, since it means something else behind a symlink.
 pub(super) fn tidy(path: &Path) -> PathBuf {
-    path.components().collect()
+    // Most paths are tidy, and taking one apart costs more than the copy.
+    match plain(path) {
+        Plain::Not => path.components().collect(),
+        Plain::Root | Plain::Name(_) => path.to_owned(),
+    }
 }
 
 fn has_parent(path: &Path) -> bool {
