@@ -23,8 +23,8 @@ use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::{build, limits, verify};
 use crate::launch::channel::Channel;
 use crate::launch::message::{FromInit, ToClient, ToInit};
-use crate::launch::{self, Inputs, LaunchError, Ready};
-use crate::outcome::{How, Outcome};
+use crate::launch::{self, Inputs, LaunchError, Ready, diagnose};
+use crate::outcome::{Evidence, How, Outcome, Status};
 use crate::plan::Plan;
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
@@ -87,10 +87,20 @@ pub fn run(job: Job) -> u8 {
         state,
     } = match result {
         Ok(started) => started,
-        Err(e) => return refuse(voice, session, begun, &e.to_string()),
+        Err(e) => {
+            // What is said first is what happened; what the host says of itself may be why.
+            let hints = diagnose::restrictions();
+            let why = std::iter::once(e.to_string()).chain(hints);
+            return refuse(voice, session, begun, &why.collect::<Vec<_>>().join("\n"));
+        }
     };
     for line in &banner {
         voice.direct(line);
+    }
+    if !banner.is_empty() {
+        for (layer, why) in ready.evidence.iter().filter_map(gap) {
+            voice.direct(&format!("layer {layer} does not hold in full: {why}"));
+        }
     }
     let enforced = Event::Enforced {
         evidence: ready.evidence.clone(),
@@ -157,6 +167,14 @@ fn attend(
     Ok((relay, Some(sync), events))
 }
 
+/// A layer that does not hold in full, and that the plan goes without.
+fn gap(evidence: &Evidence) -> Option<(&'static str, &str)> {
+    match &evidence.status {
+        Status::Full => None,
+        Status::Partial { why } | Status::Absent { why } => Some((evidence.layer.name(), why)),
+    }
+}
+
 /// A box that stands and was accepted.
 struct Started {
     ready: Ready,
@@ -216,7 +234,7 @@ fn refuse_early(client: &Channel, why: &str) -> u8 {
 
 /// Nothing was executed.
 fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> u8 {
-    voice.direct(why);
+    why.lines().for_each(|line| voice.direct(line));
     voice.note(
         &mut session,
         &Event::Refused {
