@@ -1,4 +1,4 @@
-//! From a plan to a running box: [`Spawned`] (init builds) -> [`Ready`] (it stands and was proven from inside) -> [`Running`].
+//! From a plan to a running box: [`Spawned`] (init builds) -> [`Ready`] (it stands and was proven from inside) -> handed to the supervisor.
 
 #![forbid(unsafe_code)]
 
