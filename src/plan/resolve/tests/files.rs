@@ -118,10 +118,19 @@ fn a_link_inside_a_granted_tree_leads_to_the_real_place() {
         .dir("/home/u/proj/vendor")
         .file("/data/conf", "")
         .link("/home/u/proj/vendor/conf", "/data/conf");
-    world.read("${workspace}/vendor/conf", builtin());
+    world.read("${workspace}/vendor/conf", cli("--read"));
     let plan = world.plan();
     assert_eq!(at(&plan, "/home/u/proj/vendor/conf"), "-");
     assert_eq!(at(&plan, "/data/conf"), "r file");
+    // In a profile the word is the link's, which an agent can write.
+    world.read("${workspace}/vendor/conf", builtin());
+    let problems = world.resolve().unwrap_err();
+    assert!(
+        problems
+            .iter()
+            .any(|p| p.what.contains("the agent can write")),
+        "{problems:?}"
+    );
 }
 
 #[test]
