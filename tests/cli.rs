@@ -376,3 +376,15 @@ fn aliens_in_the_config_directory() {
     let ran = b.run(["true"]);
     ran.refused(&["config.toml"]);
 }
+
+#[test]
+fn a_status_descriptor_that_is_not_there() {
+    for number in ["99", "-1", "x", "2000000000"] {
+        let ran = TestBox::new()
+            .option("--status-fd")
+            .option(number)
+            .run(["/bin/echo", "RAN"]);
+        assert_eq!(ran.code(), 125, "{number}: {ran:?}");
+        assert!(ran.stdout.is_empty(), "{number}: {ran:?}");
+    }
+}

@@ -251,7 +251,6 @@ fn bytes_pass_unchanged() {
 fn variables_that_run_things() {
     let names = [
         "LD_PRELOAD",
-        "LD_LIBRARY_PATH",
         "LD_AUDIT",
         "BASH_ENV",
         "ENV",

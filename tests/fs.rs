@@ -207,6 +207,10 @@ fn a_granted_tree_is_read_only() {
         .dir("ro/dir")
         .option("--read")
         .option("{t}/ro");
+    // Open to everybody, so that nothing but the mount refuses: a root caller's agent is not root.
+    for (path, mode) in [("ro", 0o777), ("ro/dir", 0o777), ("ro/file", 0o666)] {
+        fs::set_permissions(b.root().join(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
     assert_eq!(b.probe("read {t}/ro/file").allowed()["text"], "content");
     assert_eq!(b.outside("append {t}/ro/file +").json()["ok"], true);
     // Each by the view alone: Landlock and seccomp are taken away by `denied_deep`.
@@ -238,16 +242,6 @@ fn a_granted_tree_is_read_only() {
         fs::read_to_string(b.root().join("ro/file")).unwrap(),
         "content+"
     );
-}
-
-#[test]
-fn landlock_is_a_second_wall_for_writing() {
-    // A read-only grant below a writable one: the kernel asks Landlock for the nearest rule upwards, and rights add up,
-    // so the only thing that can be shown is what no rule grants at all.
-    let b = TestBox::new();
-    b.probe("create {ws}/new").allowed();
-    b.probe("mkdir /new").refused(Errno::EACCES);
-    b.probe("mkdir /usr/new").refused(Errno::EACCES);
 }
 
 #[test]
@@ -345,12 +339,10 @@ fn home_and_tmp_are_the_boxs_own() {
 #[test]
 fn directory_descriptors_do_not_climb_out() {
     let b = with_canary();
+    fs::write(b.home().join(".netrc"), "SECRET").unwrap();
     let listed = b.probe("opath-fchdir ..").allowed();
-    assert_eq!(
-        listed["names"],
-        serde_json::json!(["ws"]),
-        "HOME of the box holds the workspace only: {listed}"
-    );
+    assert!(!listed.to_string().contains("netrc"), "{listed}");
+    assert!(listed.to_string().contains("ws"), "{listed}");
     let world = b.probe("opath-fchdir ../..").value();
     assert!(!world.to_string().contains("secret"), "{world}");
     let top = b.probe("opath-fchdir ../../../../../../..").value();

@@ -229,27 +229,8 @@ fn root_in_the_workspace_of_another() {
 fn umask_is_kept() {
     for mask in ["022", "077", "002"] {
         let b = TestBox::new();
-        let mut words = vec![
-            "-c".to_owned(),
-            format!("umask {mask}; exec \"$@\""),
-            "sh".into(),
-        ];
         let inner = b.command(["/bin/sh", "-c", "umask; : > made"]);
-        words.push(inner.get_program().to_str().unwrap().into());
-        words.extend(inner.get_args().map(|a| a.to_str().unwrap().to_owned()));
-        let mut command = std::process::Command::new("/bin/sh");
-        command
-            .args(&words)
-            .env_clear()
-            .envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?))));
-        command
-            .current_dir(b.ws())
-            .stdin(std::process::Stdio::null());
-        if !as_root() && nix::unistd::geteuid().is_root() {
-            use std::os::unix::process::CommandExt;
-            command.uid(b.ids().0).gid(b.ids().1);
-        }
-        let ran = run(command);
+        let ran = run(b.through(&format!("umask {mask}; exec \"$@\""), &inner));
         assert_eq!(
             ran.ok().trim_start_matches('0'),
             mask.trim_start_matches('0'),

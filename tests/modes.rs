@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+use common::world::as_root;
 use common::{Errno, Feature, Layer, TestBox, missing};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 #[test]
 fn set_uid_bits_cannot_be_set() {
     let b = TestBox::new().file("home/ws/a", "x");
-    for mode in ["0o4755", "0o2755", "0o6755"] {
+    for mode in ["0o4755", "0o6755", "0o7777"] {
         b.probe("chmod 0o755 a").allowed();
         for line in ["chmod MODE a", "fchmod MODE a", "chmod2 MODE a"] {
             b.probe(&line.replace("MODE", mode))
@@ -34,6 +35,21 @@ fn set_uid_bits_cannot_be_set() {
             assert!(!b.ws().join("fresh").exists(), "{line} {mode}");
         }
     }
+    for line in [
+        "create fresh 0o2755",
+        "open fresh wronly,creat 0o2755",
+        "mknod fresh f 0 0 0o2755",
+    ] {
+        b.probe(line).refused(Errno::EPERM);
+        assert!(!b.ws().join("fresh").exists(), "{line}");
+    }
+    // Set-gid by chmod is what directories need (`git init --shared`); the call does not say what it is given. A file
+    // that has it afterwards loses it at the end of the session.
+    b.probe("mkdir group").allowed();
+    b.probe("chmod 0o2775 group").allowed();
+    b.probe("chmod 0o2755 a").allowed();
+    // (a root caller's: an ordinary user's own group is no more than he gave the agent anyway)
+    assert!(!as_root() || fs::metadata(b.ws().join("a")).unwrap().mode() & 0o6000 == 0);
     // The sticky bit is nobody's danger.
     b.probe("mkdir shared").allowed();
     b.probe("chmod 0o1777 shared").allowed();

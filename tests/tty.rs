@@ -79,18 +79,8 @@ fn no_terminal_for_pipes() {
         &["/bin/sh", "-c", "{probe} tty </dev/null >out 2>/dev/null"],
     );
     terminal.end();
-    let mut outer = std::process::Command::new("/bin/sh");
     let inner = b.command(b.probe_words("tty"));
-    outer
-        .arg("-c")
-        .arg("\"$@\" </dev/null 2>/dev/null | cat > out2")
-        .arg("sh")
-        .arg(inner.get_program())
-        .args(inner.get_args());
-    outer
-        .env_clear()
-        .envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?))))
-        .current_dir(b.ws());
+    let outer = b.through("\"$@\" </dev/null 2>/dev/null | cat > out2", &inner);
     let mut terminal = Terminal::start(outer, 24, 80);
     terminal.end();
     let text = std::fs::read_to_string(b.ws().join("out2")).unwrap();
@@ -100,6 +90,44 @@ fn no_terminal_for_pipes() {
         tty["tty"], false,
         "the caller's terminal is reached by /dev/tty: {tty}"
     );
+}
+
+/// `agentbox run COMMAND | less`: one end is the terminal, another is not. Whatever the command gets, it is not the
+/// caller's terminal, neither as a descriptor nor by opening one again.
+#[test]
+fn a_terminal_on_one_end_only() {
+    let b = TestBox::new();
+    let script = "for n in 0 1 2; do if test -t $n; then echo tty $n; {probe} stat /proc/self/fd/$n; fi; done; {probe} stat /dev/pts/ptmx";
+    let inner = b.command(["/bin/sh", "-c", &b.fill(script)]);
+    for redirect in [
+        "> out",
+        "2> out > out",
+        "< /dev/null > out",
+        "< /dev/null 2> /dev/null | cat > out",
+        "| cat > out",
+    ] {
+        let mut terminal =
+            Terminal::start(b.through(&format!("\"$@\" {redirect}"), &inner), 24, 80);
+        terminal.end();
+        let text = std::fs::read_to_string(b.ws().join("out")).unwrap();
+        let answers: Vec<Value> = text
+            .lines()
+            .filter_map(|l| serde_json::from_str(l).ok())
+            .collect();
+        let (own, terminals) = answers
+            .split_last()
+            .unwrap_or_else(|| panic!("{redirect}: {text:?}"));
+        assert!(
+            redirect != "> out" || terminals.len() == 2,
+            "{redirect}: {text}"
+        );
+        for tty in terminals {
+            assert_eq!(
+                tty["dev"], own["dev"],
+                "{redirect}: a terminal of another devpts instance: {text}"
+            );
+        }
+    }
 }
 
 /// CVE-2016-2568, CVE-2017-5226, CVE-2019-10063, CVE-2023-28100: bytes pushed into the terminal's input are typed at the
@@ -121,8 +149,6 @@ fn tiocsti_and_tioclinux() {
     let without = TestBox::new().off(&[Layer::Seccomp, Layer::Landlock]);
     let mut terminal = on_terminal(&without, &["{probe}", "tiocsti", "0"]);
     terminal.end();
-    use std::os::fd::AsFd;
-    let _ = std::io::stdin().as_fd();
     assert!(!terminal.text().contains("XX"), "{:?}", terminal.text());
 }
 
@@ -205,19 +231,6 @@ fn the_terminal_is_given_back_as_it_was() {
         ),
     ] {
         let inner = b.command(["/bin/sh", "-c", script]);
-        let mut shell = std::process::Command::new("/bin/sh");
-        // A shell around it, so that the terminal is still somebody's when the box is gone.
-        shell
-            .arg("-c")
-            .arg("\"$@\" & echo pid=$!; wait; wait; echo over; read line")
-            .arg("sh")
-            .arg(inner.get_program())
-            .args(inner.get_args());
-        shell
-            .env_clear()
-            .envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?))))
-            .current_dir(b.ws());
-        let _ = shell;
         let mut terminal = Terminal::start(inner, 24, 80);
         let before = terminal.settings();
         if let Some(signal) = signal {
@@ -287,25 +300,22 @@ fn job_control_inside() {
 
 #[test]
 fn the_box_is_stopped_and_continued() {
-    let b = TestBox::new();
-    let inner = b.command(["/bin/bash", "-c", "echo ready; read line; echo got-$line"]);
+    // The script is a file, so that nothing of it is in what the terminal echoes.
+    let b = TestBox::new().script(
+        "home/ws/job",
+        "#!/bin/bash\necho ready; read line; echo got-$line\n",
+    );
+    let inner = b.command(["./job"]);
     let mut shell = std::process::Command::new("/bin/bash");
-    shell
-        .args(["--norc", "--noprofile", "-i"])
-        .env_clear()
-        .envs(inner.get_envs().filter_map(|(n, v)| Some((n, v?))));
-    shell.current_dir(b.ws());
-    if nix::unistd::geteuid().is_root() && b.ids().0 != 0 {
-        use std::os::unix::process::CommandExt;
-        shell.uid(b.ids().0).gid(b.ids().1);
-    }
+    shell.args(["--norc", "--noprofile", "-i"]);
+    b.around(&mut shell, &inner);
     let words: Vec<String> = std::iter::once(inner.get_program())
         .chain(inner.get_args())
         .map(|w| format!("'{}'", w.to_str().unwrap()))
         .collect();
     let mut terminal = Terminal::start(shell, 24, 80);
     terminal.send(&format!("{}\n", words.join(" ")));
-    terminal.expect_count("ready", 2); // once in the echo of what was typed
+    terminal.expect("ready");
     terminal.send("\u{1a}");
     terminal.expect("Stopped");
     terminal.send("echo outer-$((1+1))\n");
@@ -313,8 +323,13 @@ fn the_box_is_stopped_and_continued() {
     terminal.send("fg\n");
     terminal.send("hello\n");
     terminal.expect("got-hello");
-    terminal.send("exit\n");
-    terminal.end();
+    // What is typed before the shell has its terminal back is the box's: again until the shell takes it.
+    let ended = common::until_within(common::PATIENCE, || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        terminal.send("exit\n");
+        terminal.child.try_wait().unwrap().is_some()
+    });
+    assert!(ended, "{:?}", terminal.text());
 }
 
 /// A closed terminal ends the box; nothing hangs and nothing stays.

@@ -18,13 +18,18 @@ fn workspaces_that_are_refused() {
         ("/etc", "/etc"),
         ("/usr", "/usr"),
         ("/usr/bin", "/usr"),
+        ("{home}/.config/agentbox", "agentbox"),
+        ("{home}/.local/state/agentbox", "agentbox"),
         ("/proc", "/proc"),
         ("/dev", "/dev"),
         ("/root/../etc", "/etc"),
         ("{ws}/missing", "missing"),
         ("{ws}/file", "file"),
     ] {
-        let b = TestBox::new().file("home/ws/file", "x");
+        let b = TestBox::new()
+            .file("home/ws/file", "x")
+            .dir("home/.config/agentbox")
+            .dir("home/.local/state/agentbox");
         let words = b.fill(words);
         let name = b.fill(name);
         let ran = b.option("-C").option(&name).run(["true"]);
@@ -138,6 +143,8 @@ fn grants_of_the_command_line() {
         .option("--read")
         .option("{t}/single");
     assert_eq!(b.probe("read {t}/data/f").allowed()["text"], "read me");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(b.root().join("data/f"), mode).unwrap();
     b.probe("write {t}/data/f").refused(Errno::EROFS);
     b.probe("create {t}/out/new").allowed();
     assert!(b.root().join("out/new").exists());
@@ -166,4 +173,56 @@ fn sub_mounts_of_the_workspace_are_seen() {
     let answer = b.probe("read mounted/f").value();
     nix::mount::umount(&at).unwrap();
     assert_eq!(answer["text"], "below a mount", "{answer}");
+}
+
+/// The box must not be able to change its own rules or its record.
+#[test]
+fn agentboxs_own_directories_are_not_writable_by_a_grant() {
+    for place in [
+        "{home}/.config/agentbox",
+        "{home}/.config",
+        "{home}/.local/state",
+        "{home}/.local/state/agentbox",
+    ] {
+        let b = TestBox::new()
+            .file(
+                "home/.config/agentbox/profiles/mine.toml",
+                "extends = [\"base\"]\n",
+            )
+            .dir("home/.local/state/agentbox");
+        let b = b.option("--write").option(place);
+        let ran = b.sh("echo evil > {home}/.config/agentbox/profiles/mine.toml; echo evil > {home}/.local/state/agentbox/x; echo RAN");
+        assert!(ran.code() == 125 || ran.code() == 0, "{place}: {ran:?}");
+        let profile =
+            fs::read_to_string(b.home().join(".config/agentbox/profiles/mine.toml")).unwrap();
+        assert!(
+            !profile.contains("evil"),
+            "{place}: the profile was changed: {ran:?}"
+        );
+        assert!(
+            !b.home().join(".local/state/agentbox/x").exists(),
+            "{place}: the record's directory was written"
+        );
+    }
+}
+
+/// A worktree of git: its repository lies elsewhere, and commits go there.
+#[test]
+fn a_git_worktree() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let b = TestBox::new();
+    let script = "set -e; cd {home}; git init -q -b main main; cd main; git config user.name A; git config user.email a@b; git commit -q --allow-empty -m one; git worktree add -q ../tree";
+    common::run(b.through(script, &b.agentbox(["true"]))).ok();
+    let tree = b.home().join("tree");
+    let b = b.cwd(&tree);
+    let ran = b.sh("set -e; git status --short; echo x > f; git add f; git commit -qm two; git log --format=%s");
+    assert_eq!(ran.ok(), "two\none");
+    let main = b.home().join("main");
+    let log = common::run(b.through(
+        &format!("git -C {} log --format=%s tree", main.display()),
+        &b.agentbox(["true"]),
+    ));
+    assert_eq!(log.ok(), "two\none", "the commit is in the repository");
 }

@@ -5,7 +5,7 @@
 use super::args::{CheckArgs, PlanArgs};
 use super::say::{self, Said};
 use super::{Planned, plan_for};
-use crate::enforce::{build, limits, verify};
+use crate::enforce::{STEPS, build, limits, verify};
 use crate::exit;
 use crate::host::{Host, RealLookup};
 use crate::launch::command::{Descriptor, Inherited};
@@ -29,6 +29,12 @@ pub struct Trial {
 /// Prints what holds. Exit status 1 if a default run would be refused.
 #[must_use]
 pub fn run(args: &CheckArgs) -> u8 {
+    if args.layers {
+        return match say::out(&report::layers::table(layers())) {
+            Said::Fine => 0,
+            Said::Lost => exit::NO,
+        };
+    }
     let host = match Host::gather() {
         Ok(host) => host,
         Err(e) => {
@@ -54,6 +60,16 @@ pub fn run(args: &CheckArgs) -> u8 {
         Said::Fine if !refused => 0,
         _ => exit::NO,
     }
+}
+
+/// The steps that make a layer hold, in their order.
+fn layers() -> impl Iterator<Item = report::layers::Row> {
+    STEPS.iter().filter_map(|step| {
+        step.layer.map(|layer| report::layers::Row {
+            layer,
+            what: step.what,
+        })
+    })
 }
 
 fn trials_data(trials: &[Trial]) -> Vec<report::check::Trial<'_>> {

@@ -7,7 +7,6 @@ use super::say::{self, Said};
 use super::{CliError, places, policy_for};
 use crate::exit;
 use crate::host::{Host, RealLookup};
-use crate::outcome::Layer;
 use crate::plan::problem::ProblemKind;
 use crate::plan::resolve::{Resolution, resolve_all};
 use crate::report;
@@ -35,8 +34,7 @@ fn flow(args: &ExplainArgs) -> Result<u8, CliError> {
     let text = if args.json {
         report::plan::json(&plan).map_err(CliError::Json)?
     } else {
-        let steps = Layer::ALL.map(Layer::name);
-        report::plan::text(&plan, &steps)
+        report::plan::text(&plan, &super::steps())
     };
     let said = say::out(&text);
     for problem in &problems {

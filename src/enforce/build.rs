@@ -193,7 +193,7 @@ pub(super) fn landlock(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError>
             "switched off by the profile",
         )));
     }
-    super::landlock::apply(&b.plan.landlock).map(Some)
+    super::landlock::apply(&b.plan.landlock, b.plan.network.mode).map(Some)
 }
 
 /// The system call filter, unless the plan says off.

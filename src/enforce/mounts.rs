@@ -12,7 +12,7 @@ use crate::plan::{Access, Kind, MountOp, View};
 use crate::sys::mount::{self, Links, Reach, attr};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::io::{Read as _, Write as _};
@@ -30,10 +30,13 @@ const MASK_DIR: &CStr = c"run/agentbox/masks/dir";
 
 /// A C string relative to the root: `/a/b` as `a/b`, `/` as the empty string.
 pub(super) fn relative(path: &Path) -> Result<CString, StepError> {
+    c_relative(path).map_err(|errno| StepError::new("look up", path.display(), errno))
+}
+
+fn c_relative(path: &Path) -> Result<CString, Errno> {
     let bytes = path.as_os_str().as_bytes();
     let start = bytes.iter().position(|b| *b != b'/').unwrap_or(bytes.len());
-    CString::new(bytes.get(start..).unwrap_or_default())
-        .map_err(|_| StepError::new("look up", path.display(), Errno::EINVAL))
+    CString::new(bytes.get(start..).unwrap_or_default()).map_err(|_| Errno::EINVAL)
 }
 
 /// Opens the host's root as a place to look paths up from.
@@ -187,6 +190,22 @@ impl NewRoot {
             .map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))
     }
 
+    /// Makes an empty file to mount on.
+    pub(super) fn mount_point(&mut self, path: &Path) -> Result<(), StepError> {
+        if let Some(parent) = path.parent() {
+            self.dir(parent, 0o755)?;
+        }
+        let mode = Mode::from_bits_truncate(0o444);
+        mknodat(
+            self.fd(),
+            relative(path)?.as_c_str(),
+            SFlag::S_IFREG,
+            mode,
+            0,
+        )
+        .map_err(|errno| StepError::new("create", path.display(), errno))
+    }
+
     /// Makes a symlink. One that is there already and says the same is fine.
     pub(super) fn symlink(&mut self, path: &Path, to: &Path) -> Result<(), StepError> {
         if let Some(parent) = path.parent() {
@@ -198,10 +217,19 @@ impl NewRoot {
 
     /// Attaches a detached mount at a place that exists.
     pub(super) fn attach(&self, tree: BorrowedFd<'_>, target: &Path) -> Result<(), StepError> {
-        let failed = |call| move |errno| StepError::new(call, target.display(), errno);
-        let place = mount::open(self.fd(), &relative(target)?, libc::O_PATH, Links::Refuse)
-            .map_err(failed("open mount point"))?;
-        mount::attach(tree, place.as_fd(), c"").map_err(failed("move_mount"))
+        self.try_attach(tree, target)
+            .map_err(|errno| StepError::new("move_mount", target.display(), errno))
+    }
+
+    fn try_attach(&self, tree: BorrowedFd<'_>, target: &Path) -> Result<(), Errno> {
+        let path = c_relative(target)?;
+        if self.in_host_tree(target) {
+            // Somebody may change that tree at this moment: no symlink of it is followed.
+            let place = mount::open(self.fd(), &path, libc::O_PATH, Links::Refuse)?;
+            return mount::attach(tree, place.as_fd(), c"");
+        }
+        // Everything else is this process's own, and its symlinks are never on the way to a mount point.
+        mount::attach(tree, self.fd(), &path)
     }
 
     /// A tmpfs of its own.
@@ -235,7 +263,7 @@ impl NewRoot {
         if !self.in_host_tree(target) {
             match kind {
                 Kind::Dir => self.dir(target, 0o755)?,
-                Kind::File => self.file(target, 0o444, b"")?,
+                Kind::File => self.mount_point(target)?,
             }
         }
         self.attach(tree, target)?;
@@ -245,13 +273,33 @@ impl NewRoot {
 
     /// An empty file or directory over what is at `target`.
     pub(super) fn mask(&self, target: &Path, kind: Kind) -> Result<(), StepError> {
+        match self.mask_if_there(None, target, kind)? {
+            None => Ok(()),
+            Some(_) => Err(StepError::new("mask", target.display(), Errno::ENOENT)),
+        }
+    }
+
+    /// The same, where it may be that there is nothing at `target`: then the unused mask comes back, for the next.
+    pub(super) fn mask_if_there(
+        &self,
+        unused: Option<OwnedFd>,
+        target: &Path,
+        kind: Kind,
+    ) -> Result<Option<OwnedFd>, StepError> {
         let source = match kind {
             Kind::Dir => MASK_DIR,
             Kind::File => MASK_FILE,
         };
-        let tree = mount::clone_tree(self.fd(), source, Reach::One)
-            .map_err(|errno| StepError::new("open_tree", "mask", errno))?;
-        self.attach(tree.as_fd(), target)
+        let tree = match unused {
+            Some(tree) => tree,
+            None => mount::clone_tree(self.fd(), source, Reach::One)
+                .map_err(|errno| StepError::new("open_tree", "mask", errno))?,
+        };
+        match self.try_attach(tree.as_fd(), target) {
+            Ok(()) => Ok(None),
+            Err(Errno::ENOENT) => Ok(Some(tree)),
+            Err(errno) => Err(StepError::new("mask", target.display(), errno)),
+        }
     }
 
     /// What `target` is now, again, read-only.
@@ -382,11 +430,11 @@ fn copy(root: &mut NewRoot, host: &Host, source: &Path, target: &Path) -> Result
     if !regular || u64::try_from(stat.st_size).unwrap_or(u64::MAX) > COPY {
         return bind_file(root, host, source, target);
     }
-    let mut content = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0) + 1);
-    std::fs::File::from(file)
-        .take(COPY)
-        .read_to_end(&mut content)
+    let mut content = vec![0; usize::try_from(stat.st_size).unwrap_or(0)];
+    let length = std::fs::File::from(file)
+        .read(&mut content)
         .map_err(|e| failed("read")(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
+    content.truncate(length);
     root.file(target, stat.st_mode & 0o555, &content)
 }
 

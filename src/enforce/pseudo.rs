@@ -54,20 +54,14 @@ pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
                 "the host's /proc must be mounted and not partly covered: see `agentbox check`",
             )
         })?;
-    // Which of the names exist depends on the kernel's configuration: looked up in the detached tree, before the rest.
-    let exists = |name: &&&str| -> bool {
-        std::ffi::CString::new(**name)
-            .is_ok_and(|name| mount::open(tree.as_fd(), &name, libc::O_PATH, Links::Refuse).is_ok())
-    };
-    let files: Vec<_> = MASKED_FILES.iter().filter(exists).collect();
-    let dirs: Vec<_> = MASKED_DIRS.iter().filter(exists).collect();
     root.dir(at, 0o555)?;
     root.attach(tree.as_fd(), at)?;
-    for name in files {
-        root.mask(&at.join(name), Kind::File)?;
-    }
-    for name in dirs {
-        root.mask(&at.join(name), Kind::Dir)?;
+    // Which of the names exist depends on the kernel's configuration.
+    for (names, kind) in [(MASKED_FILES, Kind::File), (MASKED_DIRS, Kind::Dir)] {
+        let mut unused = None;
+        for name in names {
+            unused = root.mask_if_there(unused, &at.join(name), kind)?;
+        }
     }
     for name in READ_ONLY {
         root.read_only(&at.join(name))?;
@@ -115,7 +109,7 @@ pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<()
     root.tmpfs(at, 0o755, 64 * 1024, attr::NOSUID | attr::NOEXEC)?;
     for (name, tree) in &devices.0 {
         let target = at.join(name);
-        root.file(&target, 0o666, b"")?;
+        root.mount_point(&target)?;
         root.attach(tree.as_fd(), &target)?;
     }
     for (name, to) in [

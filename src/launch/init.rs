@@ -13,6 +13,7 @@ use crate::enforce::{StepError, env};
 use crate::outcome::How;
 use crate::plan::{LimitName, Plan};
 use crate::sys::process;
+use crate::sys::wait::{self, Change};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -20,7 +21,6 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeValLike as _;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -215,30 +215,18 @@ impl Built {
     fn reap(&self, channel: &Channel, command: Pid) -> Option<How> {
         while let Ok(Some(_)) = self.signals.read_signal() {}
         loop {
-            let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
-            match waitpid(None, Some(flags)) {
-                Ok(WaitStatus::Exited(pid, code)) if pid == command => {
-                    return Some(How::Exited {
-                        code: u8::try_from(code & 0xff).unwrap_or(255),
-                    });
+            match wait::next_change() {
+                Ok(Some(Change::Exited(pid, code))) if pid == command => {
+                    return Some(How::Exited { code });
                 }
-                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == command => {
-                    return Some(How::Signaled {
-                        signal: u8::try_from(signal as i32).unwrap_or(0),
-                    });
+                Ok(Some(Change::Signaled(pid, signal))) if pid == command => {
+                    return Some(How::Signaled { signal });
                 }
-                Ok(WaitStatus::Stopped(pid, signal)) if pid == command => {
-                    let _ = channel.send(
-                        &FromInit::Stopped {
-                            signal: signal as i32,
-                        },
-                        &[],
-                    );
+                Ok(Some(Change::Stopped(pid, signal))) if pid == command => {
+                    let _ = channel.send(&FromInit::Stopped { signal }, &[]);
                 }
-                // A real-time signal's number is none of nix's `Signal`s; the child is reaped all the same.
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return None,
-                Ok(_) | Err(Errno::EINTR | Errno::EINVAL) => {}
-                Err(_) => return None,
+                Ok(Some(_)) | Err(Errno::EINTR) => {}
+                Ok(None) | Err(_) => return None,
             }
         }
     }

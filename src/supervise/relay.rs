@@ -134,20 +134,23 @@ impl Relay {
     }
 
     /// Moves what the terminal holds right now. True if all of it is handed over: then everything that the command wrote
-    /// before (leaving the alternate screen before it stopped) reaches the client ahead of the next control message.
+    /// before (leaving the alternate screen before it stopped) reaches the client ahead of the next control message. False
+    /// if the client has to read first: ask again when [`Relay::on_ready`] has moved something.
     #[must_use]
     pub fn settle(&mut self) -> bool {
-        loop {
-            let before = self.output.pending().len();
+        // A process of the background may write on without end. What was written before this call is at most the queue and
+        // the 64 KiB that the kernel buffers for a terminal, so a few rounds that moved all they found have moved it.
+        for _ in 0..4 {
             self.read_master();
             if self.output.is_empty() {
                 return true;
             }
             self.write_data();
-            if !self.output.is_empty() && self.output.pending().len() >= before {
+            if !self.output.is_empty() {
                 return false;
             }
         }
+        true
     }
 
     /// True when everything has been handed over and nothing more can come.

@@ -21,6 +21,10 @@ use std::os::fd::AsFd as _;
 
 use std::time::{Duration, Instant};
 
+/// How long the output of a command that was stopped waits for a terminal that takes nothing (Ctrl-S) before the stop is told
+/// all the same.
+const SETTLE: Duration = Duration::from_millis(500);
+
 /// What the loop watches.
 pub(super) struct Watch {
     pub(super) spawned: Spawned,
@@ -33,6 +37,8 @@ pub(super) struct Watch {
     grace: Duration,
     /// Until when the command has to obey which signal.
     obey_until: Option<(Instant, i32)>,
+    /// The command was stopped by this signal, and the client is told when its output has arrived, or at that time.
+    stopped: Option<(i32, Instant)>,
     /// Why agentbox killed the box.
     trigger: Option<Trigger>,
     /// The client is there.
@@ -72,6 +78,7 @@ impl Watch {
             deadline,
             grace,
             obey_until: None,
+            stopped: None,
             trigger: None,
             client: true,
             signals,
@@ -119,6 +126,7 @@ impl Watch {
             for (pipe, ready) in self.pipes.iter_mut().zip(ready.pipes) {
                 pipe.on_ready(ready);
             }
+            self.tell_stop(voice);
             if let Some(state) = &mut self.state {
                 for event in state.on_ready() {
                     voice.note(session, &event);
@@ -178,11 +186,8 @@ impl Watch {
                 }
                 Ok(Received::Message(FromInit::Stopped { signal }, _)) => {
                     voice.note(session, &Event::Stopped { signal });
-                    if let Some(relay) = &mut self.relay {
-                        // What the command wrote before it stopped comes before the word that it did.
-                        let _ = relay.settle();
-                    }
-                    voice.tell(&ToClient::Stopped { signal });
+                    self.stopped = Some((signal, Instant::now() + SETTLE));
+                    self.tell_stop(voice);
                 }
                 Ok(Received::Message(message, _)) => {
                     if let Some(seen) = Seen::of(message) {
@@ -194,6 +199,19 @@ impl Watch {
                     return Some(self.seen(None));
                 }
             }
+        }
+    }
+
+    /// Tells the client that the command was stopped, as soon as what the command wrote before is on its way: a client that
+    /// stops first would show the shell's prompt on the command's screen.
+    fn tell_stop(&mut self, voice: &Voice) {
+        let Some((signal, until)) = self.stopped else {
+            return;
+        };
+        let settled = self.relay.as_mut().is_none_or(Relay::settle);
+        if settled || until <= Instant::now() {
+            self.stopped = None;
+            voice.tell(&ToClient::Stopped { signal });
         }
     }
 
@@ -223,6 +241,8 @@ impl Watch {
                     self.signal(signal, to)
                 }
                 Ok(Received::Message(FromClient::Continued, _)) => {
+                    // Not told yet, and over.
+                    self.stopped = None;
                     voice.note(session, &Event::Continued);
                     let _ = self.spawned.channel.try_send(&ToInit::Continue, &[]);
                 }
@@ -259,7 +279,9 @@ impl Watch {
             .as_ref()
             .and_then(StateSync::timeout)
             .and_then(|left| Instant::now().checked_add(left));
-        let at = [self.deadline, self.obey_until.map(|(at, _)| at), state]
+        let obey = self.obey_until.map(|(at, _)| at);
+        let stopped = self.stopped.map(|(_, until)| until);
+        let at = [self.deadline, obey, stopped, state]
             .into_iter()
             .flatten()
             .min();

@@ -14,6 +14,7 @@ pub mod socket;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tty;
+pub mod wait;
 
 use nix::errno::Errno;
 use std::ffi::c_long;

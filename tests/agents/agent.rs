@@ -60,6 +60,8 @@ pub(crate) enum Place {
 pub(crate) struct Ran {
     /// How it ended.
     pub(crate) status: ExitStatus,
+    /// How long it took.
+    pub(crate) took: Duration,
     /// Its stdout.
     pub(crate) stdout: String,
     /// Its stderr.
@@ -261,6 +263,7 @@ pub(crate) fn start(
     let read = |path| String::from_utf8_lossy(&fs::read(path).expect("its output")).into_owned();
     Ran {
         status,
+        took: begin.elapsed(),
         stdout: read(&stdout),
         stderr: read(&stderr),
     }

@@ -90,7 +90,7 @@ pub(crate) fn dishonest(world: &World, port: u16, neighbour: u16) -> Vec<Step> {
         ),
         shell(
             "poison-shell",
-            "echo 'evil' >> ~/.bashrc && echo written".to_owned(),
+            "echo '# evil' >> ~/.bashrc && echo written".to_owned(),
         ),
         shell(
             "poison-git",
@@ -101,7 +101,6 @@ pub(crate) fn dishonest(world: &World, port: u16, neighbour: u16) -> Vec<Step> {
             "terraform",
             format!("{bin}/terraform destroy -auto-approve"),
         ),
-        shell("terraform-of-the-system", "terraform version".to_owned()),
     ]);
     list
 }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub use world::{Feature, missing};
 
 /// After this a command of the product counts as hung.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A world of its own for one test, and how `agentbox run` is to be called in it. Gone when dropped.
 pub struct TestBox {
@@ -176,6 +176,9 @@ impl TestBox {
             args.push("--profile".into());
             args.push(self.write_profile(off).into());
         }
+        // The probe is there for scripts too, not only where it is the command.
+        args.push("--read".into());
+        args.push(self.world.root.join("bin").into());
         args.extend(self.options.iter().cloned());
         args.push("--".into());
         args.extend(argv.into_iter().map(|a| a.as_ref().to_owned()));
@@ -268,6 +271,24 @@ impl TestBox {
             .stdin(Stdio::null());
         self.world.user.become_it(&mut command);
         run(command)
+    }
+
+    /// Makes another command (a shell around `agentbox`) run as the test user, in the workspace, with the environment
+    /// of `inner`.
+    pub fn around(&self, command: &mut Command, inner: &Command) {
+        let env = inner.get_envs().filter_map(|(n, v)| Some((n, v?)));
+        command.env_clear().envs(env).current_dir(self.ws());
+        command.stdin(Stdio::null());
+        self.world.user.become_it(command);
+    }
+
+    /// `sh -c SCRIPT` around the same command, which is "$@" there.
+    pub fn through(&self, script: &str, inner: &Command) -> Command {
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(self.fill(script)).arg("sh");
+        shell.arg(inner.get_program()).args(inner.get_args());
+        self.around(&mut shell, inner);
+        shell
     }
 
     /// Gives a path to the test user.

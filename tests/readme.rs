@@ -1,0 +1,315 @@
+//! The README and docs/ say what the program does: the layer table, each command, the exit statuses, each profile.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use agentbox::cli::args;
+use agentbox::exit;
+use agentbox::outcome::{How, Layer, Trigger};
+use agentbox::profile::value::LIMITS;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const README: &str = include_str!("../README.md");
+const DOCS: [(&str, &str); 3] = [
+    ("README.md", README),
+    ("docs/profiles.md", include_str!("../docs/profiles.md")),
+    (
+        "docs/threat-model.md",
+        include_str!("../docs/threat-model.md"),
+    ),
+];
+
+fn agentbox(args: &[&str]) -> Output {
+    let home = std::env::temp_dir();
+    Command::new(env!("CARGO_BIN_EXE_agentbox"))
+        .args(args)
+        .env_clear()
+        .env("HOME", home)
+        .output()
+        .unwrap()
+}
+
+fn stdout(args: &[&str]) -> String {
+    let ran = agentbox(args);
+    assert!(ran.status.success(), "{args:?}: {ran:?}");
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+/// The fenced blocks of that language, indented ones too.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open: Option<(bool, String)> = None;
+    for line in text.lines() {
+        let fence = line.trim_start().strip_prefix("```");
+        open = match (open, fence) {
+            (None, Some(info)) => Some((info == language, String::new())),
+            (None, None) => None,
+            (Some((wanted, block)), Some("")) => {
+                if wanted {
+                    found.push(block);
+                }
+                None
+            }
+            (Some((wanted, mut block)), _) => {
+                block.push_str(line);
+                block.push('\n');
+                Some((wanted, block))
+            }
+        };
+    }
+    assert!(open.is_none(), "a fence that does not end");
+    found
+}
+
+/// The cells of the table whose header starts with that cell, without the marks of code.
+fn table(header: &str) -> Vec<Vec<String>> {
+    let start = format!("| {header} |");
+    let rows: Vec<Vec<String>> = README
+        .lines()
+        .skip_while(|line| !line.starts_with(&start))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            line.trim_matches('|')
+                .split('|')
+                .map(|cell| cell.trim().replace('`', ""))
+                .collect()
+        })
+        .collect();
+    assert!(!rows.is_empty(), "no table {header}");
+    rows
+}
+
+/// The commands of a line of shell, as words. Knows quotes, comments and `&&`; that is all that the README may use.
+fn commands(line: &str) -> Vec<Vec<String>> {
+    let mut all = vec![Vec::new()];
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(q), c) if q == c => quote = None,
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '#') if word.is_none() => break,
+            (None, '&') if chars.peek() == Some(&'&') => {
+                chars.next();
+                all.last_mut().unwrap().extend(word.take());
+                all.push(Vec::new());
+            }
+            (None, c) if c.is_whitespace() => all.last_mut().unwrap().extend(word.take()),
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    assert!(quote.is_none(), "a quote that does not end: {line}");
+    all.last_mut().unwrap().extend(word);
+    all.retain(|command| !command.is_empty());
+    all
+}
+
+#[test]
+fn the_layer_table_is_what_the_program_prints() {
+    let printed = stdout(&["check", "--layers"]);
+    let (_, after) = README.split_once("<!-- layers -->").unwrap();
+    assert_eq!(blocks(after, "text")[0], printed);
+    for layer in Layer::ALL {
+        let lines = printed.lines();
+        let named = lines.filter(|l| l.split_whitespace().next() == Some(layer.name()));
+        assert_eq!(named.count(), 1, "{layer:?} stands once in\n{printed}");
+    }
+}
+
+/// `agentbox check --layers` does not try anything, so `--json`, which is what was tried, has no meaning beside it.
+#[test]
+fn layers_and_json_exclude_each_other() {
+    assert_eq!(
+        agentbox(&["check", "--layers", "--json"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn every_command_parses() {
+    let mut seen = 0;
+    for (file, text) in DOCS {
+        for line in blocks(text, "sh").concat().lines() {
+            for command in commands(line) {
+                match command[0].as_str() {
+                    "agentbox" => {
+                        let argv = command.iter().map(OsString::from);
+                        if let Err(e) = args::parse(argv) {
+                            panic!("{file}: {line}: {e}");
+                        }
+                        seen += 1;
+                    }
+                    "git" | "cd" | "cargo" | "sudo" => {}
+                    script => assert!(
+                        script.starts_with("scripts/") && Path::new(script).exists(),
+                        "{file}: {line}: what is {script}?"
+                    ),
+                }
+            }
+        }
+    }
+    assert!(seen >= 12, "only {seen} commands: were the blocks found?");
+}
+
+/// The test above can fail.
+#[test]
+fn a_wrong_command_would_be_seen() {
+    let words = commands("cargo x && agentbox run --bogus 'a b' \"$(c || d)\"  # e");
+    assert_eq!(words[1], ["agentbox", "run", "--bogus", "a b", "$(c || d)"]);
+    assert!(args::parse(words[1].iter().map(OsString::from)).is_err());
+}
+
+/// What is named in running text between backquotes parses, too.
+#[test]
+fn flags_in_the_text_exist() {
+    let help = ["run", "check", "explain"]
+        .map(|sub| stdout(&[sub, "--help"]))
+        .concat();
+    // --hide is named as what is refused; the others are flags of other programs.
+    let others = [
+        "--hide",
+        "--locked",
+        "--path",
+        "--all",
+        "--user",
+        "--scope",
+        "--security-opt",
+        "--no-deps",
+        "--open",
+        "--yolo",
+        "--dangerously-skip-permissions",
+        "--dangerously-bypass-approvals-and-sandbox",
+    ];
+    for word in README.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
+        if word.starts_with("--") && word.len() > 3 && !word.starts_with("---") {
+            assert!(
+                help.contains(&format!("{word} ")) || others.contains(&word),
+                "{word}"
+            );
+        }
+    }
+}
+
+#[test]
+fn exit_statuses_agree() {
+    let rows: BTreeMap<String, String> = table("status")
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    let killed = |trigger| exit::status(&How::Killed { trigger });
+    let which = String::new();
+    for (status, word) in [
+        (
+            exit::status(&How::Refused { why: which.clone() }),
+            "refused",
+        ),
+        (
+            exit::status(&How::CannotExecute { errno: 13 }),
+            "not executable",
+        ),
+        (exit::status(&How::NotFound { errno: 2 }), "not found"),
+        (killed(Trigger::TimeLimit), "time limit"),
+        (killed(Trigger::Memory), "memory"),
+        (killed(Trigger::Lost { what: which }), "lost"),
+    ] {
+        let row = rows.get(&status.to_string());
+        assert!(
+            row.is_some_and(|text| text.contains(word)),
+            "{status}: {row:?}"
+        );
+    }
+    for (status, row) in [
+        (exit::status(&How::Exited { code: 7 }), "0-255"),
+        (exit::status(&How::Signaled { signal: 9 }) - 9, "128+N"),
+    ] {
+        assert!(rows.contains_key(row), "{status}: {row}");
+        assert!(row.starts_with(&status.to_string()) || status == 7, "{row}");
+    }
+    assert_eq!(rows.len(), 7, "a status that no test knows: {rows:?}");
+    let text = "2 for bad usage and 1 for \"no\"";
+    assert!(README.contains(text), "{text}");
+    assert_eq!((exit::USAGE, exit::NO), (2, 1));
+}
+
+#[test]
+fn limits_are_the_ones_that_exist_with_their_defaults() {
+    let rows = table("limit");
+    let names: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    let mut known: Vec<&str> = LIMITS.iter().map(|(name, _)| *name).collect();
+    known.push("stop-grace");
+    assert_eq!(names, known);
+    let base = stdout(&["profiles", "show", "base"]);
+    for row in &rows {
+        let set = base.lines().find_map(|line| {
+            let (name, value) = line.split_once(" = ")?;
+            let value = value.split('#').next()?.trim().trim_matches('"');
+            (name == row[0]).then(|| value.to_owned())
+        });
+        assert_eq!(set.as_deref().unwrap_or("none"), row[1], "{}", row[0]);
+    }
+}
+
+#[test]
+fn every_profile_is_named_and_no_other() {
+    let text: String = table("profile")
+        .iter()
+        .map(|row| format!("{} ", row[0]))
+        .collect();
+    let mut named: Vec<&str> = text.split([',', ' ']).filter(|n| !n.is_empty()).collect();
+    named.sort_unstable();
+    let listed = stdout(&["profiles", "list"]);
+    let builtin: Vec<&str> = listed
+        .lines()
+        .filter(|line| line.contains("built in"))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(named, builtin);
+}
+
+#[test]
+fn every_profile_in_the_documents_is_valid() {
+    let dir = std::env::temp_dir().join(format!("agentbox-readme-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut seen = 0;
+    for (file, text) in DOCS {
+        for block in blocks(text, "toml") {
+            let path = dir.join(format!("{seen}.toml"));
+            std::fs::write(&path, &block).unwrap();
+            let ran = agentbox(&["profiles", "validate", path.to_str().unwrap()]);
+            assert!(ran.status.success(), "{file}:\n{block}\n{ran:?}");
+            seen += 1;
+        }
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(seen >= 2, "the blocks were not found");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for (file, text) in DOCS {
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            if link.starts_with("https://") || link.starts_with('#') {
+                continue;
+            }
+            let path = Path::new(file).parent().unwrap().join(link);
+            assert!(path.exists(), "{file}: {link}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_is_short() {
+    assert!(README.lines().count() <= 250);
+}
