@@ -501,8 +501,8 @@ fn operation(
         }
         MountOp::Proc => pseudo::proc(root),
         MountOp::Dev => pseudo::dev(root, devices, disk),
-        MountOp::MaskFile { target } => root.mask(target.path(), Kind::File),
-        MountOp::MaskDir { target } => root.mask(target.path(), Kind::Dir),
+        MountOp::MaskFile { target } => gone_is_hidden(root.mask(target.path(), Kind::File)),
+        MountOp::MaskDir { target } => gone_is_hidden(root.mask(target.path(), Kind::Dir)),
     }
 }
 
@@ -549,6 +549,14 @@ fn bind_file(
 ) -> Result<(), StepError> {
     let place = open_place(host.root.as_fd(), source).map(Source::Place)?;
     root.bind(&place, target, Access::Read, Kind::File)
+}
+
+/// What was removed since the plan was made (a socket of a program that ended) needs no mask.
+fn gone_is_hidden(masked: Result<(), StepError>) -> Result<(), StepError> {
+    match masked {
+        Err(e) if e.errno == Errno::ENOENT => Ok(()),
+        other => other,
+    }
 }
 
 /// pivot_root(2) wants the new root to be a mount point of this namespace; which one does not matter, since every source was

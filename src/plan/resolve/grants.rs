@@ -10,6 +10,8 @@ use super::walk::Walked;
 use crate::host::FileType;
 use crate::plan::{Access, GrantKind, Kind, OsText};
 use crate::policy::{Origin, PathWish, Wish};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Read and write wishes.
@@ -247,6 +249,45 @@ fn put(
     scene.tree.show(path, walked, shown);
 }
 
+/// More than /proc has of sockets on any host that is not under attack.
+const SOCKETS_MAX: usize = 4 << 20;
+
+/// Sockets of running programs that lie in a grant: whoever answers there acts outside of the box, and neither a read-only
+/// mount nor Landlock refuses a connect(2). What is bound later, or under a relative name, is not known here.
+fn sockets(scene: &Scene<'_>) -> Vec<PathBuf> {
+    let table = scene
+        .walk
+        .look
+        .read(Path::new("/proc/net/unix"), SOCKETS_MAX)
+        .unwrap_or_default();
+    let mut found: Vec<PathBuf> = Vec::new();
+    for line in table.split(|b| *b == b'\n') {
+        // Num RefCount Protocol Flags Type St Inode Path; a path may hold spaces.
+        let Some(at) = line.iter().position(|b| *b == b'/') else {
+            continue;
+        };
+        let path = Path::new(OsStr::from_bytes(line.get(at..).unwrap_or_default()));
+        // By name first: most of a desktop's sockets are nowhere near a grant, and each look costs.
+        if scene.tree.holder(path).is_none() && !within(path, &scene.workspace.path) {
+            continue;
+        }
+        let Some(walked) = scene.walk.follow(path) else {
+            continue;
+        };
+        let is_socket = walked
+            .stat
+            .is_some_and(|stat| stat.file_type == FileType::Socket);
+        let shown = scene
+            .tree
+            .holder(&walked.real)
+            .is_some_and(|(target, shown)| target == shown.source);
+        if is_socket && shown && !found.contains(&walked.real) {
+            found.push(walked.real);
+        }
+    }
+    found
+}
+
 /// The secrets that lie in a grant and are not granted themselves: they read as empty. Each is (path, kind).
 pub(super) fn masks(scene: &mut Scene<'_>) -> Vec<(PathBuf, Kind)> {
     let mut found = Vec::new();
@@ -280,6 +321,15 @@ pub(super) fn masks(scene: &mut Scene<'_>) -> Vec<(PathBuf, Kind)> {
             None,
         );
         found.push((place, kind));
+    }
+    for place in sockets(scene) {
+        scene.notices.push(format!(
+            "{} is a socket of a program outside: it is hidden",
+            show(&place)
+        ));
+        let origin = Origin::agentbox("a socket of a program outside");
+        scene.grant(&place, GrantKind::Hidden, &origin, None);
+        found.push((place, Kind::File));
     }
     found
 }

@@ -45,6 +45,8 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
     asked.sort_by(|a, b| a.0.cmp(&b.0));
     let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
     let mut dirs = Vec::new();
+    // In a directory that is granted for writing no link can be made, since it would be the host's: such a place is covered.
+    let mut covers = Vec::new();
     for (place, wish) in asked {
         let name = show(&place);
         let Ok(rest) = place.strip_prefix(&scene.home.real) else {
@@ -71,7 +73,16 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
             );
             continue;
         }
-        if let Some((holder, _)) = scene.tree.holder(&place) {
+        let target = scene.private_root.join(rest);
+        if let Some((holder, shown)) = scene.tree.holder(&place) {
+            let own = shown.access == Access::Write
+                && shown.kind == Kind::Dir
+                && shown.source == holder
+                && holder != place;
+            if own {
+                covers.push((place, target, wish));
+                continue;
+            }
             let holder = show(holder);
             scene.problem(
                 format!("{name} cannot be private: it lies in {holder}, which is granted"),
@@ -84,9 +95,23 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
             continue;
         }
         scene.grant(&place, GrantKind::Private, &wish.origin, None);
-        let target = scene.private_root.join(rest);
         dirs.push(target.clone());
         links.push((place, target));
+    }
+    for (place, target, wish) in covers {
+        scene.grant(&place, GrantKind::Private, &wish.origin, None);
+        dirs.push(place.clone());
+        let owner = scene.walk.lstat(&target).map(|stat| stat.uid);
+        scene.tree.bind(
+            place,
+            Shown {
+                source: target,
+                access: Access::Write,
+                kind: Kind::Dir,
+                create: true,
+                owner,
+            },
+        );
     }
     if !links.is_empty() {
         let root = scene.private_root.clone();
