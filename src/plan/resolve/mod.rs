@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod briefing;
+mod cgroups;
 mod command;
 mod credential;
 mod env;
