@@ -4,6 +4,10 @@
 
 mod common;
 use common::TestBox;
+use common::live::{find, init_of, parent};
+use common::world::token;
+use nix::sys::signal::{Signal, kill};
+use std::path::PathBuf;
 
 /// Init reaped the command without learning that it was the command, and the session waited for ever.
 #[test]
@@ -16,4 +20,47 @@ fn death_by_a_real_time_signal_ends_the_session() {
     // The twin: a child that dies of one is reaped, and the command goes on.
     let ran = b.run(["/bin/bash", "-c", "bash -c 'kill -40 $$'; exit $?"]);
     assert_eq!(ran.code(), 168, "{ran:?}");
+}
+
+/// A root caller's box has a cgroup, which nobody removed when the supervisor was killed; and its session stayed open until
+/// somebody looked.
+#[test]
+fn a_killed_supervisor_leaves_no_cgroup_and_a_lost_session() {
+    let name = token();
+    let b = TestBox::new();
+    let live = b.start_probe(&format!("sleep 600 {name}"));
+    let supervisor = parent(init_of(find(&name))).unwrap();
+    let sessions = b.home().join(".local/state/agentbox/sessions");
+    let id = std::fs::read_dir(&sessions)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
+    let group = format!("agentbox-{}", id.file_name().to_str().unwrap());
+    let groups = || {
+        let mut found = Vec::new();
+        let mut dirs = vec![PathBuf::from("/sys/fs/cgroup")];
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                    if entry.file_name() == group.as_str() {
+                        found.push(entry.path());
+                    }
+                    dirs.push(entry.path());
+                }
+            }
+        }
+        found
+    };
+    let before = groups();
+    kill(supervisor, Signal::SIGKILL).unwrap();
+    assert_eq!(live.end().code(), 137);
+    assert!(
+        groups().is_empty(),
+        "left: {:?}, were: {before:?}",
+        groups()
+    );
+    let record = std::fs::read_to_string(id.path().join("session.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["state"], "lost", "{record}");
 }

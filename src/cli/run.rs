@@ -11,7 +11,7 @@ use crate::launch::{self, Inputs, stdio};
 use crate::outcome::{Evidence, Layer};
 use crate::report;
 use crate::session::Sessions;
-use crate::supervise::client::{self, ClientLink, Signals};
+use crate::supervise::client::{self, ClientEnd, ClientLink, Signals};
 use crate::supervise::relay::{Direction, RelayPipe};
 use crate::supervise::{self, Job};
 use crate::sys::process::{self, Fork};
@@ -119,7 +119,7 @@ fn start(
             process::exit_now(status)
         }
         Fork::Parent(supervisor, _pidfd) => {
-            drop(job);
+            let kept = job.kept_by_client();
             let end = client::run(ClientLink {
                 control: client,
                 data: client_data,
@@ -128,6 +128,9 @@ fn start(
             });
             // Nothing of agentbox is left when `run` returns.
             let _ = nix::sys::wait::waitpid(supervisor, None);
+            if end == ClientEnd::Lost {
+                kept.supervisor_lost();
+            }
             Ok(end.status())
         }
     }

@@ -213,7 +213,7 @@ impl BoxCgroup {
             }
         }
         let dir = parent.join(name);
-        std::fs::create_dir(&dir).map_err(|error| failed("mkdir", &dir, &error))?;
+        make(&dir).map_err(|error| failed("mkdir", &dir, &error))?;
         let mut made = BoxCgroup {
             dirs: Dirs::V2(dir),
             held: Vec::new(),
@@ -239,7 +239,7 @@ impl BoxCgroup {
                 continue;
             }
             let dir = parent.join(name);
-            match std::fs::create_dir(&dir) {
+            match make(&dir) {
                 Ok(()) => {}
                 // Two controllers on one mount (cpu,cpuacct) share a directory that was made a moment ago.
                 Err(error)
@@ -404,6 +404,14 @@ impl Drop for BoxCgroup {
 }
 
 /// Is that the value that was written? The kernel rounds bytes down to whole pages.
+/// Makes a group's directory, readable whatever the caller's umask is: the agent, of another uid where root called, sizes
+/// itself by the limits in it.
+fn make(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::create_dir(dir)?;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))
+}
+
 fn same(now: &str, wrote: &str) -> bool {
     match (now.parse::<u64>(), wrote.parse::<u64>()) {
         (Ok(now), Ok(wrote)) => now <= wrote && wrote - now < 65_536 && (now > 0 || wrote == 0),

@@ -499,6 +499,10 @@ fn operation(
         MountOp::Tmpfs { target, mode, size } => {
             root.tmpfs(target.path(), *mode, *size, attr::NOSUID | attr::NODEV)
         }
+        MountOp::Cgroup {
+            target,
+            controllers,
+        } => pseudo::cgroup(root, target.path(), controllers),
         MountOp::Proc => pseudo::proc(root),
         MountOp::Dev => pseudo::dev(root, devices, disk),
         MountOp::MaskFile { target } => gone_is_hidden(root.mask(target.path(), Kind::File)),

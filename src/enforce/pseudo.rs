@@ -7,6 +7,7 @@ use super::mounts::{NewRoot, relative};
 use crate::plan::Kind;
 use crate::sys::mount::{self, Links, Reach, attr};
 use nix::errno::Errno;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -66,6 +67,31 @@ pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
         root.read_only(&at.join(name))?;
     }
     Ok(())
+}
+
+/// A fresh mount of a cgroup hierarchy: of cgroup v1 with these controllers, or of v2. Not a layer: where the kernel refuses it
+/// (a controller that was compiled out, or moved to v2 by the host) the box sees less, and runtimes ask sysconf(3) instead.
+pub(super) fn cgroup(
+    root: &mut NewRoot,
+    target: &Path,
+    controllers: &[String],
+) -> Result<(), StepError> {
+    let names: Vec<CString> = controllers
+        .iter()
+        .filter_map(|name| CString::new(name.as_str()).ok())
+        .collect();
+    let options: Vec<(&CStr, &CStr)> = names.iter().map(|name| (name.as_c_str(), c"")).collect();
+    let fstype = if controllers.is_empty() {
+        c"cgroup2"
+    } else {
+        c"cgroup"
+    };
+    let attributes = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
+    root.dir(target, 0o555)?;
+    match mount::new_filesystem(fstype, &options, attributes) {
+        Ok(tree) => root.attach(tree.as_fd(), target),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Devices that programs need. They are the host's nodes: mknod(2) is not to be had in a user namespace.

@@ -188,6 +188,14 @@ pub enum MountOp {
         /// Its size in bytes.
         size: u64,
     },
+    /// A fresh, read-only mount of a cgroup hierarchy, whose root is the box's own cgroup (cgroup_namespaces(7)). Where the
+    /// kernel refuses it, an empty directory.
+    Cgroup {
+        /// Where.
+        target: OsText,
+        /// The controllers of a v1 hierarchy; empty for v2.
+        controllers: Vec<String>,
+    },
     /// A fresh procfs with the dangerous parts masked and /proc/sys read-only.
     Proc,
     /// The minimal /dev.

@@ -4,13 +4,14 @@
 
 use super::watch::Watch;
 use super::{Seen, Voice, kill};
-use crate::enforce::cgroup::BoxCgroup;
+use crate::enforce::cgroup::{self, BoxCgroup};
 use crate::enforce::sweep;
+use crate::host::Cgroup;
 use crate::launch::message::ToClient;
 use crate::outcome::{Evidence, How, Outcome, Trigger};
 use crate::plan::Plan;
 use crate::record::{Event, Timestamp};
-use crate::session::{Retention, Session, Sessions};
+use crate::session::{Retention, Session, SessionId, Sessions};
 use std::time::{Duration, Instant};
 
 /// How long output waits for a reader that does not read before the rest of it is given up.
@@ -21,6 +22,10 @@ const GONE: Duration = Duration::from_secs(2);
 
 /// How long the look for set-uid bits may take.
 const SWEEP: Duration = Duration::from_secs(20);
+
+/// How often, and after which pauses, a client looks for the session of its dead supervisor.
+const LOSS_TRIES: u32 = 50;
+const LOSS_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is left to end.
 pub(super) struct End<'a> {
@@ -176,7 +181,32 @@ fn last_line(how: &How, plan: &Plan) -> Option<String> {
     }
 }
 
-/// Old sessions go while the command starts, so that nobody waits for it.
-pub(super) fn sweep_sessions(sessions: &Sessions) {
-    let _ = sessions.sweep(Timestamp::now(), &Retention::default());
+/// Old sessions go while the command starts, so that nobody waits for it; and of those whose supervisor was killed, the cgroup.
+/// Returns how many such there were.
+pub(super) fn sweep_sessions(sessions: &Sessions, host: &Cgroup) -> usize {
+    let Ok(swept) = sessions.sweep(Timestamp::now(), &Retention::default()) else {
+        return 0;
+    };
+    // Only what this very sweep found to have no supervisor: a group whose session is not known here is somebody else's.
+    let gone: Vec<&str> = swept
+        .lost
+        .iter()
+        .chain(&swept.removed)
+        .map(SessionId::as_str)
+        .collect();
+    if !gone.is_empty() {
+        let _ = cgroup::clean_up_after_crash(host, &|id| !gone.contains(&id));
+    }
+    swept.lost.len()
+}
+
+/// For a client whose supervisor was killed: what that one could not do any more, as far as another process can.
+pub(super) fn after_loss(sessions: &Sessions, host: &Cgroup) {
+    // The session's lock is free when the last process of the box is dead, which is a moment after its supervisor is.
+    for _ in 0..LOSS_TRIES {
+        if sweep_sessions(sessions, host) > 0 {
+            return;
+        }
+        std::thread::sleep(LOSS_PAUSE);
+    }
 }

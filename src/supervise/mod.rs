@@ -58,6 +58,31 @@ pub struct Job {
     pub pipes: Vec<RelayPipe>,
 }
 
+impl Job {
+    /// What the client keeps when the supervisor has been forked off; everything else of the job is the supervisor's, and
+    /// closed here.
+    #[must_use]
+    pub fn kept_by_client(self) -> Kept {
+        Kept {
+            sessions: self.sessions,
+            cgroup: self.cgroup,
+        }
+    }
+}
+
+/// What a client needs if its supervisor is killed.
+pub struct Kept {
+    sessions: Sessions,
+    cgroup: crate::host::Cgroup,
+}
+
+impl Kept {
+    /// The supervisor was killed: its session is marked as lost and its cgroup removed. The box itself is the kernel's work.
+    pub fn supervisor_lost(&self) {
+        ending::after_loss(&self.sessions, &self.cgroup);
+    }
+}
+
 /// Runs a session from the first step to the last. Returns the exit status of `agentbox run`.
 #[must_use]
 pub fn run(job: Job) -> u8 {
@@ -143,7 +168,7 @@ pub fn run(job: Job) -> u8 {
         return refuse(voice, session, begun, why);
     }
     voice.tell(&ToClient::Started { pty: has_pty });
-    ending::sweep_sessions(&sessions);
+    ending::sweep_sessions(&sessions, &cgroup);
     let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
     let seen = watch.run(&mut voice, &mut session);
     ending::finish(ending::End {

@@ -282,7 +282,7 @@ fn sockets(scene: &Scene<'_>) -> Vec<PathBuf> {
             .holder(&walked.real)
             .is_some_and(|(target, shown)| target == shown.source);
         if is_socket && shown && !found.contains(&walked.real) {
-            found.push(walked.real);
+            found.push(walked.real.clone());
         }
     }
     found

@@ -7,6 +7,7 @@
 
 mod authors;
 mod briefing;
+mod cgroups;
 mod command;
 mod credential;
 mod env;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::briefing::briefing;
+use super::cgroups;
 use super::expand::{same, within};
 use super::grants::{self, GENERATED};
 use super::identity::databases;
@@ -22,16 +23,17 @@ pub(super) struct Settled {
     /// Links: where, and what each says.
     pub(super) links: PathMap<PathBuf>,
     masks: Vec<(PathBuf, Kind)>,
+    cgroups: Vec<MountOp>,
 }
 
 /// The host's merged /usr: without these links no program starts.
 const USR_LINKS: [&str; 6] = ["/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin"];
 
-/// What runtimes read to size themselves (libuv, JVM, Go, Chromium); nothing else of /sys is in the box.
-const SYS: [&str; 4] = [
+/// What runtimes read to size themselves (libuv, JVM, Go, Chromium); besides the box's own
+/// cgroups nothing else of /sys is in it.
+const SYS: [&str; 3] = [
     "/sys/devices/system/cpu",
     "/sys/devices/system/node",
-    "/sys/fs/cgroup",
     "/sys/kernel/mm/transparent_hugepage",
 ];
 
@@ -87,7 +89,12 @@ pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) ->
         links.insert(at, to);
     }
     let masks = grants::masks(scene);
-    Settled { links, masks }
+    let cgroups = cgroups::mounts(scene);
+    Settled {
+        links,
+        masks,
+        cgroups,
+    }
 }
 
 /// What single files and links were found late to lie in a private place: nothing can be put "behind" its link.
@@ -163,6 +170,18 @@ pub(super) fn view(
     ops.insert("/run".into(), dir("/run"));
     ops.insert("/run/agentbox".into(), dir("/run/agentbox"));
     file(&mut ops, &mut rules, BRIEFING, briefing(scene, id, network));
+    // Where a grant shows the host's tree, that is what was asked for.
+    let granted = binds
+        .keys()
+        .any(|at| Path::new(cgroups::ROOT).starts_with(at));
+    if !granted && !settled.cgroups.is_empty() {
+        rules.insert(cgroups::ROOT.into(), LandlockAccess::Read);
+        for op in settled.cgroups {
+            if let MountOp::Cgroup { target, .. } | MountOp::Symlink { target, .. } = &op {
+                ops.insert(target.path().to_owned(), op);
+            }
+        }
+    }
     for (target, shown) in binds.iter() {
         let access = match shown.access {
             Access::Read => LandlockAccess::Read,

@@ -1,6 +1,6 @@
 //! Grants: what is shown where, what is dropped, what is refused.
 
-use super::world::{World, at, builtin, cli, granted};
+use super::world::{World, at, builtin, cli, granted, sound};
 use crate::host::FileType;
 use crate::plan::{GrantKind, LandlockAccess};
 use std::path::Path;
@@ -476,4 +476,39 @@ fn names_that_are_not_utf_8() {
     assert_eq!(at(&world.plan(), Path::new(name)), "w dir");
     world.host.cwd = Path::new(name).into();
     assert_eq!(world.plan().workspace.path.bytes(), name.as_bytes());
+}
+
+#[test]
+fn cgroup_hierarchies_are_mounted_afresh_and_once() {
+    let mut world = World::new();
+    world
+        .fs
+        .dir("/sys/fs/cgroup/memory")
+        .dir("/sys/fs/cgroup/cpu,cpuacct")
+        .dir("/sys/fs/cgroup/devices");
+    world
+        .fs
+        .link("/sys/fs/cgroup/cpu", "cpu,cpuacct")
+        .link("/sys/fs/cgroup/cpuacct", "cpu,cpuacct");
+    let plan = world.plan();
+    sound(&plan);
+    for (path, expected) in [
+        ("/sys/fs/cgroup", "-"),
+        ("/sys/fs/cgroup/memory", "cgroup memory"),
+        ("/sys/fs/cgroup/cpu,cpuacct", "cgroup cpu+cpuacct"),
+        ("/sys/fs/cgroup/cpu", "-> /sys/fs/cgroup/cpu,cpuacct"),
+        ("/sys/fs/cgroup/cpuacct", "-> /sys/fs/cgroup/cpu,cpuacct"),
+        ("/sys/fs/cgroup/devices", "-"),
+    ] {
+        assert_eq!(at(&plan, path), expected, "{path}");
+    }
+    // Version 2 is one tree, and wins.
+    world
+        .fs
+        .file("/sys/fs/cgroup/cgroup.controllers", "memory pids\n");
+    assert_eq!(at(&world.plan(), "/sys/fs/cgroup"), "cgroup ");
+    assert_eq!(at(&world.plan(), "/sys/fs/cgroup/memory"), "-");
+    // Whoever asks for the host's tree gets it.
+    world.read("/sys/fs/cgroup", cli("--read"));
+    assert_eq!(at(&world.plan(), "/sys/fs/cgroup"), "r dir");
 }

@@ -389,6 +389,7 @@ pub(super) fn target(op: &MountOp) -> &Path {
         | MountOp::Bind { target, .. }
         | MountOp::Copy { target, .. }
         | MountOp::Tmpfs { target, .. }
+        | MountOp::Cgroup { target, .. }
         | MountOp::MaskFile { target }
         | MountOp::MaskDir { target } => target.path(),
         MountOp::Proc => Path::new("/proc"),
@@ -428,6 +429,7 @@ pub(super) fn at(plan: &Plan, path: impl AsRef<Path>) -> String {
         Some(MountOp::Dir { .. }) => "own dir".into(),
         Some(MountOp::MaskDir { .. }) => "mask dir".into(),
         Some(MountOp::MaskFile { .. }) => "mask file".into(),
+        Some(MountOp::Cgroup { controllers, .. }) => format!("cgroup {}", controllers.join("+")),
         Some(MountOp::Proc) => "proc".into(),
         Some(MountOp::Dev) => "dev".into(),
     }
