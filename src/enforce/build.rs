@@ -2,9 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::pty::{self, HostTerminal, Pty};
 use super::{StepError, limits, prove, seccomp, userns_limits};
-use crate::launch::channel::Channel;
-use crate::launch::pty::{self, HostTerminal, Pty};
 use crate::outcome::{Evidence, Layer};
 use crate::plan::{OsText, Plan};
 use crate::sys::process::{self, CloseRange};
@@ -21,10 +20,8 @@ use std::path::Path;
 pub struct Build<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// To the supervisor.
-    pub channel: &'a Channel,
-    /// The supervisor has to write maps or move this process into a cgroup first.
-    pub waits_for_supervisor: bool,
+    /// Waits until the supervisor has written the maps and moved this process into its cgroup, where it has to.
+    pub wait_for_supervisor: &'a dyn Fn() -> Result<(), StepError>,
     /// A cgroup was joined after the clone, so its namespace is made now.
     pub own_cgroup: bool,
     /// What the supervisor found to hold of the limits.
@@ -45,7 +42,7 @@ pub struct Build<'a> {
     pub envp: &'a [CString],
     /// The caller's environment, to be wiped.
     pub caller_env: Vec<(OsString, OsString)>,
-    /// Descriptors 0 to 2 of the command and what else must stay open.
+    /// Descriptors above 2 that must stay open: the socket to the supervisor, pipes of the command.
     pub keep: Vec<RawFd>,
     /// The pseudo-terminal.
     pub pty: Option<Pty>,
@@ -157,7 +154,6 @@ pub(super) fn descriptors(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErr
         ));
     }
     let mut keep = b.keep.clone();
-    keep.push(b.channel.as_fd().as_raw_fd());
     keep.extend(b.namespaces.iter().chain(&b.home).map(|fd| fd.as_raw_fd()));
     keep.extend(
         b.pty

@@ -3,13 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+pub use super::cgroup_file::CgroupError;
+use super::cgroup_file::{errno, failed, get, put};
 use crate::host::Cgroup;
 use crate::plan::{LimitBy, LimitName, Limits};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -20,51 +21,6 @@ const PREFIX: &str = "agentbox-";
 const PERIOD: u64 = 100_000;
 /// The shortest quota that the kernel takes (min_cfs_quota_period).
 const QUOTA_MIN: u64 = 1_000;
-
-/// Why a control group does not do what it should.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{call} of {}{}: {errno}", path.display(), if wrote.is_empty() { String::new() } else { format!(" ({wrote})") })]
-pub struct CgroupError {
-    /// The call.
-    pub call: &'static str,
-    /// On what.
-    pub path: PathBuf,
-    /// What was written, if anything was.
-    pub wrote: String,
-    /// Why.
-    pub errno: Errno,
-}
-
-fn errno(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(0))
-}
-
-fn failed(call: &'static str, path: &Path, error: &io::Error) -> CgroupError {
-    CgroupError {
-        call,
-        path: path.to_owned(),
-        wrote: String::new(),
-        errno: errno(error),
-    }
-}
-
-/// Writes one value into a file of cgroupfs. Never creates it: what is missing is a missing controller.
-fn put(path: &Path, value: &str) -> Result<(), CgroupError> {
-    OpenOptions::new()
-        .write(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(value.as_bytes()))
-        .map_err(|error| CgroupError {
-            wrote: value.to_owned(),
-            ..failed("write", path, &error)
-        })
-}
-
-fn get(path: &Path) -> Result<String, CgroupError> {
-    std::fs::read_to_string(path)
-        .map(|text| text.trim_end().to_owned())
-        .map_err(|error| failed("read", path, &error))
-}
 
 /// Whether a setting may be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,6 @@
 
 use super::StepError;
 use super::build::Build;
-use crate::launch::message::ToInit;
 use crate::outcome::{Evidence, Layer};
 use crate::plan::{Identity, IdentityMode};
 use crate::sys::process::{self, Fork};
@@ -42,12 +41,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
             &format!("{} {} 1", id.inner_gid, id.outer_gid),
         )?;
     }
-    if b.waits_for_supervisor {
-        match b.channel.recv::<ToInit>() {
-            Ok(Some((ToInit::Mapped, _))) => {}
-            _ => return Err(StepError::new("wait for", "the supervisor", Errno::EPIPE)),
-        }
-    }
+    (b.wait_for_supervisor)()?;
     if id.mode != IdentityMode::Same {
         let (uid, gid) = (Uid::from_raw(id.inner_uid), Gid::from_raw(id.inner_gid));
         nix::unistd::setresgid(gid, gid, gid)

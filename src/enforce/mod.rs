@@ -9,15 +9,18 @@
 pub mod build;
 pub mod caps;
 pub mod cgroup;
+mod cgroup_file;
 pub mod env;
 pub mod identity;
 pub mod landlock;
 pub mod limits;
 pub mod mounts;
 pub mod network;
+mod newroot;
 pub mod prepare;
 pub mod prove;
 pub mod pseudo;
+pub mod pty;
 pub mod seccomp;
 pub mod sweep;
 pub mod userns_limits;

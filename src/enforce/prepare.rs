@@ -66,7 +66,7 @@ const PRIVATE: &str = "agentbox/private";
 fn make_dir(root: &OwnedFd, dir: &Path, agents: Option<&Path>) -> Result<(), Errno> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     // Nearly always it is there: one call instead of a walk from the root.
-    let relative = mounts::relative(dir).map_err(|e| e.errno)?;
+    let relative = super::newroot::relative(dir).map_err(|e| e.errno)?;
     if mount::open(root.as_fd(), &relative, flags.bits(), Links::Refuse).is_ok() {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::StepError;
-use super::mounts::{NewRoot, relative};
+use super::newroot::{NewRoot, relative};
 use crate::plan::Kind;
 use crate::sys::mount::{self, Links, Reach, attr};
 use nix::errno::Errno;

@@ -108,10 +108,13 @@ fn build_box(
         super::command::Descriptor::Pipe(fd) => Some(fd.as_raw_fd()),
         _ => None,
     });
+    let wait = || match waits.then(|| channel.recv::<ToInit>()) {
+        None | Some(Ok(Some((ToInit::Mapped, _)))) => Ok(()),
+        Some(_) => Err(StepError::new("wait for", "the supervisor", Errno::EPIPE)),
+    };
     let mut b = Build {
         plan,
-        channel,
-        waits_for_supervisor: waits,
+        wait_for_supervisor: &wait,
         own_cgroup,
         limits,
         sources: prepare.sources,
@@ -122,7 +125,7 @@ fn build_box(
         outside: &outside,
         envp: &envp,
         caller_env,
-        keep: keep.collect(),
+        keep: keep.chain([channel.as_fd().as_raw_fd()]).collect(),
         pty: None,
         home: None,
         namespaces: Vec::new(),

@@ -7,11 +7,11 @@ pub mod command;
 pub mod diagnose;
 pub mod init;
 pub mod message;
-pub mod pty;
 pub mod stdio;
 
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::prepare::Prepare;
+pub use crate::enforce::pty;
 use crate::enforce::{Act, STEPS, StepError, identity};
 use crate::outcome::Evidence;
 use crate::plan::{IdentityMode, NetworkMode, OsText, Plan};

@@ -1,0 +1,53 @@
+//! One file of cgroupfs: read, write, and what to say when that fails.
+
+#![forbid(unsafe_code)]
+
+use nix::errno::Errno;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Why a control group does not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{call} of {}{}: {errno}", path.display(), if wrote.is_empty() { String::new() } else { format!(" ({wrote})") })]
+pub struct CgroupError {
+    /// The call.
+    pub call: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What was written, if anything was.
+    pub wrote: String,
+    /// Why.
+    pub errno: Errno,
+}
+
+pub(super) fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(0))
+}
+
+pub(super) fn failed(call: &'static str, path: &Path, error: &io::Error) -> CgroupError {
+    CgroupError {
+        call,
+        path: path.to_owned(),
+        wrote: String::new(),
+        errno: errno(error),
+    }
+}
+
+/// Writes one value into a file of cgroupfs. Never creates it: what is missing is a missing controller.
+pub(super) fn put(path: &Path, value: &str) -> Result<(), CgroupError> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(value.as_bytes()))
+        .map_err(|error| CgroupError {
+            wrote: value.to_owned(),
+            ..failed("write", path, &error)
+        })
+}
+
+pub(super) fn get(path: &Path) -> Result<String, CgroupError> {
+    std::fs::read_to_string(path)
+        .map(|text| text.trim_end().to_owned())
+        .map_err(|error| failed("read", path, &error))
+}
