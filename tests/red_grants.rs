@@ -145,3 +145,28 @@ fn a_link_in_the_private_place_makes_no_directory_outside() {
     // And it is healed: cargo has its place again.
     b.sh("touch ~/.cargo/registry/x").ok();
 }
+
+#[test]
+fn a_profile_that_the_agent_can_write_is_refused() {
+    let profile = "extends = [\"builtin:shell\"]\n[files]\nread = [\"~/.ssh\"]\n";
+    // A file of the workspace, linked from where profiles are looked for (a repository of dot files).
+    let b = with_key()
+        .file("home/ws/shell.toml", profile)
+        .dir("home/.config/agentbox/profiles");
+    let place = b.home().join(".config/agentbox/profiles/shell.toml");
+    symlink(b.ws().join("shell.toml"), &place).unwrap();
+    b.run(["true"]).refused(&["which the agent can write"]);
+    // The twin: the same as a plain file.
+    fs::remove_file(&place).unwrap();
+    let b = b.file("home/.config/agentbox/profiles/shell.toml", profile);
+    b.probe("read {home}/.ssh/id_rsa").allowed();
+    // Named by the caller it counts, and it is said.
+    let b = with_key().file("home/ws/p.toml", profile);
+    let b = b.option("--profile").option("{ws}/p.toml");
+    let ran = b.run(["cat", "../.ssh/id_rsa"]);
+    assert_eq!(ran.ok(), KEY);
+    assert!(
+        ran.complaint().contains("which the agent can write"),
+        "{ran:?}"
+    );
+}

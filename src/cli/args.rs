@@ -22,8 +22,8 @@ pub type GivenValues = BTreeMap<OsText, OsText>;
 #[command(
     name = "agentbox",
     version,
-    about = "Runs a coding agent in a box: it works on its copy and cannot reach anything else",
-    after_help = "Start with: agentbox run claude",
+    about = "Runs a coding agent in a box: of your files it sees and changes only what its profile grants",
+    after_help = "Start with: agentbox check, then agentbox run claude",
     disable_help_subcommand = true,
     subcommand_required = true
 )]
@@ -140,7 +140,7 @@ pub struct PlanArgs {
     /// memory, processes, cpu, file-size, open-files, disk, time, stop-grace; VALUE `none` lifts it
     #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
     pub limit: Vec<CliLimit>,
-    /// Layers that must hold
+    /// Layers that must hold (`agentbox check --layers` names them)
     #[arg(long, value_name = "LAYER,...", value_delimiter = ',', value_parser = layer)]
     pub require: Vec<Layer>,
     /// Layers that may be missing [default: all must hold]
@@ -395,6 +395,17 @@ fn not_yet(mut error: clap::Error) -> clap::Error {
         "--detach",
         "--ssh",
     ];
+    // `agentbox claude`, as with sudo or env.
+    if error.kind() == ErrorKind::InvalidSubcommand
+        && error.get(ContextKind::SuggestedSubcommand).is_none()
+        && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+    {
+        let line = format!("to run it in the box: agentbox run {name}");
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![line.into()]),
+        );
+    }
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
     {

@@ -292,3 +292,23 @@ fn bad_usage_is_said() {
         assert!(text.contains(want), "{line:?}: {text}");
     }
 }
+
+/// As one calls sudo or env: the way to say it is told.
+#[test]
+fn a_command_without_run_is_told_how() {
+    let said = |argv: &[&str]| {
+        parse(argv.iter().map(OsString::from))
+            .unwrap_err()
+            .to_string()
+    };
+    let text = said(&["agentbox", "claude"]);
+    assert!(
+        text.contains("to run it in the box: agentbox run claude"),
+        "{text}"
+    );
+    let text = said(&["agentbox", "profile"]);
+    assert!(
+        text.contains("profiles") && !text.contains("to run it"),
+        "{text}"
+    );
+}

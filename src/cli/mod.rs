@@ -89,7 +89,7 @@ pub enum CliError {
     #[error("the session's record cannot be written: {0}")]
     Session(#[from] SessionError),
     /// `--status-fd` names a descriptor that cannot be written.
-    #[error("--status-fd {0}: {1}")]
+    #[error("--status-fd {0}: {why}; open it in the shell, as in `--status-fd 3 3>FILE`", why = .1.desc())]
     StatusFd(RawFd, Errno),
 }
 

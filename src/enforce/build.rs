@@ -30,7 +30,7 @@ pub struct Build<'a> {
     /// What the supervisor found to hold of the limits.
     pub limits: Evidence,
     /// Clones of the host's trees, where the supervisor made them.
-    pub sources: Option<Vec<Option<OwnedFd>>>,
+    pub sources: Option<Vec<Option<super::mounts::Source>>>,
     /// Copies of state files: path inside and content.
     pub state: Vec<(OsText, Vec<u8>)>,
     /// The compiled filter.
@@ -193,7 +193,7 @@ pub(super) fn landlock(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError>
             "switched off by the profile",
         )));
     }
-    super::landlock::apply(&b.plan.landlock).map(Some)
+    super::landlock::apply(&b.plan.landlock, b.plan.network.mode).map(Some)
 }
 
 /// The system call filter, unless the plan says off.

@@ -9,7 +9,7 @@
 
 use super::StepError;
 use crate::outcome::{Evidence, Layer};
-use crate::plan::{LandlockAccess, LandlockRule};
+use crate::plan::{LandlockAccess, LandlockRule, NetworkMode};
 use landlock::{
     ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
     Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
@@ -18,9 +18,9 @@ use nix::errno::Errno;
 use nix::sys::stat::{SFlag, fstat};
 use std::os::fd::AsFd as _;
 
-/// The oldest ABI that agentbox takes for Landlock at all: without truncate (ABI 3, Linux 6.2) a file that may only be read
-/// could be emptied.
-const OLDEST: i32 = 3;
+/// The oldest ABI that agentbox takes for Landlock at all: without refer (ABI 2, Linux 5.19) no file could be renamed or
+/// linked into another directory, and git and most builds would fail. Truncate (ABI 3) is held by the read-only mounts.
+const OLDEST: i32 = 2;
 
 /// What this kernel's Landlock can do, at most what the landlock crate knows.
 ///
@@ -36,7 +36,7 @@ pub fn abi() -> Result<ABI, String> {
     })?;
     if version < OLDEST {
         return Err(format!(
-            "Landlock ABI {version}; at least {OLDEST} (Linux 6.2) is needed"
+            "Landlock ABI {version}; at least {OLDEST} (Linux 5.19) is needed"
         ));
     }
     Ok(ABI::from(version))
@@ -50,7 +50,7 @@ fn failed(what: &'static str) -> impl Fn(landlock::RulesetError) -> StepError {
 ///
 /// # Errors
 /// The rule or call that failed, or that the kernel enforces less than it was asked for.
-pub fn apply(rules: &[LandlockRule]) -> Result<Evidence, StepError> {
+pub fn apply(rules: &[LandlockRule], network: NetworkMode) -> Result<Evidence, StepError> {
     let abi = match abi() {
         Ok(abi) => abi,
         Err(why) => return Ok(Evidence::absent(Layer::Landlock, why)),
@@ -102,11 +102,15 @@ pub fn apply(rules: &[LandlockRule]) -> Result<Evidence, StepError> {
             Errno::EPERM,
         ));
     }
-    let evidence = match scopes.is_empty() {
-        false => Evidence::full(Layer::Landlock),
-        // The network and pid namespaces hold what the scopes would: an abstract socket belongs to its network namespace.
-        true => Evidence::full(Layer::Landlock)
+    let evidence = match (scopes.is_empty(), network) {
+        (false, _) => Evidence::full(Layer::Landlock),
+        // An abstract socket belongs to its network namespace, and signals stop at the pid namespace.
+        (true, NetworkMode::None) => Evidence::full(Layer::Landlock)
             .proven("no scopes before ABI 6: the namespaces alone hold these"),
+        (true, NetworkMode::Host) => Evidence::partial(
+            Layer::Landlock,
+            "the host's abstract sockets (X11, D-Bus) can be reached: scopes need ABI 6 (Linux 6.12), or run with --net none",
+        ),
     };
     Ok(evidence.proven(format!("{abi:?}, {} rules, fully enforced", rules.len())))
 }

@@ -4,7 +4,7 @@
 
 use super::{StepError, identity, mounts};
 use crate::enforce::seccomp;
-use crate::plan::{Access, IdentityMode, MountOp, Plan};
+use crate::plan::{IdentityMode, MountOp, Plan};
 use crate::sys::mount::{self, Links};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
@@ -20,7 +20,7 @@ pub struct Prepare<'a> {
     /// The compiled filter.
     pub filter: Option<seccomp::Program>,
     /// For each operation of the view that binds a host tree: its detached clone (root callers; else init makes them).
-    pub sources: Option<Vec<Option<OwnedFd>>>,
+    pub sources: Option<Vec<Option<mounts::Source>>>,
 }
 
 impl<'a> Prepare<'a> {
@@ -41,33 +41,24 @@ pub(super) fn directories(p: &mut Prepare<'_>) -> Result<(), StepError> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root =
         open("/", flags, Mode::empty()).map_err(|errno| StepError::new("open", "/", errno))?;
-    let mut writable = Vec::new();
-    for op in &p.plan.view.ops {
-        let MountOp::Bind {
-            source,
-            access,
-            create,
-            ..
-        } = op
-        else {
-            continue;
-        };
-        if *create {
-            make_dir(&root, source.path(), None).map_err(failed(source))?;
-        }
-        if *access == Access::Write {
-            writable.push(source.path());
-        }
-    }
-    for dir in &p.plan.private_dirs {
-        // The place behind private paths, which an earlier box could write.
-        let holder = writable
-            .iter()
-            .find(|holder| dir.path().starts_with(holder));
-        make_dir(&root, dir.path(), holder.copied()).map_err(failed(dir))?;
+    let binds = p.plan.view.ops.iter().filter_map(|op| match op {
+        MountOp::Bind { source, create, .. } => Some((source, *create)),
+        _ => None,
+    });
+    // The place behind private paths, which an earlier box could write.
+    let private = binds
+        .clone()
+        .find(|(source, _)| source.path().ends_with(PRIVATE))
+        .map(|(source, _)| source.path());
+    let made = binds.filter(|(_, create)| *create).map(|(dir, _)| dir);
+    for dir in made.chain(&p.plan.private_dirs) {
+        make_dir(&root, dir.path(), private).map_err(failed(dir))?;
     }
     Ok(())
 }
+
+/// How the path of the persistent private places ends.
+const PRIVATE: &str = "agentbox/private";
 
 /// Makes a directory and what is missing above it, and never through a symlink: below a place that a box could write, a link
 /// that an agent left there would lead anywhere on the host. What is no directory below `agents` is an agent's work and is
@@ -130,7 +121,7 @@ pub(super) fn sources(p: &mut Prepare<'_>) -> Result<(), StepError> {
         return Ok(());
     }
     let maps = identity::mount_userns(&p.plan.identity)?;
-    p.sources = Some(mounts::open_sources(&p.plan.view, maps.as_ref())?);
+    p.sources = Some(mounts::clone_sources(&p.plan.view, maps.as_ref())?);
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! At the end of a session: set-uid and set-gid bits that got through are taken away. seccomp refuses to make them; this
 //! is for what it cannot see, and for sessions without it.
 //!
-//! A walk over a large working copy costs (50,000 files: some 100 ms), so it is only done where such a file would be worth
-//! something: for a caller who is root, whose files they would be, and when the seccomp layer does not hold. An ordinary
-//! user's own set-uid file gives others nothing but that user, who ran the agent with his rights anyway.
+//! A walk over a large working copy costs (50,000 files: some 100 ms), so it is only done to the end where such a file would
+//! be worth something: for a caller who is root, whose files they would be, and when the seccomp layer does not hold. An
+//! ordinary user's set-gid file gives others that user's group: there it is done as far as it costs nothing to speak of.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Whether the walk is worth its price.
+/// Whether the walk is worth its price to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Worth {
     /// It is.

@@ -181,7 +181,7 @@ fn list(diagnostics: &[Diagnostic]) -> String {
 }
 
 fn describe(errno: i32) -> String {
-    std::io::Error::from_raw_os_error(errno).to_string()
+    nix::errno::Errno::from_raw(errno).desc().to_owned()
 }
 
 /// The word nearest to `word`, if one is near enough to be a slip of the finger.

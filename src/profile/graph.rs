@@ -5,7 +5,7 @@
 use super::error::{Diagnostic, ProfileError, closest};
 use super::file::{Text, Trust, read};
 use super::schema::{Place, Role, parse};
-use super::{Places, Position, Rank, builtin, profiles_in};
+use super::{Places, Position, Rank, baked, builtin, profiles_in};
 use crate::policy::Fragment;
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -168,8 +168,15 @@ struct Follow<'a> {
 
 impl Follow<'_> {
     fn visit(&mut self, found: Found) -> Result<(), ProfileError> {
-        let parsed = parse(&found.text, &found.name, &found.place, Role::Profile)
-            .map_err(ProfileError::Invalid)?;
+        let baked = match found.id {
+            Id::Builtin(name) => baked::parsed(name),
+            Id::File(_) => None,
+        };
+        let parsed = match baked {
+            Some(parsed) => parsed,
+            None => parse(&found.text, &found.name, &found.place, Role::Profile)
+                .map_err(ProfileError::Invalid)?,
+        };
         self.graph.names.push(found.name.clone());
         self.path.push((found.id.clone(), found.name.clone()));
         let mut problems = Vec::new();

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod baked;
 pub mod builtin;
 pub mod error;
 mod file;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::wrapped;
 use crate::host::{Cgroup, Host};
 use crate::outcome::{Evidence, Status};
 use std::fmt::Write as _;
@@ -27,25 +28,22 @@ pub fn text(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
         host.memory >> 20
     );
     let _ = writeln!(out, "limits by    {}", cgroup(&host.cgroup));
+    let mut shown: Vec<&Evidence> = Vec::new();
     for trial in trials {
         let _ = writeln!(out);
         match trial.result {
             Ok(evidence) => {
                 let _ = writeln!(out, "yes  {}", trial.what);
-                for e in evidence {
-                    let (word, why) = match &e.status {
-                        Status::Full => ("holds", ""),
-                        Status::Partial { why } => ("in part", why.as_str()),
-                        Status::Absent { why } => ("missing", why.as_str()),
-                    };
-                    let proof = e.proof.join("; ");
-                    let gap = if why.is_empty() || proof.is_empty() {
-                        ""
-                    } else {
-                        "; "
-                    };
-                    let _ = writeln!(out, "     {:<13}{word:<9}{why}{gap}{proof}", e.layer.name());
+                // One screen: what was found before is not told again.
+                let (known, new): (Vec<&Evidence>, Vec<&Evidence>) =
+                    evidence.iter().partition(|e| shown.contains(e));
+                for e in &new {
+                    layer(&mut out, e);
                 }
+                if !known.is_empty() {
+                    let _ = writeln!(out, "     the other layers as above");
+                }
+                shown.extend(new);
             }
             Err(why) => {
                 let _ = writeln!(out, "no   {}\n     {why}", trial.what);
@@ -59,6 +57,30 @@ pub fn text(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
         }
     }
     out
+}
+
+fn layer(out: &mut String, evidence: &Evidence) {
+    let (word, why) = match &evidence.status {
+        Status::Full => ("holds", None),
+        Status::Partial { why } => ("in part", Some(why)),
+        Status::Absent { why } => ("missing", Some(why)),
+    };
+    let said: Vec<&str> = why
+        .into_iter()
+        .chain(&evidence.proof)
+        .map(String::as_str)
+        .collect();
+    let title = format!("     {:<13}{word:<9}", evidence.layer.name());
+    if said.is_empty() {
+        let _ = writeln!(out, "{}", title.trim_end());
+    }
+    let text = said.join("; ");
+    wrapped(
+        out,
+        &title,
+        title.len(),
+        text.split(' ').filter(|word| !word.is_empty()),
+    );
 }
 
 fn cgroup(cgroup: &Cgroup) -> String {
@@ -94,4 +116,52 @@ pub fn json(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
         "hints": hints,
     });
     format!("{all:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Layer;
+
+    #[test]
+    fn a_layer_is_told_once_and_fits_a_screen() {
+        let long = (0..30).fold(Evidence::full(Layer::Namespaces), |e, i| {
+            e.proven(format!("max_thing_{i} = 0"))
+        });
+        let first = [
+            long.clone(),
+            Evidence::partial(Layer::Limits, "no cgroup").proven("rlimit"),
+        ];
+        let second = [long, Evidence::absent(Layer::Network, "EPERM")];
+        let trial = |what, evidence| Trial {
+            what,
+            result: Ok(evidence),
+        };
+        let trials = [
+            trial("one", &first[..]),
+            trial("two", &second[..]),
+            Trial {
+                what: "three",
+                result: Err("why not"),
+            },
+        ];
+        let text = text(&Host::default(), &trials, &["a hint".to_owned()]);
+        assert_eq!(text.matches("max_thing_7 = 0").count(), 1, "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 111),
+            "{text}"
+        );
+        for line in [
+            "yes  one",
+            "     limits       in part  no cgroup; rlimit",
+            "yes  two",
+            "     network      missing  EPERM",
+            "     the other layers as above",
+            "no   three",
+            "     why not",
+            "     a hint",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+    }
 }

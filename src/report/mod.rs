@@ -7,6 +7,35 @@ pub mod layers;
 pub mod plan;
 pub mod profiles;
 
+use std::fmt::{Display, Write as _};
+
+/// Where reports break their lines, in columns: two windows stand side by side on most screens.
+const WIDTH: usize = 110;
+
+/// Words after a title, broken before column [`WIDTH`]; later lines start at column `indent`. Nothing without words.
+fn wrapped<T: Display>(
+    out: &mut String,
+    title: &str,
+    indent: usize,
+    words: impl IntoIterator<Item = T>,
+) {
+    let mut line = title.to_owned();
+    let mut empty = true;
+    for word in words {
+        let word = word.to_string();
+        if !empty && line.chars().count() + word.chars().count() > WIDTH {
+            let _ = writeln!(out, "{}", line.trim_end());
+            line = " ".repeat(indent);
+        }
+        line.push_str(&word);
+        line.push(' ');
+        empty = false;
+    }
+    if !empty {
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
 /// Left-aligned columns, two spaces between; the last one is not padded.
 #[must_use]
 pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::columns;
+use super::{WIDTH, columns, wrapped};
 use crate::outcome::Layer;
 use crate::plan::{
     Grant, GrantKind, IdentityMode, Limit, LimitBy, LimitName, NetworkMode, OsText, Plan, Stripped,
@@ -138,7 +138,7 @@ fn grants(out: &mut String, plan: &Plan, title: &str, kind: GrantKind) {
         let names = etc
             .iter()
             .map(|g| g.path.to_string().split_off("/etc/".len()));
-        wrapped(out, "  /etc: ", names);
+        wrapped(out, "  /etc: ", 4, names);
         let mut sources: Vec<String> = etc.iter().map(|g| source(&clean(&g.origin))).collect();
         sources.sort();
         sources.dedup();
@@ -154,25 +154,6 @@ fn source(origin: &str) -> String {
     }
 }
 
-/// Words after a title, broken before column 110.
-fn wrapped<T: Display>(out: &mut String, title: &str, words: impl IntoIterator<Item = T>) {
-    let mut line = title.to_owned();
-    let mut empty = true;
-    for word in words {
-        let word = word.to_string();
-        if !empty && line.chars().count() + word.chars().count() > 110 {
-            let _ = writeln!(out, "{}", line.trim_end());
-            line = " ".repeat(4);
-        }
-        line.push_str(&word);
-        line.push(' ');
-        empty = false;
-    }
-    if !empty {
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
-}
-
 /// One paragraph for each source, in the order in which they come.
 fn by_source<'a>(out: &mut String, title: &str, items: impl Iterator<Item = (String, &'a Origin)>) {
     let mut sources: Vec<(String, Vec<String>)> = Vec::new();
@@ -184,7 +165,7 @@ fn by_source<'a>(out: &mut String, title: &str, items: impl Iterator<Item = (Str
         }
     }
     for (from, items) in sources {
-        wrapped(out, &format!("  {title} [{from}]: "), items);
+        wrapped(out, &format!("  {title} [{from}]: "), 4, items);
     }
 }
 
@@ -192,7 +173,7 @@ fn variables(out: &mut String, plan: &Plan) {
     heading(out, "variables");
     let pass = plan.env.pass.iter();
     by_source(out, "in", pass.map(|p| (p.name.to_string(), &p.origin)));
-    wrapped(out, "  given [--env]: ", &plan.env.given);
+    wrapped(out, "  given [--env]: ", 4, &plan.env.given);
     let set = plan.env.set.iter();
     by_source(
         out,
@@ -218,9 +199,9 @@ fn variables(out: &mut String, plan: &Plan) {
             })
             .map(|s| &s.name)
             .collect();
-        wrapped(out, &format!("{title}: "), names);
+        wrapped(out, &format!("{title}: "), 4, names);
     }
-    wrapped(out, "  PATH without: ", &plan.path_dropped);
+    wrapped(out, "  PATH without: ", 4, &plan.path_dropped);
 }
 
 fn limits(out: &mut String, plan: &Plan) {
@@ -238,19 +219,26 @@ fn limits(out: &mut String, plan: &Plan) {
                 LimitBy::Affinity => "affinity",
                 LimitBy::Timer => "timer",
             };
-            let meaning = if limit.meaning.is_empty() {
-                String::new()
-            } else {
-                format!(" {}", clean(&limit.meaning))
-            };
             [
                 format!("  {} {}", limit_name(limit.name), limit_value(limit)),
                 format!("by {by}"),
-                format!("[{}]{meaning}", clean(&limit.origin)),
+                format!("[{}]", clean(&limit.origin)),
             ]
         })
         .collect();
-    out.push_str(&columns(&rows));
+    for (line, limit) in columns(&rows).lines().zip(&plan.limits.list) {
+        let meaning = clean(&limit.meaning);
+        if line.chars().count() + 1 + meaning.chars().count() <= WIDTH {
+            let _ = writeln!(
+                out,
+                "{}",
+                format_args!("{line} {meaning}").to_string().trim_end()
+            );
+        } else {
+            let _ = writeln!(out, "{line}");
+            wrapped(out, "      ", 6, meaning.split(' '));
+        }
+    }
     let _ = writeln!(out, "  stop-grace {}", seconds(plan.limits.stop_grace));
 }
 

@@ -1,4 +1,5 @@
-//! [`Session`]: the session that this supervisor writes. Made before anything is built, so that a refusal has a record too.
+//! [`Session`]: the session that this supervisor writes. Its name is taken
+//! before anything is built and its record is begun whatever comes of the build, so that a refusal has a record too.
 
 #![forbid(unsafe_code)]
 
@@ -33,16 +34,40 @@ pub struct Session {
     evidence: Vec<Evidence>,
 }
 
-impl Session {
-    /// Makes the directory of a new session with `session.json` (open) and the event `planned`.
+/// A session that has a name and an empty directory, and no record yet. Whoever finds it takes it for a live one while it
+/// is young, so the record must follow at once: it is written while init builds the box, which needs only the name.
+#[derive(Debug)]
+pub struct Reserved {
+    id: SessionId,
+    path: PathBuf,
+    dir: OwnedFd,
+    started: Timestamp,
+}
+
+impl Reserved {
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the lock and writes `session.json` (open) and the event `planned`.
     ///
     /// # Errors
-    /// The directory cannot be made or written: the run must be refused.
-    pub fn create(sessions: &Sessions, plan: &Plan) -> Result<Session, SessionError> {
-        let started = Timestamp::now();
-        let (id, path) = reserve(sessions, started)?;
-        let dir = openat(sessions.fd(), id.as_str(), DIR, Mode::empty())
-            .map_err(failed("open", &path))?;
+    /// The record cannot be written: the run must be refused.
+    pub fn begin(self, plan: &Plan) -> Result<Session, SessionError> {
+        let Reserved {
+            id,
+            path,
+            dir,
+            started,
+        } = self;
         let flags = OFlag::O_WRONLY
             | OFlag::O_APPEND
             | OFlag::O_CREAT
@@ -84,6 +109,33 @@ impl Session {
             Appended::LostFirst(why) => Err(SessionError::Json { path: events, why }),
             Appended::Lost => Err(failed("write", events)(Errno::EIO)),
         }
+    }
+}
+
+impl Session {
+    /// Makes the directory of a new session, and nothing in it. First half of [`Session::create`].
+    ///
+    /// # Errors
+    /// The directory cannot be made: the run must be refused.
+    pub fn reserve(sessions: &Sessions) -> Result<Reserved, SessionError> {
+        let started = Timestamp::now();
+        let (id, path) = name(sessions, started)?;
+        let dir = openat(sessions.fd(), id.as_str(), DIR, Mode::empty())
+            .map_err(failed("open", &path))?;
+        Ok(Reserved {
+            id,
+            path,
+            dir,
+            started,
+        })
+    }
+
+    /// Makes the directory of a new session with `session.json` (open) and the event `planned`.
+    ///
+    /// # Errors
+    /// The directory cannot be made or written: the run must be refused.
+    pub fn create(sessions: &Sessions, plan: &Plan) -> Result<Session, SessionError> {
+        Session::reserve(sessions)?.begin(plan)
     }
 
     /// Its name.
@@ -156,7 +208,7 @@ impl Session {
 }
 
 /// Makes a directory with a free name. mkdir(2) is the one that decides, so two sessions never share one.
-fn reserve(sessions: &Sessions, at: Timestamp) -> Result<(SessionId, PathBuf), SessionError> {
+fn name(sessions: &Sessions, at: Timestamp) -> Result<(SessionId, PathBuf), SessionError> {
     for _ in 0..16 {
         let random = random::bytes().map_err(|error| failed("getrandom", "")(errno(&error)))?;
         let id = SessionId::new(at, random);

@@ -14,7 +14,7 @@ pub mod store;
 pub mod sweep;
 
 pub use id::SessionId;
-pub use live::Session;
+pub use live::{Reserved, Session};
 pub use record::{SessionRecord, State};
 pub use store::{SessionError, Sessions};
 pub use sweep::{Retention, Swept};

@@ -20,11 +20,11 @@ mod terminal;
 mod watch;
 
 use crate::enforce::cgroup::BoxCgroup;
-use crate::enforce::{build, limits, verify};
+use crate::enforce::{build::NAMESPACES, limits, verify};
 use crate::launch::channel::Channel;
 use crate::launch::message::{FromInit, ToClient, ToInit};
-use crate::launch::{self, Inputs, LaunchError, Ready};
-use crate::outcome::{How, Outcome};
+use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, diagnose};
+use crate::outcome::{Evidence, How, Outcome, Status};
 use crate::plan::Plan;
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
@@ -98,24 +98,45 @@ pub fn run(job: Job) -> u8 {
         data,
         pipes,
     } = job;
-    let mut session = match Session::create(&sessions, &plan) {
-        Ok(session) => session,
+    // Init needs the name; the record is written while it builds.
+    let reserved = match Session::reserve(&sessions) {
+        Ok(reserved) => reserved,
         Err(e) => return refuse_early(&client, &no_record(&e)),
     };
-    inputs.session = session.id().as_str().to_owned();
-    inputs.outside = session.path().to_owned();
+    inputs.session = reserved.id().as_str().to_owned();
+    inputs.outside = reserved.path().to_owned();
+    let building = build(&plan, inputs, &cgroup);
+    // Begun also when there is nothing to build: a refusal is recorded.
+    let mut session = match reserved.begin(&plan) {
+        Ok(session) => session,
+        Err(e) => {
+            if let Ok(building) = building {
+                building.spawned.destroy();
+            }
+            return refuse_early(&client, &no_record(&e));
+        }
+    };
     let mut voice = Voice { client, status };
-    let result = start(&plan, inputs, &cgroup, &mut session);
     let Started {
         ready,
         group,
         state,
-    } = match result {
+    } = match building.and_then(|building| accept(&plan, building)) {
         Ok(started) => started,
-        Err(e) => return refuse(voice, session, begun, &e.to_string()),
+        Err(e) => {
+            // What is said first is what happened; what the host says of itself may be why.
+            let hints = diagnose::restrictions();
+            let why = std::iter::once(e.to_string()).chain(hints);
+            return refuse(voice, session, begun, &why.collect::<Vec<_>>().join("\n"));
+        }
     };
     for line in &banner {
         voice.direct(line);
+    }
+    if !banner.is_empty() {
+        for (layer, why) in ready.evidence.iter().filter_map(gap) {
+            voice.direct(&format!("layer {layer} does not hold in full: {why}"));
+        }
     }
     let enforced = Event::Enforced {
         evidence: ready.evidence.clone(),
@@ -182,6 +203,14 @@ fn attend(
     Ok((relay, Some(sync), events))
 }
 
+/// A layer that does not hold in full, and that the plan goes without.
+fn gap(evidence: &Evidence) -> Option<(&'static str, &str)> {
+    match &evidence.status {
+        Status::Full => None,
+        Status::Partial { why } | Status::Absent { why } => Some((evidence.layer.name(), why)),
+    }
+}
+
 /// A box that stands and was accepted.
 struct Started {
     ready: Ready,
@@ -189,29 +218,53 @@ struct Started {
     state: Vec<Initial>,
 }
 
-/// Builds the box, and compares what init says and what the kernel says of it with the plan.
-fn start(
-    plan: &Plan,
-    mut inputs: Inputs,
-    cgroup: &crate::host::Cgroup,
-    session: &mut Session,
-) -> Result<Started, LaunchError> {
-    let step = |name: &str, why: String| LaunchError::Step {
+/// A box that init is at work on.
+struct Building {
+    spawned: Spawned,
+    group: Option<BoxCgroup>,
+    state: Vec<Initial>,
+}
+
+fn step(name: &str, why: String) -> LaunchError {
+    LaunchError::Step {
         step: name.to_owned(),
         why,
         errno: 0,
-    };
+    }
+}
+
+/// Takes copies of the state files, prepares the limits and starts init.
+fn build(
+    plan: &Plan,
+    mut inputs: Inputs,
+    cgroup: &crate::host::Cgroup,
+) -> Result<Building, LaunchError> {
     let state = state::initial(&plan.state).map_err(|e| step("state", e.to_string()))?;
     let copies = state
         .iter()
         .filter_map(|copy| Some((copy.file.target.clone(), copy.bytes.clone()?)));
     inputs.state = copies.collect();
-    let (group, found) = limits::prepare(&plan.limits, cgroup, session.id().as_str());
+    let (group, found) = limits::prepare(&plan.limits, cgroup, &inputs.session);
     inputs.limits = found;
-    let ready = launch::spawn(plan, inputs, group.as_ref())?.ready(plan)?;
+    let spawned = launch::spawn(plan, inputs, group.as_ref())?;
+    Ok(Building {
+        spawned,
+        group,
+        state,
+    })
+}
+
+/// Waits for init, and compares what it says and what the kernel says of the box with the plan.
+fn accept(plan: &Plan, building: Building) -> Result<Started, LaunchError> {
+    let Building {
+        spawned,
+        group,
+        state,
+    } = building;
+    let ready = spawned.ready(plan)?;
     let verified = verify::required(plan, &ready.evidence)
         .and_then(|()| verify::from_outside(plan, ready.spawned.init))
-        .and_then(|()| verify::namespaces(plan, &ready.namespaces, &build::NAMESPACES));
+        .and_then(|()| verify::namespaces(plan, &ready.namespaces, &NAMESPACES));
     if let Err(why) = verified {
         ready.spawned.destroy();
         return Err(step("verify", why));
@@ -241,7 +294,7 @@ fn refuse_early(client: &Channel, why: &str) -> u8 {
 
 /// Nothing was executed.
 fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> u8 {
-    voice.direct(why);
+    why.lines().for_each(|line| voice.direct(line));
     voice.note(
         &mut session,
         &Event::Refused {

@@ -71,6 +71,8 @@ pub const NAMES: &[&str] = &[
     "provider",
     "baseUrl",
     "baseURL",
+    "proxy",
+    "telemetry",
     // Files whose text is read as instructions or restored over others.
     "instructions",
     "appleTerminalBackupPath",

@@ -9,7 +9,7 @@ use std::ffi::{CStr, c_int, c_long};
 /// # Errors
 /// The errno; success would be the defect.
 pub fn mount_tmpfs(target: &CStr) -> Result<(), Errno> {
-    let null: *const u8 = std::ptr::null();
+    let null = std::ptr::null::<u8>();
     // SAFETY: C strings that outlive the call and a null for "no options".
     let ret = unsafe {
         libc::syscall(

@@ -85,7 +85,9 @@ fn claude_is_still_logged_in_in_the_next_session() {
             put("poison", POISON),
             shell(
                 "token",
-                &format!("umask 077; echo '{KEY}' > ~/.claude/.credentials.json"),
+                &format!(
+                    "umask 077; echo '{{\"claudeAiOauth\": \"{KEY}\"}}' > ~/.claude/.credentials.json"
+                ),
             ),
         ],
     );

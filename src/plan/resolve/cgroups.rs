@@ -48,7 +48,7 @@ pub(super) fn mounts(scene: &mut Scene<'_>) -> Vec<MountOp> {
                         .split(',')
                         .map(str::to_owned)
                         .collect(),
-                    target: walked.real.into(),
+                    target: walked.real.as_path().into(),
                 });
             }
         }

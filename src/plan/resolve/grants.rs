@@ -10,6 +10,8 @@ use super::walk::Walked;
 use crate::host::FileType;
 use crate::plan::{Access, GrantKind, Kind, OsText};
 use crate::policy::{Origin, PathWish, Wish};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Read and write wishes.
@@ -112,8 +114,6 @@ pub(super) fn forbidden(
     wish: &Wish<PathWish>,
     access: Access,
 ) -> Option<(String, String)> {
-    let name = show(path);
-    let narrower = "grant only what is needed of it".to_owned();
     // A link that an agent can replace would make the next session grant whatever it says.
     if !from_cli(&wish.origin)
         && !within(&walked.real, &scene.workspace.real)
@@ -121,25 +121,33 @@ pub(super) fn forbidden(
             within(at, &scene.workspace.real) || scene.tree.access(at) == Some(Access::Write)
         })
     {
-        let (link, real) = (show(link), show(&walked.real));
+        let (name, link, real) = (show(path), show(link), show(&walked.real));
         return Some((
             format!("{name} leads to {real} by the link {link}, which the agent can write"),
             "name the real path".to_owned(),
         ));
     }
+    // Nearly every path is fine: its name for a message is made where it is needed.
+    let narrower = || "grant only what is needed of it".to_owned();
     for place in [path, &walked.real] {
         if NEVER_WHOLE.iter().any(|dir| same(place, Path::new(dir))) {
-            return Some((format!("{name} is never granted as a whole"), narrower));
+            return Some((
+                format!("{} is never granted as a whole", show(path)),
+                narrower(),
+            ));
         }
         if same(place, &scene.home.path) || same(place, &scene.home.real) {
             return Some((
-                format!("{name} is HOME, and HOME is never granted as a whole"),
-                narrower,
+                format!(
+                    "{} is HOME, and HOME is never granted as a whole",
+                    show(path)
+                ),
+                narrower(),
             ));
         }
         if let Some(dir) = scene.own_dirs.iter().find(|dir| within(place, dir)) {
             return Some((
-                format!("{name} is agentbox's own ({})", show(dir)),
+                format!("{} is agentbox's own ({})", show(path), show(dir)),
                 "take it out".into(),
             ));
         }
@@ -154,27 +162,30 @@ pub(super) fn forbidden(
             .find(|dir| within(dir, place) && !in_home(dir))
         {
             return Some((
-                format!("{name} holds agentbox's own {}", show(dir)),
-                narrower,
+                format!("{} holds agentbox's own {}", show(path), show(dir)),
+                narrower(),
             ));
         }
     }
     // HOME in the box is the box's own, whatever is around it. So a built-in `/usr` is harmless to a user who lives below.
     if within(&scene.home.real, &walked.real) && !matches!(wish.origin, Origin::Builtin { .. }) {
-        return Some((format!("{name} holds HOME"), narrower));
+        return Some((format!("{} holds HOME", show(path)), narrower()));
     }
     let exact = from_cli(&wish.origin) && access == Access::Read;
     if let Some(what) = secret(&walked.real).or_else(|| secret(path))
         && !exact
     {
         return Some((
-            format!("{name} is or holds a secret of the system ({what})"),
-            format!("it is never part of a profile; `--read {name}` shows it for one run"),
+            format!("{} is or holds a secret of the system ({what})", show(path)),
+            format!(
+                "it is never part of a profile; `--read {}` shows it for one run",
+                show(path)
+            ),
         ));
     }
     if access == Access::Write && within(&walked.real, Path::new("/sys")) {
         return Some((
-            format!("{name} is in /sys, which is never writable"),
+            format!("{} is in /sys, which is never writable", show(path)),
             "grant it for reading".into(),
         ));
     }
@@ -238,6 +249,45 @@ fn put(
     scene.tree.show(path, walked, shown);
 }
 
+/// More than /proc has of sockets on any host that is not under attack.
+const SOCKETS_MAX: usize = 4 << 20;
+
+/// Sockets of running programs that lie in a grant: whoever answers there acts outside of the box, and neither a read-only
+/// mount nor Landlock refuses a connect(2). What is bound later, or under a relative name, is not known here.
+fn sockets(scene: &Scene<'_>) -> Vec<PathBuf> {
+    let table = scene
+        .walk
+        .look
+        .read(Path::new("/proc/net/unix"), SOCKETS_MAX)
+        .unwrap_or_default();
+    let mut found: Vec<PathBuf> = Vec::new();
+    for line in table.split(|b| *b == b'\n') {
+        // Num RefCount Protocol Flags Type St Inode Path; a path may hold spaces.
+        let Some(at) = line.iter().position(|b| *b == b'/') else {
+            continue;
+        };
+        let path = Path::new(OsStr::from_bytes(line.get(at..).unwrap_or_default()));
+        // By name first: most of a desktop's sockets are nowhere near a grant, and each look costs.
+        if scene.tree.holder(path).is_none() && !within(path, &scene.workspace.path) {
+            continue;
+        }
+        let Some(walked) = scene.walk.follow(path) else {
+            continue;
+        };
+        let is_socket = walked
+            .stat
+            .is_some_and(|stat| stat.file_type == FileType::Socket);
+        let shown = scene
+            .tree
+            .holder(&walked.real)
+            .is_some_and(|(target, shown)| target == shown.source);
+        if is_socket && shown && !found.contains(&walked.real) {
+            found.push(walked.real.clone());
+        }
+    }
+    found
+}
+
 /// The secrets that lie in a grant and are not granted themselves: they read as empty. Each is (path, kind).
 pub(super) fn masks(scene: &mut Scene<'_>) -> Vec<(PathBuf, Kind)> {
     let mut found = Vec::new();
@@ -271,6 +321,15 @@ pub(super) fn masks(scene: &mut Scene<'_>) -> Vec<(PathBuf, Kind)> {
             None,
         );
         found.push((place, kind));
+    }
+    for place in sockets(scene) {
+        scene.notices.push(format!(
+            "{} is a socket of a program outside: it is hidden",
+            show(&place)
+        ));
+        let origin = Origin::agentbox("a socket of a program outside");
+        scene.grant(&place, GrantKind::Hidden, &origin, None);
+        found.push((place, Kind::File));
     }
     found
 }

@@ -45,6 +45,8 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
     asked.sort_by(|a, b| a.0.cmp(&b.0));
     let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
     let mut dirs = Vec::new();
+    // In a directory that is granted for writing no link can be made, since it would be the host's: such a place is covered.
+    let mut covers = Vec::new();
     for (place, wish) in asked {
         let name = show(&place);
         let Ok(rest) = place.strip_prefix(&scene.home.real) else {
@@ -71,7 +73,16 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
             );
             continue;
         }
-        if let Some((holder, _)) = scene.tree.holder(&place) {
+        let target = scene.private_root.join(rest);
+        if let Some((holder, shown)) = scene.tree.holder(&place) {
+            let own = shown.access == Access::Write
+                && shown.kind == Kind::Dir
+                && shown.source == holder
+                && holder != place;
+            if own {
+                covers.push((place, target, wish));
+                continue;
+            }
             let holder = show(holder);
             scene.problem(
                 format!("{name} cannot be private: it lies in {holder}, which is granted"),
@@ -80,13 +91,27 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
             );
             continue;
         }
-        if links.iter().any(|(other, _)| place.starts_with(other)) {
+        if links.iter().any(|(other, _)| within(&place, other)) {
             continue;
         }
         scene.grant(&place, GrantKind::Private, &wish.origin, None);
-        let target = scene.private_root.join(rest);
         dirs.push(target.clone());
         links.push((place, target));
+    }
+    for (place, target, wish) in covers {
+        scene.grant(&place, GrantKind::Private, &wish.origin, None);
+        dirs.push(place.clone());
+        let owner = scene.walk.lstat(&target).map(|stat| stat.uid);
+        scene.tree.bind(
+            place,
+            Shown {
+                source: target,
+                access: Access::Write,
+                kind: Kind::Dir,
+                create: true,
+                owner,
+            },
+        );
     }
     if !links.is_empty() {
         let root = scene.private_root.clone();
@@ -109,7 +134,7 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
 /// A grant below a private place hangs where the link leads: nothing can be mounted "behind" a link.
 fn move_grants(scene: &mut Scene<'_>, links: &[(PathBuf, PathBuf)], dirs: &mut Vec<PathBuf>) {
     for (target, shown) in scene.tree.take_binds() {
-        let Some((place, to)) = links.iter().find(|(place, _)| target.starts_with(place)) else {
+        let Some((place, to)) = links.iter().find(|(place, _)| within(&target, place)) else {
             scene.tree.bind(target, shown);
             continue;
         };
@@ -180,7 +205,7 @@ pub(super) fn state(scene: &mut Scene<'_>, private: &[(PathBuf, PathBuf)]) -> Ve
             );
             continue;
         }
-        if let Some((place, _)) = private.iter().find(|(place, _)| target.starts_with(place)) {
+        if let Some((place, _)) = private.iter().find(|(place, _)| within(&target, place)) {
             let place = show(place);
             scene.problem(
                 format!("{name} cannot be a copy: it lies in {place}, which is private"),
@@ -205,7 +230,7 @@ pub(super) fn state(scene: &mut Scene<'_>, private: &[(PathBuf, PathBuf)]) -> Ve
         scene.tree.links(&above);
         scene.grant(&path, GrantKind::State, &wish.origin, None);
         let file = StateFile {
-            source: walked.real.into(),
+            source: walked.real.clone().into(),
             target: target.into(),
             origin: wish.origin.clone(),
         };

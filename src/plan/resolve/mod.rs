@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod authors;
 mod briefing;
 mod cgroups;
 mod command;
@@ -17,6 +18,7 @@ mod identity;
 mod kept;
 mod layers;
 mod limits;
+mod pathmap;
 mod places;
 mod runnable;
 mod scene;
@@ -98,6 +100,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let limits = limits::limits(scene, identity.mode);
     let (require, off) = layers::layers(scene, &network);
     let settled = view::settle(scene, private_links);
+    authors::check(scene);
     let (path, path_dropped) = command::search_path(scene, &settled.links);
     let env = env::env(scene, &identity, &command, path);
     scene

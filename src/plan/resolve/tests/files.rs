@@ -118,10 +118,19 @@ fn a_link_inside_a_granted_tree_leads_to_the_real_place() {
         .dir("/home/u/proj/vendor")
         .file("/data/conf", "")
         .link("/home/u/proj/vendor/conf", "/data/conf");
-    world.read("${workspace}/vendor/conf", builtin());
+    world.read("${workspace}/vendor/conf", cli("--read"));
     let plan = world.plan();
     assert_eq!(at(&plan, "/home/u/proj/vendor/conf"), "-");
     assert_eq!(at(&plan, "/data/conf"), "r file");
+    // In a profile the word is the link's, which an agent can write.
+    world.read("${workspace}/vendor/conf", builtin());
+    let problems = world.resolve().unwrap_err();
+    assert!(
+        problems
+            .iter()
+            .any(|p| p.what.contains("the agent can write")),
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -374,6 +383,21 @@ fn private_places_share_one_mount() {
 }
 
 #[test]
+fn a_private_place_in_a_directory_of_the_host_covers_it() {
+    let mut world = World::new();
+    world.private("~/proj/target");
+    let plan = world.plan();
+    let root = "/home/u/.local/share/agentbox/private";
+    assert_eq!(
+        at(&plan, "/home/u/proj/target"),
+        format!("w dir from {root}/proj/target create")
+    );
+    // The mount point is a directory of the host.
+    let dirs: Vec<String> = plan.private_dirs.iter().map(ToString::to_string).collect();
+    assert_eq!(dirs, ["/home/u/proj/target"]);
+}
+
+#[test]
 fn private_places_that_cannot_be() {
     let mut world = World::new();
     world
@@ -387,7 +411,6 @@ fn private_places_that_cannot_be() {
         ("~", "", "it is HOME"),
         ("~/.local", "", "agentbox's own"),
         ("~/.npm/_cacache", "~/.npm", "which is granted"),
-        ("~/proj/target", "", "which is granted"),
         ("~/.cache", "~/.cache/one", "single file"),
         ("~/.cache", "~/.cache/two", "which is private"),
     ] {

@@ -83,10 +83,19 @@ fn a_git_file_that_an_agent_could_have_written() {
     let plan = world.plan();
     assert_eq!(at(&plan, "/home/u"), "tmpfs");
     assert!(
-        plan.notices.iter().any(|n| n.contains("never granted")),
+        plan.notices.iter().any(|n| n.contains("not its own")),
         "{:?}",
         plan.notices
     );
+    // A directory of the agent's own that names a repository of the user as its common one.
+    let mut world = worktree();
+    world
+        .fs
+        .file("/home/u/tree/.git", "gitdir: fake\n")
+        .file("/home/u/tree/fake/HEAD", "ref: refs/heads/x\n")
+        .file("/home/u/tree/fake/gitdir", "/home/u/tree/.git\n")
+        .file("/home/u/tree/fake/commondir", "/home/u/main/.git\n");
+    assert_eq!(at(&world.plan(), "/home/u/main/.git"), "-");
 }
 
 #[test]
@@ -119,7 +128,7 @@ fn a_submodule_points_back_by_its_config() {
 }
 
 #[test]
-fn borrowed_objects_are_readable() {
+fn borrowed_objects_are_named_and_not_granted() {
     let mut world = World::new();
     repository(&mut world.fs, "/srv/mirror.git");
     repository(&mut world.fs, "/srv/base.git");
@@ -134,9 +143,19 @@ fn borrowed_objects_are_readable() {
         "# a comment\n/srv/mirror.git/objects\n/home/u/.ssh\n/home/u/.ssh/objects\n/nowhere\n",
     );
     let plan = world.plan();
-    assert_eq!(at(&plan, "/srv/mirror.git/objects"), "r dir");
-    assert_eq!(at(&plan, "/srv/base.git/objects"), "r dir");
-    assert_eq!(at(&plan, "/srv/mirror.git"), "-");
-    assert_eq!(at(&plan, "/home/u/.ssh"), "-");
-    assert_eq!(at(&plan, "/home/u/.ssh/objects"), "-");
+    for path in [
+        "/srv/mirror.git/objects",
+        "/srv/base.git/objects",
+        "/srv/mirror.git",
+        "/home/u/.ssh",
+        "/home/u/.ssh/objects",
+    ] {
+        assert_eq!(at(&plan, path), "-", "{path}");
+    }
+    let remedy = "add --read /srv/mirror.git/objects";
+    assert!(
+        plan.notices.iter().any(|n| n.contains(remedy)),
+        "{:?}",
+        plan.notices
+    );
 }

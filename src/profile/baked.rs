@@ -1,0 +1,135 @@
+//! The built-in profiles as data of the program: every start needs some of them, and parsing their TOML would cost a tenth
+//! of it. [`tables`] is generated from `profiles/*.toml`; a test holds both together, and with the environment variable
+//! `AGENTBOX_BLESS=1` it writes the file anew: `AGENTBOX_BLESS=1 cargo test --lib profile::baked`.
+
+#![forbid(unsafe_code)]
+
+#[rustfmt::skip]
+mod tables;
+
+use super::schema::Parsed;
+use crate::outcome::Layer;
+use crate::plan::{LimitName, NetworkMode, OsText};
+use crate::policy::{EnvWishes, FileWishes, Fragment, LimitWish, Origin, PathWish, Wish};
+
+/// A text and its line.
+type Line = (&'static str, u32);
+
+/// A path, `?`, trailing `/`, its line.
+type PathLine = (&'static str, bool, bool, u32);
+
+/// What [`Fragment`] and [`Parsed`] hold, without an allocation.
+struct Table {
+    name: &'static str,
+    description: Option<&'static str>,
+    /// With the range of bytes in the TOML.
+    extends: &'static [(&'static str, usize, usize)],
+    commands: &'static [&'static str],
+    read: &'static [PathLine],
+    write: &'static [PathLine],
+    state: &'static [PathLine],
+    private: &'static [PathLine],
+    keep: &'static [Line],
+    deny: &'static [Line],
+    set: &'static [(&'static str, &'static str, u32)],
+    network: Option<(NetworkMode, u32)>,
+    limits: &'static [(LimitName, LimitWish, u32)],
+    stop_grace: Option<(f64, u32)>,
+    require: &'static [(Layer, u32)],
+    allow_missing: &'static [(Layer, u32)],
+    layers_off: &'static [(Layer, u32)],
+    notices: &'static [Line],
+}
+
+/// The built-in profile of that name, as [`super::schema::parse`] understands its text.
+pub(super) fn parsed(name: &str) -> Option<Parsed> {
+    tables::ALL
+        .iter()
+        .find(|table| table.name == name)
+        .map(Table::parsed)
+}
+
+impl Table {
+    fn parsed(&self) -> Parsed {
+        Parsed {
+            fragment: Fragment {
+                name: self.name.to_owned(),
+                description: self.description.map(str::to_owned),
+                commands: self.commands.iter().map(|c| (*c).to_owned()).collect(),
+                files: FileWishes {
+                    read: self.paths(self.read),
+                    write: self.paths(self.write),
+                    state: self.paths(self.state),
+                    private: self.paths(self.private),
+                },
+                env: EnvWishes {
+                    keep: self.texts(self.keep),
+                    deny: self.texts(self.deny),
+                    set: self
+                        .set
+                        .iter()
+                        .map(|(name, value, line)| {
+                            (OsText::from(*name), self.wish(OsText::from(*value), *line))
+                        })
+                        .collect(),
+                    given: Vec::new(),
+                },
+                network: self.network.map(|(mode, line)| self.wish(mode, line)),
+                limits: self
+                    .limits
+                    .iter()
+                    .map(|(name, wish, line)| (*name, self.wish(*wish, *line)))
+                    .collect(),
+                stop_grace: self.stop_grace.map(|(secs, line)| self.wish(secs, line)),
+                require: self.layers(self.require),
+                allow_missing: self.layers(self.allow_missing),
+                layers_off: self.layers(self.layers_off),
+                notices: self.texts(self.notices),
+            },
+            extends: self
+                .extends
+                .iter()
+                .map(|(name, from, to)| ((*name).to_owned(), *from..*to))
+                .collect(),
+        }
+    }
+
+    fn wish<T>(&self, value: T, line: u32) -> Wish<T> {
+        Wish {
+            value,
+            origin: Origin::Builtin {
+                profile: self.name.to_owned(),
+                line,
+            },
+        }
+    }
+
+    fn paths(&self, list: &[PathLine]) -> Vec<Wish<PathWish>> {
+        list.iter()
+            .map(|(path, optional, make_dir, line)| {
+                let path = PathWish {
+                    path: OsText::from(*path),
+                    optional: *optional,
+                    make_dir: *make_dir,
+                };
+                self.wish(path, *line)
+            })
+            .collect()
+    }
+
+    fn texts(&self, list: &[Line]) -> Vec<Wish<String>> {
+        list.iter()
+            .map(|(text, line)| self.wish((*text).to_owned(), *line))
+            .collect()
+    }
+
+    fn layers(&self, list: &[(Layer, u32)]) -> Vec<Wish<Layer>> {
+        list.iter()
+            .map(|(layer, line)| self.wish(*layer, *line))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "baked_tests.rs"]
+mod tests;

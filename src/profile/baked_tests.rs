@@ -1,0 +1,152 @@
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use super::*;
+use crate::profile::builtin;
+use crate::profile::schema::{Place, Role, parse};
+use std::fmt::{Debug, Write as _};
+
+fn from_toml(builtin: &builtin::Builtin) -> Parsed {
+    let place = Place::Builtin(builtin.name);
+    parse(builtin.text, builtin.name, &place, Role::Profile).unwrap()
+}
+
+fn line<T>(wish: &Wish<T>) -> u32 {
+    match &wish.origin {
+        Origin::Builtin { line, .. } => *line,
+        other => panic!("{other}"),
+    }
+}
+
+/// `field: &[row, ...]`, as many rows in a line as fit.
+fn list<T>(out: &mut String, field: &str, rows: &[T], row: impl Fn(&T) -> String) {
+    if rows.is_empty() {
+        writeln!(out, "        {field}: &[],").unwrap();
+        return;
+    }
+    writeln!(out, "        {field}: &[").unwrap();
+    let mut line = String::new();
+    for item in rows {
+        let item = format!(" {},", row(item));
+        if !line.is_empty() && line.len() + item.len() > 108 {
+            writeln!(out, "           {line}").unwrap();
+            line.clear();
+        }
+        line.push_str(&item);
+    }
+    writeln!(out, "           {line}\n        ],").unwrap();
+}
+
+/// A float that reads back as the same one.
+fn limit(wish: LimitWish) -> String {
+    format!("LimitWish::{wish:?}")
+}
+
+fn path(wish: &Wish<PathWish>) -> String {
+    let text = wish.value.path.os().to_str().unwrap();
+    let PathWish {
+        optional, make_dir, ..
+    } = wish.value;
+    format!("({text:?}, {optional}, {make_dir}, {})", line(wish))
+}
+
+fn valued<T: Debug>(prefix: &str) -> impl Fn(&Wish<T>) -> String {
+    move |wish| format!("({prefix}{:?}, {})", wish.value, line(wish))
+}
+
+/// The whole of `tables.rs`.
+fn source() -> String {
+    let mut out = String::from(
+        "//! Generated from `profiles/*.toml` (see `baked.rs`). Do not edit.\n\n#![forbid(unsafe_code)]\n\n\
+         use super::Table;\nuse crate::plan::{LimitName, NetworkMode};\nuse crate::policy::LimitWish;\n\n",
+    );
+    writeln!(
+        out,
+        "pub(super) static ALL: [Table; {}] = [",
+        builtin::ALL.len()
+    )
+    .unwrap();
+    for builtin in &builtin::ALL {
+        let Parsed { fragment, extends } = from_toml(builtin);
+        let Fragment {
+            name,
+            description,
+            commands,
+            files,
+            env,
+            network,
+            limits,
+            stop_grace,
+            require,
+            allow_missing,
+            layers_off,
+            notices,
+        } = fragment;
+        assert!(env.given.is_empty());
+        writeln!(out, "    Table {{").unwrap();
+        writeln!(out, "        name: {name:?},").unwrap();
+        writeln!(out, "        description: {description:?},").unwrap();
+        list(&mut out, "extends", &extends, |(name, at)| {
+            format!("({name:?}, {}, {})", at.start, at.end)
+        });
+        list(&mut out, "commands", &commands, |c| format!("{c:?}"));
+        list(&mut out, "read", &files.read, path);
+        list(&mut out, "write", &files.write, path);
+        list(&mut out, "state", &files.state, path);
+        list(&mut out, "private", &files.private, path);
+        list(&mut out, "keep", &env.keep, valued(""));
+        list(&mut out, "deny", &env.deny, valued(""));
+        list(&mut out, "set", &env.set, |(name, wish)| {
+            let name = name.os().to_str().unwrap();
+            let value = wish.value.os().to_str().unwrap();
+            format!("({name:?}, {value:?}, {})", line(wish))
+        });
+        let network = network.map(|w| format!("Some({})", valued("NetworkMode::")(&w)));
+        let network = network.unwrap_or("None".into());
+        writeln!(out, "        network: {network},").unwrap();
+        list(&mut out, "limits", &limits, |(name, wish)| {
+            format!(
+                "(LimitName::{name:?}, {}, {})",
+                limit(wish.value),
+                line(wish)
+            )
+        });
+        let grace = stop_grace.map(|w| (w.value, line(&w)));
+        writeln!(out, "        stop_grace: {grace:?},").unwrap();
+        let layer = "crate::outcome::Layer::";
+        list(&mut out, "require", &require, valued(layer));
+        list(&mut out, "allow_missing", &allow_missing, valued(layer));
+        list(&mut out, "layers_off", &layers_off, valued(layer));
+        list(&mut out, "notices", &notices, valued(""));
+        writeln!(out, "    }},").unwrap();
+    }
+    out.push_str("];\n");
+    out
+}
+
+#[test]
+fn the_tables_are_the_profiles() {
+    let source = source();
+    if std::env::var_os("AGENTBOX_BLESS").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/profile/baked/tables.rs");
+        std::fs::write(path, &source).unwrap();
+        return;
+    }
+    let differ = include_str!("baked/tables.rs")
+        .lines()
+        .zip(source.lines())
+        .find(|(is, shall)| is != shall);
+    assert!(
+        include_str!("baked/tables.rs") == source,
+        "profiles/ was changed: AGENTBOX_BLESS=1 cargo test --lib profile::baked\nfirst difference: {differ:?}"
+    );
+}
+
+#[test]
+fn what_is_baked_is_what_is_parsed() {
+    for builtin in &builtin::ALL {
+        let (baked, toml) = (parsed(builtin.name).unwrap(), from_toml(builtin));
+        assert_eq!(baked.fragment, toml.fragment, "{}", builtin.name);
+        assert_eq!(baked.extends, toml.extends, "{}", builtin.name);
+    }
+    assert!(parsed("no such profile").is_none());
+}

@@ -1,0 +1,173 @@
+//! What an agent leaves in its own settings must not run outside at its next start.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Ran, TestBox};
+use std::fs;
+
+/// The agent of that name is a script: the profile is chosen by the name.
+fn agent(b: TestBox, name: &str, script: &str) -> (TestBox, Ran) {
+    let script = b.fill(script);
+    let b = b.script(&format!("bin/{name}"), &format!("#!/bin/sh\n{script}"));
+    let program = b.root().join("bin").join(name);
+    let ran = b.run([program]);
+    (b, ran)
+}
+
+/// Writes to every place of its own directory from which something is executed or allowed outside.
+const POISON: &str = "for f in {places}; do mkdir -p $(dirname $f); echo POISON > $f; done; true";
+
+/// Everything below a directory of the host that holds the poison.
+fn poisoned(b: &TestBox, dir: &str) -> Vec<String> {
+    fn walk(dir: &std::path::Path, found: &mut Vec<String>) {
+        let Ok(entries) = fs::read_dir(dir) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() {
+                walk(&path, found);
+            } else if fs::read_to_string(&path).is_ok_and(|text| text.contains("POISON")) {
+                found.push(path.display().to_string());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&b.home().join(dir), &mut found);
+    found
+}
+
+fn no_poison(name: &str, dir: &str, places: &[&str], state: &str) {
+    let places: Vec<String> = places
+        .iter()
+        .map(|p| format!("{{home}}/{dir}/{p}"))
+        .collect();
+    let script = POISON.replace("{places}", &places.join(" "));
+    // Once with nothing there, once with a file of the user's in each place.
+    let (b, ran) = agent(TestBox::new(), name, &script);
+    ran.ok();
+    assert_eq!(poisoned(&b, dir), Vec::<String>::new());
+    let mut b = TestBox::new();
+    for place in &places {
+        let place = place.replace("{home}", "home");
+        b = b.file(&place, "of the user");
+    }
+    let (b, ran) = agent(b, name, &script);
+    ran.ok();
+    assert_eq!(poisoned(&b, dir), Vec::<String>::new());
+    // The twin: what is its state does arrive.
+    let script = format!("mkdir -p $(dirname ~/{dir}/{state}); echo STATE > ~/{dir}/{state}");
+    let (b, ran) = agent(TestBox::new(), name, &script);
+    ran.ok();
+    let kept = fs::read_to_string(b.home().join(dir).join(state)).unwrap();
+    assert_eq!(kept, "STATE\n");
+}
+
+#[test]
+fn claude_leaves_nothing_that_runs() {
+    let places = [
+        "settings.json",
+        "settings.local.json",
+        "CLAUDE.md",
+        "hooks/x.sh",
+        "commands/x.md",
+        "agents/x.md",
+        "skills/x/SKILL.md",
+        "plugins/x/hooks.json",
+        "local/claude",
+        "shell-snapshots/x.sh",
+        "session-env/x/hook.sh",
+        "statusline.sh",
+        "anything-new",
+    ];
+    no_poison("claude", ".claude", &places, "projects/p/session.jsonl");
+}
+
+#[test]
+fn codex_leaves_nothing_that_runs() {
+    let places = [
+        "config.toml",
+        "AGENTS.md",
+        "prompts/x.md",
+        "rules/default.rules",
+        "hooks.json",
+        "skills/x/SKILL.md",
+        ".env",
+        "packages/x",
+        "anything-new",
+    ];
+    no_poison("codex", ".codex", &places, "sessions/2026/x.jsonl");
+}
+
+#[test]
+fn gemini_leaves_nothing_that_runs() {
+    let places = [
+        "settings.json",
+        "GEMINI.md",
+        ".env",
+        "commands/x.toml",
+        "extensions/x/gemini-extension.json",
+        "skills/x/SKILL.md",
+        "policies/x.toml",
+        "trustedFolders.json",
+        "tmp/bin/rg",
+        "history/x/.git/config",
+        "anything-new",
+    ];
+    let dir = ".gemini";
+    let list: Vec<String> = places
+        .iter()
+        .map(|p| format!("{{home}}/{dir}/{p}"))
+        .collect();
+    let script = POISON.replace("{places}", &list.join(" "));
+    let (b, ran) = agent(TestBox::new(), "gemini", &script);
+    ran.ok();
+    assert_eq!(poisoned(&b, dir), Vec::<String>::new());
+    // Its sessions are in a place of the box's own, and there the next time.
+    let (b, ran) = agent(b, "gemini", "cat ~/.gemini/tmp/bin/rg");
+    assert_eq!(ran.ok(), "POISON");
+    drop(b);
+}
+
+#[test]
+fn opencode_leaves_nothing_that_runs() {
+    let places = ["bin/rg", "snapshot/x/config", "worktree/x/f"];
+    no_poison("opencode", ".local/share/opencode", &places, "opencode.db");
+    let places = [
+        "opencode.json",
+        "plugin/x.js",
+        "plugins/x.js",
+        "tool/x.ts",
+        "command/x.md",
+        "agent/x.md",
+        "node_modules/x/index.js",
+        "AGENTS.md",
+    ];
+    let list: Vec<String> = places
+        .iter()
+        .map(|p| format!("{{home}}/.config/opencode/{p}"))
+        .collect();
+    let script = POISON.replace("{places}", &list.join(" "));
+    let (b, ran) = agent(TestBox::new(), "opencode", &script);
+    ran.ok();
+    assert_eq!(poisoned(&b, ".config/opencode"), Vec::<String>::new());
+}
+
+#[test]
+fn claude_settings_come_back_without_what_runs() {
+    let b = TestBox::new().file("home/.claude/settings.json", "{\"theme\": \"dark\"}");
+    let new = "{\"theme\": \"light\", \"env\": {\"A\": \"b\"}, \"apiKeyHelper\": \"x\", \
+               \"hooks\": {\"Stop\": []}, \"permissions\": {\"allow\": [\"*\"]}}";
+    let (b, ran) = agent(
+        b,
+        "claude",
+        &format!("cat ~/.claude/settings.json; echo '{new}' > ~/.claude/settings.json"),
+    );
+    assert_eq!(ran.ok(), "{\"theme\": \"dark\"}");
+    let text = fs::read_to_string(b.home().join(".claude/settings.json")).unwrap();
+    assert!(text.contains("light"), "{text}");
+    for word in ["env", "apiKeyHelper", "hooks", "permissions"] {
+        assert!(!text.contains(word), "{text}");
+    }
+}

@@ -1,0 +1,58 @@
+//! Ways out of the box by what lies in a grant.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::TestBox;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+
+const CONNECT: &str = "import socket,sys
+s=socket.socket(socket.AF_UNIX)
+try:
+    s.connect(sys.argv[1]); print('connected')
+except OSError as e: print(e.errno)";
+
+#[test]
+fn a_socket_of_the_host_in_the_workspace_does_not_answer() {
+    for place in ["host.sock", "deep/er/with space.sock"] {
+        let b = TestBox::new().dir("home/ws/deep/er");
+        let path = b.ws().join(place);
+        let _listener = UnixListener::bind(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        b.chown(&path);
+        let ran = b.run(["/usr/bin/python3", "-c", CONNECT, path.to_str().unwrap()]);
+        assert_eq!(ran.ok(), libc::EACCES.to_string(), "{ran:?}");
+        assert!(ran.complaint().contains("it is hidden"), "{ran:?}");
+        // The twin: a socket of the box's own at another name there.
+        let own = "import socket,os
+a=socket.socket(socket.AF_UNIX); a.bind('own.sock'); a.listen(1)
+s=socket.socket(socket.AF_UNIX); s.connect('own.sock'); print('connected')";
+        assert_eq!(b.run(["/usr/bin/python3", "-c", own]).ok(), "connected");
+    }
+}
+
+#[test]
+fn a_socket_in_a_read_grant_does_not_answer() {
+    let b = TestBox::new().dir("home/data");
+    let path = b.home().join("data/agent.sock");
+    let _listener = UnixListener::bind(&path).unwrap();
+    b.chown(&path);
+    let b = b.option("--read").option("{home}/data");
+    let ran = b.run(["/usr/bin/python3", "-c", CONNECT, path.to_str().unwrap()]);
+    assert_eq!(ran.ok(), libc::EACCES.to_string(), "{ran:?}");
+}
+
+#[test]
+fn no_set_gid_file_is_left_behind() {
+    let b = TestBox::new().dir("home/ws/dir");
+    // Long enough that a hundredth of it is enough for the look.
+    b.sh("echo x > dir/tool; chmod 2755 dir/tool; chmod g+s dir; sleep 0.5")
+        .ok();
+    let mode = fs::metadata(b.ws().join("dir/tool")).unwrap().mode();
+    assert_eq!(mode & 0o7777, 0o755, "{mode:o}");
+    // A directory keeps it: work trees that a group shares are made like that.
+    let mode = fs::metadata(b.ws().join("dir")).unwrap().mode();
+    assert_eq!(mode & 0o2000, 0o2000, "{mode:o}");
+}
