@@ -169,7 +169,7 @@ fn last_line(how: &How, plan: &Plan) -> Option<String> {
             }
             Trigger::Signal { signal } => {
                 format!(
-                    "killed: it did not end within the grace after signal {signal} (`[limits] stop-grace`)"
+                    "killed: signal {signal} did not end it within the grace (`[limits] stop-grace`), or came twice"
                 )
             }
             Trigger::Memory => {
