@@ -268,3 +268,41 @@ fn private_caches() {
     // One mount: pnpm, uv and bun link from their store into other places.
     b.sh("echo x > ~/.cache/f && ln ~/.cache/f ~/.store/f && mv ~/.cache/own ~/.store/moved && test $(stat -c %h ~/.store/f) = 2").ok();
 }
+
+/// What an agent leaves in a place of its own must not lead the next session elsewhere: agentbox opens these places
+/// outside, with the caller's rights.
+#[test]
+fn private_places_turned_into_links() {
+    let b = tool()
+        .file("home/.ssh/id", "CANARY")
+        .file("victim/f", "CANARY");
+    let sabotage = "set -e; P={home}/.local/share/agentbox/private; ls -A $P >&2
+        for place in $P $P/..; do cd $place 2>/dev/null || continue; for d in $(ls -A); do
+          mv $d ~/ws/moved-$d-$(date +%N) 2>/dev/null || continue; ln -s {home}/.ssh $d; done; done; true";
+    for round in 0..3 {
+        assert_eq!(b.sh(sabotage).code(), 0, "round {round}");
+        let ran = b.sh("cat ~/.cache/id ~/.store/id ~/.cache/*/id 2>/dev/null; echo evil > ~/.cache/authorized_keys; echo evil > ~/.store/authorized_keys; echo end");
+        assert!(ran.code() == 0 || ran.code() == 125, "{ran:?}");
+        assert!(!ran.text().contains("CANARY"), "{ran:?}");
+        let names: Vec<_> = fs::read_dir(b.home().join(".ssh"))
+            .unwrap()
+            .flatten()
+            .map(|e| e.file_name())
+            .collect();
+        assert_eq!(names, ["id"], "written outside");
+    }
+}
+
+/// The same for a directory that a profile grants: the agent may fill it, but not turn it into a way out.
+#[test]
+fn a_granted_directory_turned_into_a_link() {
+    let text = "extends = [\"base\"]\n[files]\nwrite = [\"~/.tool/\", \"~/.tool/sub/\"]\nread = [\"~/.tool/conf?\"]\n";
+    let b = TestBox::new().profile(text).file("home/.ssh/id", "CANARY");
+    b.sh("rm -rf ~/.tool/sub ~/.tool/conf; ln -s {home}/.ssh ~/.tool/sub; ln -s {home}/.ssh ~/.tool/conf; echo end");
+    let ran = b.sh(
+        "cat ~/.tool/sub/id ~/.tool/conf/id; echo evil > ~/.tool/sub/authorized_keys; echo end",
+    );
+    assert!(ran.code() == 0 || ran.code() == 125, "{ran:?}");
+    assert!(!ran.text().contains("CANARY"), "{ran:?}");
+    assert!(!b.home().join(".ssh/authorized_keys").exists(), "{ran:?}");
+}

@@ -2,7 +2,6 @@
 
 use crate::Setting;
 use crate::table;
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -17,7 +16,6 @@ pub(crate) fn compare(setting: &Setting) {
     fs::create_dir(&workspace).expect("a workspace");
     let mut rows = Vec::new();
     for terminal in [false, true] {
-        let before = processes();
         // The command takes longer than everything here and ends by itself should this program die.
         let mut command = Command::new(&setting.agentbox);
         command
@@ -50,7 +48,7 @@ pub(crate) fn compare(setting: &Setting) {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         sleep(Duration::from_millis(500));
-        let ours: Vec<u32> = processes().difference(&before).copied().collect();
+        let ours = own_processes(child.id());
         if child.try_wait().expect("wait").is_some() {
             table::line("idle: agentbox ended at once, nothing to measure");
             continue;
@@ -85,13 +83,24 @@ fn end(child: &mut Child) {
     child.wait().expect("wait");
 }
 
-/// agentbox's own processes. Init is not dumpable, so its `exe` cannot be read: the name has to do.
-fn processes() -> BTreeSet<u32> {
-    fs::read_dir("/proc")
+/// agentbox's own processes of one session: what was started and its descendants, without the command. Init is not
+/// dumpable, so its `exe` cannot be read: the name has to do.
+fn own_processes(started: u32) -> Vec<u32> {
+    let everybody: Vec<u32> = fs::read_dir("/proc")
         .expect("/proc")
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|&pid| field(pid, "Name").starts_with("agentbox"))
-        .collect()
+        .collect();
+    let mut family = vec![started];
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        next += 1;
+        let children = everybody
+            .iter()
+            .filter(|&&pid| field(pid, "PPid") == parent.to_string());
+        family.extend(children);
+    }
+    family.retain(|&pid| field(pid, "Name").starts_with("agentbox"));
+    family
 }
 
 /// A field of `/proc/PID/status` (proc(5)); empty if the process is gone.

@@ -30,7 +30,7 @@ pub struct Build<'a> {
     /// What the supervisor found to hold of the limits.
     pub limits: Evidence,
     /// Clones of the host's trees, where the supervisor made them.
-    pub sources: Option<Vec<Option<OwnedFd>>>,
+    pub sources: Option<Vec<Option<super::mounts::Source>>>,
     /// Copies of state files: path inside and content.
     pub state: Vec<(OsText, Vec<u8>)>,
     /// The compiled filter.

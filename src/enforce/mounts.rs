@@ -12,11 +12,12 @@ use crate::plan::{Access, Kind, MountOp, View};
 use crate::sys::mount::{self, Links, Reach, attr};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
+use nix::mount::MsFlags;
 use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
 use std::collections::BTreeSet;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -25,8 +26,8 @@ pub const CANARY: &str = "/run/agentbox/canary";
 
 /// The empty file and the empty directory that masks are made of; on a read-only tmpfs, so that a write fails with EROFS
 /// (over /dev/null it would succeed).
-const MASK_FILE: &CStr = c"run/agentbox/masks/file";
-const MASK_DIR: &CStr = c"run/agentbox/masks/dir";
+const MASK_FILE: &str = "run/agentbox/masks/file";
+const MASK_DIR: &str = "run/agentbox/masks/dir";
 
 /// A C string relative to the root: `/a/b` as `a/b`, `/` as the empty string.
 pub(super) fn relative(path: &Path) -> Result<CString, StepError> {
@@ -39,6 +40,8 @@ fn c_relative(path: &Path) -> Result<CString, Errno> {
     CString::new(bytes.get(start..).unwrap_or_default()).map_err(|_| Errno::EINVAL)
 }
 
+const ALLOW_MOUNT: &str = "mount must be allowed in user namespaces: see `agentbox check`";
+
 /// Opens the host's root as a place to look paths up from.
 fn host_root() -> Result<OwnedFd, StepError> {
     open(
@@ -49,15 +52,46 @@ fn host_root() -> Result<OwnedFd, StepError> {
     .map_err(|errno| StepError::new("open", "/", errno))
 }
 
-/// Detached clones of everything that the view binds, in the order of its operations.
+/// A host tree that was opened and is not in the view yet.
+pub enum Source {
+    /// A detached clone with its attributes (open_tree(2)): what a root caller's supervisor makes, since only the initial
+    /// namespace's root may id-map it.
+    Clone(OwnedFd),
+    /// The place (O_PATH): init binds it, which is cheaper than a detached clone with its anonymous mount namespace.
+    Place(OwnedFd),
+}
+
+/// Opens everything that the view binds, in the order of its operations. No symlink is followed: a path that was canonical a
+/// moment ago and has one in it now was changed by somebody.
+///
+/// # Errors
+/// The path that could not be opened.
+pub fn open_places(view: &View) -> Result<Vec<Option<Source>>, StepError> {
+    let root = host_root()?;
+    each_bind(view, |source, _, _, _| {
+        open_place(root.as_fd(), source).map(Source::Place)
+    })
+}
+
+/// The same as detached clones, read-only and id-mapped as the view says (root callers).
 ///
 /// # Errors
 /// The path that could not be opened, cloned, restricted or id-mapped.
-pub fn open_sources(
+pub fn clone_sources(
     view: &View,
     userns: Option<&OwnedFd>,
-) -> Result<Vec<Option<OwnedFd>>, StepError> {
+) -> Result<Vec<Option<Source>>, StepError> {
     let root = host_root()?;
+    each_bind(view, |source, access, kind, idmap| {
+        let userns = if idmap { userns } else { None };
+        clone_source(root.as_fd(), source, access, kind, userns).map(Source::Clone)
+    })
+}
+
+fn each_bind(
+    view: &View,
+    open: impl Fn(&Path, Access, Kind, bool) -> Result<Source, StepError>,
+) -> Result<Vec<Option<Source>>, StepError> {
     view.ops
         .iter()
         .map(|op| match op {
@@ -67,16 +101,32 @@ pub fn open_sources(
                 kind,
                 idmap,
                 ..
-            } => {
-                let userns = if *idmap { userns } else { None };
-                open_source(root.as_fd(), source.path(), *access, *kind, userns).map(Some)
-            }
+            } => open(source.path(), *access, *kind, *idmap).map(Some),
             _ => Ok(None),
         })
         .collect()
 }
 
-fn open_source(
+fn open_place(root: BorrowedFd<'_>, source: &Path) -> Result<OwnedFd, StepError> {
+    mount::open(root, &relative(source)?, libc::O_PATH, Links::Refuse)
+        .map_err(|errno| StepError::new("open", source.display(), errno))
+}
+
+fn reach(kind: Kind) -> Reach {
+    match kind {
+        Kind::Dir => Reach::Recursive,
+        Kind::File => Reach::One,
+    }
+}
+
+fn attributes(access: Access) -> u64 {
+    match access {
+        Access::Read => attr::RDONLY | attr::NOSUID | attr::NODEV,
+        Access::Write => attr::NOSUID | attr::NODEV,
+    }
+}
+
+fn clone_source(
     root: BorrowedFd<'_>,
     source: &Path,
     access: Access,
@@ -84,28 +134,18 @@ fn open_source(
     userns: Option<&OwnedFd>,
 ) -> Result<OwnedFd, StepError> {
     let failed = |call| move |errno| StepError::new(call, source.display(), errno);
-    let path = relative(source)?;
-    // A path that was canonical a moment ago and has a symlink in it now was changed by somebody: refuse, do not follow.
-    let place = mount::open(root, &path, libc::O_PATH, Links::Refuse).map_err(failed("open"))?;
-    let reach = match kind {
-        Kind::Dir => Reach::Recursive,
-        Kind::File => Reach::One,
-    };
-    let tree = mount::clone_tree(place.as_fd(), c"", reach).map_err(|errno| {
-        failed("open_tree")(errno)
-            .remedy("mount must be allowed in user namespaces: see `agentbox check`")
-    })?;
+    let place = open_place(root, source)?;
+    let reach = reach(kind);
+    let tree = mount::clone_tree(place.as_fd(), c"", reach)
+        .map_err(|errno| failed("open_tree")(errno).remedy(ALLOW_MOUNT))?;
     if let Some(userns) = userns {
         mount::set_idmap(tree.as_fd(), userns.as_fd(), reach).map_err(|errno| {
             failed("mount_setattr MOUNT_ATTR_IDMAP")(errno)
                 .remedy("this file system cannot be id-mapped: run as an ordinary user, or `--allow-missing identity`")
         })?;
     }
-    let attributes = match access {
-        Access::Read => attr::RDONLY | attr::NOSUID | attr::NODEV,
-        Access::Write => attr::NOSUID | attr::NODEV,
-    };
-    mount::set_attributes(tree.as_fd(), attributes, reach).map_err(failed("mount_setattr"))?;
+    mount::set_attributes(tree.as_fd(), c"", attributes(access), reach)
+        .map_err(failed("mount_setattr"))?;
     Ok(tree)
 }
 
@@ -256,8 +296,9 @@ impl NewRoot {
     /// A host tree at `target`.
     pub(super) fn bind(
         &mut self,
-        tree: BorrowedFd<'_>,
+        source: &Source,
         target: &Path,
+        access: Access,
         kind: Kind,
     ) -> Result<(), StepError> {
         if !self.in_host_tree(target) {
@@ -266,50 +307,104 @@ impl NewRoot {
                 Kind::File => self.mount_point(target)?,
             }
         }
-        self.attach(tree, target)?;
+        match source {
+            Source::Clone(tree) => self.attach(tree.as_fd(), target)?,
+            Source::Place(place) => self.bind_place(place.as_fd(), target, access, kind)?,
+        }
         self.host_trees.push(target.to_owned());
         Ok(())
     }
 
-    /// An empty file or directory over what is at `target`.
-    pub(super) fn mask(&self, target: &Path, kind: Kind) -> Result<(), StepError> {
-        match self.mask_if_there(None, target, kind)? {
-            None => Ok(()),
-            Some(_) => Err(StepError::new("mask", target.display(), Errno::ENOENT)),
+    fn bind_place(
+        &self,
+        place: BorrowedFd<'_>,
+        target: &Path,
+        access: Access,
+        kind: Kind,
+    ) -> Result<(), StepError> {
+        let failed = |call| move |errno| StepError::new(call, target.display(), errno);
+        let flags = match kind {
+            Kind::Dir => MsFlags::MS_BIND | MsFlags::MS_REC,
+            Kind::File => MsFlags::MS_BIND,
+        };
+        // The caller's /proc is still there, and its magic links name exactly what was opened.
+        let from = format!("/proc/self/fd/{}", place.as_raw_fd());
+        self.mount_at(&from, target, flags)
+            .map_err(|errno| failed("mount")(errno).remedy(ALLOW_MOUNT))?;
+        // Nobody is in the box yet who could use the moment between the two calls. The mount is made private here, too.
+        if self.in_host_tree(target) {
+            let at = mount::open(self.fd(), &relative(target)?, libc::O_PATH, Links::Refuse)
+                .map_err(failed("open"))?;
+            return mount::set_attributes(at.as_fd(), c"", attributes(access), reach(kind))
+                .map_err(failed("mount_setattr"));
         }
+        mount::set_attributes(
+            self.fd(),
+            &relative(target)?,
+            attributes(access),
+            reach(kind),
+        )
+        .map_err(failed("mount_setattr"))
     }
 
-    /// The same, where it may be that there is nothing at `target`: then the unused mask comes back, for the next.
-    pub(super) fn mask_if_there(
-        &self,
-        unused: Option<OwnedFd>,
+    /// mount(2) with a target below the new root, which is the working directory.
+    fn mount_at(&self, from: &str, target: &Path, flags: MsFlags) -> Result<(), Errno> {
+        let path = c_relative(target)?;
+        let none = None::<&str>;
+        if self.in_host_tree(target) {
+            // Somebody may change that tree at this moment: no symlink of it is followed.
+            let place = mount::open(self.fd(), &path, libc::O_PATH, Links::Refuse)?;
+            let at = format!("/proc/self/fd/{}", place.as_raw_fd());
+            return nix::mount::mount(Some(from), at.as_str(), none, flags, none);
+        }
+        nix::mount::mount(Some(from), path.as_c_str(), none, flags, none)
+    }
+
+    /// A file of the host's that is bound without being in the plan's own list (a device).
+    pub(super) fn bind_device(
+        &mut self,
+        place: BorrowedFd<'_>,
         target: &Path,
-        kind: Kind,
-    ) -> Result<Option<OwnedFd>, StepError> {
-        let source = match kind {
+    ) -> Result<(), StepError> {
+        self.mount_point(target)?;
+        let from = format!("/proc/self/fd/{}", place.as_raw_fd());
+        self.mount_at(&from, target, MsFlags::MS_BIND)
+            .map_err(|errno| StepError::new("mount", target.display(), errno))
+    }
+
+    /// An empty file or directory over what is at `target`. True if there is something.
+    pub(super) fn mask_if_there(&self, target: &Path, kind: Kind) -> Result<bool, StepError> {
+        let from = match kind {
             Kind::Dir => MASK_DIR,
             Kind::File => MASK_FILE,
         };
-        let tree = match unused {
-            Some(tree) => tree,
-            None => mount::clone_tree(self.fd(), source, Reach::One)
-                .map_err(|errno| StepError::new("open_tree", "mask", errno))?,
-        };
-        match self.try_attach(tree.as_fd(), target) {
-            Ok(()) => Ok(None),
-            Err(Errno::ENOENT) => Ok(Some(tree)),
+        match self.mount_at(from, target, MsFlags::MS_BIND) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
             Err(errno) => Err(StepError::new("mask", target.display(), errno)),
         }
     }
 
+    fn mask(&self, target: &Path, kind: Kind) -> Result<(), StepError> {
+        if self.mask_if_there(target, kind)? {
+            return Ok(());
+        }
+        Err(StepError::new("mask", target.display(), Errno::ENOENT))
+    }
+
+    /// What was said of `target` and everything mounted below it.
+    pub(super) fn restrict(&self, target: &Path, attributes: u64) -> Result<(), StepError> {
+        mount::set_attributes(self.fd(), &relative(target)?, attributes, Reach::Recursive)
+            .map_err(|errno| StepError::new("mount_setattr", target.display(), errno))
+    }
+
     /// What `target` is now, again, read-only.
     pub(super) fn read_only(&self, target: &Path) -> Result<(), StepError> {
-        let failed = |call| move |errno| StepError::new(call, target.display(), errno);
-        let tree = mount::clone_tree(self.fd(), &relative(target)?, Reach::Recursive)
-            .map_err(failed("open_tree"))?;
-        mount::set_attributes(tree.as_fd(), attr::RDONLY, Reach::Recursive)
-            .map_err(failed("mount_setattr"))?;
-        self.attach(tree.as_fd(), target)
+        let path = relative(target)?;
+        let from = path.to_string_lossy();
+        self.mount_at(&from, target, MsFlags::MS_BIND | MsFlags::MS_REC)
+            .map_err(|errno| StepError::new("mount", target.display(), errno))?;
+        self.restrict(target, attr::RDONLY)
     }
 }
 
@@ -324,7 +419,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let view = &b.plan.view;
     let sources = match b.sources.take() {
         Some(sources) => sources,
-        None => open_sources(view, None)?,
+        None => open_places(view)?,
     };
     // The old root's own devices are what the box's /dev is made of, so they are opened before it is covered.
     let host = Host {
@@ -336,6 +431,9 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
 
     let mut root = NewRoot::new()?;
     attach_somewhere(root.fd())?;
+    // Targets are named relative to it.
+    nix::unistd::fchdir(root.fd())
+        .map_err(|errno| StepError::new("fchdir", "the new root", errno))?;
 
     // The masks' own tmpfs becomes read-only when everything is in it.
     let masks = Path::new("/run/agentbox/masks");
@@ -343,7 +441,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     root.tmpfs(masks, 0o755, 64 * 1024, attr::NOSUID | attr::NODEV)?;
     root.file(&masks.join("file"), 0o444, b"")?;
     root.dir(&masks.join("dir"), 0o555)?;
-    set_read_only(&root, masks)?;
+    root.restrict(masks, attr::RDONLY)?;
     root.file(
         Path::new(CANARY),
         0o444,
@@ -375,7 +473,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
 fn operation(
     root: &mut NewRoot,
     op: &MountOp,
-    source: Option<&OwnedFd>,
+    source: Option<&Source>,
     host: &Host,
     devices: &pseudo::Devices,
     disk: u64,
@@ -388,8 +486,13 @@ fn operation(
             content,
         } => root.file(target.path(), *mode, content.as_bytes()),
         MountOp::Symlink { target, to } => root.symlink(target.path(), to.path()),
-        MountOp::Bind { target, kind, .. } => match source {
-            Some(tree) => root.bind(tree.as_fd(), target.path(), *kind),
+        MountOp::Bind {
+            target,
+            access,
+            kind,
+            ..
+        } => match source {
+            Some(source) => root.bind(source, target.path(), *access, *kind),
             None => Err(StepError::new("bind", target, Errno::ENOENT)),
         },
         MountOp::Copy { source, target } => copy(root, host, source.path(), target.path()),
@@ -444,8 +547,8 @@ fn bind_file(
     source: &Path,
     target: &Path,
 ) -> Result<(), StepError> {
-    let tree = open_source(host.root.as_fd(), source, Access::Read, Kind::File, None)?;
-    root.bind(tree.as_fd(), target, Kind::File)
+    let place = open_place(host.root.as_fd(), source).map(Source::Place)?;
+    root.bind(&place, target, Access::Read, Kind::File)
 }
 
 /// What was removed since the plan was made (a socket of a program that ended) needs no mask.
@@ -479,16 +582,8 @@ fn attach_somewhere(root: BorrowedFd<'_>) -> Result<(), StepError> {
     Err(last)
 }
 
-fn set_read_only(root: &NewRoot, target: &Path) -> Result<(), StepError> {
-    let failed = |errno| StepError::new("make read-only", target.display(), errno);
-    let place =
-        mount::open(root.fd(), &relative(target)?, libc::O_PATH, Links::Refuse).map_err(failed)?;
-    mount::set_attributes(place.as_fd(), attr::RDONLY, Reach::One).map_err(failed)
-}
-
 fn pivot(root: &NewRoot) -> Result<(), StepError> {
     let failed = |call| move |errno| StepError::new(call, "the new root", errno);
-    nix::unistd::fchdir(root.fd()).map_err(failed("fchdir"))?;
     // With the same directory as new and old root the old one ends up on top of the new one, and "." names it
     // (pivot_root(2), "pivot_root(".", ".")"): no directory for it is needed.
     nix::unistd::pivot_root(".", ".").map_err(failed("pivot_root"))?;
@@ -496,5 +591,5 @@ fn pivot(root: &NewRoot) -> Result<(), StepError> {
         .map_err(failed("umount2 the old root of"))?;
     nix::unistd::chdir("/").map_err(failed("chdir"))?;
     // Nothing may be made in / or beside the mount points.
-    mount::set_attributes(root.fd(), attr::RDONLY, Reach::One).map_err(failed("mount_setattr"))
+    mount::set_attributes(root.fd(), c"", attr::RDONLY, Reach::One).map_err(failed("mount_setattr"))
 }

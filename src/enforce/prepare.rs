@@ -20,7 +20,7 @@ pub struct Prepare<'a> {
     /// The compiled filter.
     pub filter: Option<seccomp::Program>,
     /// For each operation of the view that binds a host tree: its detached clone (root callers; else init makes them).
-    pub sources: Option<Vec<Option<OwnedFd>>>,
+    pub sources: Option<Vec<Option<mounts::Source>>>,
 }
 
 impl<'a> Prepare<'a> {
@@ -121,7 +121,7 @@ pub(super) fn sources(p: &mut Prepare<'_>) -> Result<(), StepError> {
         return Ok(());
     }
     let maps = identity::mount_userns(&p.plan.identity)?;
-    p.sources = Some(mounts::open_sources(&p.plan.view, maps.as_ref())?);
+    p.sources = Some(mounts::clone_sources(&p.plan.view, maps.as_ref())?);
     Ok(())
 }
 

@@ -58,9 +58,8 @@ pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
     root.attach(tree.as_fd(), at)?;
     // Which of the names exist depends on the kernel's configuration.
     for (names, kind) in [(MASKED_FILES, Kind::File), (MASKED_DIRS, Kind::Dir)] {
-        let mut unused = None;
         for name in names {
-            unused = root.mask_if_there(unused, &at.join(name), kind)?;
+            let _exists = root.mask_if_there(&at.join(name), kind)?;
         }
     }
     for name in READ_ONLY {
@@ -72,14 +71,14 @@ pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
 /// Devices that programs need. They are the host's nodes: mknod(2) is not to be had in a user namespace.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Detached clones of the device nodes.
+/// The device nodes, opened as places.
 pub(super) struct Devices(Vec<(&'static str, OwnedFd)>);
 
 /// Opens the host's device nodes.
 pub(super) fn open_devices(host: BorrowedFd<'_>) -> Result<Devices, StepError> {
     let open = |name: &&'static str| {
         let path = Path::new("/dev").join(name);
-        let failed = |errno| StepError::new("open_tree", path.display(), errno);
+        let failed = |errno| StepError::new("open", path.display(), errno);
         let place =
             mount::open(host, &relative(&path)?, libc::O_PATH, Links::Refuse).map_err(failed)?;
         let node = nix::sys::stat::fstat(&place).map_err(failed)?;
@@ -90,10 +89,7 @@ pub(super) fn open_devices(host: BorrowedFd<'_>) -> Result<Devices, StepError> {
                 Errno::ENODEV,
             ));
         }
-        let tree = mount::clone_tree(place.as_fd(), c"", Reach::One).map_err(failed)?;
-        mount::set_attributes(tree.as_fd(), attr::NOSUID | attr::NOEXEC, Reach::One)
-            .map_err(failed)?;
-        Ok((*name, tree))
+        Ok((*name, place))
     };
     DEVICES
         .iter()
@@ -107,11 +103,11 @@ pub(super) fn open_devices(host: BorrowedFd<'_>) -> Result<Devices, StepError> {
 pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<(), StepError> {
     let at = Path::new("/dev");
     root.tmpfs(at, 0o755, 64 * 1024, attr::NOSUID | attr::NOEXEC)?;
-    for (name, tree) in &devices.0 {
-        let target = at.join(name);
-        root.mount_point(&target)?;
-        root.attach(tree.as_fd(), &target)?;
+    for (name, place) in &devices.0 {
+        root.bind_device(place.as_fd(), &at.join(name))?;
     }
+    // Here, before terminals and shared memory come below it: programs do execute from /dev/shm.
+    root.restrict(at, attr::NOSUID | attr::NOEXEC)?;
     for (name, to) in [
         ("fd", "/proc/self/fd"),
         ("stdin", "/proc/self/fd/0"),
@@ -136,8 +132,6 @@ pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<()
     root.dir(&pts, 0o755)?;
     root.attach(tree.as_fd(), &pts)?;
     root.tmpfs(&at.join("shm"), 0o1777, disk, attr::NOSUID | attr::NODEV)?;
-    let place = mount::open(root.fd(), c"dev", libc::O_PATH, Links::Refuse)
-        .map_err(|errno| StepError::new("open", "/dev", errno))?;
-    mount::set_attributes(place.as_fd(), attr::RDONLY, Reach::One)
+    mount::set_attributes(root.fd(), c"dev", attr::RDONLY, Reach::One)
         .map_err(|errno| StepError::new("mount_setattr", "/dev", errno))
 }

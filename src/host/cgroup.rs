@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::Cgroup;
+use super::lookup::small_file;
 use nix::unistd::{AccessFlags, eaccess};
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -15,7 +16,7 @@ const WANTED: [&str; 3] = ["memory", "pids", "cpu"];
 
 /// Finds where a box's cgroup can be made.
 pub(super) fn find(uid: u32) -> Cgroup {
-    let Ok(own) = fs::read("/proc/self/cgroup") else {
+    let Ok(own) = small_file("/proc/self/cgroup") else {
         return Cgroup::None;
     };
     let own = own_groups(&own);
@@ -51,11 +52,11 @@ fn delegated(own: &Path) -> Option<Cgroup> {
     {
         return None;
     }
-    let has = fs::read_to_string(dir.join("cgroup.subtree_control")).unwrap_or_default();
+    let has = words(dir, "cgroup.subtree_control");
     let may = if eaccess(&dir.join("cgroup.subtree_control"), AccessFlags::W_OK).is_ok()
         && is_empty(dir)
     {
-        fs::read_to_string(dir.join("cgroup.controllers")).unwrap_or_default()
+        words(dir, "cgroup.controllers")
     } else {
         String::new()
     };
@@ -72,6 +73,14 @@ fn delegated(own: &Path) -> Option<Cgroup> {
         dir: dir.to_owned(),
         controllers,
     })
+}
+
+/// The text of a file of a cgroup.
+fn words(dir: &Path, file: &str) -> String {
+    small_file(dir.join(file))
+        .ok()
+        .and_then(|text| String::from_utf8(text).ok())
+        .unwrap_or_default()
 }
 
 /// No process is in it (or it is the root, where that does not matter).

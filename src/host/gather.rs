@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::lookup::small_file;
 use super::{Host, Idmap, cgroup};
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity};
@@ -46,7 +47,7 @@ impl Host {
             idmap: Idmap::Untried,
             ..Host::default()
         };
-        let entry = fs::read("/etc/passwd")
+        let entry = small_file("/etc/passwd")
             .ok()
             .and_then(|text| passwd_entry(&text, uid));
         let var = |name: &str| {
@@ -136,8 +137,9 @@ pub(super) fn passwd_entry(text: &[u8], uid: u32) -> Option<Entry> {
 
 /// The ids that exist in this user namespace: (first, count) of each line of user_namespaces(7)'s map.
 fn id_map(path: &str) -> Vec<(u32, u32)> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines()
+    let text = small_file(path).unwrap_or_default();
+    String::from_utf8_lossy(&text)
+        .lines()
         .filter_map(|line| {
             let mut fields = line.split_whitespace();
             let first = fields.next()?.parse().ok()?;

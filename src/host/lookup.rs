@@ -7,9 +7,20 @@ use nix::fcntl::OFlag;
 use nix::unistd::{AccessFlags, eaccess};
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// Most of what is read is smaller.
+const PAGE: usize = 4096;
+
+/// Reads a small file, as those of the kernel are, with one read(2) that fills and one that says the end. `std::fs::read`
+/// asks for its size first, is told 0 in /proc and /sys, and then reads 32 bytes at a time.
+pub(super) fn small_file(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(PAGE);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// Asks the kernel.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,7 +62,8 @@ impl Lookup for RealLookup {
         if !file.metadata().ok()?.is_file() {
             return None;
         }
-        let mut bytes = Vec::new();
+        // Without a buffer to begin with, std reads 32 bytes, then 64, and so on.
+        let mut bytes = Vec::with_capacity(max.min(PAGE));
         file.take(u64::try_from(max).ok()?)
             .read_to_end(&mut bytes)
             .ok()?;

@@ -1,4 +1,4 @@
-//! From a plan to a running box: [`Spawned`] (init builds) -> [`Ready`] (it stands and was proven from inside) -> [`Running`].
+//! From a plan to a running box: [`Spawned`] (init builds) -> [`Ready`] (it stands and was proven from inside) -> handed to the supervisor.
 
 #![forbid(unsafe_code)]
 
@@ -225,5 +225,5 @@ impl Spawned {
 /// Which grant cannot, and why.
 pub fn idmap_works(plan: &Plan) -> Result<(), StepError> {
     let maps = identity::mount_userns(&plan.identity)?;
-    crate::enforce::mounts::open_sources(&plan.view, maps.as_ref()).map(drop)
+    crate::enforce::mounts::clone_sources(&plan.view, maps.as_ref()).map(drop)
 }

@@ -42,6 +42,12 @@ impl fmt::Display for OsText {
 
 /// Writes bytes for people: printable UTF-8 as it is, everything else as `\xNN` or `\u{NN}`.
 pub fn write_escaped(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
+    // Nearly every name is plain.
+    if bytes.iter().all(|b| matches!(b, b' '..=b'~'))
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return f.write_str(text);
+    }
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             // C1 controls (0x80..0x9f) are controls for terminals too; `char::is_control` covers both ranges.

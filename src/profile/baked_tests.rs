@@ -1,3 +1,4 @@
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
 use crate::profile::builtin;
@@ -16,17 +17,23 @@ fn line<T>(wish: &Wish<T>) -> u32 {
     }
 }
 
-/// `field: &[row, ...]`, one row in a line.
+/// `field: &[row, ...]`, as many rows in a line as fit.
 fn list<T>(out: &mut String, field: &str, rows: &[T], row: impl Fn(&T) -> String) {
     if rows.is_empty() {
         writeln!(out, "        {field}: &[],").unwrap();
         return;
     }
     writeln!(out, "        {field}: &[").unwrap();
+    let mut line = String::new();
     for item in rows {
-        writeln!(out, "            {},", row(item)).unwrap();
+        let item = format!(" {},", row(item));
+        if !line.is_empty() && line.len() + item.len() > 108 {
+            writeln!(out, "           {line}").unwrap();
+            line.clear();
+        }
+        line.push_str(&item);
     }
-    writeln!(out, "        ],").unwrap();
+    writeln!(out, "           {line}\n        ],").unwrap();
 }
 
 /// A float that reads back as the same one.

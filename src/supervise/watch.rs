@@ -99,18 +99,18 @@ impl Watch {
                 }
             };
             if ready.init
-                && let Some(seen) = self.from_init(voice, session)
+                && let Some(seen) = self.hear_init(voice, session)
             {
                 return seen;
             }
             // Without a last word: init itself was killed.
             if ready.gone {
                 return self
-                    .from_init(voice, session)
+                    .hear_init(voice, session)
                     .unwrap_or_else(|| self.seen(None));
             }
             if ready.client {
-                self.from_client(voice, session);
+                self.hear_client(voice, session);
             }
             if ready.signal {
                 while let Some(Ok(Some(info))) = self.signals.as_ref().map(SignalFd::read_signal) {
@@ -176,7 +176,7 @@ impl Watch {
         seen
     }
 
-    fn from_init(&mut self, voice: &mut Voice, session: &mut Session) -> Option<Seen> {
+    fn hear_init(&mut self, voice: &mut Voice, session: &mut Session) -> Option<Seen> {
         loop {
             match self.spawned.channel.try_recv::<FromInit>() {
                 Ok(Received::Nothing) => return None,
@@ -215,7 +215,7 @@ impl Watch {
         }
     }
 
-    fn from_client(&mut self, voice: &mut Voice, session: &mut Session) {
+    fn hear_client(&mut self, voice: &mut Voice, session: &mut Session) {
         loop {
             match voice.client.try_recv::<FromClient>() {
                 Ok(Received::Nothing) => return,

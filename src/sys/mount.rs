@@ -81,12 +81,18 @@ pub fn attach(from: BorrowedFd<'_>, dir: BorrowedFd<'_>, path: &CStr) -> Result<
     cvt(ret).map(|_| ())
 }
 
-/// Sets attributes of the mount that `mount` is the root of (mount_setattr(2)).
+/// Sets attributes of the mount that `path` below `dir` is the root of (`dir` itself when it is empty), and makes it private
+/// (mount_setattr(2)). A symlink at `path` is not followed.
 ///
 /// # Errors
 /// The errno of mount_setattr(2).
-pub fn set_attributes(mount: BorrowedFd<'_>, set: u64, reach: Reach) -> Result<(), Errno> {
-    set_attr(mount, set, 0, reach)
+pub fn set_attributes(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    set: u64,
+    reach: Reach,
+) -> Result<(), Errno> {
+    set_attr(dir, path, set, 0, reach)
 }
 
 /// Makes the mount id-mapped by the user namespace `userns`.
@@ -95,10 +101,16 @@ pub fn set_attributes(mount: BorrowedFd<'_>, set: u64, reach: Reach) -> Result<(
 /// EINVAL where the file system does not support it, EPERM without privilege over the file system.
 pub fn set_idmap(mount: BorrowedFd<'_>, userns: BorrowedFd<'_>, reach: Reach) -> Result<(), Errno> {
     let fd = u64::try_from(userns.as_raw_fd()).map_err(|_| Errno::EBADF)?;
-    set_attr(mount, attr::IDMAP, fd, reach)
+    set_attr(mount, c"", attr::IDMAP, fd, reach)
 }
 
-fn set_attr(mount: BorrowedFd<'_>, set: u64, userns_fd: u64, reach: Reach) -> Result<(), Errno> {
+fn set_attr(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    set: u64,
+    userns_fd: u64,
+    reach: Reach,
+) -> Result<(), Errno> {
     #[repr(C)]
     struct MountAttr {
         set: u64,
@@ -106,6 +118,7 @@ fn set_attr(mount: BorrowedFd<'_>, set: u64, userns_fd: u64, reach: Reach) -> Re
         propagation: u64,
         userns_fd: u64,
     }
+    const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
     // MS_PRIVATE: nothing that is mounted outside later may appear in the box, and nothing of the box outside.
     let propagation = libc::MS_PRIVATE;
     let attributes = MountAttr {
@@ -114,13 +127,14 @@ fn set_attr(mount: BorrowedFd<'_>, set: u64, userns_fd: u64, reach: Reach) -> Re
         propagation,
         userns_fd,
     };
-    // SAFETY: `attributes` has the layout of `struct mount_attr` and its size is passed; the kernel copies it.
+    // SAFETY: `attributes` has the layout of `struct mount_attr` and its size is passed, `path` is a C string; the kernel
+    // only reads both.
     let ret = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            AT_EMPTY_PATH | reach.flag(),
+            dir.as_raw_fd(),
+            path.as_ptr(),
+            AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | reach.flag(),
             &raw const attributes,
             size_of::<MountAttr>(),
         )

@@ -9,7 +9,7 @@ use std::ffi::{CStr, c_int, c_long};
 /// # Errors
 /// The errno; success would be the defect.
 pub fn mount_tmpfs(target: &CStr) -> Result<(), Errno> {
-    let null = std::ptr::null();
+    let null = std::ptr::null::<u8>();
     // SAFETY: C strings that outlive the call and a null for "no options".
     let ret = unsafe {
         libc::syscall(
@@ -18,7 +18,7 @@ pub fn mount_tmpfs(target: &CStr) -> Result<(), Errno> {
             target.as_ptr(),
             c"tmpfs".as_ptr(),
             0,
-            null as *const u8,
+            null,
         )
     };
     cvt(ret).map(|_| ())

@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use super::expand::{parent, same};
+use super::pathmap::PathMap;
 use super::runnable;
 use super::scene::{Scene, show};
 use super::workspace::{tidy, working_directory};
 use crate::host::FileType;
 use crate::plan::problem::{Problem, ProblemKind};
 use crate::plan::{Command, OsText};
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
@@ -155,10 +156,7 @@ fn path_links(scene: &mut Scene<'_>) {
 }
 
 /// The PATH of the box and what was dropped of the caller's. `links` are those that the box has.
-pub(super) fn search_path(
-    scene: &Scene<'_>,
-    links: &BTreeMap<PathBuf, PathBuf>,
-) -> (OsString, Vec<OsText>) {
+pub(super) fn search_path(scene: &Scene<'_>, links: &PathMap<PathBuf>) -> (OsString, Vec<OsText>) {
     let mut kept: Vec<u8> = Vec::new();
     let mut dropped = Vec::new();
     for entry in entries(scene) {
@@ -178,7 +176,7 @@ pub(super) fn search_path(
 }
 
 /// Does this path lead to something in the box?
-fn in_box(scene: &Scene<'_>, links: &BTreeMap<PathBuf, PathBuf>, path: &Path) -> bool {
+fn in_box(scene: &Scene<'_>, links: &PathMap<PathBuf>, path: &Path) -> bool {
     let Some(walked) = scene.walk.follow(path) else {
         return false;
     };
@@ -187,5 +185,5 @@ fn in_box(scene: &Scene<'_>, links: &BTreeMap<PathBuf, PathBuf>, path: &Path) ->
     }
     scene.tree.access(&walked.real).is_some()
         // Nothing of it was granted but a program or two, by agentbox itself.
-        || scene.tree.binds().keys().chain(links.keys()).any(|at| at.parent() == Some(&walked.real))
+        || scene.tree.binds().keys().chain(links.keys()).any(|at| parent(at).is_some_and(|dir| same(dir, &walked.real)))
 }

@@ -118,7 +118,51 @@ pub(super) fn within(inner: &Path, outer: &Path) -> bool {
     }
 }
 
+/// What `inner` is below `outer`, without a slash at either end; `None` where it is not [`within`] it.
+pub(super) fn below<'p>(inner: &'p Path, outer: &Path) -> Option<&'p [u8]> {
+    let outer = outer.as_os_str().as_bytes();
+    let rest = inner.as_os_str().as_bytes().strip_prefix(outer)?;
+    match rest.strip_prefix(b"/") {
+        Some(rest) => Some(rest),
+        None => (rest.is_empty() || outer == b"/").then_some(rest),
+    }
+}
+
+/// The directory that holds `path`, as `Path::parent` says it, for paths as [`within`] wants them.
+pub(super) fn parent(path: &Path) -> Option<&Path> {
+    let bytes = path.as_os_str().as_bytes();
+    let slash = bytes.iter().rposition(|b| *b == b'/')?;
+    let dir = bytes.get(..slash.max(1)).filter(|_| bytes.len() > 1)?;
+    Some(Path::new(OsStr::from_bytes(dir)))
+}
+
+/// `path` and its parents, as `Path::ancestors` gives them, for paths as [`within`] wants them.
+pub(super) fn upward(path: &Path) -> impl Iterator<Item = &Path> {
+    std::iter::successors(Some(path), |path| parent(path))
+}
+
 /// The same path, for paths as [`within`] wants them.
 pub(super) fn same(a: &Path, b: &Path) -> bool {
     a.as_os_str() == b.as_os_str()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn bytes_say_what_components_say() {
+        let paths = ["/", "/a", "/a/b", "/ab", "/a/b/c", "/a/bc", "/a.b/c", "/b"].map(Path::new);
+        for a in paths {
+            assert_eq!(parent(a), a.parent(), "{a:?}");
+            assert!(upward(a).eq(a.ancestors()), "{a:?}");
+            for b in paths {
+                assert_eq!(within(a, b), a.starts_with(b), "{a:?} {b:?}");
+                assert_eq!(same(a, b), a == b, "{a:?} {b:?}");
+                let rest = a.strip_prefix(b).ok().map(|r| r.as_os_str().as_bytes());
+                assert_eq!(below(a, b), rest, "{a:?} {b:?}");
+            }
+        }
+    }
 }

@@ -114,8 +114,6 @@ pub(super) fn forbidden(
     wish: &Wish<PathWish>,
     access: Access,
 ) -> Option<(String, String)> {
-    let name = show(path);
-    let narrower = "grant only what is needed of it".to_owned();
     // A link that an agent can replace would make the next session grant whatever it says.
     if !from_cli(&wish.origin)
         && !within(&walked.real, &scene.workspace.real)
@@ -123,25 +121,33 @@ pub(super) fn forbidden(
             within(at, &scene.workspace.real) || scene.tree.access(at) == Some(Access::Write)
         })
     {
-        let (link, real) = (show(link), show(&walked.real));
+        let (name, link, real) = (show(path), show(link), show(&walked.real));
         return Some((
             format!("{name} leads to {real} by the link {link}, which the agent can write"),
             "name the real path".to_owned(),
         ));
     }
+    // Nearly every path is fine: its name for a message is made where it is needed.
+    let narrower = || "grant only what is needed of it".to_owned();
     for place in [path, &walked.real] {
         if NEVER_WHOLE.iter().any(|dir| same(place, Path::new(dir))) {
-            return Some((format!("{name} is never granted as a whole"), narrower));
+            return Some((
+                format!("{} is never granted as a whole", show(path)),
+                narrower(),
+            ));
         }
         if same(place, &scene.home.path) || same(place, &scene.home.real) {
             return Some((
-                format!("{name} is HOME, and HOME is never granted as a whole"),
-                narrower,
+                format!(
+                    "{} is HOME, and HOME is never granted as a whole",
+                    show(path)
+                ),
+                narrower(),
             ));
         }
         if let Some(dir) = scene.own_dirs.iter().find(|dir| within(place, dir)) {
             return Some((
-                format!("{name} is agentbox's own ({})", show(dir)),
+                format!("{} is agentbox's own ({})", show(path), show(dir)),
                 "take it out".into(),
             ));
         }
@@ -156,27 +162,30 @@ pub(super) fn forbidden(
             .find(|dir| within(dir, place) && !in_home(dir))
         {
             return Some((
-                format!("{name} holds agentbox's own {}", show(dir)),
-                narrower,
+                format!("{} holds agentbox's own {}", show(path), show(dir)),
+                narrower(),
             ));
         }
     }
     // HOME in the box is the box's own, whatever is around it. So a built-in `/usr` is harmless to a user who lives below.
     if within(&scene.home.real, &walked.real) && !matches!(wish.origin, Origin::Builtin { .. }) {
-        return Some((format!("{name} holds HOME"), narrower));
+        return Some((format!("{} holds HOME", show(path)), narrower()));
     }
     let exact = from_cli(&wish.origin) && access == Access::Read;
     if let Some(what) = secret(&walked.real).or_else(|| secret(path))
         && !exact
     {
         return Some((
-            format!("{name} is or holds a secret of the system ({what})"),
-            format!("it is never part of a profile; `--read {name}` shows it for one run"),
+            format!("{} is or holds a secret of the system ({what})", show(path)),
+            format!(
+                "it is never part of a profile; `--read {}` shows it for one run",
+                show(path)
+            ),
         ));
     }
     if access == Access::Write && within(&walked.real, Path::new("/sys")) {
         return Some((
-            format!("{name} is in /sys, which is never writable"),
+            format!("{} is in /sys, which is never writable", show(path)),
             "grant it for reading".into(),
         ));
     }
@@ -273,7 +282,7 @@ fn sockets(scene: &Scene<'_>) -> Vec<PathBuf> {
             .holder(&walked.real)
             .is_some_and(|(target, shown)| target == shown.source);
         if is_socket && shown && !found.contains(&walked.real) {
-            found.push(walked.real);
+            found.push(walked.real.clone());
         }
     }
     found

@@ -91,7 +91,7 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
             );
             continue;
         }
-        if links.iter().any(|(other, _)| place.starts_with(other)) {
+        if links.iter().any(|(other, _)| within(&place, other)) {
             continue;
         }
         scene.grant(&place, GrantKind::Private, &wish.origin, None);
@@ -134,7 +134,7 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
 /// A grant below a private place hangs where the link leads: nothing can be mounted "behind" a link.
 fn move_grants(scene: &mut Scene<'_>, links: &[(PathBuf, PathBuf)], dirs: &mut Vec<PathBuf>) {
     for (target, shown) in scene.tree.take_binds() {
-        let Some((place, to)) = links.iter().find(|(place, _)| target.starts_with(place)) else {
+        let Some((place, to)) = links.iter().find(|(place, _)| within(&target, place)) else {
             scene.tree.bind(target, shown);
             continue;
         };
@@ -205,7 +205,7 @@ pub(super) fn state(scene: &mut Scene<'_>, private: &[(PathBuf, PathBuf)]) -> Ve
             );
             continue;
         }
-        if let Some((place, _)) = private.iter().find(|(place, _)| target.starts_with(place)) {
+        if let Some((place, _)) = private.iter().find(|(place, _)| within(&target, place)) {
             let place = show(place);
             scene.problem(
                 format!("{name} cannot be a copy: it lies in {place}, which is private"),
@@ -230,7 +230,7 @@ pub(super) fn state(scene: &mut Scene<'_>, private: &[(PathBuf, PathBuf)]) -> Ve
         scene.tree.links(&above);
         scene.grant(&path, GrantKind::State, &wish.origin, None);
         let file = StateFile {
-            source: walked.real.into(),
+            source: walked.real.clone().into(),
             target: target.into(),
             origin: wish.origin.clone(),
         };

@@ -17,6 +17,7 @@ mod identity;
 mod kept;
 mod layers;
 mod limits;
+mod pathmap;
 mod places;
 mod runnable;
 mod scene;

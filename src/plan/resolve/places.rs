@@ -2,14 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use super::expand::within;
+use super::expand::{parent, same, within};
 use std::path::Path;
 
 /// Is this, or does it lie in, a file system that the kernel makes up?
 pub(super) fn kernel_place(real: &Path) -> bool {
     ["/proc", "/sys", "/dev"]
         .iter()
-        .any(|dir| real.starts_with(dir))
+        .any(|dir| within(real, Path::new(dir)))
 }
 
 /// Directories that are no workspace, and neither is anything below them: they are the system's.
@@ -52,23 +52,25 @@ const VAR_LIB_SYSTEM: [&str; 8] = [
 
 /// Why a canonical directory is no workspace, if it is the system's.
 pub(super) fn system_workspace(real: &Path) -> Option<&'static str> {
-    if real == Path::new("/") {
+    if same(real, Path::new("/")) {
         return Some("the whole system");
     }
-    if SYSTEM_DIRS.iter().any(|dir| real == Path::new(dir)) {
+    if SYSTEM_DIRS.iter().any(|dir| same(real, Path::new(dir))) {
         return Some("a directory that the whole system shares");
     }
     // Sources are unpacked and built there.
-    if real.starts_with("/usr/src") || real.starts_with("/usr/local/src") {
+    if within(real, Path::new("/usr/src")) || within(real, Path::new("/usr/local/src")) {
         return None;
     }
-    if SYSTEM_TREES.iter().any(|dir| real.starts_with(dir)) {
+    if SYSTEM_TREES.iter().any(|dir| within(real, Path::new(dir))) {
         return Some("a system directory");
     }
-    if real.starts_with("/var")
-        && (!VAR_OK.iter().any(|dir| real.starts_with(dir))
-            || real == Path::new("/var/lib")
-            || VAR_LIB_SYSTEM.iter().any(|dir| real.starts_with(dir)))
+    if within(real, Path::new("/var"))
+        && (!VAR_OK.iter().any(|dir| within(real, Path::new(dir)))
+            || same(real, Path::new("/var/lib"))
+            || VAR_LIB_SYSTEM
+                .iter()
+                .any(|dir| within(real, Path::new(dir))))
     {
         return Some("a directory of the system's state");
     }
@@ -133,7 +135,7 @@ pub(super) fn secret(real: &Path) -> Option<&'static str> {
 
 /// `/etc/ssh/ssh_host_*_key`, without the public halves.
 pub(super) fn is_host_key(path: &Path) -> bool {
-    path.parent() == Some(Path::new("/etc/ssh"))
+    parent(path).is_some_and(|dir| same(dir, Path::new("/etc/ssh")))
         && path.file_name().is_some_and(|name| {
             let name = name.as_encoded_bytes();
             name.starts_with(b"ssh_host_") && name.ends_with(b"_key")

@@ -56,7 +56,7 @@ fn one(scene: &mut Scene<'_>, path: &Path, origin: &Origin, by: NamedBy, depth: 
         return;
     }
     scene.tree.links(&walked);
-    let real = walked.real;
+    let real = walked.real.clone();
     if !known {
         package(scene, &real, origin);
     }

@@ -100,7 +100,7 @@ impl<'a> Scene<'a> {
     pub(super) fn real_of(&self, path: &Path) -> PathBuf {
         self.walk
             .follow(path)
-            .map_or_else(|| path.to_owned(), |walked| walked.real)
+            .map_or_else(|| path.to_owned(), |walked| walked.real.clone())
     }
 
     pub(super) fn problem(
@@ -184,7 +184,7 @@ fn home(host: &Host, walk: &Walker<'_>) -> Result<Place, Problem> {
         // The components and not the text: "/home//u/" is "/home/u".
         Some(_) => Ok(Place {
             path: path.components().collect(),
-            real: walked.real,
+            real: walked.real.clone(),
         }),
     }
 }

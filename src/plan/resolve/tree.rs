@@ -3,10 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::expand::same;
+use super::expand::{below, same, upward};
+use super::pathmap::PathMap;
 use super::walk::Walked;
 use crate::plan::{Access, Kind};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A mount of a host path.
@@ -36,9 +36,9 @@ struct Link {
 /// What the box shows.
 #[derive(Default)]
 pub(super) struct Tree {
-    binds: BTreeMap<PathBuf, Shown>,
+    binds: PathMap<Shown>,
     through: Vec<ThroughLink>,
-    links: BTreeMap<PathBuf, Link>,
+    links: PathMap<Link>,
     /// Places of the box's own (HOME, /tmp, ...): what lies around them on the host does not reach into them.
     fences: Vec<PathBuf>,
 }
@@ -53,8 +53,7 @@ impl Tree {
 
     /// `path` and its parents, as far as a mount there reaches down to `path`.
     fn reach<'p>(&self, path: &'p Path) -> impl Iterator<Item = &'p Path> {
-        path.ancestors()
-            .take_while(|dir| !self.fences.iter().any(|fence| same(fence, dir)))
+        upward(path).take_while(|dir| !self.fences.iter().any(|fence| same(fence, dir)))
     }
 
     /// Adds what `walked` found. Returns the path in the box.
@@ -64,12 +63,14 @@ impl Tree {
             .as_ref()
             .filter(|_| shown.kind == Kind::File);
         for (at, to) in &walked.links {
-            let link = self.links.entry(at.clone()).or_insert_with(|| Link {
+            let link = self.links.get_or_insert_with(at, || Link {
                 to: to.clone(),
                 instead: None,
             });
-            link.instead
-                .get_or_insert_with(|| (typed.to_owned(), shown.clone()));
+            if let Some(link) = link {
+                link.instead
+                    .get_or_insert_with(|| (typed.to_owned(), shown.clone()));
+            }
         }
         match link_of_file {
             Some(link) => self.through.push(ThroughLink {
@@ -82,19 +83,16 @@ impl Tree {
 
     /// Adds a mount at `target`; the wider of two wishes wins.
     pub(super) fn bind(&mut self, target: PathBuf, shown: Shown) {
-        self.binds
-            .entry(target)
-            .and_modify(|old| {
-                old.access = old.access.max(shown.access);
-                old.create |= shown.create;
-            })
-            .or_insert(shown);
+        self.binds.merge(target, shown, |old, shown| {
+            old.access = old.access.max(shown.access);
+            old.create |= shown.create;
+        });
     }
 
     /// Adds the links that lead to something which is shown anyway.
     pub(super) fn links(&mut self, walked: &Walked) {
         for (at, to) in &walked.links {
-            self.links.entry(at.clone()).or_insert_with(|| Link {
+            self.links.get_or_insert_with(at, || Link {
                 to: to.clone(),
                 instead: None,
             });
@@ -105,7 +103,7 @@ impl Tree {
     pub(super) fn access(&self, real: &Path) -> Option<Access> {
         self.reach(real)
             .filter_map(|dir| self.binds.get_key_value(dir))
-            .filter(|(target, shown)| **target == shown.source)
+            .filter(|(target, shown)| same(target, &shown.source))
             .map(|(_, shown)| shown.access)
             .max()
     }
@@ -115,13 +113,13 @@ impl Tree {
         self.reach(path).find_map(|dir| {
             self.binds
                 .get_key_value(dir)
-                .filter(|(_, shown)| shown.kind == Kind::Dir || dir == path)
+                .filter(|(_, shown)| shown.kind == Kind::Dir || same(dir, path))
                 .map(|(target, shown)| (target.as_path(), shown))
         })
     }
 
     /// Are the links on the way in the box, made or in a tree that is shown?
-    pub(super) fn has_links(&self, walked: &Walked, made: &BTreeMap<PathBuf, PathBuf>) -> bool {
+    pub(super) fn has_links(&self, walked: &Walked, made: &PathMap<PathBuf>) -> bool {
         walked
             .links
             .iter()
@@ -129,18 +127,18 @@ impl Tree {
     }
 
     /// The mounts, parents first.
-    pub(super) fn binds(&self) -> &BTreeMap<PathBuf, Shown> {
+    pub(super) fn binds(&self) -> &PathMap<Shown> {
         &self.binds
     }
 
     /// The mounts, for the last changes.
-    pub(super) fn take_binds(&mut self) -> BTreeMap<PathBuf, Shown> {
+    pub(super) fn take_binds(&mut self) -> PathMap<Shown> {
         std::mem::take(&mut self.binds)
     }
 
     /// Decides what is left open, now that everything is known. `own` says whether a place is the box's own, where no link
     /// of the host's can be. Returns the links that have to be made.
-    pub(super) fn settle(&mut self, own: &dyn Fn(&Path) -> bool) -> BTreeMap<PathBuf, PathBuf> {
+    pub(super) fn settle(&mut self, own: &dyn Fn(&Path) -> bool) -> PathMap<PathBuf> {
         for ThroughLink { link, shown } in std::mem::take(&mut self.through) {
             let visible = self
                 .access(&shown.source)
@@ -153,11 +151,11 @@ impl Tree {
                 self.bind(shown.source.clone(), shown);
             } else {
                 // Shown as a file at the link's place: nothing else of where it leads has to be in the box.
-                self.links.retain(|at, _| *at != link);
+                self.links.retain(|at| !same(at, &link));
                 self.bind(link, shown);
             }
         }
-        let mut out = BTreeMap::new();
+        let mut out = PathMap::new();
         let links = std::mem::take(&mut self.links);
         for (at, link) in links {
             if self.holder(&at).is_some() {
@@ -176,16 +174,14 @@ impl Tree {
     /// Drops a mount inside another of at least the same access.
     fn prune(&mut self) {
         let all = std::mem::take(&mut self.binds);
-        let mut kept: BTreeMap<PathBuf, Shown> = BTreeMap::new();
+        let mut kept: PathMap<Shown> = PathMap::new();
         for (target, shown) in all {
             let inside = self.reach(&target).skip(1).any(|dir| {
                 kept.get(dir).is_some_and(|parent| {
                     parent.kind == Kind::Dir
                         && parent.access >= shown.access
                         // The same file: the parent's source and the child's continue alike.
-                        && target
-                            .strip_prefix(dir)
-                            .is_ok_and(|rest| parent.source.join(rest) == shown.source)
+                        && continues(&parent.source, dir, &shown.source, &target)
                 })
             });
             // A directory that has to be made first stays, unless it is there.
@@ -195,4 +191,11 @@ impl Tree {
         }
         self.binds = kept;
     }
+}
+
+/// Does `inner` continue `source` as `target`, which lies in `dir`, continues `dir`?
+fn continues(source: &Path, dir: &Path, inner: &Path, target: &Path) -> bool {
+    below(target, dir)
+        .zip(below(inner, source))
+        .is_some_and(|(a, b)| a == b)
 }

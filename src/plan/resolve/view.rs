@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 use super::briefing::briefing;
+use super::expand::{same, within};
 use super::grants::{self, GENERATED};
 use super::identity::databases;
 use super::limits::tmpfs_size;
+use super::pathmap::PathMap;
 use super::scene::{Scene, show};
 use super::tree::Shown;
 use crate::plan::{
@@ -13,13 +15,12 @@ use crate::plan::{
     OsText, View,
 };
 use crate::policy::Origin;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What the view is made of, when nothing is added any more.
 pub(super) struct Settled {
     /// Links: where, and what each says.
-    pub(super) links: BTreeMap<PathBuf, PathBuf>,
+    pub(super) links: PathMap<PathBuf>,
     masks: Vec<(PathBuf, Kind)>,
 }
 
@@ -78,11 +79,13 @@ pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) ->
     places.push(scene.home.real.clone());
     let mut links = scene
         .tree
-        .settle(&|at| places.iter().any(|place| place.starts_with(at)));
-    links.retain(|at, _| !at.starts_with("/proc") && !at.starts_with("/dev"));
+        .settle(&|at| places.iter().any(|place| within(place, at)));
+    links.retain(|at| !within(at, Path::new("/proc")) && !within(at, Path::new("/dev")));
     behind_private(scene, &mut links, &private);
     // The box's own link wins over the host's of the same name.
-    links.extend(private);
+    for (at, to) in private {
+        links.insert(at, to);
+    }
     let masks = grants::masks(scene);
     Settled { links, masks }
 }
@@ -90,19 +93,19 @@ pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) ->
 /// What single files and links were found late to lie in a private place: nothing can be put "behind" its link.
 fn behind_private(
     scene: &mut Scene<'_>,
-    links: &mut BTreeMap<PathBuf, PathBuf>,
+    links: &mut PathMap<PathBuf>,
     private: &[(PathBuf, PathBuf)],
 ) {
     let place_of = |at: &Path| {
         private
             .iter()
-            .find(|(place, _)| at != place && at.starts_with(place))
-            .map(|(place, _)| show(place))
+            .map(|(place, _)| place)
+            .find(|place| within(at, place) && !same(at, place))
     };
     let binds = scene.tree.binds().keys();
     let behind: Vec<(PathBuf, String)> = binds
         .chain(links.keys())
-        .filter_map(|at| Some((at.clone(), place_of(at)?)))
+        .filter_map(|at| Some((at.clone(), show(place_of(at)?))))
         .collect();
     for (at, place) in behind {
         scene.problem(
@@ -111,7 +114,7 @@ fn behind_private(
             None,
         );
     }
-    links.retain(|at, _| place_of(at).is_none());
+    links.retain(|at| place_of(at).is_none());
 }
 
 /// The operations in order, and the Landlock rules.
@@ -124,9 +127,9 @@ pub(super) fn view(
 ) -> (View, Vec<LandlockRule>) {
     let size = tmpfs_size(scene.host, limits);
     let binds = scene.tree.binds();
-    let mut ops: BTreeMap<PathBuf, MountOp> = BTreeMap::new();
-    let mut rules: BTreeMap<PathBuf, LandlockAccess> = BTreeMap::new();
-    let mut tmpfs = |ops: &mut BTreeMap<PathBuf, MountOp>, path: &Path, mode: u32| {
+    let mut ops: PathMap<MountOp> = PathMap::new();
+    let mut rules: PathMap<LandlockAccess> = PathMap::new();
+    let mut tmpfs = |ops: &mut PathMap<MountOp>, path: &Path, mode: u32| {
         let target = OsText::from(path);
         rules.insert(path.to_owned(), LandlockAccess::Full);
         ops.insert(path.to_owned(), MountOp::Tmpfs { target, mode, size });
@@ -135,7 +138,7 @@ pub(super) fn view(
     tmpfs(&mut ops, &scene.home.real, 0o700);
     // Something of the host is shown below /var/tmp: then it cannot be a link.
     let var_tmp = Path::new("/var/tmp");
-    let below_var_tmp = |at: &PathBuf| at.starts_with(var_tmp) && at != var_tmp;
+    let below_var_tmp = |at: &PathBuf| within(at, var_tmp) && !same(at, var_tmp);
     if binds.keys().chain(settled.links.keys()).any(below_var_tmp) {
         tmpfs(&mut ops, var_tmp, 0o1777);
     } else {
@@ -160,15 +163,12 @@ pub(super) fn view(
     ops.insert("/run".into(), dir("/run"));
     ops.insert("/run/agentbox".into(), dir("/run/agentbox"));
     file(&mut ops, &mut rules, BRIEFING, briefing(scene, id, network));
-    for (target, shown) in binds {
+    for (target, shown) in binds.iter() {
         let access = match shown.access {
             Access::Read => LandlockAccess::Read,
             Access::Write => LandlockAccess::Full,
         };
-        rules
-            .entry(target.clone())
-            .and_modify(|a| *a = (*a).max(access))
-            .or_insert(access);
+        rules.merge(target.clone(), access, |a, access| *a = (*a).max(access));
         let (source, at) = (shown.source.clone().into(), target.as_path().into());
         let idmap = idmap(scene, id.mode, shown);
         let file = shown.kind == Kind::File && shown.access == Access::Read;
@@ -186,8 +186,8 @@ pub(super) fn view(
         };
         ops.insert(target.clone(), op);
     }
-    for (at, to) in &settled.links {
-        ops.entry(at.clone()).or_insert_with(|| link(at, to));
+    for (at, to) in settled.links.iter() {
+        ops.get_or_insert_with(at, || link(at, to));
     }
     for (at, kind) in settled.masks {
         let target = OsText::from(&*at);
@@ -215,7 +215,7 @@ pub(super) fn view(
         })
         .collect();
     // Sorted by component: parents come before what is in them.
-    let ops = ops.into_values().collect();
+    let ops = ops.into_iter().map(|(_, op)| op).collect();
     (View { ops }, rules)
 }
 
@@ -234,8 +234,8 @@ fn dir(target: &str) -> MountOp {
 }
 
 fn file(
-    ops: &mut BTreeMap<PathBuf, MountOp>,
-    rules: &mut BTreeMap<PathBuf, LandlockAccess>,
+    ops: &mut PathMap<MountOp>,
+    rules: &mut PathMap<LandlockAccess>,
     path: &str,
     content: String,
 ) {
@@ -250,17 +250,20 @@ fn file(
 
 /// Is the mount id-mapped? Only what belongs to root, and only where the agent is to be its owner.
 fn idmap(scene: &Scene<'_>, mode: IdentityMode, shown: &Shown) -> bool {
+    if matches!(mode, IdentityMode::Same | IdentityMode::KernelRoot) {
+        return false;
+    }
     // What is made at the start is made by root.
     let roots = shown.owner.is_none_or(|uid| uid == 0);
     let in_home =
-        shown.source.starts_with(&scene.home.real) || shown.source.starts_with(&scene.private_root);
+        within(&shown.source, &scene.home.real) || within(&shown.source, &scene.private_root);
     match mode {
         IdentityMode::Same | IdentityMode::KernelRoot => false,
         IdentityMode::Shifted => {
             roots
                 && (in_home
                     || shown.access == Access::Write
-                    || shown.source.starts_with(&scene.workspace.real))
+                    || within(&shown.source, &scene.workspace.real))
         }
         IdentityMode::Owner => {
             let refused = matches!(scene.host.idmap, crate::host::Idmap::Refused(_));

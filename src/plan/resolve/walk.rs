@@ -1,13 +1,17 @@
 //! [`Walker`]: follows a path through the host's symlinks and remembers which ones it met, so that the box can show the
-//! same. Canonical directories are remembered: most paths share their parents, and each look costs a system call.
+//! same. Each directory on the way is walked once: most paths share their parents, and each look costs a system call.
 
 #![forbid(unsafe_code)]
 
+use super::expand::parent;
+use super::pathmap::ByBytes;
 use crate::host::{FileType, Lookup, Stat};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 /// The kernel's own limit of links in one path (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -23,6 +27,12 @@ pub(super) struct Walked {
     pub(super) stat: Option<Stat>,
     /// The last component as typed was a symlink at this place.
     pub(super) last_link: Option<PathBuf>,
+    /// To go on from here: what is at `real`, whatever was missing before a "..", ...
+    at: Option<Stat>,
+    /// ... whether nothing was, ...
+    alive: bool,
+    /// ... and how many links were followed. Not `links.len()`: a loop meets the same link again and again.
+    followed: usize,
 }
 
 impl Walked {
@@ -34,15 +44,21 @@ impl Walked {
 /// Follows paths.
 pub(super) struct Walker<'a> {
     pub(super) look: &'a dyn Lookup,
-    /// By bytes: hashing a `Path` takes it apart.
-    seen: RefCell<HashMap<OsString, Option<Stat>>>,
+    /// lstat(2) of canonical places.
+    seen: RefCell<HashMap<OsString, Option<Stat>, ByBytes>>,
+    /// Paths that were followed; `None` is a loop.
+    walked: RefCell<HashMap<OsString, Option<Rc<Walked>>, ByBytes>>,
 }
+
+/// Enough for a start with the usual profiles, so that the tables need not grow.
+const USUAL: usize = 256;
 
 impl<'a> Walker<'a> {
     pub(super) fn new(look: &'a dyn Lookup) -> Self {
         Walker {
             look,
-            seen: RefCell::new(HashMap::new()),
+            seen: RefCell::new(HashMap::with_capacity_and_hasher(USUAL, ByBytes)),
+            walked: RefCell::new(HashMap::with_capacity_and_hasher(USUAL, ByBytes)),
         }
     }
 
@@ -67,25 +83,65 @@ impl<'a> Walker<'a> {
     pub(super) fn canonical(&self, path: &Path) -> Option<PathBuf> {
         self.follow(path)
             .filter(|w| w.stat.is_some())
-            .map(|w| w.real)
+            .map(|w| w.real.clone())
     }
 
     /// Follows an absolute path. `None` for a relative one and for a loop of links.
-    pub(super) fn follow(&self, path: &Path) -> Option<Walked> {
-        if !path.is_absolute() {
-            return None;
+    pub(super) fn follow(&self, path: &Path) -> Option<Rc<Walked>> {
+        if let Some(known) = self.walked.borrow().get(path.as_os_str()) {
+            return known.clone();
         }
-        let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
-        // Not `links.len()`: a loop meets the same link again and again.
-        let mut followed = 0;
-        let mut real = PathBuf::from("/");
+        let found = match plain(path) {
+            Plain::Root => self.walk(self.root(), path),
+            Plain::Name(name) => match parent(path).and_then(|dir| self.follow(dir)) {
+                Some(dir) => {
+                    let from = Walked {
+                        last_link: None,
+                        ..(*dir).clone()
+                    };
+                    self.walk(from, Path::new(name))
+                }
+                None => None,
+            },
+            Plain::Not if path.is_absolute() => self.walk(self.root(), path),
+            Plain::Not => None,
+        }
+        .map(Rc::new);
+        self.walked
+            .borrow_mut()
+            .insert(path.as_os_str().to_owned(), found.clone());
+        found
+    }
+
+    fn root(&self) -> Walked {
+        let root = PathBuf::from("/");
+        let stat = self.lstat(&root);
+        Walked {
+            real: root,
+            links: Vec::new(),
+            stat,
+            last_link: None,
+            at: stat,
+            alive: true,
+            followed: 0,
+        }
+    }
+
+    /// Goes on from `from` along `path`.
+    fn walk(&self, from: Walked, path: &Path) -> Option<Walked> {
+        let Walked {
+            mut real,
+            mut links,
+            mut last_link,
+            at: mut stat,
+            mut alive,
+            mut followed,
+            ..
+        } = from;
         let mut todo: Vec<OsString> = Vec::new();
         push(&mut todo, path);
         // As long as more than this is left, what is looked at is not the last component as typed.
-        let mut last_link = None;
         let mut in_typed = todo.len();
-        let mut stat = self.lstat(&real);
-        let mut alive = true;
         while let Some(name) = todo.pop() {
             if name == ".." {
                 // ".." of what is missing or no directory is missing too; it is not its parent.
@@ -133,8 +189,47 @@ impl<'a> Walker<'a> {
             links,
             stat: stat.filter(|_| alive),
             last_link,
+            at: stat,
+            alive,
+            followed,
         })
     }
+}
+
+/// Longer paths are walked from the root.
+const LONG: usize = 1024;
+
+/// How a path is written.
+pub(super) enum Plain<'p> {
+    /// "/".
+    Root,
+    /// Absolute, without ".", "..", doubled slashes and a slash at the end. Its last component.
+    Name(&'p OsStr),
+    /// Anything else.
+    Not,
+}
+
+/// How is it written?
+pub(super) fn plain(path: &Path) -> Plain<'_> {
+    let bytes = path.as_os_str().as_bytes();
+    let Some(rest) = bytes.strip_prefix(b"/") else {
+        return Plain::Not;
+    };
+    if rest.is_empty() {
+        return Plain::Root;
+    }
+    // Each directory on the way is one level of recursion and one entry: a variable can hold a path of any length.
+    if rest.len() > LONG {
+        return Plain::Not;
+    }
+    let mut last: &[u8] = b"";
+    for name in rest.split(|b| *b == b'/') {
+        if matches!(name, b"" | b"." | b"..") {
+            return Plain::Not;
+        }
+        last = name;
+    }
+    Plain::Name(OsStr::from_bytes(last))
 }
 
 /// Components in reverse, so that the next one is popped. "." and double slashes vanish.

@@ -4,6 +4,7 @@
 
 use super::places::system_workspace;
 use super::scene::{Place, Scene, show};
+use super::walk::{Plain, plain};
 use crate::host::FileType;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +57,7 @@ fn named(scene: &mut Scene<'_>, dir: &Path) -> Option<Place> {
             };
             Some(Place {
                 path,
-                real: walked.real,
+                real: walked.real.clone(),
             })
         }
         (_, found) => {
@@ -77,8 +78,8 @@ fn around(scene: &mut Scene<'_>) -> Option<Place> {
     let Some(here) = scene
         .walk
         .follow(&cwd)
-        .filter(super::walk::Walked::is_dir)
-        .map(|walked| walked.real)
+        .filter(|walked| walked.is_dir())
+        .map(|walked| walked.real.clone())
     else {
         let name = show(&cwd);
         scene.problem(
@@ -170,7 +171,11 @@ pub(super) fn working_directory(scene: &Scene<'_>) -> PathBuf {
 
 /// Without "." and doubled slashes; ".." is kept, since it means something else behind a symlink.
 pub(super) fn tidy(path: &Path) -> PathBuf {
-    path.components().collect()
+    // Most paths are tidy, and taking one apart costs more than the copy.
+    match plain(path) {
+        Plain::Not => path.components().collect(),
+        Plain::Root | Plain::Name(_) => path.to_owned(),
+    }
 }
 
 fn has_parent(path: &Path) -> bool {
