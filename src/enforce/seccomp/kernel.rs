@@ -149,6 +149,8 @@ fn conditional_rules_are_in_force() {
         ("mknodat", &[at, 0, 0o104_755, 0], EPERM),
         ("mknodat", &[at, 0, 0o010_644, 0], None),
         ("ioctl", &[at, 0x5412, 0], EPERM),
+        ("ioctl", &[at, 0x5000_9401, 0], EPERM),
+        ("ioctl", &[at, 0x5000_9417 | HIGH, 0], EPERM),
         ("ioctl", &[at, 0x5412 | HIGH, 0], EPERM),
         ("ioctl", &[at, 0x5412 | 1 << 32, 0], EPERM),
         ("ioctl", &[at, 0x541c, 0], EPERM),

@@ -328,12 +328,18 @@ pub const RULES: &[Rule] = &[
         16,
         29,
         &[Arm {
-            // TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD.
-            when: &[low(1, Test::OneOf(!0, &[0x5412, 0x541c, 0x541d, 0x5423]))],
+            // TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD; BTRFS_IOC_SNAP_CREATE and its second version.
+            when: &[low(
+                1,
+                Test::OneOf(
+                    !0,
+                    &[0x5412, 0x541c, 0x541d, 0x5423, 0x5000_9401, 0x5000_9417],
+                ),
+            )],
             then: EPERM,
         }],
         Action::Allow,
-        "types into the terminal of who started the box, takes the console, loads line disciplines",
+        "types into the terminal of who started the box, takes the console, loads line disciplines; a btrfs snapshot of a subvolume shows what no mount of the box does",
     ),
     never("ioperm", 173, 0, PORTS),
     never("iopl", 172, 0, PORTS),

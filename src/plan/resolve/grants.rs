@@ -17,6 +17,13 @@ use std::path::{Path, PathBuf};
 /// Read and write wishes.
 pub(super) fn files(scene: &mut Scene<'_>) {
     let files = &scene.policy.wishes.files;
+    for wish in &files.write {
+        if let Some(path) = expand(scene, wish)
+            && let Some(walked) = scene.walk.follow(&path)
+        {
+            scene.writable.push(walked.real.clone());
+        }
+    }
     for (wishes, access) in [(&files.read, Access::Read), (&files.write, Access::Write)] {
         for wish in wishes {
             if let Some(path) = expand(scene, wish) {
@@ -116,9 +123,9 @@ pub(super) fn forbidden(
 ) -> Option<(String, String)> {
     // A link that an agent can replace would make the next session grant whatever it says.
     if !from_cli(&wish.origin)
-        && !within(&walked.real, &scene.workspace.real)
         && let Some((link, _)) = walked.links.iter().find(|(at, _)| {
-            within(at, &scene.workspace.real) || scene.tree.access(at) == Some(Access::Write)
+            let mut roots = scene.writable.iter().chain([&scene.workspace.real]);
+            roots.any(|root| at != root && within(at, root) && !within(&walked.real, root))
         })
     {
         let (name, link, real) = (show(path), show(link), show(&walked.real));

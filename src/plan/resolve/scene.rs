@@ -25,6 +25,8 @@ pub(super) struct Scene<'a> {
     pub(super) workspace: Place,
     /// agentbox's own directories, as typed and canonical: never granted, never in a workspace.
     pub(super) own_dirs: Vec<PathBuf>,
+    /// What the box can write by a wish, canonical: links in it may be an agent's.
+    pub(super) writable: Vec<PathBuf>,
     /// Where the persistent private places are; canonical as far as it exists.
     pub(super) private_root: PathBuf,
 }
@@ -56,6 +58,7 @@ impl<'a> Scene<'a> {
             home,
             workspace: Place::default(),
             own_dirs: Vec::new(),
+            writable: Vec::new(),
             private_root: PathBuf::new(),
         };
         for (var, default) in [
