@@ -16,6 +16,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,16 @@ pub fn writable(plan: &Plan) -> Vec<PathBuf> {
         .collect();
     paths.sort();
     paths.dedup_by(|later, earlier| later.starts_with(&*earlier));
+    paths.retain(|path| can_be_reached(path));
     paths
+}
+
+/// Can anybody but the caller and its group get there? A set-uid file below a directory that others may not search (0700,
+/// as HOME of root and the private places are) gives nobody anything, and a walk costs.
+fn can_be_reached(path: &Path) -> bool {
+    path.ancestors().all(|dir| {
+        std::fs::metadata(dir).map_or(true, |meta| meta.permissions().mode() & 0o001 != 0)
+    })
 }
 
 /// What a sweep found.
