@@ -15,7 +15,7 @@ use crate::supervise::client::{self, ClientEnd, ClientLink, Signals};
 use crate::supervise::relay::{Direction, RelayPipe};
 use crate::supervise::{self, Job};
 use crate::sys::process::{self, Fork};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -69,6 +69,10 @@ fn start(
     let descriptors = descriptors(&stdio, &mut pipes)?;
     let signals = Signals::block().map_err(|errno| CliError::Call("sigprocmask", errno))?;
     let inherited = inherited(signals.before());
+    // A caller may have it ignored: then nobody is told of a child's end, and the kernel reaps it unasked.
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    process::set_handler(Signal::SIGCHLD, &default)
+        .map_err(|errno| CliError::Call("sigaction", errno))?;
     let (client, control) = channel::pair().map_err(CliError::io("socketpair"))?;
     let (data, client_data) = match terminal {
         Some(_) => {

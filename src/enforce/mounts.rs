@@ -210,7 +210,7 @@ fn operation(
 }
 
 /// Files up to this many bytes are copied.
-const COPY: u64 = 128 * 1024;
+const COPY: u64 = 16 * 1024;
 
 /// Shows a file of the host's as a copy, or bound where it is large or this process may not read it: init has the agent's uid
 /// here, and no capability over the host's files.

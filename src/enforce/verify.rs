@@ -5,6 +5,7 @@
 use crate::outcome::{Evidence, Layer, Status};
 use crate::plan::{NetworkMode, Plan};
 use nix::unistd::Pid;
+use std::io::Read as _;
 use std::os::fd::OwnedFd;
 
 /// Every layer that the plan requires must be in the evidence and hold in full.
@@ -40,7 +41,7 @@ pub fn required(plan: &Plan, evidence: &[Evidence]) -> Result<(), String> {
 /// What differs, in words.
 pub fn from_outside(plan: &Plan, init: Pid) -> Result<(), String> {
     let path = format!("/proc/{init}/status");
-    let status = std::fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    let status = read_small(&path).map_err(|e| format!("{path}: {e}"))?;
     let on = |layer| plan.off.iter().all(|off| off.layer != layer);
     let (uid, gid) = (plan.identity.outer_uid, plan.identity.outer_gid);
     let ids = |id: u32| format!("{id}\t{id}\t{id}\t{id}");
@@ -99,6 +100,14 @@ pub fn namespaces(plan: &Plan, fds: &[OwnedFd], names: &[&str]) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// A file of /proc in one read: the kernel writes it anew for the size of each buffer that is too small.
+fn read_small(path: &str) -> std::io::Result<String> {
+    let mut text = vec![0; 4096];
+    let length = std::fs::File::open(path)?.read(&mut text)?;
+    text.truncate(length);
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn field<'a>(status: &'a str, key: &str) -> Option<&'a str> {

@@ -41,6 +41,9 @@ impl Default for Retention {
     }
 }
 
+/// How many of the newest sessions one sweep looks at for a supervisor that is gone.
+const LOOK: usize = 4;
+
 /// What a sweep did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -77,7 +80,7 @@ impl Sessions {
         }
         // Newest first, and only as many as one sweep may look at: a crash is as a rule the last session but this one, and
         // reading 200 records at each end would cost more than the session.
-        for id in ids.iter().rev().take(keep.at_most) {
+        for id in ids.iter().rev().take(keep.at_most.min(LOOK)) {
             if self.mark_lost(id, now).unwrap_or(false) {
                 swept.lost.push(id.clone());
             }

@@ -55,6 +55,17 @@ fn one(scene: &mut Scene<'_>, path: &Path, origin: &Origin, by: NamedBy, depth: 
         ));
         return;
     }
+    if !by_agent {
+        let places = walked.links.iter().map(|(at, _)| at.as_path());
+        let found: Vec<PathBuf> = std::iter::once(path)
+            .chain(places)
+            .filter_map(|place| venv_of(scene, place))
+            .collect();
+        for venv in found {
+            let note = format!("the Python environment of {}", show(path));
+            give(scene, &venv, Access::Read, origin, Some(note));
+        }
+    }
     scene.tree.links(&walked);
     let real = walked.real.clone();
     if !known {
@@ -201,6 +212,21 @@ fn looks_like_package(scene: &Scene<'_>, dir: &Path) -> bool {
 
 fn exists(scene: &Scene<'_>, path: &Path) -> bool {
     scene.walk.lstat(path).is_some()
+}
+
+/// The venv that a place belongs to: its python is a link to the system's, and finds the venv by the name that it was called
+/// by (PEP 405), so that the link's own directory has to be there.
+fn venv_of(scene: &mut Scene<'_>, place: &Path) -> Option<PathBuf> {
+    let bin = place.parent()?;
+    if bin.file_name() != Some(OsStr::new("bin")) {
+        return None;
+    }
+    let prefix = bin.parent()?;
+    if !exists(scene, &prefix.join("pyvenv.cfg")) {
+        return None;
+    }
+    let prefix = scene.walk.canonical(prefix)?;
+    (acceptable(scene, &prefix) && scene.tree.access(&prefix).is_none()).then_some(prefix)
 }
 
 /// The prefix of the Python that a venv was made with: `home = /prefix/bin` of pyvenv.cfg.
