@@ -60,16 +60,22 @@ pub fn writable(plan: &Plan) -> Vec<PathBuf> {
         .collect();
     paths.sort();
     paths.dedup_by(|later, earlier| later.starts_with(&*earlier));
-    paths.retain(|path| can_be_reached(path));
+    // The private place lies in agentbox's own directory, which nobody else may enter: a bit there gives nobody anything, and
+    // package caches are large.
+    paths.retain(|path| {
+        let private = plan
+            .private_dirs
+            .iter()
+            .any(|dir| dir.path().starts_with(path));
+        !private || !is_closed(path.parent())
+    });
     paths
 }
 
-/// Can anybody but the caller and its group get there? A set-uid file below a directory that others may not search (0700,
-/// as HOME of root and the private places are) gives nobody anything, and a walk costs.
-fn can_be_reached(path: &Path) -> bool {
-    path.ancestors().all(|dir| {
-        std::fs::metadata(dir).map_or(true, |meta| meta.permissions().mode() & 0o001 != 0)
-    })
+/// A directory that only its owner may search.
+fn is_closed(dir: Option<&Path>) -> bool {
+    dir.and_then(|dir| std::fs::metadata(dir).ok())
+        .is_some_and(|meta| meta.permissions().mode() & 0o077 == 0)
 }
 
 /// What a sweep found.

@@ -23,6 +23,9 @@ const GONE: Duration = Duration::from_secs(2);
 /// How long the look for set-uid bits may take.
 const SWEEP: Duration = Duration::from_secs(20);
 
+/// Milliseconds that an inode's time may be behind the clock of the record.
+const COARSE: u64 = 20;
+
 /// How often, and after which pauses, a client looks for the session of its dead supervisor.
 const LOSS_TRIES: u32 = 50;
 const LOSS_PAUSE: Duration = Duration::from_millis(10);
@@ -128,8 +131,10 @@ fn strip_set_id_bits(
     // The work first: the private places are large, and nobody runs anything there.
     roots.sort_by_key(|root| root != plan.workspace.real.path());
     let started = session.started();
-    let seconds = i64::try_from(started.seconds()).unwrap_or(i64::MAX);
-    let nanos = i64::try_from(started.millis() % 1000).unwrap_or(0) * 1_000_000;
+    // The times of inodes come from the kernel's coarse clock, which is up to a tick (10 ms) behind.
+    let since = started.millis().saturating_sub(COARSE);
+    let seconds = i64::try_from(since / 1000).unwrap_or(i64::MAX);
+    let nanos = i64::try_from(since % 1000).unwrap_or(0) * 1_000_000;
     let found = sweep::sweep(&roots, (seconds, nanos), patience);
     for (file, bits) in found.stripped {
         let what = format!("mode bits {bits:04o} were taken away");
