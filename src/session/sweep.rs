@@ -8,8 +8,9 @@ use crate::session::store::{EVENTS, Found, Locked, RECORD, errno, failed, lock, 
 use crate::session::{SessionError, SessionId, Sessions, live};
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, fstatat, futimens};
+use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
 use std::io::Read;
@@ -43,6 +44,9 @@ impl Default for Retention {
 
 /// How many of the newest sessions one sweep looks at for a supervisor that is gone.
 const LOOK: usize = 4;
+
+/// Its time is that of the last sweep.
+const MARK: &str = ".swept";
 
 /// What a sweep did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -86,6 +90,24 @@ impl Sessions {
             }
         }
         Ok(swept)
+    }
+
+    /// True once in `every`, for whoever asks first: a sweep reads the whole directory, and a start is to stay cheap where
+    /// there are thousands of sessions.
+    #[must_use]
+    pub fn due(&self, every: Duration) -> bool {
+        let now = Timestamp::now().seconds();
+        let last = fstatat(self.fd(), MARK, AtFlags::AT_SYMLINK_NOFOLLOW)
+            .ok()
+            .and_then(|stat| u64::try_from(stat.st_mtime).ok());
+        // A time in the future is a clock that was set back.
+        if last.is_some_and(|last| last <= now && now - last < every.as_secs()) {
+            return false;
+        }
+        let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(self.fd(), MARK, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            .and_then(|mark| futimens(&mark, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW))
+            .is_ok()
     }
 
     /// Removes one session that has no supervisor.

@@ -268,6 +268,16 @@ fn days_ago(now: Timestamp, days: u64) -> Timestamp {
 }
 
 #[test]
+fn a_sweep_is_due_once_in_its_time() {
+    let (_home, sessions) = home();
+    let minute = std::time::Duration::from_secs(60);
+    assert!(sessions.due(minute), "the first time");
+    assert!(!sessions.due(minute), "just done");
+    assert!(sessions.due(std::time::Duration::ZERO), "every time");
+    assert!(sessions.ids().unwrap().is_empty(), "the mark is no session");
+}
+
+#[test]
 fn retention_keeps_the_newest_or_the_young() {
     let (_home, sessions) = home();
     let now: Timestamp = "2027-06-01T00:00:00.000Z".parse().unwrap();

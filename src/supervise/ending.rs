@@ -30,6 +30,9 @@ const COARSE: u64 = 20;
 const LOSS_TRIES: u32 = 50;
 const LOSS_PAUSE: Duration = Duration::from_millis(10);
 
+/// How often old sessions are looked for.
+pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
 /// What is left to end.
 pub(super) struct End<'a> {
     pub(super) plan: &'a Plan,

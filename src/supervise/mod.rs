@@ -168,7 +168,9 @@ pub fn run(job: Job) -> u8 {
         return refuse(voice, session, begun, why);
     }
     voice.tell(&ToClient::Started { pty: has_pty });
-    ending::sweep_sessions(&sessions, &cgroup);
+    if sessions.due(ending::SWEEP_EVERY) {
+        ending::sweep_sessions(&sessions, &cgroup);
+    }
     let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
     let seen = watch.run(&mut voice, &mut session);
     ending::finish(ending::End {
