@@ -40,6 +40,35 @@ fn an_ordinary_caller_stays() {
     );
 }
 
+/// git's index remembers owners, which differ inside and outside for root.
+#[test]
+fn git_compares_no_owners_where_they_differ() {
+    let set = |world: &World, name: &str| {
+        let plan = world.plan();
+        let found = plan.env.set.iter().find(|set| set.name.os() == name);
+        found.map(|set| set.value.to_string())
+    };
+    let counted = |world: &mut World| {
+        let count = Wish {
+            value: "2".into(),
+            origin: builtin(),
+        };
+        world.policy.wishes.env.set = vec![("GIT_CONFIG_COUNT".into(), count)];
+    };
+    let mut root = World::root();
+    assert_eq!(set(&root, "GIT_CONFIG_COUNT").as_deref(), Some("1"));
+    assert_eq!(
+        set(&root, "GIT_CONFIG_KEY_0").as_deref(),
+        Some("core.checkStat")
+    );
+    counted(&mut root);
+    assert_eq!(set(&root, "GIT_CONFIG_COUNT").as_deref(), Some("3"));
+    assert_eq!(set(&root, "GIT_CONFIG_VALUE_2").as_deref(), Some("minimal"));
+    let mut user = World::new();
+    counted(&mut user);
+    assert_eq!(set(&user, "GIT_CONFIG_COUNT").as_deref(), Some("2"));
+}
+
 #[test]
 fn root_in_roots_workspace_is_shifted() {
     let mut world = World::root();
