@@ -31,10 +31,11 @@ fn a_killed_supervisor_leaves_no_cgroup_and_a_lost_session() {
     let live = b.start_probe(&format!("sleep 600 {name}"));
     let supervisor = parent(init_of(find(&name))).unwrap();
     let sessions = b.home().join(".local/state/agentbox/sessions");
+    // Beside the sessions there is the mark of the last sweep.
     let id = std::fs::read_dir(&sessions)
         .unwrap()
-        .next()
-        .unwrap()
+        .map(Result::unwrap)
+        .find(|entry| entry.path().is_dir())
         .unwrap();
     let group = format!("agentbox-{}", id.file_name().to_str().unwrap());
     let groups = || {
