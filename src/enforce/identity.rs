@@ -7,6 +7,7 @@ use super::StepError;
 use super::build::Build;
 use crate::outcome::{Evidence, Layer};
 use crate::plan::{Identity, IdentityMode};
+use crate::sys::errno_of;
 use crate::sys::process::{self, Fork};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -17,13 +18,9 @@ use std::os::fd::OwnedFd;
 
 const USERNS: &str = "user namespaces must be allowed: see `agentbox check`";
 
-fn io_errno(e: &std::io::Error) -> Errno {
-    Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))
-}
-
 fn write(path: &str, content: &str) -> Result<(), StepError> {
     std::fs::write(path, content)
-        .map_err(|e| StepError::new("write", path, io_errno(&e)).remedy(USERNS))
+        .map_err(|e| StepError::new("write", path, errno_of(&e)).remedy(USERNS))
 }
 
 /// The child's half: an ordinary caller writes its own maps, a root caller waits for the supervisor's and takes the uid.
@@ -122,7 +119,7 @@ fn map_and_open(id: &Identity, pid: Pid) -> Result<OwnedFd, StepError> {
     write(&format!("/proc/{pid}/gid_map"), &shift(id.outer_gid))?;
     let path = format!("/proc/{pid}/ns/user");
     let file =
-        std::fs::File::open(&path).map_err(|e| StepError::new("open", &path, io_errno(&e)))?;
+        std::fs::File::open(&path).map_err(|e| StepError::new("open", &path, errno_of(&e)))?;
     Ok(file.into())
 }
 

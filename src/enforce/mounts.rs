@@ -10,7 +10,7 @@ use super::newroot::{ALLOW_MOUNT, NewRoot, attributes, reach, relative};
 use super::pseudo;
 use crate::outcome::{Evidence, Layer};
 use crate::plan::{Access, Kind, MountOp, View};
-use crate::sys::mount::{self, Links, Reach, attr};
+use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -80,7 +80,7 @@ fn each_bind(
 }
 
 fn open_place(root: BorrowedFd<'_>, source: &Path) -> Result<OwnedFd, StepError> {
-    mount::open(root, &relative(source)?, libc::O_PATH, Links::Refuse)
+    mount::open(root, &relative(source)?, libc::O_PATH)
         .map_err(|errno| StepError::new("open", source.display(), errno))
 }
 
@@ -220,7 +220,6 @@ fn copy(root: &mut NewRoot, host: &Host, source: &Path, target: &Path) -> Result
         host.root.as_fd(),
         &relative(source)?,
         libc::O_RDONLY | libc::O_NONBLOCK,
-        Links::Refuse,
     ) {
         Ok(file) => file,
         // It is there, and reading it is for the kernel to refuse.
@@ -239,7 +238,7 @@ fn copy(root: &mut NewRoot, host: &Host, source: &Path, target: &Path) -> Result
     let mut content = vec![0; usize::try_from(stat.st_size).unwrap_or(0)];
     let length = std::fs::File::from(file)
         .read(&mut content)
-        .map_err(|e| failed("read")(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))?;
+        .map_err(|e| failed("read")(crate::sys::errno_of(&e)))?;
     content.truncate(length);
     root.file(target, stat.st_mode & 0o555, &content)
 }

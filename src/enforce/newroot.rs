@@ -5,7 +5,7 @@
 
 use super::StepError;
 use crate::plan::{Access, Kind};
-use crate::sys::mount::{self, Links, Reach, attr};
+use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::mount::MsFlags;
@@ -137,7 +137,7 @@ impl NewRoot {
         .map_err(failed)?;
         std::fs::File::from(file)
             .write_all(content)
-            .map_err(|e| failed(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))))
+            .map_err(|e| failed(crate::sys::errno_of(&e)))
     }
 
     /// Makes an empty file to mount on.
@@ -175,7 +175,7 @@ impl NewRoot {
         let path = c_relative(target)?;
         if self.in_host_tree(target) {
             // Somebody may change that tree at this moment: no symlink of it is followed.
-            let place = mount::open(self.fd(), &path, libc::O_PATH, Links::Refuse)?;
+            let place = mount::open(self.fd(), &path, libc::O_PATH)?;
             return mount::attach(tree, place.as_fd(), c"");
         }
         // Everything else is this process's own, and its symlinks are never on the way to a mount point.
@@ -243,8 +243,8 @@ impl NewRoot {
             .map_err(|errno| failed("mount")(errno).remedy(ALLOW_MOUNT))?;
         // Nobody is in the box yet who could use the moment between the two calls. The mount is made private here, too.
         if self.in_host_tree(target) {
-            let at = mount::open(self.fd(), &relative(target)?, libc::O_PATH, Links::Refuse)
-                .map_err(failed("open"))?;
+            let at =
+                mount::open(self.fd(), &relative(target)?, libc::O_PATH).map_err(failed("open"))?;
             return mount::set_attributes(at.as_fd(), c"", attributes(access), reach(kind))
                 .map_err(failed("mount_setattr"));
         }
@@ -263,7 +263,7 @@ impl NewRoot {
         let none = None::<&str>;
         if self.in_host_tree(target) {
             // Somebody may change that tree at this moment: no symlink of it is followed.
-            let place = mount::open(self.fd(), &path, libc::O_PATH, Links::Refuse)?;
+            let place = mount::open(self.fd(), &path, libc::O_PATH)?;
             let at = format!("/proc/self/fd/{}", place.as_raw_fd());
             return nix::mount::mount(Some(from), at.as_str(), none, flags, none);
         }

@@ -5,7 +5,7 @@
 use super::{StepError, identity, mounts};
 use crate::enforce::seccomp;
 use crate::plan::{IdentityMode, MountOp, Plan};
-use crate::sys::mount::{self, Links};
+use crate::sys::mount::{self};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -67,7 +67,7 @@ fn make_dir(root: &OwnedFd, dir: &Path, agents: Option<&Path>) -> Result<(), Err
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     // Nearly always it is there: one call instead of a walk from the root.
     let relative = super::newroot::relative(dir).map_err(|e| e.errno)?;
-    if mount::open(root.as_fd(), &relative, flags.bits(), Links::Refuse).is_ok() {
+    if mount::open(root.as_fd(), &relative, flags.bits()).is_ok() {
         return Ok(());
     }
     let mut here = root.try_clone().map_err(|_| Errno::EMFILE)?;

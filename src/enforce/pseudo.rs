@@ -5,7 +5,7 @@
 use super::StepError;
 use super::newroot::{NewRoot, relative};
 use crate::plan::Kind;
-use crate::sys::mount::{self, Links, Reach, attr};
+use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -105,8 +105,7 @@ pub(super) fn open_devices(host: BorrowedFd<'_>) -> Result<Devices, StepError> {
     let open = |name: &&'static str| {
         let path = Path::new("/dev").join(name);
         let failed = |errno| StepError::new("open", path.display(), errno);
-        let place =
-            mount::open(host, &relative(&path)?, libc::O_PATH, Links::Refuse).map_err(failed)?;
+        let place = mount::open(host, &relative(&path)?, libc::O_PATH).map_err(failed)?;
         let node = nix::sys::stat::fstat(&place).map_err(failed)?;
         if node.st_mode & libc::S_IFMT != libc::S_IFCHR {
             return Err(StepError::new(

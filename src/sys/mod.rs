@@ -27,3 +27,9 @@ fn cvt(ret: c_long) -> Result<c_long, Errno> {
         Ok(ret)
     }
 }
+
+/// The errno of an error of std; EIO where it has none.
+#[must_use]
+pub fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}

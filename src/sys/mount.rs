@@ -204,22 +204,12 @@ pub fn new_filesystem(
     owned(cvt(ret)?)
 }
 
-/// How openat2(2) treats symlinks on the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Links {
-    /// Any symlink is ELOOP (`RESOLVE_NO_SYMLINKS`, which implies no magic links).
-    Refuse,
-    /// Symlinks are followed, but `dir` is taken for the root (`RESOLVE_IN_ROOT`): nothing leads out of it.
-    InRoot,
-}
-
-/// Opens `path` below `dir` (openat2(2)).
+/// Opens `path` below `dir` (openat2(2)). No symlink is followed, not even a magic one (`RESOLVE_NO_SYMLINKS`).
 ///
 /// # Errors
-/// The errno of openat2(2); ELOOP when a component is a symlink and those are refused.
-pub fn open(dir: BorrowedFd<'_>, path: &CStr, flags: i32, links: Links) -> Result<OwnedFd, Errno> {
+/// The errno of openat2(2); ELOOP when a component is a symlink.
+pub fn open(dir: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
     const RESOLVE_NO_SYMLINKS: u64 = 0x04;
-    const RESOLVE_IN_ROOT: u64 = 0x10;
     #[repr(C)]
     struct OpenHow {
         flags: u64,
@@ -229,10 +219,7 @@ pub fn open(dir: BorrowedFd<'_>, path: &CStr, flags: i32, links: Links) -> Resul
     let how = OpenHow {
         flags: u64::try_from(flags | libc::O_CLOEXEC).map_err(|_| Errno::EINVAL)?,
         mode: 0,
-        resolve: match links {
-            Links::Refuse => RESOLVE_NO_SYMLINKS,
-            Links::InRoot => RESOLVE_IN_ROOT,
-        },
+        resolve: RESOLVE_NO_SYMLINKS,
     };
     // SAFETY: `how` has the layout of `struct open_how` and its size is passed; `path` is a C string; both only read.
     let ret = unsafe {

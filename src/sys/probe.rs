@@ -70,7 +70,7 @@ pub fn keyctl() -> Result<(), Errno> {
 /// # Errors
 /// ENETUNREACH where there is no route.
 pub fn connect_udp(address: [u8; 4]) -> Result<(), Errno> {
-    let errno = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+    let errno = |e: std::io::Error| super::errno_of(&e);
     let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).map_err(errno)?;
     socket
         .connect((std::net::Ipv4Addr::from(address), 9))

@@ -135,7 +135,7 @@ fn thread_count() -> Result<u64, Errno> {
         // Directories have one link per subdirectory, plus "." and the entry in the parent.
         Ok(meta) => Ok(meta.nlink().saturating_sub(2).max(1)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(1),
-        Err(e) => Err(Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))),
+        Err(e) => Err(super::errno_of(&e)),
     }
 }
 
