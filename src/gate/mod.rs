@@ -8,9 +8,29 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod answer;
+pub mod chunked;
+mod confine;
+mod connect;
+pub mod dns;
+pub mod dns_client;
+pub mod http;
 pub mod message;
+pub mod names;
+mod outbox;
 pub mod process;
+mod proxy;
+mod relay;
+mod resolver;
 pub mod rules;
+mod serve;
+pub mod sni;
+pub mod socks;
 pub mod start;
+mod state;
+mod tunnel;
+mod upstream;
+mod web;
+pub mod words;
 
 pub use start::{Process, start};
