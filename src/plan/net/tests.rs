@@ -1,3 +1,7 @@
+//! Rules as tables.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use super::*;
 
 fn rule(text: &str) -> Rule {
