@@ -18,9 +18,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -157,20 +156,18 @@ enum To {
 
 /// Serves a UDP socket for ever.
 pub async fn udp(gate: Arc<Gate>, socket: OwnedFd) {
-    let Ok(socket) = AsyncFd::with_interest(socket, Interest::READABLE) else {
+    let Ok(socket) = UdpSocket::from_std(socket.into()) else {
         return;
     };
     let socket = Arc::new(socket);
     let waiting = Arc::new(Semaphore::new(MAX_WAITING));
     loop {
-        let Ok(mut ready) = socket.readable().await else {
+        if socket.readable().await.is_err() {
             return;
-        };
+        }
         // One byte more than a question may have, so that a longer one is seen to be longer.
         let mut buf = vec![0; dns::MAX_QUERY + 1];
-        let Ok(got) = ready.try_io(|fd| receive(fd.get_ref(), &mut buf)) else {
-            continue;
-        };
+        let got = socket.try_io(Interest::READABLE, || receive(&socket, &mut buf));
         let Ok((len, envelope)) = got else {
             continue;
         };
@@ -178,7 +175,7 @@ pub async fn udp(gate: Arc<Gate>, socket: OwnedFd) {
         // Most answers are known at once and cost no task.
         match reply(&gate, &buf) {
             Reply::Silence => {}
-            Reply::Now(answer) => send(socket.get_ref(), &answer, &envelope),
+            Reply::Now(answer) => send(&socket, &answer, &envelope),
             Reply::Later {
                 query,
                 index,
@@ -187,14 +184,14 @@ pub async fn udp(gate: Arc<Gate>, socket: OwnedFd) {
             } => {
                 let Ok(permit) = waiting.clone().try_acquire_owned() else {
                     let busy = dns::answer(&query, Code::ServFail, &[]);
-                    send(socket.get_ref(), &busy, &envelope);
+                    send(&socket, &busy, &envelope);
                     continue;
                 };
                 let (gate, socket) = (gate.clone(), socket.clone());
                 tokio::spawn(async move {
                     make_sockets(&gate, index, &ports).await;
                     let answer = dns::answer(&query, Code::NoError, &records);
-                    send(socket.get_ref(), &answer, &envelope);
+                    send(&socket, &answer, &envelope);
                     drop(permit);
                 });
             }
@@ -202,7 +199,7 @@ pub async fn udp(gate: Arc<Gate>, socket: OwnedFd) {
     }
 }
 
-fn receive(socket: &OwnedFd, buf: &mut [u8]) -> io::Result<(usize, Envelope)> {
+fn receive(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<(usize, Envelope)> {
     let mut control = cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo);
     let mut parts = [IoSliceMut::new(buf)];
     let got = recvmsg::<SockaddrStorage>(
@@ -225,7 +222,7 @@ fn receive(socket: &OwnedFd, buf: &mut [u8]) -> io::Result<(usize, Envelope)> {
 }
 
 /// From the address that was asked, or resolvers take the answer for somebody else's.
-fn send(socket: &OwnedFd, answer: &[u8], envelope: &Envelope) {
+fn send(socket: &UdpSocket, answer: &[u8], envelope: &Envelope) {
     let parts = [IoSlice::new(answer)];
     let (v4, v6);
     let control = match envelope.to {
@@ -256,7 +253,10 @@ fn send(socket: &OwnedFd, answer: &[u8], envelope: &Envelope) {
 pub async fn tcp(gate: Arc<Gate>, mut stream: TcpStream) {
     while let Ok(Ok(len)) = timeout(IDLE, stream.read_u16()).await {
         let mut message = vec![0; usize::from(len)];
-        if !matches!(timeout(IDLE, stream.read_exact(&mut message)).await, Ok(Ok(_))) {
+        if !matches!(
+            timeout(IDLE, stream.read_exact(&mut message)).await,
+            Ok(Ok(_))
+        ) {
             return;
         }
         let answer = match reply(&gate, &message) {
@@ -272,7 +272,10 @@ pub async fn tcp(gate: Arc<Gate>, mut stream: TcpStream) {
                 dns::answer(&query, Code::NoError, &records)
             }
         };
-        let mut framed = u16::try_from(answer.len()).unwrap_or(0).to_be_bytes().to_vec();
+        let mut framed = u16::try_from(answer.len())
+            .unwrap_or(0)
+            .to_be_bytes()
+            .to_vec();
         framed.extend_from_slice(&answer);
         if !matches!(timeout(IDLE, stream.write_all(&framed)).await, Ok(Ok(()))) {
             return;

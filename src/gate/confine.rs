@@ -83,6 +83,12 @@ const FCNTL: &[Arm] = &[Arm {
     then: ALLOW,
 }];
 
+/// PR_GET_SECCOMP, by which the filter is proven to be there.
+const PRCTL: &[Arm] = &[Arm {
+    when: &[low(0, Test::OneOf(u32::MAX, &[21]))],
+    then: ALLOW,
+}];
+
 const IO: &str = "sockets and files that it was given";
 const MEMORY: &str = "the allocator";
 const WAIT: &str = "the event loop";
@@ -110,8 +116,19 @@ const CALLS: &[Rule] = &[
     call("mremap", 25, Some(216), MEMORY),
     call("madvise", 28, Some(233), MEMORY),
     call("getpid", 39, Some(172), RUNTIME),
-    only("socket", 41, 198, SOCKET, "connections and questions outside"),
-    call("connect", 42, Some(203), "connections and questions outside"),
+    only(
+        "socket",
+        41,
+        198,
+        SOCKET,
+        "connections and questions outside",
+    ),
+    call(
+        "connect",
+        42,
+        Some(203),
+        "connections and questions outside",
+    ),
     call("sendto", 44, Some(206), IO),
     call("recvfrom", 45, Some(207), IO),
     call("sendmsg", 46, Some(211), IO),
@@ -126,6 +143,7 @@ const CALLS: &[Rule] = &[
     call("exit", 60, Some(93), RUNTIME),
     only("fcntl", 72, 25, FCNTL, "O_NONBLOCK and close-on-exec"),
     call("sigaltstack", 131, Some(132), RUNTIME),
+    only("prctl", 157, 167, PRCTL, "the proof of this filter"),
     call("gettid", 186, Some(178), RUNTIME),
     call("futex", 202, Some(98), RUNTIME),
     call("restart_syscall", 219, Some(128), WAIT),
@@ -136,7 +154,12 @@ const CALLS: &[Rule] = &[
     call("ppoll", 271, Some(73), WAIT),
     call("epoll_pwait", 281, Some(22), WAIT),
     call("accept4", 288, Some(242), IO),
-    call("getrandom", 318, Some(278), "numbers of questions, hash tables"),
+    call(
+        "getrandom",
+        318,
+        Some(278),
+        "numbers of questions, hash tables",
+    ),
     call("epoll_pwait2", 441, Some(441), WAIT),
 ];
 
@@ -167,7 +190,7 @@ pub fn confine() -> Result<usize, String> {
     // No rule: no path at all, no signal, no abstract socket. Without Landlock the filter alone holds these.
     let landlock: Evidence = crate::enforce::landlock::apply(&[], NetworkMode::None)
         .map_err(|e| format!("Landlock: {e}"))?;
-    if let Status::Partial(why) = &landlock.status {
+    if let Status::Partial { why } = &landlock.status {
         return Err(format!("Landlock: {why}"));
     }
     let filter = seccomp::prepare_only(CALLS).map_err(|e| e.to_string())?;
@@ -242,9 +265,28 @@ mod tests {
     #[test]
     fn nothing_that_opens_executes_or_listens_is_on_the_list() {
         for name in [
-            "open", "openat", "openat2", "execve", "execveat", "fork", "vfork", "clone", "clone3",
-            "kill", "tgkill", "ptrace", "listen", "statx", "newfstatat", "prctl", "setns",
-            "unshare", "mount", "io_uring_setup", "bpf", "memfd_create", "pidfd_open",
+            "open",
+            "openat",
+            "openat2",
+            "execve",
+            "execveat",
+            "fork",
+            "vfork",
+            "clone",
+            "clone3",
+            "kill",
+            "tgkill",
+            "ptrace",
+            "listen",
+            "statx",
+            "newfstatat",
+            "setns",
+            "unshare",
+            "mount",
+            "io_uring_setup",
+            "bpf",
+            "memfd_create",
+            "pidfd_open",
         ] {
             assert!(CALLS.iter().all(|rule| rule.name != name), "{name}");
         }

@@ -55,7 +55,10 @@ pub async fn connect(
     let proxies = gate.proxies();
     let host = match place {
         Place::Host => {
-            let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+            let loopback = [
+                IpAddr::from(Ipv4Addr::LOCALHOST),
+                Ipv6Addr::LOCALHOST.into(),
+            ];
             return race(&loopback, port).await.map(direct);
         }
         Place::Name(name) => Host::Name(name.clone()),
@@ -94,12 +97,7 @@ fn direct(stream: TcpStream) -> Outside {
 }
 
 /// The addresses that may be used; the refusal of the first one if there is none.
-fn judged(
-    gate: &Gate,
-    terms: &Terms,
-    found: &[IpAddr],
-    port: u16,
-) -> Result<Vec<IpAddr>, Refusal> {
+fn judged(gate: &Gate, terms: &Terms, found: &[IpAddr], port: u16) -> Result<Vec<IpAddr>, Refusal> {
     let rules = gate.rules();
     let mut good = Vec::new();
     let mut refusal = None;
@@ -275,7 +273,8 @@ mod tests {
 
     #[test]
     fn families_take_turns() {
-        let list = |text: &str| -> Vec<IpAddr> { text.split(' ').map(|t| t.parse().unwrap()).collect() };
+        let list =
+            |text: &str| -> Vec<IpAddr> { text.split(' ').map(|t| t.parse().unwrap()).collect() };
         let rows = [
             ("1.1.1.1", "1.1.1.1"),
             ("1.1.1.1 1.1.1.2 ::1 ::2", "1.1.1.1 ::1 1.1.1.2 ::2"),

@@ -239,7 +239,9 @@ fn reverse(name: &str) -> Option<IpAddr> {
     let mut value = 0u128;
     let mut count = 0;
     for nibble in rest.rsplit('.') {
-        let digit = u8::from_str_radix(nibble, 16).ok().filter(|_| nibble.len() == 1)?;
+        let digit = u8::from_str_radix(nibble, 16)
+            .ok()
+            .filter(|_| nibble.len() == 1)?;
         value = (value << 4) | u128::from(digit);
         count += 1;
         if count > 32 {
@@ -313,7 +315,3 @@ fn header(out: &mut Vec<u8>, id: u16, flags: u16, code: Code) {
     out.extend_from_slice(&id.to_be_bytes());
     out.extend_from_slice(&(flags | code as u16).to_be_bytes());
 }
-
-#[cfg(test)]
-#[path = "dns_tests.rs"]
-mod tests;

@@ -199,7 +199,3 @@ fn compressed_name(reader: &mut Reader<'_>) -> Option<String> {
             .unwrap_or_default(),
     )
 }
-
-#[cfg(test)]
-#[path = "dns_client_tests.rs"]
-mod tests;

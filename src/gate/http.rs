@@ -133,13 +133,11 @@ fn request(head: &[u8]) -> Result<Request, &'static str> {
     let body = framing(&fields, minor)?;
     let upgrade = upgrade(&fields)?;
     let (form, authority, target) = split_target(&method, &target)?;
-    let mut hosts = values(&fields, "host");
-    let field = hosts.next();
-    if hosts.next().is_some() {
-        return Err("more than one Host field");
-    }
-    let field = field.map(authority_of).transpose()?;
-    let url = authority.as_deref().map(|a| authority_of(a.as_bytes())).transpose()?;
+    let field = host_field(&fields)?;
+    let url = authority
+        .as_deref()
+        .map(|a| authority_of(a.as_bytes()))
+        .transpose()?;
     let (host, port) = match (form, field, url) {
         // A CONNECT of HTTP/1.0 has no Host, and some clients leave the port out of it: the target decides.
         (Form::Authority, _, Some(url)) => url,
@@ -163,6 +161,15 @@ fn request(head: &[u8]) -> Result<Request, &'static str> {
         minor,
         fields,
     })
+}
+
+fn host_field(fields: &[(String, Vec<u8>)]) -> Result<Option<(Host, Option<u16>)>, &'static str> {
+    let mut hosts = values(fields, "host");
+    let field = hosts.next();
+    if hosts.next().is_some() {
+        return Err("more than one Host field");
+    }
+    field.map(authority_of).transpose()
 }
 
 fn request_line(line: &[u8]) -> Result<(String, String, u8), &'static str> {
@@ -192,7 +199,10 @@ fn request_line(line: &[u8]) -> Result<(String, String, u8), &'static str> {
 }
 
 fn field(line: &[u8]) -> Result<(String, Vec<u8>), &'static str> {
-    let colon = line.iter().position(|b| *b == b':').ok_or("a header field without a colon")?;
+    let colon = line
+        .iter()
+        .position(|b| *b == b':')
+        .ok_or("a header field without a colon")?;
     let (name, value) = line.split_at(colon);
     // Also folded lines (which start with a blank) and blanks before the colon.
     if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
@@ -229,7 +239,10 @@ fn framing(fields: &[(String, Vec<u8>)], minor: u8) -> Result<Body, &'static str
     // Names that lax parsers take for one of these.
     let lookalike = |name: &str| {
         let name = name.to_ascii_lowercase().replace('_', "-");
-        matches!(name.as_str(), "content-length" | "transfer-encoding" | "host")
+        matches!(
+            name.as_str(),
+            "content-length" | "transfer-encoding" | "host"
+        )
     };
     if fields.iter().any(|(n, _)| n.contains('_') && lookalike(n)) {
         return Err("a header field that looks like one of the framing");
@@ -241,8 +254,12 @@ fn framing(fields: &[(String, Vec<u8>)], minor: u8) -> Result<Body, &'static str
             if length.is_empty() || length.len() > 18 || !length.iter().all(u8::is_ascii_digit) {
                 return Err("a length that is not a number");
             }
-            let number = std::str::from_utf8(length).ok().and_then(|t| t.parse().ok());
-            number.map(Body::Length).ok_or("a length that is not a number")
+            let number = std::str::from_utf8(length)
+                .ok()
+                .and_then(|t| t.parse().ok());
+            number
+                .map(Body::Length)
+                .ok_or("a length that is not a number")
         }
         (None, Some(coding)) if minor == 1 && coding.eq_ignore_ascii_case(b"chunked") => {
             Ok(Body::Chunked)
@@ -274,7 +291,9 @@ fn split_target(
     if target.starts_with('/') || target == "*" {
         return Ok((Form::Origin, None, target.to_owned()));
     }
-    let scheme = target.get(..7).filter(|s| s.eq_ignore_ascii_case("http://"));
+    let scheme = target
+        .get(..7)
+        .filter(|s| s.eq_ignore_ascii_case("http://"));
     let rest = scheme
         .and_then(|s| target.get(s.len()..))
         .ok_or("a target that is neither a path nor an http URL")?;
@@ -342,7 +361,9 @@ impl Request {
             Pass::Proxy { authority, .. } => format!("http://{authority}{}", self.target),
             Pass::Server => self.target.clone(),
         };
-        out.extend_from_slice(format!("{} {url} HTTP/1.{}\r\n", self.method, self.minor).as_bytes());
+        out.extend_from_slice(
+            format!("{} {url} HTTP/1.{}\r\n", self.method, self.minor).as_bytes(),
+        );
         for (name, value) in &self.fields {
             let is = |other: &str| name.eq_ignore_ascii_case(other);
             // The offer of HTTP/2 is not passed on, nor what is meant for a proxy.
@@ -383,7 +404,3 @@ fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
-
-#[cfg(test)]
-#[path = "http_tests.rs"]
-mod tests;

@@ -8,29 +8,31 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
-mod answer;
+pub mod answer;
 pub mod chunked;
-mod confine;
-mod connect;
+pub mod confine;
+pub mod connect;
+pub mod convert;
 pub mod dns;
 pub mod dns_client;
 pub mod http;
 pub mod message;
 pub mod names;
-mod outbox;
+pub mod outbox;
 pub mod process;
-mod proxy;
-mod relay;
-mod resolver;
+pub mod proxy;
+pub mod relay;
+pub mod resolver;
 pub mod rules;
-mod serve;
+pub mod serve;
 pub mod sni;
 pub mod socks;
 pub mod start;
-mod state;
-mod tunnel;
-mod upstream;
-mod web;
+pub mod state;
+pub mod tunnel;
+pub mod upstream;
+pub mod web;
 pub mod words;
 
+pub use convert::{HostProxies, configure};
 pub use start::{Process, start};

@@ -94,7 +94,14 @@ mod tests {
         }
         assert_eq!(synthetic(0).0, Ipv4Addr::new(198, 18, 0, 1));
         assert_eq!(synthetic(254).0, Ipv4Addr::new(198, 18, 1, 1));
-        for other in ["198.17.0.1", "198.20.0.1", "198.18.0.0", "198.18.0.255", "fd00::c612:1", "::1"] {
+        for other in [
+            "198.17.0.1",
+            "198.20.0.1",
+            "198.18.0.0",
+            "198.18.0.255",
+            "fd00::c612:1",
+            "::1",
+        ] {
             assert_eq!(index_of(other.parse().unwrap()), None, "{other}");
         }
     }

@@ -139,7 +139,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::super::message::{Refused, Text, Why};
     use super::*;
 

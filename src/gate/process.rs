@@ -14,8 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 /// The gate, until its channel ends.
 pub fn main(channel: RawFd) -> ExitCode {
@@ -56,17 +55,25 @@ pub enum Serves {
 }
 
 async fn run(channel: &Channel, gate: Arc<Gate>) -> Result<(), String> {
-    let ready = AsyncFd::with_interest(channel.as_fd(), Interest::READABLE | Interest::WRITABLE)
-        .map_err(|e| format!("epoll: {e}"))?;
+    // Only to be woken: messages go by the channel. (A stream to tokio, which knows no SOCK_SEQPACKET.)
+    let ready = channel
+        .as_fd()
+        .try_clone_to_owned()
+        .map(std::os::unix::net::UnixStream::from)
+        .and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            UnixStream::from_std(socket)
+        })
+        .map_err(|e| format!("the channel: {e}"))?;
     channel
         .send(&FromGate::Ready, &[])
         .map_err(|e| e.to_string())?;
     let mut rules = Allowlist::default();
     let receive = async {
         loop {
-            let mut guard = ready.readable().await.map_err(|e| e.to_string())?;
+            ready.readable().await.map_err(|e| e.to_string())?;
             match channel.try_recv::<ToGate>() {
-                Ok(Received::Nothing) => guard.clear_ready(),
+                Ok(Received::Nothing) => clear(&ready, Interest::READABLE),
                 Ok(Received::End) => return Ok(()),
                 Ok(Received::Message(message, fds)) => {
                     obey(&gate, message, fds, &mut rules)?;
@@ -82,9 +89,8 @@ async fn run(channel: &Channel, gate: Arc<Gate>) -> Result<(), String> {
                 match channel.try_send(&message, &[]) {
                     Ok(Sent::Yes) => break,
                     Ok(Sent::Full) => {
-                        let guard = ready.writable().await.map_err(|e| e.to_string())?;
-                        let mut guard = guard;
-                        guard.clear_ready();
+                        clear(&ready, Interest::WRITABLE);
+                        ready.writable().await.map_err(|e| e.to_string())?;
                     }
                     Err(ChannelError::Closed) => return Ok(()),
                     Err(e) => return Err(e.to_string()),
@@ -98,6 +104,13 @@ async fn run(channel: &Channel, gate: Arc<Gate>) -> Result<(), String> {
     }
 }
 
+/// Tells tokio that the channel has nothing, or no room: the next wait is for a change.
+fn clear(ready: &UnixStream, interest: Interest) {
+    let _ = ready.try_io(interest, || {
+        Err::<(), _>(std::io::ErrorKind::WouldBlock.into())
+    });
+}
+
 /// Does what the supervisor says.
 fn obey(
     gate: &Arc<Gate>,
@@ -106,7 +119,11 @@ fn obey(
     rules: &mut Allowlist,
 ) -> Result<(), String> {
     let mut sockets = fds.into_iter();
-    let mut serve = |serves| sockets.by_ref().for_each(|socket| listen(gate, socket, serves));
+    let mut serve = |serves| {
+        sockets
+            .by_ref()
+            .for_each(|socket| listen(gate, socket, serves))
+    };
     match message {
         ToGate::Config(config) => gate.configure(config)?,
         ToGate::Rules { allow, deny, then } => {

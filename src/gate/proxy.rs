@@ -153,10 +153,22 @@ async fn one_request(
     let track = Track::open(gate, place, port, outside.address);
     let head = web::written(request, &outside, Last::Yes);
     let up = async {
-        web::pass(client, &outside.stream, request, &head, &mut pending, &track).await?;
+        web::pass(
+            client,
+            &outside.stream,
+            request,
+            &head,
+            &mut pending,
+            &track,
+        )
+        .await?;
         // The server may answer before the end of the body; a client that goes ends it all.
         let mut rest = Vec::new();
-        while read_some(client, &mut rest).await.map_err(|_| End::Broken)? > 0 {
+        while read_some(client, &mut rest)
+            .await
+            .map_err(|_| End::Broken)?
+            > 0
+        {
             rest.clear();
         }
         // End of file of a client that still reads.
@@ -259,5 +271,7 @@ async fn whole<T>(
 }
 
 async fn say(client: &TcpStream, bytes: &[u8]) -> Option<()> {
-    relay::write_all(client, bytes, &AtomicU64::new(0)).await.ok()
+    relay::write_all(client, bytes, &AtomicU64::new(0))
+        .await
+        .ok()
 }

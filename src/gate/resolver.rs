@@ -304,9 +304,13 @@ mod tests {
 
     #[test]
     fn hosts_are_read() {
-        let got = hosts_file("127.0.0.1 localhost # x y\n10.0.0.1\tDB.corp db\n::1 localhost\nbad z\n");
+        let got =
+            hosts_file("127.0.0.1 localhost # x y\n10.0.0.1\tDB.corp db\n::1 localhost\nbad z\n");
         assert_eq!(got.len(), 3);
         assert_eq!(got.get("localhost").unwrap().len(), 2);
-        assert_eq!(got.get("db.corp").unwrap(), &["10.0.0.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(
+            got.get("db.corp").unwrap(),
+            &["10.0.0.1".parse::<IpAddr>().unwrap()]
+        );
     }
 }

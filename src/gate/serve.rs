@@ -133,7 +133,9 @@ async fn pass(
             Ok(bytes) => bytes,
             Err(end) => {
                 let spoken = match &end {
-                    End::Refused(Refusal { why: Why::NotTls, .. }) => Spoken::Unknown,
+                    End::Refused(Refusal {
+                        why: Why::NotTls, ..
+                    }) => Spoken::Unknown,
                     _ => Spoken::Tls,
                 };
                 return (end, spoken);

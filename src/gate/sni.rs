@@ -147,7 +147,3 @@ fn server_name(data: &[u8]) -> Option<String> {
     }
     address::normal(std::str::from_utf8(name).ok()?)
 }
-
-#[cfg(test)]
-#[path = "sni_tests.rs"]
-mod tests;

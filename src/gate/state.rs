@@ -160,7 +160,11 @@ impl Gate {
             return Some(Place::Host);
         }
         if names::index_of(addr).is_some() {
-            return self.shared().names.name(addr).map(|name| Place::Name(name.to_owned()));
+            return self
+                .shared()
+                .names
+                .name(addr)
+                .map(|name| Place::Name(name.to_owned()));
         }
         Some(Place::Address(addr))
     }
@@ -286,7 +290,8 @@ impl Gate {
         let id = self.next_request.fetch_add(1, Ordering::Relaxed);
         let (answer, wait) = oneshot::channel();
         self.shared().waiting.insert(id, answer);
-        self.outbox.request(FromGate::NeedSocket { id, bind, family });
+        self.outbox
+            .request(FromGate::NeedSocket { id, bind, family });
         let got = tokio::time::timeout(SOCKET_WAIT, wait).await;
         self.shared().waiting.remove(&id);
         got.ok()?.ok()?

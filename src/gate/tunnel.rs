@@ -209,7 +209,10 @@ pub async fn first_bytes_in_time(
     port: u16,
     terms: &Terms,
 ) -> Result<Vec<u8>, End> {
-    timeout(PATIENCE, first_bytes(client, place, port, terms, Vec::new()))
-        .await
-        .unwrap_or(Err(End::Gone))
+    timeout(
+        PATIENCE,
+        first_bytes(client, place, port, terms, Vec::new()),
+    )
+    .await
+    .unwrap_or(Err(End::Gone))
 }

@@ -58,7 +58,11 @@ impl Proxies {
         Ok(Proxies {
             https: read("HTTPS_PROXY", &config.https_proxy)?,
             http: read("HTTP_PROXY", &config.http_proxy)?,
-            direct: config.no_proxy.split([',', ' ']).filter_map(direct).collect(),
+            direct: config
+                .no_proxy
+                .split([',', ' '])
+                .filter_map(direct)
+                .collect(),
         })
     }
 
@@ -177,7 +181,11 @@ fn base64(bytes: &[u8]) -> String {
         for i in 0..4u32 {
             let digit = usize::try_from((value >> (18 - 6 * i)) & 63).unwrap_or(0);
             let shown = (i as usize) <= group.len();
-            out.push(if shown { char::from(DIGITS[digit]) } else { '=' });
+            out.push(if shown {
+                char::from(DIGITS[digit])
+            } else {
+                '='
+            });
         }
     }
     out
@@ -219,7 +227,13 @@ mod tests {
         let user = read("HTTP://user:p%40ss@10.0.0.1:8080/").unwrap();
         assert_eq!(user.authorization.as_deref(), Some("Basic dXNlcjpwQHNz"));
         assert!(!format!("{user:?}").contains("dXNl"));
-        for bad in ["https://p:1", "socks5://p:1", "http://p:x", "http://", "http://a:%4@b:1"] {
+        for bad in [
+            "https://p:1",
+            "socks5://p:1",
+            "http://p:x",
+            "http://",
+            "http://a:%4@b:1",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
@@ -227,12 +241,21 @@ mod tests {
     #[test]
     fn no_proxy_is_honoured() {
         let config = Config {
-            no_proxy: "localhost, .corp,example.com:8443 *.lab,10.0.0.0/8,[::1],192.168.1.1".to_owned(),
+            no_proxy: "localhost, .corp,example.com:8443 *.lab,10.0.0.0/8,[::1],192.168.1.1"
+                .to_owned(),
             ..Config::default()
         };
         let proxies = Proxies::of(&config).unwrap();
         let direct = |text: &str, port| proxies.is_direct(&address::host(text).unwrap(), port);
-        for yes in ["localhost", "corp", "a.corp", "x.lab", "10.9.8.7", "::1", "192.168.1.1"] {
+        for yes in [
+            "localhost",
+            "corp",
+            "a.corp",
+            "x.lab",
+            "10.9.8.7",
+            "::1",
+            "192.168.1.1",
+        ] {
             assert!(direct(yes, 443), "{yes}");
         }
         assert!(direct("example.com", 8443) && direct("a.example.com", 8443));

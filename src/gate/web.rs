@@ -11,6 +11,7 @@ use super::relay;
 use super::rules::Refusal;
 use super::state::Place;
 use super::tunnel::{End, PATIENCE, Track, read_some};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -109,11 +110,13 @@ pub async fn run(
     track: &Track,
 ) -> Ended {
     let server = &outside.stream;
-    let mut method = first.method.clone();
+    let method = Mutex::new(String::new());
     let up = async {
         let mut next = Some(first);
         while let Some(request) = next {
-            method.clone_from(&request.method);
+            if let Ok(mut last) = method.lock() {
+                last.clone_from(&request.method);
+            }
             judge(&request, place, port).map_err(End::Refused)?;
             let head = written(&request, outside, Last::No);
             pass(client, server, &request, &head, &mut pending, track).await?;
@@ -121,56 +124,60 @@ pub async fn run(
         }
         Ok::<(), End>(())
     };
-    let mut down = std::pin::pin!(relay::copy(server, client, &track.received));
-    let mut up = std::pin::pin!(up);
-    let mut answered = false;
-    let end = loop {
-        tokio::select! {
-            done = &mut down, if !answered => {
-                answered = true;
-                if done.is_err() {
-                    break End::Broken;
-                }
-                relay::shut(client);
-            }
-            done = &mut up => {
-                relay::shut(server);
-                let end = match done {
-                    Ok(()) => End::Done,
-                    Err(end) => end,
-                };
-                if end == End::Broken {
-                    break end;
-                }
-                if answered {
-                    break match end {
-                        End::Refused(_) => End::Gone,
-                        end => end,
-                    };
-                }
-                let patience = if end == End::Done { Duration::MAX } else { FINISH };
-                let rest = match patience {
-                    Duration::MAX => Ok(down.await),
-                    some => timeout(some, down).await,
-                };
-                break match (rest, end) {
-                    (Ok(Ok(())), end) => {
-                        if end == End::Done {
-                            relay::shut(client);
-                        }
-                        end
-                    }
-                    (_, End::Refused(_) | End::Gone) => End::Gone,
-                    _ => End::Broken,
-                };
-            }
-        }
-    };
+    let down = relay::copy(server, client, &track.received);
+    let end = both(client, server, up, down).await;
     let may_answer = matches!(end, End::Refused(_));
+    let method = method.lock().map(|last| last.clone()).unwrap_or_default();
     Ended {
         end,
         method,
         may_answer,
+    }
+}
+
+/// Runs both directions. A refusal comes back only when the answers to all earlier requests have gone through.
+async fn both(
+    client: &TcpStream,
+    server: &TcpStream,
+    up: impl Future<Output = Result<(), End>>,
+    down: impl Future<Output = Result<(), relay::Broken>>,
+) -> End {
+    let mut down = std::pin::pin!(down);
+    let mut up = std::pin::pin!(up);
+    let mut answered = false;
+    loop {
+        tokio::select! {
+            done = &mut down, if !answered => {
+                answered = true;
+                if done.is_err() {
+                    return End::Broken;
+                }
+                relay::shut(client);
+            }
+            done = &mut up => {
+                let end = done.err().unwrap_or(End::Done);
+                if end == End::Broken {
+                    return end;
+                }
+                relay::shut(server);
+                if answered {
+                    // Too late for words.
+                    return match end {
+                        End::Refused(_) => End::Gone,
+                        end => end,
+                    };
+                }
+                if end == End::Done {
+                    let done = down.await;
+                    relay::shut(client);
+                    return done.map_or(End::Broken, |()| End::Done);
+                }
+                return match timeout(FINISH, down).await {
+                    Ok(Ok(())) => end,
+                    _ => End::Gone,
+                };
+            }
+        }
     }
 }
 
@@ -209,7 +216,9 @@ pub async fn pass(
     track: &Track,
 ) -> Result<(), End> {
     let broken = |_| End::Broken;
-    relay::write_all(server, head, &track.sent).await.map_err(broken)?;
+    relay::write_all(server, head, &track.sent)
+        .await
+        .map_err(broken)?;
     let mut body = Follow::new(request.body);
     while !body.is_done() {
         if pending.0.is_empty() && read_some(client, &mut pending.0).await.map_err(broken)? == 0 {
@@ -221,7 +230,9 @@ pub async fn pass(
             End::Refused(Refusal::of(Why::NotHttp { what }))
         })?;
         let part = pending.0.get(..len).unwrap_or_default();
-        relay::write_all(server, part, &track.sent).await.map_err(broken)?;
+        relay::write_all(server, part, &track.sent)
+            .await
+            .map_err(broken)?;
         pending.0.drain(..len);
     }
     Ok(())
