@@ -79,6 +79,7 @@ fn source() -> String {
             require,
             allow_missing,
             layers_off,
+            stop_files,
             notices,
         } = fragment;
         assert!(env.given.is_empty());
@@ -116,6 +117,7 @@ fn source() -> String {
         list(&mut out, "require", &require, valued(layer));
         list(&mut out, "allow_missing", &allow_missing, valued(layer));
         list(&mut out, "layers_off", &layers_off, valued(layer));
+        list(&mut out, "stop_files", &stop_files, valued(""));
         list(&mut out, "notices", &notices, valued(""));
         writeln!(out, "    }},").unwrap();
     }

@@ -50,7 +50,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("limits"),
             known("layers"),
             not_yet("commands"),
-            not_yet("kill-switch"),
+            known("kill-switch"),
             not_yet("ssh"),
             not_yet("git"),
             not_yet("aws"),
@@ -96,6 +96,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("stop-grace"),
         ],
     ),
+    ("kill-switch", &[known("files")]),
     (
         "layers",
         &[known("require"), known("allow-missing"), known("off")],

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::watch::Watch;
-use super::{Seen, Voice, kill};
+use super::{Seen, Voice, kill, switch};
 use crate::enforce::cgroup::{self, BoxCgroup};
 use crate::enforce::sweep;
 use crate::host::Cgroup;
@@ -183,7 +183,7 @@ fn last_line(how: &How, plan: &Plan) -> Option<String> {
             Trigger::Memory => {
                 "killed: out of memory (`--limit memory=VALUE` sets the limit)".to_owned()
             }
-            Trigger::Switch { which } => format!("killed by {which}"),
+            Trigger::Switch { .. } => format!("killed: {}", switch::sentence(trigger)),
             Trigger::Lost { what } => format!("killed: lost {what}"),
         }),
     }

@@ -14,6 +14,7 @@ pub mod never;
 mod queue;
 pub mod relay;
 mod signals;
+pub mod switch;
 pub mod state;
 pub mod syncjob;
 mod terminal;

@@ -80,6 +80,9 @@ pub(super) static ALL: [Table; 8] = [
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[
+            (".claude-stop", 143),
+        ],
         notices: &[],
     },
     Table {
@@ -127,6 +130,7 @@ pub(super) static ALL: [Table; 8] = [
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[
             ("Claude Code does not update itself here; outside: `claude update`, or npm install -g @anthropic-ai/claude-code", 7),
         ],
@@ -165,6 +169,7 @@ pub(super) static ALL: [Table; 8] = [
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[
             ("Codex cannot start its own sandbox inside this one: run it with --dangerously-bypass-approvals-and-sandbox", 7),
             ("Codex cannot update itself here; outside: `codex update`, or npm install -g @openai/codex; `check_for_update_on_startup = false` in ~/.codex/config.toml stops the question", 8),
@@ -210,6 +215,7 @@ pub(super) static ALL: [Table; 8] = [
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[
             ("Gemini CLI cannot update itself here; outside: npm install -g @google/gemini-cli", 7),
         ],
@@ -244,6 +250,7 @@ pub(super) static ALL: [Table; 8] = [
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[
             ("git does not sign here: the keys stay outside; sign what is to be kept (`git rebase --exec 'git commit --amend --no-edit -S' BASE`)", 7),
         ],
@@ -293,6 +300,7 @@ pub(super) static ALL: [Table; 8] = [
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[
             ("opencode does not update itself here; outside: `opencode upgrade`, or npm install -g opencode-ai", 7),
         ],
@@ -317,6 +325,7 @@ pub(super) static ALL: [Table; 8] = [
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[],
     },
     Table {
@@ -373,6 +382,7 @@ pub(super) static ALL: [Table; 8] = [
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[],
     },
 ];
