@@ -126,6 +126,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         limits,
         private_dirs: private_dirs.into_iter().map(Into::into).collect(),
         state,
+        names: super::Names::default(),
         require,
         off,
         stop_files: stop::files(scene, common.as_deref()),
