@@ -54,8 +54,10 @@ pub enum Cause {
 /// A switch that stops the box.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tripped {
-    file: Option<StopFile>,
-    cause: Cause,
+    /// The stop file; `None` if there is none to name.
+    pub file: Option<StopFile>,
+    /// Why.
+    pub cause: Cause,
 }
 
 impl Tripped {
@@ -68,12 +70,6 @@ impl Tripped {
 
     pub(super) fn blind(file: Option<&StopFile>, why: String) -> Tripped {
         Tripped::new(file, Cause::Blind(why))
-    }
-
-    /// Why.
-    #[must_use]
-    pub fn cause(&self) -> &Cause {
-        &self.cause
     }
 }
 

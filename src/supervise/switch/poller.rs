@@ -68,6 +68,11 @@ impl Poller {
         self.heard + SILENCE
     }
 
+    #[cfg(test)]
+    pub(super) fn kill_for_test(&self) {
+        let _ = kill(self.pid, Signal::SIGKILL);
+    }
+
     /// Reads what it said.
     pub(super) fn on_ready(&mut self) -> Report {
         let mut word = [0u8; 4];

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::Switches;
+use crate::plan::stop::StopScope;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, lstat, major, stat};
 use nix::sys::statfs::statfs;
@@ -91,6 +92,7 @@ impl Switches {
     }
 
     fn steps(&mut self, number: usize, dir: &Path) -> Result<End, (PathBuf, Errno)> {
+        let held = self.held(number);
         let mut at = PathBuf::from("/");
         let mut parent = stat(&at).map_err(|errno| (at.clone(), errno))?;
         let mut todo: Vec<OsString> = Vec::new();
@@ -110,9 +112,14 @@ impl Switches {
                     .map_err(|errno| (at.clone(), errno))
             };
             // A directory that is removed while the box holds it tells nobody; its successor's appearance does.
-            let may_be_replaced = todo.is_empty() && anybody_may_change(&parent);
+            let closed = !anybody_may_change(&parent);
+            let may_be_replaced = todo.is_empty() && (held || !closed);
             if may_be_replaced {
-                appears(self)?;
+                match appears(self) {
+                    // Not readable, and root's: see `step`.
+                    Err((_, Errno::EACCES)) if closed => {}
+                    other => drop(other?),
+                }
             }
             let mut found = self.step(number, &next, &parent)?;
             if found.is_none() && !may_be_replaced {
@@ -163,6 +170,15 @@ impl Switches {
             .map_err(|errno| (at.clone(), errno))?;
         let identity = Identity::of(&at).map_err(|errno| (at.clone(), errno))?;
         Ok(End::Here { watch, identity })
+    }
+
+    /// Whether the box has that directory, or one in it, mounted.
+    fn held(&self, number: usize) -> bool {
+        let names = self.places.get(number).map_or(&[][..], |place| &place.names);
+        names.iter().any(|(_, number)| {
+            let scope = self.files.get(*number).map(|file| file.scope);
+            matches!(scope, Some(StopScope::Workspace | StopScope::Repository))
+        })
     }
 
     /// Watches one step and looks what it is; `None` if it is not there.
