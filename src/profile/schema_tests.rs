@@ -361,12 +361,27 @@ fn a_stop_file_is_a_plain_name() {
     }
     let long = "x".repeat(256);
     for name in [
-        "", ".", "..", ".git", ".agentbox.toml", "a/b", "/etc/x", " a", "a\\t", "\\u0000", "a\\u007f", &long,
+        "",
+        ".",
+        "..",
+        ".git",
+        ".agentbox.toml",
+        "a/b",
+        "/etc/x",
+        " a",
+        "a\\t",
+        "\\u0000",
+        "a\\u007f",
+        &long,
     ] {
         let problems = wrong(&format!("[kill-switch]\nfiles = [\"{name}\"]"));
         assert_eq!(problems.len(), 1, "{name}");
         assert!(problems[0].what.contains("is not the name of a stop file"));
         assert!(problems[0].help.contains(".claude-stop"));
     }
-    assert!(wrong("[kill-switch]\nfile = [\"x\"]")[0].help.contains("`files`"));
+    assert!(
+        wrong("[kill-switch]\nfile = [\"x\"]")[0]
+            .help
+            .contains("`files`")
+    );
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod clients;
 mod ending;
 pub mod hostfile;
 pub mod json;
@@ -11,11 +12,13 @@ pub mod kill;
 pub mod merge;
 mod modes;
 pub mod never;
+pub(crate) mod part;
 mod queue;
 pub mod relay;
+pub(crate) mod running;
 mod signals;
-pub mod switch;
 pub mod state;
+pub mod switch;
 pub mod syncjob;
 mod terminal;
 mod watch;
@@ -29,13 +32,17 @@ use crate::outcome::{Evidence, How, Outcome, Status};
 use crate::plan::Plan;
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
+use clients::Clients;
+use part::Part;
 use relay::{Relay, RelayPipe};
+use running::Running;
 use state::{Initial, StateSync};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
-use watch::Watch;
+use switch::StopFiles;
+use watch::{Signals, State};
 
 /// What the supervisor is told.
 pub struct Job {
@@ -117,7 +124,20 @@ pub fn run(job: Job) -> u8 {
             return refuse_early(&client, &no_record(&e));
         }
     };
-    let mut voice = Voice { client, status };
+    let mut voice = Voice {
+        client: Some(client),
+        status,
+    };
+    // While init builds. Before the command exists: what is made from here on is an event.
+    let mut stop_files = match StopFiles::arm(&plan) {
+        Ok(armed) => armed,
+        Err(why) => {
+            if let Ok(building) = building {
+                building.spawned.destroy();
+            }
+            return refuse(voice, session, begun, &why);
+        }
+    };
     let Started {
         ready,
         group,
@@ -137,6 +157,12 @@ pub fn run(job: Job) -> u8 {
     if !banner.is_empty() {
         for (layer, why) in ready.evidence.iter().filter_map(gap) {
             voice.direct(&format!("layer {layer} does not hold in full: {why}"));
+        }
+    }
+    for (event, line) in stop_files.polled() {
+        voice.note(&mut session, &event);
+        if !banner.is_empty() {
+            voice.direct(&line);
         }
     }
     let enforced = Event::Enforced {
@@ -163,6 +189,10 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     };
+    if let Err(why) = stop_files.still_none() {
+        spawned.destroy();
+        return refuse(voice, session, begun, &why);
+    }
     if spawned.channel.send(&ToInit::Go, &[]).is_err() {
         spawned.destroy();
         let why = "init of the box ended before it was told to go on";
@@ -172,16 +202,27 @@ pub fn run(job: Job) -> u8 {
     if sessions.due(ending::SWEEP_EVERY) {
         ending::sweep_sessions(&sessions, &cgroup);
     }
-    let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
-    let seen = watch.run(&mut voice, &mut session);
+    let mut running = Running::new(&plan, spawned, voice, session, begun);
+    let mut parts: Vec<Box<dyn Part>> = vec![
+        // First: nothing that another part does may delay it.
+        Box::new(stop_files),
+        Box::new(State(state)),
+        Box::new(Clients::new(relay)),
+    ];
+    parts.extend(
+        pipes
+            .into_iter()
+            .map(|pipe| Box::new(pipe) as Box<dyn Part>),
+    );
+    parts.extend(Signals::new().map(|signals| Box::new(signals) as Box<dyn Part>));
+    let seen = watch::run(&mut running, &mut parts);
     ending::finish(ending::End {
         plan: &plan,
         evidence: &evidence,
         seen,
-        watch,
+        running,
+        parts,
         group,
-        voice,
-        session,
         begun,
     })
 }
@@ -326,7 +367,8 @@ fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> 
 
 /// Everything that the supervisor says, and to whom.
 pub(crate) struct Voice {
-    client: Channel,
+    /// `None` when it is gone.
+    client: Option<Channel>,
     status: Option<File>,
 }
 
@@ -345,7 +387,9 @@ impl Voice {
 
     fn tell(&self, message: &ToClient) {
         // A client that is gone or does not read is no reason to stop supervising.
-        let _ = self.client.try_send(message, &[]);
+        if let Some(client) = &self.client {
+            let _ = client.try_send(message, &[]);
+        }
     }
 
     /// Writes an event to the record and to `--status-fd`.

@@ -58,8 +58,7 @@ impl Inotify {
     pub fn watch(&self, path: &Path, mask: u32) -> Result<i32, Errno> {
         let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
         // SAFETY: the path is a NUL-terminated string that lives until after the call, and the descriptor is open.
-        let number =
-            unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), mask) };
+        let number = unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), mask) };
         let number = cvt(c_long::from(number))?;
         i32::try_from(number).map_err(|_| Errno::EOVERFLOW)
     }
@@ -74,11 +73,7 @@ impl Inotify {
     ///
     /// # Errors
     /// The errno of read(2) but EAGAIN.
-    pub fn read(
-        &self,
-        buffer: &mut [u8],
-        mut seen: impl FnMut(Seen<'_>),
-    ) -> Result<Read, Errno> {
+    pub fn read(&self, buffer: &mut [u8], mut seen: impl FnMut(Seen<'_>)) -> Result<Read, Errno> {
         let bytes = match nix::unistd::read(&self.0, buffer) {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Read::Nothing),
             other => other?,
@@ -131,7 +126,10 @@ mod tests {
             .watch(&dir, libc::IN_CREATE | libc::IN_DELETE_SELF)
             .unwrap();
         assert_eq!(
-            inotify.watch(&dir, libc::IN_CREATE | libc::IN_DELETE_SELF | libc::IN_MASK_ADD),
+            inotify.watch(
+                &dir,
+                libc::IN_CREATE | libc::IN_DELETE_SELF | libc::IN_MASK_ADD
+            ),
             Ok(watch)
         );
         let mut buffer = [0; 4096];

@@ -33,7 +33,10 @@ pub(super) fn files(scene: &Scene<'_>, common: Option<&Path>) -> Vec<StopFile> {
     trees.extend(repository_around(scene, &work.real).map(|dir| (dir, StopScope::Repository)));
     // The main work tree of a repository with several.
     let main = common.filter(|dir| dir.file_name().is_some_and(|name| name == ".git"));
-    trees.extend(main.and_then(Path::parent).map(|dir| (dir.to_owned(), StopScope::Repository)));
+    trees.extend(
+        main.and_then(Path::parent)
+            .map(|dir| (dir.to_owned(), StopScope::Repository)),
+    );
     for (dir, scope) in &trees {
         for Wish { value, origin } in &scene.policy.wishes.stop_files {
             add(dir, value, *scope, origin);

@@ -12,9 +12,14 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstat, lstat};
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Duration;
 
 /// The most bytes of a stop file that are read.
 const MAX: u64 = 512;
+
+/// How often, and after which pauses, a file that was just made is asked for its content. The box is dead by then.
+const TRIES: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Whether a path names something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +113,11 @@ pub fn trigger(tripped: &Tripped, caller: (u32, &str)) -> Trigger {
                 uid if uid == caller.0 => caller.1.to_owned(),
                 uid => format!("uid {uid}"),
             };
-            (Some(owner), u64::try_from(millis).ok(), content(path))
+            (
+                Some(owner),
+                u64::try_from(millis).ok(),
+                reason(path, &tripped.cause),
+            )
         }
         Err(_) => (None, None, None),
     };
@@ -142,7 +151,10 @@ pub fn sentence(trigger: &Trigger) -> String {
     };
     let mut out = which.clone();
     let since = since.map(|millis| Timestamp::from_millis(millis).to_string());
-    let facts: Vec<&str> = [owner.as_deref(), since.as_deref()].into_iter().flatten().collect();
+    let facts: Vec<&str> = [owner.as_deref(), since.as_deref()]
+        .into_iter()
+        .flatten()
+        .collect();
     if !facts.is_empty() {
         out.push_str(&format!(" ({})", facts.join(", ")));
     }
@@ -154,6 +166,17 @@ pub fn sentence(trigger: &Trigger) -> String {
         out.push_str(resume);
     }
     out
+}
+
+/// What the file says. `echo why > FILE` makes it before it writes: it is given a moment.
+fn reason(path: &Path, cause: &Cause) -> Option<String> {
+    let tries = if *cause == Cause::Made { TRIES } else { 1 };
+    (0..tries).find_map(|number| {
+        if number > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        content(path)
+    })
 }
 
 /// The first bytes of a regular file, as one line; `None` for anything else and for an empty one.
@@ -173,7 +196,10 @@ fn content(path: &Path) -> Option<String> {
         return None;
     }
     let mut bytes = Vec::new();
-    std::fs::File::from(file).take(MAX).read_to_end(&mut bytes).ok()?;
+    std::fs::File::from(file)
+        .take(MAX)
+        .read_to_end(&mut bytes)
+        .ok()?;
     let trimmed = bytes.trim_ascii();
     if trimmed.is_empty() {
         return None;

@@ -8,15 +8,18 @@
 
 #![forbid(unsafe_code)]
 
+mod again;
 mod look;
+mod part;
 mod poller;
 mod walk;
 
 pub use look::{Cause, Tripped, sentence, trigger};
+pub(crate) use part::StopFiles;
 
 use crate::plan::stop::StopFile;
 use crate::sys::inotify::{Inotify, Read, Seen};
-use look::Look;
+use again::Walk;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use poller::{Poller, Report};
@@ -26,18 +29,13 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
-use walk::{End, Identity};
+use std::time::Instant;
+use walk::Identity;
 
 /// The bytes of events that are read at once: some two thousand events.
 const BUFFER: usize = 64 * 1024;
 /// How many of these are read in one turn of the loop; what is left wakes it again.
 const BATCHES: usize = 16;
-/// How often a directory may be replaced by another within [`WINDOW`]. Whoever does it faster could have a stop file made in
-/// one that is never looked at.
-const REPLACED: u32 = 16;
-const WINDOW: Duration = Duration::from_secs(10);
-
 /// How a directory is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Watched {
@@ -96,6 +94,17 @@ pub struct Switches {
     mounts: Option<File>,
     poller: Option<Poller>,
     buffer: Vec<u8>,
+}
+
+/// Whether poll(2) has said that something was mounted or unmounted. It says so once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounts {
+    /// It has.
+    Changed,
+    /// It has not.
+    Same,
+    /// It was not asked.
+    Ask,
 }
 
 /// An event of the shared instance that is not about stop files.
@@ -203,13 +212,18 @@ impl Switches {
         self.inotify.clone()
     }
 
-    /// What to poll(2), and for what.
+    /// What to poll(2), and for what: the events, the mounts, the helper.
     #[must_use]
-    pub fn descriptors(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
-        let events = self.inotify.as_ref().map(|i| (i.as_fd(), PollFlags::POLLIN));
-        let mounts = self.mounts.as_ref().map(|m| (m.as_fd(), PollFlags::POLLPRI));
-        let poller = self.poller.as_ref().map(|p| (p.as_fd(), PollFlags::POLLIN));
-        [events, mounts, poller].into_iter().flatten().collect()
+    pub fn descriptors(&self) -> [Option<(BorrowedFd<'_>, PollFlags)>; 3] {
+        [
+            self.inotify
+                .as_ref()
+                .map(|i| (i.as_fd(), PollFlags::POLLIN)),
+            self.mounts
+                .as_ref()
+                .map(|m| (m.as_fd(), PollFlags::POLLPRI)),
+            self.poller.as_ref().map(|p| (p.as_fd(), PollFlags::POLLIN)),
+        ]
     }
 
     /// When to call [`on_ready`](Switches::on_ready) at the latest; `None`, as a rule, for "not without a descriptor".
@@ -219,11 +233,11 @@ impl Switches {
     }
 
     /// Reads what happened. `other` gets the events of the shared instance that are not about stop files.
-    pub fn on_ready(&mut self, other: impl FnMut(Other<'_>)) -> Option<Tripped> {
+    pub fn on_ready(&mut self, mounts: Mounts, other: impl FnMut(Other<'_>)) -> Option<Tripped> {
         if let Some(tripped) = self.events(other) {
             return Some(tripped);
         }
-        if self.something_was_mounted() {
+        if mounts == Mounts::Changed || (mounts == Mounts::Ask && self.something_was_mounted()) {
             for place in 0..self.places.len() {
                 if let Some(tripped) = self.walk_again(place) {
                     return Some(tripped);
@@ -246,7 +260,10 @@ impl Switches {
             return false;
         };
         let mut set = [nix::poll::PollFd::new(mounts.as_fd(), PollFlags::POLLPRI)];
-        matches!(nix::poll::poll(&mut set, nix::poll::PollTimeout::ZERO), Ok(1..))
+        matches!(
+            nix::poll::poll(&mut set, nix::poll::PollTimeout::ZERO),
+            Ok(1..)
+        )
     }
 
     /// Reads the events. An event decides by itself: what is there by now is not asked.
@@ -308,7 +325,11 @@ impl Switches {
                 place.stale = true;
             }
             let entries = roles.entries.iter();
-            again.extend(entries.filter(|(name, _)| name == seen.name).map(|(_, p)| *p));
+            again.extend(
+                entries
+                    .filter(|(name, _)| name == seen.name)
+                    .map(|(_, p)| *p),
+            );
             return None;
         }
         again.extend(roles.steps.iter().chain(&roles.stops));
@@ -321,136 +342,15 @@ impl Switches {
         None
     }
 
-    /// Follows a path anew and looks there.
-    fn walk_again(&mut self, number: usize) -> Option<Tripped> {
-        let original = self.places.get(number)?.original;
-        for (watch, roles) in &mut self.roles {
-            roles.entries.retain(|(_, place)| *place != number);
-            roles.steps.retain(|place| *place != number);
-            roles.stops.retain(|place| *place != number || Some(*watch) == original);
-        }
-        let before = self.places.get(number)?.now;
-        let end = self.walk(number);
-        self.settle(number, end, Walk::Again);
-        let inotify = self.inotify.clone()?;
-        self.roles.retain(|watch, roles| {
-            let keep = !roles.is_empty();
-            if !keep {
-                inotify.unwatch(*watch);
-            }
-            keep
-        });
-        if let Some(tripped) = self.look(number) {
-            return Some(tripped);
-        }
-        let place = self.places.get_mut(number)?;
-        let same = |a: &Identity, b: &Identity| (a.dev, a.ino) == (b.dev, b.ino);
-        let replaced = match (&before, &place.now) {
-            (Some(before), Some(now)) => !same(before, now),
-            (None, None) => false,
-            _ => true,
-        };
-        if replaced {
-            if place.replaced.1.elapsed() > WINDOW {
-                place.replaced = (0, Instant::now());
-            }
-            place.replaced.0 += 1;
-            if place.replaced.0 > REPLACED {
-                let file = place.names.first().and_then(|(_, n)| self.files.get(*n));
-                return Some(Tripped::new(file, Cause::Replaced));
-            }
-        }
-        None
-    }
-
-    /// Takes note of where a walk has come to.
-    fn settle(&mut self, number: usize, end: End, walk: Walk) {
-        let Some(place) = self.places.get_mut(number) else {
-            return;
-        };
-        match end {
-            End::Here { watch, identity } => {
-                if walk == Walk::First {
-                    place.original = Some(watch);
-                }
-                place.current = Some(watch);
-                place.now = Some(identity);
-                place.stale = false;
-            }
-            End::Missing => (place.current, place.now) = (None, None),
-            End::Unwatched { why } => {
-                (place.current, place.now) = (None, None);
-                place.watched = Watched::Polled { why };
-            }
-        }
-    }
-
-    /// Looks for the stop files of a place by their paths.
-    fn look(&self, number: usize) -> Option<Tripped> {
-        let place = self.places.get(number)?;
-        place.names.iter().find_map(|(_, number)| {
-            let file = self.files.get(*number)?;
-            match look::look(file.file.path()) {
-                Look::Nothing => None,
-                Look::There => Some(Tripped::new(Some(file), Cause::Found)),
-                Look::Unknown(errno) => Some(Tripped::new(Some(file), Cause::Unknown(errno))),
-            }
-        })
-    }
-
-    /// Events were lost. A directory that is what it was, to its last change, cannot have had one in it; of any other that
-    /// cannot be excluded.
-    fn overflow(&mut self) -> Option<Tripped> {
-        for number in 0..self.places.len() {
-            let (dir, before, sure) = {
-                let place = self.places.get(number)?;
-                if matches!(place.watched, Watched::Polled { .. }) {
-                    continue;
-                }
-                // The box may be in a directory that the path does not lead to any more.
-                let moved = place.original.is_some() && place.original != place.current;
-                (place.dir.clone(), place.now, !place.stale && !moved)
-            };
-            if let Some(tripped) = self.look(number) {
-                return Some(tripped);
-            }
-            let same = before.is_some() && Identity::of(&dir).ok() == before;
-            let still_missing = before.is_none()
-                && matches!(look::look(&dir), Look::Nothing);
-            if !sure || (!same && !still_missing) {
-                let place = self.places.get(number)?;
-                let file = place.names.first().and_then(|(_, n)| self.files.get(*n));
-                return Some(Tripped::new(file, Cause::Overflow));
-            }
-            // What was lost may have been a step of the path that moved.
-            if let Some(tripped) = self.walk_again(number) {
-                return Some(tripped);
-            }
-        }
-        None
-    }
-
-    /// Every event was read: the directories are known as they are now.
-    fn calm(&mut self) {
-        for place in &mut self.places {
-            if std::mem::take(&mut place.stale) {
-                // Gone, or another one: the events that say so come, and until then nothing is excluded.
-                place.now = match (Identity::of(&place.dir), place.now) {
-                    (Ok(now), Some(before)) if (now.dev, now.ino) == (before.dev, before.ino) => {
-                        Some(now)
-                    }
-                    (_, before) => before,
-                };
-            }
-        }
-    }
-
     /// Starts the helper, or starts it anew when more places need it than it knows.
     fn poll_what_must_be(&mut self) -> Result<(), Errno> {
         let mut files: Vec<(usize, PathBuf)> = Vec::new();
         for place in &self.places {
             if matches!(place.watched, Watched::Polled { .. }) {
-                let of = place.names.iter().map(|(name, n)| (*n, place.dir.join(name)));
+                let of = place
+                    .names
+                    .iter()
+                    .map(|(name, n)| (*n, place.dir.join(name)));
                 files.extend(of);
             }
         }
@@ -461,7 +361,12 @@ impl Switches {
     }
 
     /// Watches what the path names, in that role.
-    fn watch(&mut self, path: &Path, mask: u32, role: impl FnOnce(&mut Roles)) -> Result<i32, Errno> {
+    fn watch(
+        &mut self,
+        path: &Path,
+        mask: u32,
+        role: impl FnOnce(&mut Roles),
+    ) -> Result<i32, Errno> {
         let inotify = self.inotify.as_ref().ok_or(Errno::EMFILE)?;
         let watch = inotify.watch(path, mask | libc::IN_MASK_ADD)?;
         role(self.roles.entry(watch).or_default());
@@ -469,18 +374,12 @@ impl Switches {
     }
 }
 
-/// Which walk of a path it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Walk {
-    /// At the start.
-    First,
-    /// Because something on it has moved.
-    Again,
-}
-
 /// The number of the stop file of that name.
 fn number(names: &[(OsString, usize)], name: &OsStr) -> Option<usize> {
-    names.iter().find(|(known, _)| known == name).map(|(_, n)| *n)
+    names
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, n)| *n)
 }
 
 #[cfg(test)]

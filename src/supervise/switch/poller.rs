@@ -86,7 +86,9 @@ impl Poller {
                 Err(Errno::EAGAIN) if self.heard.elapsed() < SILENCE => return Report::Fine,
                 Err(Errno::EAGAIN) => {
                     let seconds = SILENCE.as_secs();
-                    return Report::Blind(format!("its file system has not answered for {seconds} s"));
+                    return Report::Blind(format!(
+                        "its file system has not answered for {seconds} s"
+                    ));
                 }
                 _ => return Report::Blind("the helper that looks for it is gone".to_owned()),
             }

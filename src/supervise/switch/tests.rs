@@ -7,6 +7,7 @@ use nix::sys::stat::Mode;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 /// A directory that is gone when dropped.
 struct Dir(PathBuf);
@@ -60,6 +61,7 @@ fn wakes(switches: &Switches, patience: u16) -> bool {
     let mut set: Vec<PollFd<'_>> = switches
         .descriptors()
         .into_iter()
+        .flatten()
         .map(|(fd, flags)| PollFd::new(fd, flags))
         .collect();
     poll(&mut set, PollTimeout::from(patience)).unwrap() > 0
@@ -68,7 +70,7 @@ fn wakes(switches: &Switches, patience: u16) -> bool {
 /// What is found when all that is queued has been read.
 fn cause(switches: &mut Switches) -> Option<Cause> {
     while wakes(switches, 0) {
-        if let Some(tripped) = switches.on_ready(|_| {}) {
+        if let Some(tripped) = switches.on_ready(Mounts::Ask, |_| {}) {
             return Some(tripped.cause);
         }
     }
@@ -81,8 +83,12 @@ fn any_entry_counts_even_when_it_is_gone_again() {
     let ways: [(&str, Make); 9] = [
         ("file", |p, _| fs::write(p, "x").unwrap()),
         ("directory", |p, _| fs::create_dir(p).unwrap()),
-        ("dangling link", |p, _| symlink("/nowhere/at/all", p).unwrap()),
-        ("fifo", |p, _| nix::unistd::mkfifo(p, Mode::S_IRWXU).unwrap()),
+        ("dangling link", |p, _| {
+            symlink("/nowhere/at/all", p).unwrap()
+        }),
+        ("fifo", |p, _| {
+            nix::unistd::mkfifo(p, Mode::S_IRWXU).unwrap()
+        }),
         ("socket", |p, _| drop(UnixListener::bind(p).unwrap())),
         ("hard link", |p, d| fs::hard_link(d.at("other"), p).unwrap()),
         ("moved in", |p, d| fs::rename(d.at("other"), p).unwrap()),
@@ -102,7 +108,12 @@ fn any_entry_counts_even_when_it_is_gone_again() {
         let file = dir.at("ws/.claude-stop");
         let mut switches = arm(&[&file]);
         // The twin: other names, and changes of them, stop nothing.
-        for other in [".claude-stop2", ".claude-sto", "claude-stop", ".CLAUDE-STOP"] {
+        for other in [
+            ".claude-stop2",
+            ".claude-sto",
+            "claude-stop",
+            ".CLAUDE-STOP",
+        ] {
             fs::write(dir.at("ws").join(other), "").unwrap();
             fs::remove_file(dir.at("ws").join(other)).unwrap();
         }
@@ -177,7 +188,9 @@ fn a_directory_that_is_replaced_is_watched_under_both_identities() {
             assert_eq!(cause(&mut switches), None);
             let made = match new {
                 "new" => file.clone(),
-                _ => dir.at("moved").join(if place == "a" { "ws/stop" } else { "stop" }),
+                _ => dir
+                    .at("moved")
+                    .join(if place == "a" { "ws/stop" } else { "stop" }),
             };
             fs::write(&made, "").unwrap();
             fs::remove_file(&made).unwrap();
@@ -188,7 +201,11 @@ fn a_directory_that_is_replaced_is_watched_under_both_identities() {
         let mut switches = arm(&[&file]);
         let other = dir.at("other");
         fs::create_dir_all(other.join("ws")).unwrap();
-        fs::write(other.join(if place == "a" { "ws/stop" } else { "stop" }), "").unwrap();
+        fs::write(
+            other.join(if place == "a" { "ws/stop" } else { "stop" }),
+            "",
+        )
+        .unwrap();
         exchange(&other, &dir.at(place));
         assert_eq!(cause(&mut switches), Some(Cause::Found), "{place}");
     }
@@ -313,7 +330,7 @@ fn lost_events_of_another_directory_are_no_reason() {
     let mut lost = 0;
     let mut seen = 0;
     while wakes(&switches, 0) {
-        let tripped = switches.on_ready(|other| match other {
+        let tripped = switches.on_ready(Mounts::Ask, |other| match other {
             Other::Lost => lost += 1,
             Other::Event(event) => {
                 assert_eq!(event.watch, foreign);
@@ -343,12 +360,12 @@ fn without_an_instance_it_is_polled_and_says_so() {
     assert!(switches.deadline().is_some());
     // Alive, and nothing found.
     assert!(wakes(&switches, 10_000));
-    assert_eq!(switches.on_ready(|_| {}), None);
+    assert_eq!(switches.on_ready(Mounts::Ask, |_| {}), None);
     symlink("nowhere", &file).unwrap();
     let begun = Instant::now();
     let tripped = loop {
         assert!(wakes(&switches, 10_000), "no word from the helper");
-        if let Some(tripped) = switches.on_ready(|_| {}) {
+        if let Some(tripped) = switches.on_ready(Mounts::Ask, |_| {}) {
             break tripped;
         }
         assert!(begun.elapsed() < Duration::from_secs(30));
@@ -364,7 +381,7 @@ fn a_helper_that_dies_stops_the_box() {
     switches.poller.as_ref().unwrap().kill_for_test();
     let tripped = loop {
         assert!(wakes(&switches, 10_000));
-        if let Some(tripped) = switches.on_ready(|_| {}) {
+        if let Some(tripped) = switches.on_ready(Mounts::Ask, |_| {}) {
             break tripped;
         }
     };

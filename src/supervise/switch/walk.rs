@@ -108,7 +108,9 @@ impl Switches {
             let appears = |switches: &mut Switches| {
                 let role = (name.clone(), number);
                 switches
-                    .watch(&at, ENTRY | libc::IN_ONLYDIR, |roles| roles.entries.push(role))
+                    .watch(&at, ENTRY | libc::IN_ONLYDIR, |roles| {
+                        roles.entries.push(role)
+                    })
                     .map_err(|errno| (at.clone(), errno))
             };
             // A directory that is removed while the box holds it tells nobody; its successor's appearance does.
@@ -174,7 +176,10 @@ impl Switches {
 
     /// Whether the box has that directory, or one in it, mounted.
     fn held(&self, number: usize) -> bool {
-        let names = self.places.get(number).map_or(&[][..], |place| &place.names);
+        let names = self
+            .places
+            .get(number)
+            .map_or(&[][..], |place| &place.names);
         names.iter().any(|(_, number)| {
             let scope = self.files.get(*number).map(|file| file.scope);
             matches!(scope, Some(StopScope::Workspace | StopScope::Repository))
