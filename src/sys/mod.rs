@@ -5,7 +5,9 @@
 pub mod inotify;
 pub mod job;
 pub mod landlock;
+pub mod listen;
 pub mod mount;
+pub mod netlink;
 pub mod probe;
 pub mod process;
 pub mod random;
