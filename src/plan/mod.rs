@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod problem;
+pub mod refused;
 pub mod resolve;
 pub mod text;
 
@@ -29,6 +30,9 @@ pub struct Plan {
     pub identity: Identity,
     /// The mount view.
     pub view: View,
+    /// Programs that are refused; covered after the view was built.
+    #[serde(default)]
+    pub refused: refused::Refused,
     /// Landlock rules, the same grants as the view.
     pub landlock: Vec<LandlockRule>,
     /// The environment.

@@ -10,7 +10,7 @@ mod tables;
 use super::schema::Parsed;
 use crate::outcome::Layer;
 use crate::plan::{LimitName, NetworkMode, OsText};
-use crate::policy::{EnvWishes, FileWishes, Fragment, LimitWish, Origin, PathWish, Wish};
+use crate::policy::{CommandWishes, EnvWishes, FileWishes, Fragment, LimitWish, Origin, PathWish, Wish};
 
 /// A text and its line.
 type Line = (&'static str, u32);
@@ -29,6 +29,9 @@ struct Table {
     write: &'static [PathLine],
     state: &'static [PathLine],
     private: &'static [PathLine],
+    refuse: &'static [Line],
+    allow: &'static [Line],
+    search: &'static [PathLine],
     keep: &'static [Line],
     deny: &'static [Line],
     set: &'static [(&'static str, &'static str, u32)],
@@ -61,6 +64,11 @@ impl Table {
                     write: self.paths(self.write),
                     state: self.paths(self.state),
                     private: self.paths(self.private),
+                },
+                programs: CommandWishes {
+                    deny: self.texts(self.refuse),
+                    allow: self.texts(self.allow),
+                    search: self.paths(self.search),
                 },
                 env: EnvWishes {
                     keep: self.texts(self.keep),

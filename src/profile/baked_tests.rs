@@ -72,6 +72,7 @@ fn source() -> String {
             description,
             commands,
             files,
+            programs,
             env,
             network,
             limits,
@@ -93,6 +94,9 @@ fn source() -> String {
         list(&mut out, "write", &files.write, path);
         list(&mut out, "state", &files.state, path);
         list(&mut out, "private", &files.private, path);
+        list(&mut out, "refuse", &programs.deny, valued(""));
+        list(&mut out, "allow", &programs.allow, valued(""));
+        list(&mut out, "search", &programs.search, path);
         list(&mut out, "keep", &env.keep, valued(""));
         list(&mut out, "deny", &env.deny, valued(""));
         list(&mut out, "set", &env.set, |(name, wish)| {

@@ -7,7 +7,7 @@
 
 use super::error::Diagnostic;
 use super::keys::{KeyStatus, TABLES, dotted, suggestion};
-use super::value::{self, BadValue, PathUse, VariableList};
+use super::value::{self, BadValue, PathUse, ProgramList, VariableList};
 use crate::outcome::Layer;
 use crate::plan::{LimitName, OsText};
 use crate::policy::{Fragment, Origin, Wish};
@@ -195,6 +195,15 @@ impl<'a> Walk<'a> {
                 ("files", "private") => {
                     self.each(value, |w, t, at| w.path(t, at, PathUse::Private));
                 }
+                ("commands", "deny") => {
+                    self.each(value, |w, t, at| w.program(t, at, ProgramList::Deny));
+                }
+                ("commands", "allow") => {
+                    self.each(value, |w, t, at| w.program(t, at, ProgramList::Allow));
+                }
+                ("commands", "search") => {
+                    self.each(value, |w, t, at| w.path(t, at, PathUse::Search));
+                }
                 ("env", "keep") => {
                     self.each(value, |w, t, at| w.variable(t, at, VariableList::Keep));
                 }
@@ -303,6 +312,21 @@ impl<'a> Walk<'a> {
                     PathUse::Write => files.write.push(wish),
                     PathUse::State => files.state.push(wish),
                     PathUse::Private => files.private.push(wish),
+                    PathUse::Search => self.out.fragment.programs.search.push(wish),
+                }
+            }
+            Err(bad) => self.bad(at, bad),
+        }
+    }
+
+    fn program(&mut self, text: &str, at: Range<usize>, list: ProgramList) {
+        match value::program(text, list) {
+            Ok(name) => {
+                let wish = self.wish(name, &at);
+                let programs = &mut self.out.fragment.programs;
+                match list {
+                    ProgramList::Deny => programs.deny.push(wish),
+                    ProgramList::Allow => programs.allow.push(wish),
                 }
             }
             Err(bad) => self.bad(at, bad),

@@ -121,6 +121,7 @@ impl Memory {
             gid: *uid,
             dev: 1,
             ino: u64::try_from(ino).unwrap(),
+            nlink: 1,
         })
     }
 }
@@ -242,6 +243,7 @@ impl World {
         let host = Host {
             uid: 1000,
             gid: 1000,
+            exe: "/usr/local/bin/agentbox".into(),
             user: "u".into(),
             home: "/home/u".into(),
             shell: "/bin/bash".into(),
