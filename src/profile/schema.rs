@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+mod agree;
+
 use super::error::Diagnostic;
 use super::keys::{KeyStatus, TABLES, dotted, suggestion};
 use super::value::{self, BadValue, PathUse, ProgramList, VariableList};
@@ -90,13 +92,13 @@ pub fn parse(text: &str, name: &str, place: &Place, role: Role) -> Result<Parsed
     walk.finish()
 }
 
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     text: &'a str,
     place: &'a Place,
     role: Role,
     /// The offsets of the newlines: a wish needs its line, and counting from the start each time would be quadratic.
     newlines: Vec<usize>,
-    out: Parsed,
+    pub(super) out: Parsed,
     problems: Vec<(usize, Diagnostic)>,
 }
 
@@ -126,7 +128,12 @@ impl<'a> Walk<'a> {
         Err(self.problems.into_iter().map(|(_, d)| d).collect())
     }
 
-    fn problem(&mut self, at: Range<usize>, what: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn problem(
+        &mut self,
+        at: Range<usize>,
+        what: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         // Each problem looks for its line: bounded, so that a file made of mistakes costs no more than a large one.
         if self.problems.len() < 4 * MOST {
             let diagnostic =
@@ -135,7 +142,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn bad(&mut self, at: Range<usize>, bad: BadValue) {
+    pub(super) fn bad(&mut self, at: Range<usize>, bad: BadValue) {
         self.problem(at, bad.what, bad.help);
     }
 
@@ -144,7 +151,7 @@ impl<'a> Walk<'a> {
         self.place.origin(u32::try_from(line).unwrap_or(u32::MAX))
     }
 
-    fn wish<T>(&self, value: T, at: &Range<usize>) -> Wish<T> {
+    pub(super) fn wish<T>(&self, value: T, at: &Range<usize>) -> Wish<T> {
         Wish {
             value,
             origin: self.origin(at.start),
@@ -195,15 +202,10 @@ impl<'a> Walk<'a> {
                 ("files", "private") => {
                     self.each(value, |w, t, at| w.path(t, at, PathUse::Private));
                 }
-                ("commands", "deny") => {
-                    self.each(value, |w, t, at| w.program(t, at, ProgramList::Deny));
-                }
-                ("commands", "allow") => {
-                    self.each(value, |w, t, at| w.program(t, at, ProgramList::Allow));
-                }
-                ("commands", "search") => {
-                    self.each(value, |w, t, at| w.path(t, at, PathUse::Search));
-                }
+                ("commands", "deny") => self.programs(value, ProgramList::Deny),
+                ("commands", "allow") => self.programs(value, ProgramList::Allow),
+                ("commands", _) => self.each(value, |w, t, at| w.path(t, at, PathUse::Search)),
+                ("files", "hide" | "protect" | "track") => self.names(name, value),
                 ("env", "keep") => {
                     self.each(value, |w, t, at| w.variable(t, at, VariableList::Keep));
                 }
@@ -261,7 +263,7 @@ impl<'a> Walk<'a> {
         false
     }
 
-    fn wrong_type(&mut self, value: &Item<'_>, want: &str) {
+    pub(super) fn wrong_type(&mut self, value: &Item<'_>, want: &str) {
         let found = value.get_ref().type_str();
         self.problem(
             value.span(),
@@ -270,7 +272,7 @@ impl<'a> Walk<'a> {
         );
     }
 
-    fn string<'v>(&mut self, value: &'v Item<'_>, want: &str) -> Option<&'v str> {
+    pub(super) fn string<'v>(&mut self, value: &'v Item<'_>, want: &str) -> Option<&'v str> {
         let text = value.get_ref().as_str();
         if text.is_none() {
             self.wrong_type(value, want);
@@ -319,18 +321,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn program(&mut self, text: &str, at: Range<usize>, list: ProgramList) {
-        match value::program(text, list) {
+    fn programs(&mut self, value: &Item<'_>, list: ProgramList) {
+        self.each(value, |walk, text, at| match value::program(text, list) {
             Ok(name) => {
-                let wish = self.wish(name, &at);
-                let programs = &mut self.out.fragment.programs;
+                let wish = walk.wish(name, &at);
+                let programs = &mut walk.out.fragment.programs;
                 match list {
                     ProgramList::Deny => programs.deny.push(wish),
                     ProgramList::Allow => programs.allow.push(wish),
                 }
             }
-            Err(bad) => self.bad(at, bad),
-        }
+            Err(bad) => walk.bad(at, bad),
+        });
     }
 
     fn variable(&mut self, text: &str, at: Range<usize>, list: VariableList) {
@@ -415,44 +417,6 @@ impl<'a> Walk<'a> {
                 self.out.fragment.limits.push((limit, wish));
             }
             Err(bad) => self.bad(at, bad),
-        }
-    }
-
-    /// One source that says two things of one layer means neither.
-    fn layers_agree(&mut self) {
-        let fragment = &self.out.fragment;
-        let said: [(&str, &[Wish<Layer>]); 3] = [
-            ("require", &fragment.require),
-            ("allow-missing", &fragment.allow_missing),
-            ("off", &fragment.layers_off),
-        ];
-        let mut problems = Vec::new();
-        for layer in Layer::ALL {
-            let lists: Vec<(&str, &Wish<Layer>)> = said
-                .iter()
-                .filter_map(|(name, list)| Some((*name, list.iter().find(|w| w.value == layer)?)))
-                .collect();
-            if let [(first, _), .., (last, wish)] = lists.as_slice() {
-                let line = match &wish.origin {
-                    Origin::Builtin { line, .. } | Origin::File { line, .. } => *line,
-                    Origin::Cli { .. } | Origin::Agentbox { .. } => 1,
-                };
-                let before = usize::try_from(line).unwrap_or(1).saturating_sub(2);
-                let at = match line {
-                    0 | 1 => 0,
-                    _ => self.newlines.get(before).map_or(0, |newline| newline + 1),
-                };
-                problems.push((
-                    at,
-                    format!(
-                        "the layer `{}` is in `{first}` and in `{last}`",
-                        layer.name()
-                    ),
-                ));
-            }
-        }
-        for (at, what) in problems {
-            self.problem(at..at, what, "choose one");
         }
     }
 }

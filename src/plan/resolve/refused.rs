@@ -58,7 +58,11 @@ pub(super) fn refused(scene: &mut Scene<'_>) -> Refused {
 }
 
 /// A command that is refused itself is no start at all.
-pub(super) fn refuse_command(scene: &mut Scene<'_>, refused: &Refused, command: &crate::plan::Command) {
+pub(super) fn refuse_command(
+    scene: &mut Scene<'_>,
+    refused: &Refused,
+    command: &crate::plan::Command,
+) {
     let name = Path::new(command.name.os()).file_name().unwrap_or_default();
     let covered = command.program.as_ref().and_then(|program| {
         let real = scene.real_of(program.path());
@@ -184,7 +188,9 @@ fn matching(scene: &Scene<'_>, pattern: &Path) -> Vec<PathBuf> {
                 continue;
             }
             let names = scene.walk.look.read_dir(&dir);
-            let hits = names.iter().filter(|n| pattern::matches(text, n.as_bytes()));
+            let hits = names
+                .iter()
+                .filter(|n| pattern::matches(text, n.as_bytes()));
             next.extend(hits.map(|n| dir.join(n)));
         }
         next.truncate(MATCHES_MAX);
@@ -367,14 +373,13 @@ impl Search<'_, '_> {
             covers,
             found: found.filter(|found| *found != path).map(OsText::from),
         };
-        self.places
-            .merge(path.to_owned(), place, |old, new| {
-                // The weaker word is the honest one.
-                if new.covers == Covers::Name {
-                    old.covers = Covers::Name;
-                    old.found = new.found;
-                }
-            });
+        self.places.merge(path.to_owned(), place, |old, new| {
+            // The weaker word is the honest one.
+            if new.covers == Covers::Name {
+                old.covers = Covers::Name;
+                old.found = new.found;
+            }
+        });
     }
 }
 
