@@ -10,7 +10,6 @@ mod agree;
 use super::error::Diagnostic;
 use super::keys::{KeyStatus, TABLES, dotted, suggestion};
 use super::value::{self, BadValue, PathUse, ProgramList, VariableList};
-use crate::outcome::Layer;
 use crate::plan::{LimitName, OsText};
 use crate::policy::{Fragment, Origin, Wish};
 use std::ops::Range;

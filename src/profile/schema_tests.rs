@@ -142,9 +142,9 @@ search = ["~/x/*/bin"]
     }
     assert_eq!(limits.len(), 7);
     assert_eq!(stop_grace.unwrap().value, 3.0);
-    assert_eq!(require[0].value, Layer::Landlock);
-    assert_eq!(allow_missing[0].value, Layer::Limits);
-    assert_eq!(layers_off[0].value, Layer::Keyring);
+    assert_eq!(require[0].value, crate::outcome::Layer::Landlock);
+    assert_eq!(allow_missing[0].value, crate::outcome::Layer::Limits);
+    assert_eq!(layers_off[0].value, crate::outcome::Layer::Keyring);
     assert_eq!(parsed.extends.len(), 2);
 }
 
