@@ -50,10 +50,7 @@ fn plan() -> Plan {
         refused: Default::default(),
         landlock: Vec::new(),
         env: Env::default(),
-        network: Network {
-            mode: NetworkMode::None,
-            origin: Origin::agentbox("test"),
-        },
+        network: Network::of(NetworkMode::None, Origin::agentbox("test")),
         limits: Limits {
             list: Vec::new(),
             stop_grace: 3.0,
