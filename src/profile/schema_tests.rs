@@ -69,6 +69,10 @@ allow-missing = ["limits"]
 off = ["keyring"]
 [kill-switch]
 files = [".stop here"]
+[commands]
+deny = ["te*"]
+allow = ["tf"]
+search = ["~/x/*/bin"]
 "#,
     );
     let Fragment {
@@ -76,6 +80,7 @@ files = [".stop here"]
         description,
         commands,
         files,
+        programs,
         env,
         network,
         limits,
@@ -122,6 +127,12 @@ files = [".stop here"]
             }
         )]
     );
+    assert_eq!(
+        (&programs.deny[0].value, &programs.deny[0].origin),
+        (&"te*".to_owned(), &at(32))
+    );
+    assert_eq!(programs.allow[0].value, "tf");
+    assert_eq!(programs.search[0].value.path, OsText::from("~/x/*/bin"));
     assert!(env.given.is_empty());
     assert_eq!(network.unwrap().value, NetworkMode::Host);
     for (name, want) in [
@@ -138,9 +149,9 @@ files = [".stop here"]
     }
     assert_eq!(limits.len(), 7);
     assert_eq!(stop_grace.unwrap().value, 3.0);
-    assert_eq!(require[0].value, Layer::Landlock);
-    assert_eq!(allow_missing[0].value, Layer::Limits);
-    assert_eq!(layers_off[0].value, Layer::Keyring);
+    assert_eq!(require[0].value, crate::outcome::Layer::Landlock);
+    assert_eq!(allow_missing[0].value, crate::outcome::Layer::Limits);
+    assert_eq!(layers_off[0].value, crate::outcome::Layer::Keyring);
     assert_eq!(parsed.extends.len(), 2);
 }
 
@@ -180,8 +191,6 @@ fn what_is_not_enforced_is_refused_and_never_ignored() {
         "network.allow = [\"github.com\"]",
         "network.host-ports = [5432]",
         "network.publish = []",
-        "[commands]\ndeny = [\"terraform\"]",
-        "commands.deny = []",
         "[ssh]\nkeys = []",
         "[review]\nx = 1",
     ] {
