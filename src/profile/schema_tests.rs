@@ -67,12 +67,12 @@ stop-grace = 3
 require = ["landlock"]
 allow-missing = ["limits"]
 off = ["keyring"]
-[kill-switch]
-files = [".stop here"]
 [commands]
 deny = ["te*"]
 allow = ["tf"]
 search = ["~/x/*/bin"]
+[kill-switch]
+files = [".stop here"]
 "#,
     );
     let Fragment {
@@ -103,7 +103,7 @@ search = ["~/x/*/bin"]
     );
     assert_eq!(
         (stop_files[0].value.as_str(), &stop_files[0].origin),
-        (".stop here", &at(32))
+        (".stop here", &at(36))
     );
     assert_eq!(files.read[0].origin, at(8));
     assert!(files.read[0].value.optional && files.write[0].value.make_dir);
