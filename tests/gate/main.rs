@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(dead_code, unreachable_pub)]
 
+mod bounds;
 #[path = "../common/mod.rs"]
 mod common;
 mod names;
+mod outside;
+mod proxy;
+mod web;
 mod world;
