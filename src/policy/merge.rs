@@ -34,6 +34,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         files,
         env,
         network,
+        egress,
         limits,
         stop_grace,
         require,
@@ -65,6 +66,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.description = description.or(into.description.take());
     into.commands.extend(commands);
     into.notices.extend(notices);
+    into.egress.add(egress);
     into.network = network.or(into.network.take());
     into.stop_grace = stop_grace.or(into.stop_grace.take());
     for (name, wish) in limits {

@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod layers;
+pub mod network;
 pub mod plan;
 pub mod profiles;
 

@@ -75,6 +75,8 @@ pub(super) static TABLE: Table = Table {
             ("SCREENDIR", "/tmp/.screen", 128),
         ],
         network: Some((NetworkMode::None, 131)),
+        reach: &[],
+        refuse: &[],
         limits: &[
             (LimitName::Disk, LimitWish::Value(2147483648.0), 136), (LimitName::Memory, LimitWish::Percent(75.0), 134),
             (LimitName::Processes, LimitWish::Value(4096.0), 135),

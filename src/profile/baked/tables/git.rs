@@ -32,6 +32,8 @@ pub(super) static TABLE: Table = Table {
             ("GIT_CONFIG_VALUE_1", "false", 34),
         ],
         network: None,
+        reach: &[],
+        refuse: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

@@ -56,6 +56,8 @@ pub(super) static TABLE: Table = Table {
         deny: &[],
         set: &[],
         network: None,
+        reach: &[],
+        refuse: &[],
         limits: &[],
         stop_grace: None,
         require: &[],
