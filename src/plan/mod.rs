@@ -6,6 +6,7 @@
 pub mod names;
 pub mod net;
 pub mod problem;
+pub mod refused;
 pub mod resolve;
 pub mod text;
 
@@ -33,6 +34,9 @@ pub struct Plan {
     pub identity: Identity,
     /// The mount view.
     pub view: View,
+    /// Programs that are refused; covered after the view was built.
+    #[serde(default)]
+    pub refused: refused::Refused,
     /// Landlock rules, the same grants as the view.
     pub landlock: Vec<LandlockRule>,
     /// The environment.

@@ -13,7 +13,8 @@ use crate::plan::names::{Holds, Verdict};
 use crate::plan::net::{Mark, Rule, Target};
 use crate::plan::{LimitName, NetworkMode, OsText};
 use crate::policy::{
-    EgressWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin, PathWish, Wish,
+    CommandWishes, EgressWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin,
+    PathWish, Wish,
 };
 
 /// A text and its line.
@@ -48,6 +49,9 @@ struct Table {
     write: &'static [PathLine],
     state: &'static [PathLine],
     private: &'static [PathLine],
+    refuse: &'static [Line],
+    allow: &'static [Line],
+    search: &'static [PathLine],
     hide: &'static [NameLine],
     protect: &'static [NameLine],
     track: &'static [NameLine],
@@ -56,7 +60,7 @@ struct Table {
     set: &'static [(&'static str, &'static str, u32)],
     network: Option<(NetworkMode, u32)>,
     reach: &'static [RuleLine],
-    refuse: &'static [RuleLine],
+    shun: &'static [RuleLine],
     limits: &'static [(LimitName, LimitWish, u32)],
     stop_grace: Option<(f64, u32)>,
     require: &'static [(Layer, u32)],
@@ -89,6 +93,11 @@ impl Table {
                     protect: self.names(self.protect),
                     track: self.names(self.track),
                 },
+                programs: CommandWishes {
+                    deny: self.texts(self.refuse),
+                    allow: self.texts(self.allow),
+                    search: self.paths(self.search),
+                },
                 env: EnvWishes {
                     keep: self.texts(self.keep),
                     deny: self.texts(self.deny),
@@ -104,7 +113,7 @@ impl Table {
                 network: self.network.map(|(mode, line)| self.wish(mode, line)),
                 egress: EgressWishes {
                     allow: self.rules(self.reach),
-                    deny: self.rules(self.refuse),
+                    deny: self.rules(self.shun),
                     ..EgressWishes::default()
                 },
                 limits: self

@@ -90,6 +90,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         description,
         commands,
         files,
+        programs,
         env,
         network,
         egress,
@@ -115,6 +116,9 @@ fn table(builtin: &builtin::Builtin) -> String {
     list(&mut out, "hide", &files.hide, name);
     list(&mut out, "protect", &files.protect, name);
     list(&mut out, "track", &files.track, name);
+    list(&mut out, "refuse", &programs.deny, valued(""));
+    list(&mut out, "allow", &programs.allow, valued(""));
+    list(&mut out, "search", &programs.search, path);
     list(&mut out, "keep", &env.keep, valued(""));
     list(&mut out, "deny", &env.deny, valued(""));
     list(&mut out, "set", &env.set, |(name, wish)| {
@@ -134,7 +138,7 @@ fn table(builtin: &builtin::Builtin) -> String {
     } = egress;
     assert!(host_ports.is_empty() && publish.is_empty() && hosts.is_empty());
     list(&mut out, "reach", &allow, rule);
-    list(&mut out, "refuse", &deny, rule);
+    list(&mut out, "shun", &deny, rule);
     list(&mut out, "limits", &limits, |(name, wish)| {
         format!(
             "(LimitName::{name:?}, {}, {})",

@@ -56,6 +56,7 @@ fn plan() -> Plan {
             shell: "/bin/bash".into(),
         },
         view: View::default(),
+        refused: Default::default(),
         landlock: Vec::new(),
         env: Env {
             pass: vec![

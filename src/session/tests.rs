@@ -47,6 +47,7 @@ fn plan() -> Plan {
             shell: "/bin/sh".into(),
         },
         view: View::default(),
+        refused: Default::default(),
         landlock: Vec::new(),
         env: Env::default(),
         network: Network::of(NetworkMode::None, Origin::agentbox("test")),

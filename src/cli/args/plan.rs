@@ -8,7 +8,7 @@ use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
 use crate::plan::{LimitName, NetworkMode, OsText};
 use crate::policy::egress::Ports;
 use crate::policy::{Fragment, LimitWish, Origin, PathWish, Request, Wish};
-use crate::profile::value::{self, VariableList};
+use crate::profile::value::{self, ProgramList, VariableList};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -33,6 +33,9 @@ pub struct PlanArgs {
     /// Let PATH be written; a `/` at the end: a directory, made when missing
     #[arg(long, value_name = "PATH")]
     pub write: Vec<OsString>,
+    /// Let a program run that the profile refuses (terraform, kubectl, ...)
+    #[arg(long, value_name = "NAME")]
+    pub allow_command: Vec<OsString>,
     /// Let a variable in, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<OsString>,
@@ -156,6 +159,10 @@ impl PlanArgs {
         for path in &self.write {
             let wish = path_wish(path, "--write", cwd)?;
             fragment.files.write.push(wish);
+        }
+        for name in &self.allow_command {
+            let wish = program(name)?;
+            fragment.programs.allow.push(wish);
         }
         let mut given = GivenValues::new();
         for text in &self.env {
@@ -323,6 +330,20 @@ fn path_wish(typed: &OsStr, flag: &'static str, cwd: &Path) -> Result<Wish<PathW
         },
         flag,
     ))
+}
+
+fn program(typed: &OsStr) -> Result<Wish<String>, UsageError> {
+    const FLAG: &str = "--allow-command";
+    let wrong = |why: String| UsageError::Flag {
+        flag: FLAG,
+        value: OsText::from(typed).to_string(),
+        why,
+    };
+    let text = typed
+        .to_str()
+        .ok_or_else(|| wrong("not the name of a program".to_owned()))?;
+    let name = value::program(text, ProgramList::Allow).map_err(|bad| wrong(said(bad)))?;
+    Ok(cli(name, FLAG))
 }
 
 fn env(typed: &OsStr, fragment: &mut Fragment, given: &mut GivenValues) -> Result<(), UsageError> {

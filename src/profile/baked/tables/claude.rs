@@ -38,6 +38,9 @@ pub(super) static TABLE: Table = Table {
         hide: &[],
         protect: &[],
         track: &[],
+        refuse: &[],
+        allow: &[],
+        search: &[],
         keep: &[
             ("ANTHROPIC_API_KEY", 44), ("ANTHROPIC_AUTH_TOKEN", 45), ("CLAUDE_CODE_OAUTH_TOKEN", 46),
             ("ANTHROPIC_BASE_URL", 47), ("ANTHROPIC_*", 48), ("CLAUDE_CODE_*", 49), ("API_TIMEOUT_MS", 50),
@@ -57,7 +60,7 @@ pub(super) static TABLE: Table = Table {
             (Named::Exactly, "mcp-proxy.anthropic.com", &[], &[], 65),
             (Named::Exactly, "downloads.claude.ai", &[], &[], 66),
         ],
-        refuse: &[],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

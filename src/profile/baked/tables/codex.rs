@@ -32,6 +32,9 @@ pub(super) static TABLE: Table = Table {
         hide: &[],
         protect: &[],
         track: &[],
+        refuse: &[],
+        allow: &[],
+        search: &[],
         keep: &[
             ("OPENAI_API_KEY", 33), ("CODEX_API_KEY", 33), ("OPENAI_BASE_URL", 34), ("OPENAI_ORGANIZATION", 35),
             ("OPENAI_PROJECT", 35), ("CODEX_CA_CERTIFICATE", 36),
@@ -43,7 +46,7 @@ pub(super) static TABLE: Table = Table {
             (Named::Exactly, "api.openai.com", &[], &[], 43), (Named::Exactly, "chatgpt.com", &[], &[], 44),
             (Named::Exactly, "ab.chatgpt.com", &[], &[], 44), (Named::Exactly, "auth.openai.com", &[], &[], 45),
         ],
-        refuse: &[],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

@@ -35,6 +35,9 @@ pub(super) static TABLE: Table = Table {
         hide: &[],
         protect: &[],
         track: &[],
+        refuse: &[],
+        allow: &[],
+        search: &[],
         keep: &[
             ("GEMINI_API_KEY", 38), ("GOOGLE_API_KEY", 38), ("GOOGLE_GEMINI_BASE_URL", 39),
             ("GOOGLE_VERTEX_BASE_URL", 39), ("GEMINI_MODEL", 40), ("GOOGLE_GENAI_USE_VERTEXAI", 41),
@@ -54,7 +57,7 @@ pub(super) static TABLE: Table = Table {
             (Named::Exactly, "www.googleapis.com", &[], &[], 57),
             (Named::Exactly, "play.googleapis.com", &[], &[], 58),
         ],
-        refuse: &[],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

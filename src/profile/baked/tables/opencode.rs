@@ -39,6 +39,9 @@ pub(super) static TABLE: Table = Table {
         hide: &[],
         protect: &[],
         track: &[],
+        refuse: &[],
+        allow: &[],
+        search: &[],
         keep: &[
             ("OPENCODE_API_KEY", 40), ("ANTHROPIC_API_KEY", 41), ("ANTHROPIC_BASE_URL", 41), ("OPENAI_API_KEY", 42),
             ("OPENAI_BASE_URL", 42), ("GEMINI_API_KEY", 43), ("GOOGLE_GENERATIVE_AI_API_KEY", 43),
@@ -57,7 +60,7 @@ pub(super) static TABLE: Table = Table {
             (Named::Exactly, "generativelanguage.googleapis.com", &[], &[], 58),
             (Named::Exactly, "openrouter.ai", &[], &[], 58), (Named::Exactly, "registry.npmjs.org", &[], &[], 59),
         ],
-        refuse: &[],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],
