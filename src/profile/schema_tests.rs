@@ -293,8 +293,6 @@ fn what_is_not_enforced_is_refused_and_never_ignored() {
         "[files]\nhide = [\"x\"]",
         "files.protect = []",
         "[files]\ntrack = []",
-        "[commands]\ndeny = [\"terraform\"]",
-        "commands.deny = []",
         "[kill-switch]\nfiles = [\".claude-stop\"]",
         "[ssh]\nkeys = []",
         "[review]\nx = 1",
