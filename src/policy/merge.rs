@@ -41,6 +41,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         require,
         allow_missing,
         layers_off,
+        stop_files,
         notices,
     } = stronger;
 
@@ -67,6 +68,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
 
     into.description = description.or(into.description.take());
     into.commands.extend(commands);
+    into.stop_files.extend(stop_files);
     into.notices.extend(notices);
     into.egress.add(egress);
     into.network = network.or(into.network.take());
@@ -343,6 +345,7 @@ mod tests {
             network: Some(wish(NetworkMode::Host, from)),
             limits: vec![(LimitName::Cpu, wish(LimitWish::Value(n), from))],
             stop_grace: Some(wish(n, from)),
+            stop_files: vec![wish(from.into(), from)],
             notices: vec![wish(from.into(), from)],
             ..Fragment::default()
         };
@@ -391,6 +394,7 @@ mod tests {
                 (LimitName::Disk, LimitWish::Unlimited)
             ]
         );
+        assert_eq!(got.stop_files.len(), 2);
         assert_eq!(got.notices.len(), 2);
     }
 
