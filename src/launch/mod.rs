@@ -6,7 +6,9 @@ pub mod channel;
 pub mod command;
 pub mod diagnose;
 pub mod init;
+pub mod join;
 pub mod message;
+mod still;
 pub mod stdio;
 
 use crate::enforce::cgroup::BoxCgroup;

@@ -5,7 +5,7 @@
 use super::part::Part;
 use super::running::Running;
 use super::{Seen, kill};
-use crate::enforce::cgroup::{self, BoxCgroup};
+use crate::enforce::cgroup;
 use crate::enforce::sweep;
 use crate::host::Cgroup;
 use crate::launch::message::ToClient;
@@ -38,7 +38,6 @@ pub(super) struct End<'a> {
     pub(super) seen: Seen,
     pub(super) running: Running,
     pub(super) parts: Vec<Box<dyn Part>>,
-    pub(super) group: Option<BoxCgroup>,
     pub(super) begun: Instant,
 }
 
@@ -55,7 +54,6 @@ pub(super) fn finish(end: End<'_>) -> u8 {
         seen,
         mut running,
         mut parts,
-        group,
         begun,
     } = end;
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
@@ -67,7 +65,7 @@ pub(super) fn finish(end: End<'_>) -> u8 {
         cpu_ms,
         max_rss_kib,
     } = seen;
-    if let Some(group) = group {
+    if let Some(group) = running.group.take() {
         if matches!(how, How::Signaled { signal: 9 }) && group.oom_kills() > 0 {
             how = How::Killed {
                 trigger: Trigger::Memory,
