@@ -3,12 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod names;
 pub mod problem;
 pub mod resolve;
 pub mod text;
 
 use crate::outcome::Layer;
 use crate::policy::Origin;
+pub use names::Names;
 use serde::{Deserialize, Serialize};
 pub use text::OsText;
 
@@ -42,6 +44,9 @@ pub struct Plan {
     pub private_dirs: Vec<OsText>,
     /// Files that their program replaces by rename: the box has a copy, written back.
     pub state: Vec<StateFile>,
+    /// Names that are hidden, frozen or tracked, and what of it exists.
+    #[serde(default, skip_serializing_if = "Names::is_empty")]
+    pub names: Names,
     /// Layers that must hold in full; anything else is exit 125.
     pub require: Vec<Layer>,
     /// Layers that were switched off on purpose (`[layers] off` of a profile), each with its origin.

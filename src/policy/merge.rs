@@ -47,11 +47,18 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         write,
         state,
         private,
+        hide,
+        protect,
+        track,
     } = files;
     into.files.read.extend(read);
     into.files.write.extend(write);
     into.files.state.extend(state);
     into.files.private.extend(private);
+    // Of two rules about one name the later one decides, so the stronger source does.
+    into.files.hide.extend(hide);
+    into.files.protect.extend(protect);
+    into.files.track.extend(track);
 
     add_env(&mut into.env, env);
 
@@ -128,8 +135,9 @@ fn add_layers(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::names::Verdict;
     use crate::plan::{LimitName, NetworkMode, OsText};
-    use crate::policy::{LimitWish, Origin, PathWish};
+    use crate::policy::{LimitWish, NameWish, Origin, PathWish};
 
     fn wish<T>(value: T, from: &str) -> Wish<T> {
         Wish {
@@ -285,6 +293,11 @@ mod tests {
             optional: false,
             make_dir: false,
         };
+        let name = |p: &str| NameWish {
+            pattern: OsText::from(p),
+            verdict: Verdict::Applies,
+            holds: None,
+        };
         let source = |n: f64, from: &str| Fragment {
             name: from.into(),
             description: Some(from.into()),
@@ -294,6 +307,9 @@ mod tests {
                 write: vec![wish(path("/w"), from)],
                 state: vec![wish(path("/s"), from)],
                 private: vec![wish(path("/p"), from)],
+                hide: vec![wish(name("/h"), from)],
+                protect: vec![wish(name("/f"), from)],
+                track: vec![wish(name("/t"), from)],
             },
             env: EnvWishes {
                 set: vec![(OsText::from("S"), wish(OsText::from(from), from))],
@@ -325,9 +341,12 @@ mod tests {
                 got.files.read.len(),
                 got.files.write.len(),
                 got.files.state.len(),
-                got.files.private.len()
+                got.files.private.len(),
+                got.files.hide.len(),
+                got.files.protect.len(),
+                got.files.track.len()
             ],
-            [2; 4]
+            [2; 7]
         );
         assert_eq!(got.files.read[0].origin, Origin::Cli { flag: "a".into() });
         assert_eq!(got.env.set.len(), 1);

@@ -8,6 +8,7 @@ pub mod origin;
 pub mod pattern;
 
 use crate::outcome::Layer;
+use crate::plan::names::{Holds, Verdict};
 use crate::plan::{LimitName, NetworkMode, OsText};
 pub use merge::merge;
 pub use origin::Origin;
@@ -33,6 +34,18 @@ pub struct PathWish {
     pub make_dir: bool,
 }
 
+/// A pattern of names (`${workspace}/**/.env`, `!~/.ssh/config`): which files, wherever they turn up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameWish {
+    /// The pattern with its variables, without the leading `!`: `**` is any number of directories, `*` any part of a name,
+    /// `\` makes the next byte literal.
+    pub pattern: OsText,
+    /// [`Verdict::Lifted`] with a leading `!`.
+    pub verdict: Verdict,
+    /// Only files with such a content.
+    pub holds: Option<Holds>,
+}
+
 /// What is wished of the file system.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileWishes {
@@ -44,6 +57,12 @@ pub struct FileWishes {
     pub state: Vec<Wish<PathWish>>,
     /// Persistent, but the box's own.
     pub private: Vec<Wish<PathWish>>,
+    /// Names whose content the box never sees.
+    pub hide: Vec<Wish<NameWish>>,
+    /// Names that the box cannot change.
+    pub protect: Vec<Wish<NameWish>>,
+    /// Names that the box can change, and whose changes are looked at.
+    pub track: Vec<Wish<NameWish>>,
 }
 
 /// What is wished of the environment.

@@ -1,6 +1,6 @@
 //! The built-in profiles as data of the program: every start needs some of them, and parsing their TOML would cost a tenth
-//! of it. [`tables`] is generated from `profiles/*.toml`; a test holds both together, and with the environment variable
-//! `AGENTBOX_BLESS=1` it writes the file anew: `AGENTBOX_BLESS=1 cargo test --lib profile::baked`.
+//! of it. [`tables`], a file for each profile, is generated from `profiles/*.toml`; a test holds both together, and with the environment variable
+//! `AGENTBOX_BLESS=1` it writes the files anew: `AGENTBOX_BLESS=1 cargo test --lib profile::baked`.
 
 #![forbid(unsafe_code)]
 
@@ -9,14 +9,18 @@ mod tables;
 
 use super::schema::Parsed;
 use crate::outcome::Layer;
+use crate::plan::names::{Holds, Verdict};
 use crate::plan::{LimitName, NetworkMode, OsText};
-use crate::policy::{EnvWishes, FileWishes, Fragment, LimitWish, Origin, PathWish, Wish};
+use crate::policy::{EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin, PathWish, Wish};
 
 /// A text and its line.
 type Line = (&'static str, u32);
 
 /// A path, `?`, trailing `/`, its line.
 type PathLine = (&'static str, bool, bool, u32);
+
+/// A pattern, what it says, a condition, its line.
+type NameLine = (&'static str, Verdict, Option<Holds>, u32);
 
 /// What [`Fragment`] and [`Parsed`] hold, without an allocation.
 struct Table {
@@ -29,6 +33,9 @@ struct Table {
     write: &'static [PathLine],
     state: &'static [PathLine],
     private: &'static [PathLine],
+    hide: &'static [NameLine],
+    protect: &'static [NameLine],
+    track: &'static [NameLine],
     keep: &'static [Line],
     deny: &'static [Line],
     set: &'static [(&'static str, &'static str, u32)],
@@ -44,7 +51,7 @@ struct Table {
 /// The built-in profile of that name, as [`super::schema::parse`] understands its text.
 pub(super) fn parsed(name: &str) -> Option<Parsed> {
     tables::ALL
-        .iter()
+        .into_iter()
         .find(|table| table.name == name)
         .map(Table::parsed)
 }
@@ -61,6 +68,9 @@ impl Table {
                     write: self.paths(self.write),
                     state: self.paths(self.state),
                     private: self.paths(self.private),
+                    hide: self.names(self.hide),
+                    protect: self.names(self.protect),
+                    track: self.names(self.track),
                 },
                 env: EnvWishes {
                     keep: self.texts(self.keep),
@@ -113,6 +123,19 @@ impl Table {
                     make_dir: *make_dir,
                 };
                 self.wish(path, *line)
+            })
+            .collect()
+    }
+
+    fn names(&self, list: &[NameLine]) -> Vec<Wish<NameWish>> {
+        list.iter()
+            .map(|(pattern, verdict, holds, line)| {
+                let name = NameWish {
+                    pattern: OsText::from(*pattern),
+                    verdict: *verdict,
+                    holds: *holds,
+                };
+                self.wish(name, *line)
             })
             .collect()
     }

@@ -53,92 +53,141 @@ fn valued<T: Debug>(prefix: &str) -> impl Fn(&Wish<T>) -> String {
     move |wish| format!("({prefix}{:?}, {})", wish.value, line(wish))
 }
 
-/// The whole of `tables.rs`.
-fn source() -> String {
-    let mut out = String::from(
-        "//! Generated from `profiles/*.toml` (see `baked.rs`). Do not edit.\n\n#![forbid(unsafe_code)]\n\n\
-         use super::Table;\nuse crate::plan::{LimitName, NetworkMode};\nuse crate::policy::LimitWish;\n\n",
-    );
+fn name(wish: &Wish<NameWish>) -> String {
+    let NameWish {
+        pattern,
+        verdict,
+        holds,
+    } = &wish.value;
+    let text = pattern.os().to_str().unwrap();
+    let holds = holds.map_or("None".to_owned(), |h| format!("Some(Holds::{h:?})"));
+    format!("({text:?}, Verdict::{verdict:?}, {holds}, {})", line(wish))
+}
+
+const HEAD: &str = "//! Generated from `profiles/*.toml` (see `baked.rs`). Do not edit.\n\n#![forbid(unsafe_code)]\n\n";
+
+/// The file of one profile.
+fn table(builtin: &builtin::Builtin) -> String {
+    let mut out = HEAD.to_owned();
+    let Parsed { fragment, extends } = from_toml(builtin);
+    let Fragment {
+        name: profile,
+        description,
+        commands,
+        files,
+        env,
+        network,
+        limits,
+        stop_grace,
+        require,
+        allow_missing,
+        layers_off,
+        notices,
+    } = fragment;
+    assert!(env.given.is_empty());
+    writeln!(out, "pub(super) static TABLE: Table = Table {{").unwrap();
+    writeln!(out, "        name: {profile:?},").unwrap();
+    writeln!(out, "        description: {description:?},").unwrap();
+    list(&mut out, "extends", &extends, |(name, at)| {
+        format!("({name:?}, {}, {})", at.start, at.end)
+    });
+    list(&mut out, "commands", &commands, |c| format!("{c:?}"));
+    list(&mut out, "read", &files.read, path);
+    list(&mut out, "write", &files.write, path);
+    list(&mut out, "state", &files.state, path);
+    list(&mut out, "private", &files.private, path);
+    list(&mut out, "hide", &files.hide, name);
+    list(&mut out, "protect", &files.protect, name);
+    list(&mut out, "track", &files.track, name);
+    list(&mut out, "keep", &env.keep, valued(""));
+    list(&mut out, "deny", &env.deny, valued(""));
+    list(&mut out, "set", &env.set, |(name, wish)| {
+        let name = name.os().to_str().unwrap();
+        let value = wish.value.os().to_str().unwrap();
+        format!("({name:?}, {value:?}, {})", line(wish))
+    });
+    let network = network.map(|w| format!("Some({})", valued("NetworkMode::")(&w)));
+    let network = network.unwrap_or("None".into());
+    writeln!(out, "        network: {network},").unwrap();
+    list(&mut out, "limits", &limits, |(name, wish)| {
+        format!(
+            "(LimitName::{name:?}, {}, {})",
+            limit(wish.value),
+            line(wish)
+        )
+    });
+    let grace = stop_grace.map(|w| (w.value, line(&w)));
+    writeln!(out, "        stop_grace: {grace:?},").unwrap();
+    let layer = "Layer::";
+    list(&mut out, "require", &require, valued(layer));
+    list(&mut out, "allow_missing", &allow_missing, valued(layer));
+    list(&mut out, "layers_off", &layers_off, valued(layer));
+    list(&mut out, "notices", &notices, valued(""));
+    out.push_str("};\n");
+    // Only what is used may be imported.
+    let words = [
+        ("Layer::", "use crate::outcome::Layer;\n"),
+        ("Holds::", "use crate::plan::names::Holds;\n"),
+        ("Verdict::", "use crate::plan::names::Verdict;\n"),
+        ("LimitName::", "use crate::plan::LimitName;\n"),
+        ("NetworkMode::", "use crate::plan::NetworkMode;\n"),
+        ("LimitWish::", "use crate::policy::LimitWish;\n"),
+    ];
+    let mut uses: String = words
+        .iter()
+        .filter(|(word, _)| out.contains(word))
+        .map(|(_, text)| *text)
+        .collect();
+    uses.push_str("use crate::profile::baked::Table;\n\n");
+    out.insert_str(HEAD.len(), &uses);
+    out
+}
+
+/// Every file of `baked/tables/` with its text.
+fn sources() -> Vec<(String, String)> {
+    let mut list = HEAD.to_owned();
+    for builtin in &builtin::ALL {
+        writeln!(list, "mod {};", builtin.name).unwrap();
+    }
+    list.push_str("\nuse super::Table;\n\n");
     writeln!(
-        out,
-        "pub(super) static ALL: [Table; {}] = [",
+        list,
+        "pub(super) static ALL: [&Table; {}] = [",
         builtin::ALL.len()
     )
     .unwrap();
     for builtin in &builtin::ALL {
-        let Parsed { fragment, extends } = from_toml(builtin);
-        let Fragment {
-            name,
-            description,
-            commands,
-            files,
-            env,
-            network,
-            limits,
-            stop_grace,
-            require,
-            allow_missing,
-            layers_off,
-            notices,
-        } = fragment;
-        assert!(env.given.is_empty());
-        writeln!(out, "    Table {{").unwrap();
-        writeln!(out, "        name: {name:?},").unwrap();
-        writeln!(out, "        description: {description:?},").unwrap();
-        list(&mut out, "extends", &extends, |(name, at)| {
-            format!("({name:?}, {}, {})", at.start, at.end)
-        });
-        list(&mut out, "commands", &commands, |c| format!("{c:?}"));
-        list(&mut out, "read", &files.read, path);
-        list(&mut out, "write", &files.write, path);
-        list(&mut out, "state", &files.state, path);
-        list(&mut out, "private", &files.private, path);
-        list(&mut out, "keep", &env.keep, valued(""));
-        list(&mut out, "deny", &env.deny, valued(""));
-        list(&mut out, "set", &env.set, |(name, wish)| {
-            let name = name.os().to_str().unwrap();
-            let value = wish.value.os().to_str().unwrap();
-            format!("({name:?}, {value:?}, {})", line(wish))
-        });
-        let network = network.map(|w| format!("Some({})", valued("NetworkMode::")(&w)));
-        let network = network.unwrap_or("None".into());
-        writeln!(out, "        network: {network},").unwrap();
-        list(&mut out, "limits", &limits, |(name, wish)| {
-            format!(
-                "(LimitName::{name:?}, {}, {})",
-                limit(wish.value),
-                line(wish)
-            )
-        });
-        let grace = stop_grace.map(|w| (w.value, line(&w)));
-        writeln!(out, "        stop_grace: {grace:?},").unwrap();
-        let layer = "crate::outcome::Layer::";
-        list(&mut out, "require", &require, valued(layer));
-        list(&mut out, "allow_missing", &allow_missing, valued(layer));
-        list(&mut out, "layers_off", &layers_off, valued(layer));
-        list(&mut out, "notices", &notices, valued(""));
-        writeln!(out, "    }},").unwrap();
+        writeln!(list, "    &{}::TABLE,", builtin.name).unwrap();
     }
-    out.push_str("];\n");
-    out
+    list.push_str("];\n");
+    let mut files = vec![("mod.rs".to_owned(), list)];
+    files.extend(
+        builtin::ALL
+            .iter()
+            .map(|builtin| (format!("{}.rs", builtin.name), table(builtin))),
+    );
+    files
 }
 
 #[test]
 fn the_tables_are_the_profiles() {
-    let source = source();
-    if std::env::var_os("AGENTBOX_BLESS").is_some() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/profile/baked/tables.rs");
-        std::fs::write(path, &source).unwrap();
-        return;
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/profile/baked/tables");
+    for (file, source) in sources() {
+        let path = dir.join(&file);
+        if std::env::var_os("AGENTBOX_BLESS").is_some() {
+            std::fs::write(path, &source).unwrap();
+            continue;
+        }
+        let is = std::fs::read_to_string(&path).unwrap_or_default();
+        let differ = is
+            .lines()
+            .zip(source.lines())
+            .find(|(is, shall)| is != shall);
+        assert!(
+            is == source,
+            "profiles/ was changed: AGENTBOX_BLESS=1 cargo test --lib profile::baked\nfirst difference in {file}: {differ:?}"
+        );
     }
-    let differ = include_str!("baked/tables.rs")
-        .lines()
-        .zip(source.lines())
-        .find(|(is, shall)| is != shall);
-    assert!(
-        include_str!("baked/tables.rs") == source,
-        "profiles/ was changed: AGENTBOX_BLESS=1 cargo test --lib profile::baked\nfirst difference: {differ:?}"
-    );
 }
 
 #[test]

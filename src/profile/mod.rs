@@ -9,6 +9,7 @@ pub mod error;
 mod file;
 mod graph;
 pub mod keys;
+pub mod name;
 pub mod schema;
 pub mod value;
 

@@ -90,13 +90,13 @@ pub fn parse(text: &str, name: &str, place: &Place, role: Role) -> Result<Parsed
     walk.finish()
 }
 
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     text: &'a str,
     place: &'a Place,
     role: Role,
     /// The offsets of the newlines: a wish needs its line, and counting from the start each time would be quadratic.
     newlines: Vec<usize>,
-    out: Parsed,
+    pub(super) out: Parsed,
     problems: Vec<(usize, Diagnostic)>,
 }
 
@@ -126,7 +126,12 @@ impl<'a> Walk<'a> {
         Err(self.problems.into_iter().map(|(_, d)| d).collect())
     }
 
-    fn problem(&mut self, at: Range<usize>, what: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn problem(
+        &mut self,
+        at: Range<usize>,
+        what: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         // Each problem looks for its line: bounded, so that a file made of mistakes costs no more than a large one.
         if self.problems.len() < 4 * MOST {
             let diagnostic =
@@ -135,7 +140,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn bad(&mut self, at: Range<usize>, bad: BadValue) {
+    pub(super) fn bad(&mut self, at: Range<usize>, bad: BadValue) {
         self.problem(at, bad.what, bad.help);
     }
 
@@ -144,7 +149,7 @@ impl<'a> Walk<'a> {
         self.place.origin(u32::try_from(line).unwrap_or(u32::MAX))
     }
 
-    fn wish<T>(&self, value: T, at: &Range<usize>) -> Wish<T> {
+    pub(super) fn wish<T>(&self, value: T, at: &Range<usize>) -> Wish<T> {
         Wish {
             value,
             origin: self.origin(at.start),
@@ -195,6 +200,7 @@ impl<'a> Walk<'a> {
                 ("files", "private") => {
                     self.each(value, |w, t, at| w.path(t, at, PathUse::Private));
                 }
+                ("files", "hide" | "protect" | "track") => self.names(name, value),
                 ("env", "keep") => {
                     self.each(value, |w, t, at| w.variable(t, at, VariableList::Keep));
                 }
@@ -252,7 +258,7 @@ impl<'a> Walk<'a> {
         false
     }
 
-    fn wrong_type(&mut self, value: &Item<'_>, want: &str) {
+    pub(super) fn wrong_type(&mut self, value: &Item<'_>, want: &str) {
         let found = value.get_ref().type_str();
         self.problem(
             value.span(),
@@ -261,7 +267,7 @@ impl<'a> Walk<'a> {
         );
     }
 
-    fn string<'v>(&mut self, value: &'v Item<'_>, want: &str) -> Option<&'v str> {
+    pub(super) fn string<'v>(&mut self, value: &'v Item<'_>, want: &str) -> Option<&'v str> {
         let text = value.get_ref().as_str();
         if text.is_none() {
             self.wrong_type(value, want);

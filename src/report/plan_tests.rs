@@ -109,6 +109,7 @@ fn plan() -> Plan {
             stop_grace: 3.0,
         },
         private_dirs: Vec::new(),
+        names: crate::plan::Names::default(),
         state: Vec::new(),
         require: Layer::ALL
             .into_iter()

@@ -58,6 +58,7 @@ fn plan() -> Plan {
             stop_grace: 3.0,
         },
         private_dirs: Vec::new(),
+        names: crate::plan::Names::default(),
         state: Vec::new(),
         require: Vec::new(),
         off: Vec::new(),

@@ -49,12 +49,17 @@ fn origins<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Origin> + use<'a> 
         write,
         state,
         private,
+        hide,
+        protect,
+        track,
     } = &wishes.files;
     let files = [read, write, state, private].into_iter().flatten();
+    let rules = [hide, protect, track].into_iter().flatten();
     let names = wishes.env.keep.iter();
     let layers = [&wishes.require, &wishes.allow_missing, &wishes.layers_off];
     files
         .map(|wish| &wish.origin)
+        .chain(rules.map(|wish| &wish.origin))
         .chain(names.map(|wish| &wish.origin))
         .chain(wishes.env.set.iter().map(|(_, wish)| &wish.origin))
         .chain(wishes.network.iter().map(|wish| &wish.origin))

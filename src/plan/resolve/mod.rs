@@ -125,6 +125,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         limits,
         private_dirs: private_dirs.into_iter().map(Into::into).collect(),
         state,
+        names: super::Names::default(),
         require,
         off,
         grants: std::mem::take(&mut scene.grants),

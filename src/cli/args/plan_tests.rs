@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::cli::args::{Cli, Command, RunArgs, parse};
+use clap::CommandFactory as _;
 
 fn argv(line: &[&str]) -> Vec<OsString> {
     std::iter::once("agentbox")

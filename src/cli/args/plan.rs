@@ -1,5 +1,4 @@
-//! The command line: clap, and from there one [`Fragment`] with [`Origin::Cli`]. From there on flags and profile files are
-//! one kind of input. Values that were given (`--env NAME=VALUE`) are kept apart: no secret may enter policy or plan.
+//! What the box is: the flags that `run`, `explain` and the like share, and from there one [`Fragment`] with [`Origin::Cli`].
 
 #![forbid(unsafe_code)]
 
@@ -7,8 +6,7 @@ use crate::outcome::Layer;
 use crate::plan::{LimitName, NetworkMode, OsText};
 use crate::policy::{Fragment, LimitWish, Origin, PathWish, Request, Wish};
 use crate::profile::value::{self, VariableList};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::Args;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -16,105 +14,6 @@ use std::path::{Path, PathBuf};
 
 /// Values that were given on the command line. Never part of the policy, the plan or the record.
 pub type GivenValues = BTreeMap<OsText, OsText>;
-
-/// agentbox.
-#[derive(Debug, Clone, Parser)]
-#[command(
-    name = "agentbox",
-    version,
-    about = "Runs a coding agent in a box: of your files it sees and changes only what its profile grants",
-    after_help = "Start with: agentbox check, then agentbox run claude",
-    disable_help_subcommand = true,
-    subcommand_required = true
-)]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// The subcommands.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// Run COMMAND in the box; the profile is chosen by COMMAND's name
-    Run(RunArgs),
-    /// Show what a run would be allowed, and who says so
-    Explain(ExplainArgs),
-    /// Find out by trying what this host can enforce
-    Check(CheckArgs),
-    /// List, show and validate profiles
-    Profiles(ProfilesArgs),
-}
-
-/// `agentbox run`.
-#[derive(Debug, Clone, Args)]
-#[command(after_help = RUN_HELP)]
-pub struct RunArgs {
-    /// What the box is.
-    #[command(flatten)]
-    pub plan: PlanArgs,
-    /// Write what happens as JSON lines to this descriptor
-    #[arg(long, value_name = "N")]
-    pub status_fd: Option<i32>,
-    /// No byte of agentbox on stderr unless it refuses, fails or kills
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Print the plan and run nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-const RUN_HELP: &str = "Exit status: COMMAND's own; 128+N if signal N ended it; 124 time limit; 126 not executable; \
-127 not found;\n125 agentbox refused or failed, and nothing was executed.";
-
-/// `agentbox explain`.
-#[derive(Debug, Clone, Args)]
-pub struct ExplainArgs {
-    /// What the box is.
-    #[command(flatten)]
-    pub plan: PlanArgs,
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `agentbox check`.
-#[derive(Debug, Clone, Args)]
-pub struct CheckArgs {
-    /// As JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Only print the layers of the box in the order in which they are built, and try nothing
-    #[arg(long, conflicts_with = "json")]
-    pub layers: bool,
-}
-
-/// `agentbox profiles`.
-#[derive(Debug, Clone, Args)]
-pub struct ProfilesArgs {
-    /// What to do; `list` if nothing is said.
-    #[command(subcommand)]
-    pub command: Option<ProfilesCommand>,
-}
-
-/// The subcommands of `profiles`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum ProfilesCommand {
-    /// Name, description, commands and place of every profile
-    List,
-    /// Print the TOML of a profile
-    Show {
-        /// A profile's name, or a file
-        #[arg(value_name = "NAME|FILE")]
-        name: OsString,
-    },
-    /// Say everything that is wrong with files
-    Validate {
-        /// Profile files (`config.toml`: a configuration file)
-        #[arg(value_name = "FILE", required = true)]
-        files: Vec<PathBuf>,
-    },
-}
 
 /// What the box is: the same for `run` and `explain`.
 #[derive(Debug, Clone, Default, Args)]
@@ -370,58 +269,6 @@ fn env(typed: &OsStr, fragment: &mut Fragment, given: &mut GivenValues) -> Resul
     Ok(())
 }
 
-/// Parses argv (the program first).
-///
-/// # Errors
-/// What clap says, with a line of help for flags that this version does not have yet. `--help` and `--version` are "errors"
-/// of clap, too.
-pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command();
-    command
-        .try_get_matches_from_mut(argv)
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(not_yet)
-}
-
-/// Adds to an unknown flag of a later version that it is one: leaving it out is safe only if the human knows.
-fn not_yet(mut error: clap::Error) -> clap::Error {
-    const LATER: [&str; 8] = [
-        "--hide",
-        "--allow",
-        "--host-port",
-        "--publish",
-        "--review",
-        "--protect",
-        "--detach",
-        "--ssh",
-    ];
-    // `agentbox claude`, as with sudo or env.
-    if error.kind() == ErrorKind::InvalidSubcommand
-        && error.get(ContextKind::SuggestedSubcommand).is_none()
-        && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
-    {
-        let line = format!("to run it in the box: agentbox run {name}");
-        error.insert(
-            ContextKind::Suggested,
-            ContextValue::StyledStrs(vec![line.into()]),
-        );
-    }
-    if error.kind() == ErrorKind::UnknownArgument
-        && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
-    {
-        let name = flag.split('=').next().unwrap_or(flag);
-        if LATER.contains(&name) {
-            let line = format!("{name} is not enforced by this version of agentbox");
-            error.remove(ContextKind::SuggestedArg);
-            error.insert(
-                ContextKind::Suggested,
-                ContextValue::StyledStrs(vec![line.into()]),
-            );
-        }
-    }
-    error
-}
-
 #[cfg(test)]
-#[path = "args_tests.rs"]
+#[path = "plan_tests.rs"]
 mod tests;

@@ -1,0 +1,97 @@
+//! The command line: clap, and from there one `Fragment` with `Origin::Cli` ([`plan`]). From there on flags and profile files
+//! are one kind of input. Values that were given (`--env NAME=VALUE`) are kept apart: no secret may enter policy or plan.
+//! One file for each group of subcommands.
+
+#![forbid(unsafe_code)]
+
+mod plan;
+mod run;
+mod show;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
+pub use run::RunArgs;
+pub use show::{CheckArgs, ExplainArgs, ProfilesArgs, ProfilesCommand};
+use std::ffi::OsString;
+
+/// agentbox.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "agentbox",
+    version,
+    about = "Runs a coding agent in a box: of your files it sees and changes only what its profile grants",
+    after_help = "Start with: agentbox check, then agentbox run claude",
+    disable_help_subcommand = true,
+    subcommand_required = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Run COMMAND in the box; the profile is chosen by COMMAND's name
+    Run(RunArgs),
+    /// Show what a run would be allowed, and who says so
+    Explain(ExplainArgs),
+    /// Find out by trying what this host can enforce
+    Check(CheckArgs),
+    /// List, show and validate profiles
+    Profiles(ProfilesArgs),
+}
+
+/// Parses argv (the program first).
+///
+/// # Errors
+/// What clap says, with a line of help for flags that this version does not have yet. `--help` and `--version` are "errors"
+/// of clap, too.
+pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    command
+        .try_get_matches_from_mut(argv)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(not_yet)
+}
+
+/// Adds to an unknown flag of a later version that it is one: leaving it out is safe only if the human knows.
+fn not_yet(mut error: clap::Error) -> clap::Error {
+    const LATER: [&str; 8] = [
+        "--hide",
+        "--allow",
+        "--host-port",
+        "--publish",
+        "--review",
+        "--protect",
+        "--detach",
+        "--ssh",
+    ];
+    // `agentbox claude`, as with sudo or env.
+    if error.kind() == ErrorKind::InvalidSubcommand
+        && error.get(ContextKind::SuggestedSubcommand).is_none()
+        && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+    {
+        let line = format!("to run it in the box: agentbox run {name}");
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![line.into()]),
+        );
+    }
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+    {
+        let name = flag.split('=').next().unwrap_or(flag);
+        if LATER.contains(&name) {
+            let line = format!("{name} is not enforced by this version of agentbox");
+            error.remove(ContextKind::SuggestedArg);
+            error.insert(
+                ContextKind::Suggested,
+                ContextValue::StyledStrs(vec![line.into()]),
+            );
+        }
+    }
+    error
+}

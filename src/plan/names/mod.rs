@@ -1,0 +1,143 @@
+//! [`Names`]: what is hidden, frozen or tracked *by name*, whether it exists or not, and what of it existed at the start.
+//! Plain data: [`matcher`] says which rule is about a name, `resolve` looks for what exists, `enforce` covers it, and the
+//! keeper does the same for what appears later.
+
+#![forbid(unsafe_code)]
+
+pub mod matcher;
+
+use super::{Kind, OsText};
+use crate::policy::Origin;
+use serde::{Deserialize, Serialize};
+
+/// Rules about names, and what existed at the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Names {
+    /// The rules, weakest first: of one kind the last one that matches a name decides.
+    #[serde(default)]
+    pub rules: Vec<NameRule>,
+    /// What existed at the start and is visible in the box.
+    #[serde(default)]
+    pub found: Vec<FoundName>,
+    /// Host paths that a built-in rule would hide and that are committed as they are: hiding would only make git commit an
+    /// empty file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<OsText>,
+    /// What the search left out: a directory that was skipped by rule, or where it ended, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
+}
+
+impl Names {
+    /// No rule at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NameRule {
+    /// What happens to the name.
+    pub kind: NameKind,
+    /// The host's directory that the rule is about, canonical.
+    pub root: OsText,
+    /// The components below `root`: `**` is any number of directories, `*` any part of a name, `\` makes the next byte
+    /// literal.
+    pub pattern: OsText,
+    /// Whether the rule asks for it or lifts it.
+    pub verdict: Verdict,
+    /// Only a file with such a content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Holds>,
+    /// Who said so.
+    pub origin: Origin,
+}
+
+impl NameRule {
+    /// Is it part of the program and not the user's own word?
+    #[must_use]
+    pub fn is_builtin(&self) -> bool {
+        matches!(self.origin, Origin::Builtin { .. })
+    }
+}
+
+/// What happens to a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NameKind {
+    /// Its content is not readable by any path of the box.
+    Hide,
+    /// Readable, never changed.
+    Freeze,
+    /// Writable, compared with what it was.
+    Track,
+}
+
+/// Whether a rule asks for something or takes it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The rule holds for what it matches.
+    Applies,
+    /// What it matches is free of the weaker rules of its kind.
+    Lifted,
+}
+
+/// A condition on the content of a file: its name alone says too little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// A password or token of a package registry (`.npmrc`, `.pypirc`).
+    Token,
+    /// A key of a service account (JSON).
+    ServiceAccount,
+}
+
+impl Holds {
+    /// As profiles write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Holds::Token => "token",
+            Holds::ServiceAccount => "service-account",
+        }
+    }
+}
+
+/// A name that existed at the start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FoundName {
+    /// The host's path, canonical.
+    pub host: OsText,
+    /// Every place in the box where it is visible.
+    pub targets: Vec<OsText>,
+    /// A directory, or anything else.
+    pub dir: Kind,
+    /// What happens to it.
+    pub kind: NameKind,
+    /// By what.
+    pub how: How,
+    /// The rule, as an index into [`Names::rules`].
+    pub rule: usize,
+}
+
+/// What was done about a name that existed at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Covered by an empty file or directory on a read-only file system: reads as empty, EROFS.
+    Empty,
+    /// Covered by a file or directory that nobody may open (EACCES), so that git stops instead of committing nothing.
+    Refused,
+    /// Covered by a copy without its secrets, read-only.
+    Cleaned,
+    /// Mounted read-only, and every directory above it up to the grant a mount point: EROFS, EBUSY.
+    ReadOnly,
+    /// Nothing at the start: the keeper and the end of the session look at it.
+    Tracked,
+}

@@ -1,0 +1,49 @@
+//! Generated from `profiles/*.toml` (see `baked.rs`). Do not edit.
+
+#![forbid(unsafe_code)]
+
+use crate::plan::NetworkMode;
+use crate::profile::baked::Table;
+
+pub(super) static TABLE: Table = Table {
+        name: "codex",
+        description: Some("Codex CLI"),
+        extends: &[
+            ("base", 37, 43), ("toolchains", 45, 57), ("git", 59, 64),
+        ],
+        commands: &[
+            "codex",
+        ],
+        read: &[
+            ("~/.codex/config.toml", true, false, 15), ("~/.codex/AGENTS.md", true, false, 16),
+            ("~/.codex/AGENTS.override.md", true, false, 17), ("~/.codex/prompts", true, false, 18),
+            ("~/.codex/rules", true, false, 19), ("~/.codex/hooks.json", true, false, 20),
+        ],
+        write: &[
+            ("~/.codex/sessions", false, true, 23), ("~/.codex/archived_sessions", false, true, 24),
+            ("~/.codex/history.jsonl", true, false, 25),
+        ],
+        state: &[
+            ("~/.codex/auth.json", false, false, 28),
+        ],
+        private: &[],
+        hide: &[],
+        protect: &[],
+        track: &[],
+        keep: &[
+            ("OPENAI_API_KEY", 33), ("CODEX_API_KEY", 33), ("OPENAI_BASE_URL", 34), ("OPENAI_ORGANIZATION", 35),
+            ("OPENAI_PROJECT", 35), ("CODEX_CA_CERTIFICATE", 36),
+        ],
+        deny: &[],
+        set: &[],
+        network: Some((NetworkMode::Host, 41)),
+        limits: &[],
+        stop_grace: None,
+        require: &[],
+        allow_missing: &[],
+        layers_off: &[],
+        notices: &[
+            ("Codex cannot start its own sandbox inside this one: run it with --dangerously-bypass-approvals-and-sandbox", 7),
+            ("Codex cannot update itself here; outside: `codex update`, or npm install -g @openai/codex; `check_for_update_on_startup = false` in ~/.codex/config.toml stops the question", 8),
+        ],
+};

@@ -1,0 +1,54 @@
+//! Generated from `profiles/*.toml` (see `baked.rs`). Do not edit.
+
+#![forbid(unsafe_code)]
+
+use crate::plan::NetworkMode;
+use crate::profile::baked::Table;
+
+pub(super) static TABLE: Table = Table {
+        name: "gemini",
+        description: Some("Gemini CLI"),
+        extends: &[
+            ("base", 38, 44), ("toolchains", 46, 58), ("git", 60, 65),
+        ],
+        commands: &[
+            "gemini",
+        ],
+        read: &[
+            ("~/.gemini/GEMINI.md", true, false, 14), ("~/.gemini/.env", true, false, 15),
+            ("~/.gemini/commands", true, false, 16), ("~/.gemini/agents", true, false, 17),
+            ("~/.gemini/skills", true, false, 18), ("~/.gemini/extensions", true, false, 19),
+            ("~/.gemini/policies", true, false, 20), ("~/.gemini/trustedFolders.json", true, false, 21),
+            ("~/.gemini/installation_id", true, false, 22),
+        ],
+        write: &[],
+        state: &[
+            ("~/.gemini/settings.json", false, false, 25), ("~/.gemini/oauth_creds.json", false, false, 26),
+            ("~/.gemini/google_accounts.json", false, false, 27), ("~/.gemini/projects.json", false, false, 28),
+            ("~/.gemini/state.json", false, false, 29),
+        ],
+        private: &[
+            ("~/.gemini/tmp", false, false, 32), ("~/.gemini/history", false, false, 33),
+        ],
+        hide: &[],
+        protect: &[],
+        track: &[],
+        keep: &[
+            ("GEMINI_API_KEY", 38), ("GOOGLE_API_KEY", 38), ("GOOGLE_GEMINI_BASE_URL", 39),
+            ("GOOGLE_VERTEX_BASE_URL", 39), ("GEMINI_MODEL", 40), ("GOOGLE_GENAI_USE_VERTEXAI", 41),
+            ("GOOGLE_GENAI_USE_GCA", 41), ("GOOGLE_CLOUD_PROJECT", 42), ("GOOGLE_CLOUD_LOCATION", 42),
+        ],
+        deny: &[],
+        set: &[
+            ("GEMINI_SANDBOX", "false", 49),
+        ],
+        network: Some((NetworkMode::Host, 52)),
+        limits: &[],
+        stop_grace: None,
+        require: &[],
+        allow_missing: &[],
+        layers_off: &[],
+        notices: &[
+            ("Gemini CLI cannot update itself here; outside: npm install -g @google/gemini-cli", 7),
+        ],
+};

@@ -1,0 +1,32 @@
+//! Generated from `profiles/*.toml` (see `baked.rs`). Do not edit.
+
+#![forbid(unsafe_code)]
+
+use crate::plan::NetworkMode;
+use crate::profile::baked::Table;
+
+pub(super) static TABLE: Table = Table {
+        name: "shell",
+        description: Some("Any other command: a shell, a build, a test run"),
+        extends: &[
+            ("base", 119, 125), ("toolchains", 127, 139), ("git", 141, 146),
+        ],
+        commands: &[],
+        read: &[],
+        write: &[],
+        state: &[],
+        private: &[],
+        hide: &[],
+        protect: &[],
+        track: &[],
+        keep: &[],
+        deny: &[],
+        set: &[],
+        network: Some((NetworkMode::Host, 9)),
+        limits: &[],
+        stop_grace: None,
+        require: &[],
+        allow_missing: &[],
+        layers_off: &[],
+        notices: &[],
+};
