@@ -11,6 +11,7 @@ pub mod random;
 pub mod seccomp;
 pub mod sigaction;
 pub mod socket;
+pub mod spawn;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tty;
