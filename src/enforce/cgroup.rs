@@ -313,7 +313,8 @@ impl BoxCgroup {
         let Dirs::V2(dir) = &self.dirs else {
             return false;
         };
-        get(&dir.join("cgroup.events")).map_or(true, |text| text.lines().any(|line| line == "frozen 1"))
+        get(&dir.join("cgroup.events"))
+            .map_or(true, |text| text.lines().any(|line| line == "frozen 1"))
     }
 
     fn frozen(&self, value: &str) -> Result<(), CgroupError> {

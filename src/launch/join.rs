@@ -7,6 +7,7 @@ use super::command::{self, Inherited};
 use crate::enforce::pty::{self, Pty};
 use crate::plan::OsText;
 use crate::sys::process::{self, CloseRange};
+use crate::sys::spawn::{self, Strings};
 use crate::sys::tty::Winsize;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -81,7 +82,6 @@ pub struct Settings {
     /// The size of the window.
     pub size: Size,
 }
-
 
 impl From<Size> for Winsize {
     fn from(size: Size) -> Winsize {
@@ -182,7 +182,7 @@ impl Joins {
             }
         }
         let programs = programs(name, around.envp)?;
-        let pid = command::child(&programs, &argv, around.envp, &mut || {
+        let take_place = || {
             // A session of its own: the first command's terminal is not its terminal.
             nix::unistd::setsid()?;
             if let Some(pty) = &pty {
@@ -195,11 +195,33 @@ impl Joins {
             nix::unistd::chdir(cwd.as_deref().unwrap_or(around.cwd))?;
             nix::sys::stat::umask(around.inherited.umask);
             command::default_signals(&around.inherited.ignored);
-            sigprocmask(
-                SigmaskHow::SIG_SETMASK,
-                Some(&around.inherited.mask),
-                None,
-            )
+            let mask = Some(&around.inherited.mask);
+            sigprocmask(SigmaskHow::SIG_SETMASK, mask, None)
+        };
+        let (words, envp) = (Strings::of(&argv), Strings::of(around.envp));
+        let rest = || argv.iter().skip(1).map(CString::as_c_str);
+        let tries: Vec<_> = programs
+            .iter()
+            .map(|program| {
+                let script = [c"/bin/sh", program.as_c_str()].into_iter().chain(rest());
+                (program, Strings::new(script))
+            })
+            .collect();
+        let pid = spawn::spawn(&mut || {
+            if let Err(errno) = take_place() {
+                return errno;
+            }
+            let mut worst = Errno::ENOENT;
+            for (program, script) in &tries {
+                match spawn::execute(program, &words, &envp) {
+                    Errno::ENOENT | Errno::ENOTDIR => {}
+                    Errno::EACCES => worst = Errno::EACCES,
+                    // A script without `#!`: shells, and execvp(3), hand it to /bin/sh.
+                    Errno::ENOEXEC => return spawn::execute(c"/bin/sh", script, &envp),
+                    errno => return errno,
+                }
+            }
+            worst
         })?;
         self.0.push((id, pid));
         Ok(pty.map(|pty| pty.master))

@@ -8,8 +8,8 @@ pub mod diagnose;
 pub mod init;
 pub mod join;
 pub mod message;
-mod still;
 pub mod stdio;
+mod still;
 
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::prepare::Prepare;

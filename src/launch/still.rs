@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::sys::procfs::{self, Process};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::HashMap;
@@ -15,15 +16,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// After which pause those that a tracer held are continued once more.
 const AGAIN: Duration = Duration::from_millis(20);
-
-/// A process of the box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Process {
-    pid: i32,
-    parent: i32,
-    /// The letter of proc_pid_stat(5).
-    state: u8,
-}
 
 /// A box that stands still.
 #[derive(Debug)]
@@ -98,41 +90,14 @@ fn depth(pid: i32, parents: &HashMap<i32, i32>) -> usize {
 
 /// Every process of the box but init.
 fn processes() -> Vec<Process> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| *pid > 1)
-        .filter_map(|pid: i32| {
-            let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-            parse(pid, &text)
-        })
-        .collect()
-}
-
-/// proc_pid_stat(5). The name in parentheses is the process's own choice and may hold anything, so from the last of them.
-fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    let parent = fields.next()?.parse().ok()?;
-    Some(Process { pid, parent, state })
+    let mut all = procfs::processes();
+    all.retain(|process| process.pid > 1);
+    all
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn a_name_cannot_lie_about_the_state() {
-        let found = parse(7, b"7 (a) T 1 (b) x) S 3 7 7 0 -1").unwrap();
-        assert_eq!((found.state, found.parent), (b'S', 3));
-        assert!(moves(&found));
-        assert_eq!(parse(7, b"7 no name"), None);
-        let me = i32::try_from(std::process::id()).unwrap();
-        assert!(processes().iter().any(|p| p.pid == me && p.parent > 0));
-    }
 
     #[test]
     fn children_come_before_their_parents() {

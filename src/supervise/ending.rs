@@ -12,7 +12,7 @@ use crate::launch::message::ToClient;
 use crate::outcome::{Evidence, How, Outcome, Trigger};
 use crate::plan::Plan;
 use crate::record::{Event, Timestamp};
-use crate::session::{Retention, SessionId, Sessions};
+use crate::session::{Retention, SessionId, Sessions, Swept};
 use std::time::{Duration, Instant};
 
 /// How long a cgroup may take to become empty after its last process was reaped.
@@ -180,6 +180,18 @@ pub(super) fn sweep_sessions(sessions: &Sessions, host: &Cgroup) -> usize {
     let Ok(swept) = sessions.sweep(Timestamp::now(), &Retention::default()) else {
         return 0;
     };
+    clean_up_groups(&swept, host);
+    swept.lost.len()
+}
+
+/// The same at once and for every session, for commands that list them.
+pub(super) fn clean_up(sessions: &Sessions, host: &Cgroup) {
+    if let Ok(swept) = sessions.mark_all_lost(Timestamp::now()) {
+        clean_up_groups(&swept, host);
+    }
+}
+
+fn clean_up_groups(swept: &Swept, host: &Cgroup) {
     // Only what this very sweep found to have no supervisor: a group whose session is not known here is somebody else's.
     let gone: Vec<&str> = swept
         .lost
@@ -190,7 +202,6 @@ pub(super) fn sweep_sessions(sessions: &Sessions, host: &Cgroup) -> usize {
     if !gone.is_empty() {
         let _ = cgroup::clean_up_after_crash(host, &|id| !gone.contains(&id));
     }
-    swept.lost.len()
 }
 
 /// For a client whose supervisor was killed: what that one could not do any more, as far as another process can.

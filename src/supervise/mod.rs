@@ -5,8 +5,10 @@
 
 pub mod client;
 mod clients;
+pub mod control;
 mod ending;
 pub mod hostfile;
+mod joins;
 pub mod json;
 pub mod kill;
 pub mod merge;
@@ -28,10 +30,12 @@ use crate::launch::channel::Channel;
 use crate::launch::message::{FromInit, ToClient, ToInit};
 use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, diagnose};
 use crate::outcome::{Evidence, How, Outcome, Status};
-use crate::plan::Plan;
+use crate::plan::{OsText, Plan};
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use clients::Clients;
+use control::Control;
+use joins::Joins;
 use part::Part;
 use relay::{Relay, RelayPipe};
 use running::Running;
@@ -89,6 +93,11 @@ impl Kept {
     }
 }
 
+/// Sessions whose supervisor was killed are marked as lost, and what is left of them is removed.
+pub fn clean_up_after_crashes(sessions: &Sessions, cgroup: &crate::host::Cgroup) {
+    ending::clean_up(sessions, cgroup);
+}
+
 /// Runs a session from the first step to the last. Returns the exit status of `agentbox run`.
 #[must_use]
 pub fn run(job: Job) -> u8 {
@@ -125,6 +134,16 @@ pub fn run(job: Job) -> u8 {
     let mut voice = Voice {
         client: Some(client),
         status,
+    };
+    let control = match control::socket::open(session.dir()) {
+        Ok(listener) => Some(listener),
+        Err(errno) => {
+            voice.say(&format!(
+                "this session cannot be listed, joined or killed by other commands: no socket in {}: {errno}",
+                session.path().display()
+            ));
+            None
+        }
     };
     let Started {
         ready,
@@ -180,8 +199,18 @@ pub fn run(job: Job) -> u8 {
     if sessions.due(ending::SWEEP_EVERY) {
         ending::sweep_sessions(&sessions, &cgroup);
     }
-    let mut running = Running::new(&plan, spawned, voice, session, begun);
-    let mut parts: Vec<Box<dyn Part>> = vec![Box::new(State(state)), Box::new(Clients::new(relay))];
+    let control = control.map(|listener| {
+        let dirs = group.iter().flat_map(BoxCgroup::paths);
+        let dirs = dirs.map(|dir| OsText::from(dir.as_os_str())).collect();
+        Control::new(listener, &plan, session.started(), dirs)
+    });
+    let mut running = Running::new(&plan, spawned, voice, session, group, begun);
+    // The socket first: what it hands over is taken in the same turn.
+    let mut parts: Vec<Box<dyn Part>> = Vec::new();
+    parts.extend(control.map(|control| Box::new(control) as Box<dyn Part>));
+    parts.push(Box::new(State(state)));
+    parts.push(Box::new(Clients::new(relay)));
+    parts.push(Box::<Joins>::default());
     parts.extend(
         pipes
             .into_iter()
@@ -195,7 +224,6 @@ pub fn run(job: Job) -> u8 {
         seen,
         running,
         parts,
-        group,
         begun,
     })
 }
@@ -331,6 +359,7 @@ fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> 
     voice.status(&Event::Ended {
         outcome: outcome.clone(),
     });
+    control::socket::remove(session.dir());
     let _ = session.close(&outcome);
     voice.tell(&ToClient::Ended {
         status: outcome.exit_status,

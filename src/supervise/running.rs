@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::part::{CLIENT, GONE, INIT, PollSet};
 use super::control::{Asked, message::State};
+use super::part::{CLIENT, GONE, INIT, PollSet};
 use super::{Seen, Voice, kill};
 use crate::enforce::cgroup::BoxCgroup;
 use crate::launch::Spawned;
@@ -134,7 +134,10 @@ impl Running {
         if self.pause != Pause::No {
             return Ok(());
         }
-        let frozen = self.group.as_ref().is_some_and(|group| group.freeze().is_ok());
+        let frozen = self
+            .group
+            .as_ref()
+            .is_some_and(|group| group.freeze().is_ok());
         if frozen {
             self.pause = Pause::Stopping(Some(Instant::now()));
         } else if self.tell_init(&ToInit::Pause, &[]) == Sent::Yes {
@@ -152,7 +155,10 @@ impl Running {
         if before == Pause::No {
             return;
         }
-        let thawed = self.group.as_ref().is_some_and(|group| group.thaw().is_ok());
+        let thawed = self
+            .group
+            .as_ref()
+            .is_some_and(|group| group.thaw().is_ok());
         if !thawed {
             let _ = self.tell_init(&ToInit::Resume, &[]);
         }
@@ -245,7 +251,10 @@ impl Running {
             Pause::Stopping(look) => look,
             Pause::No | Pause::Still => None,
         };
-        [self.time_limit, obey, stopped, still].into_iter().flatten().min()
+        [self.time_limit, obey, stopped, still]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What is due.

@@ -7,6 +7,7 @@ pub mod landlock;
 pub mod mount;
 pub mod probe;
 pub mod process;
+pub mod procfs;
 pub mod random;
 pub mod seccomp;
 pub mod sigaction;

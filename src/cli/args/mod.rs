@@ -4,12 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+mod live;
 mod plan;
 mod run;
 mod show;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
 pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
 pub use run::RunArgs;
 pub use show::{CheckArgs, ExplainArgs, ProfilesArgs, ProfilesCommand};
@@ -36,6 +38,16 @@ pub struct Cli {
 pub enum Command {
     /// Run COMMAND in the box; the profile is chosen by COMMAND's name
     Run(RunArgs),
+    /// List the live sessions, with what they cost
+    Ps(PsArgs),
+    /// Kill everything in a session's box, at once
+    Kill(KillArgs),
+    /// Stop everything in a session's box where it is
+    Pause(IdsArgs),
+    /// Let a paused session go on
+    Resume(IdsArgs),
+    /// Show what happened in a session
+    Logs(LogsArgs),
     /// Show what a run would be allowed, and who says so
     Explain(ExplainArgs),
     /// Find out by trying what this host can enforce

@@ -74,7 +74,12 @@ const LISTENER: usize = 0;
 const FIRST: usize = 1;
 
 impl Control {
-    pub(super) fn new(listener: OwnedFd, plan: &Plan, started: Timestamp, cgroup: Vec<OsText>) -> Control {
+    pub(super) fn new(
+        listener: OwnedFd,
+        plan: &Plan,
+        started: Timestamp,
+        cgroup: Vec<OsText>,
+    ) -> Control {
         let mut length = 0;
         let argv = plan.command.argv.iter().take_while(|word| {
             length += word.bytes().len();
@@ -105,9 +110,7 @@ impl Control {
                 Err(_) => return,
             };
             match Peer::of(channel.as_fd()) {
-                Ok(peer) => self
-                    .fresh
-                    .push((channel, peer, Instant::now() + PATIENCE)),
+                Ok(peer) => self.fresh.push((channel, peer, Instant::now() + PATIENCE)),
                 Err(stranger) => refuse(&channel, &stranger.to_string()),
             }
         }
@@ -122,7 +125,10 @@ impl Control {
             Ok(Received::Message(request, fds)) => (request, fds),
             // Not a request of this version, or nobody any more.
             Err(e) => {
-                refuse(channel, &format!("not a request that this version knows: {e}"));
+                refuse(
+                    channel,
+                    &format!("not a request that this version knows: {e}"),
+                );
                 self.fresh.remove(number);
                 return;
             }
@@ -131,7 +137,10 @@ impl Control {
                 return;
             }
         };
-        let refused = peer.may(request.who(), self.owner).err().map(|stranger| stranger.to_string());
+        let refused = peer
+            .may(request.who(), self.owner)
+            .err()
+            .map(|stranger| stranger.to_string());
         let refused = refused.or_else(|| {
             (fds.len() != request.fds()).then(|| "not the descriptors of this request".to_owned())
         });
@@ -142,7 +151,14 @@ impl Control {
         }
     }
 
-    fn answer(&mut self, request: Request, fds: Vec<OwnedFd>, channel: Channel, peer: Peer, running: &mut Running) {
+    fn answer(
+        &mut self,
+        request: Request,
+        fds: Vec<OwnedFd>,
+        channel: Channel,
+        peer: Peer,
+        running: &mut Running,
+    ) {
         match request {
             Request::Status => {
                 let status = Box::new(self.status(running));
@@ -161,11 +177,13 @@ impl Control {
                 running.resume();
                 let _ = channel.try_send(&Reply::Done, &[]);
             }
-            Request::Detach | Request::Attach { .. } | Request::Exec(_) => running.asked.push(Asked {
-                request,
-                fds,
-                channel,
-            }),
+            Request::Detach | Request::Attach { .. } | Request::Exec(_) => {
+                running.asked.push(Asked {
+                    request,
+                    fds,
+                    channel,
+                })
+            }
         }
     }
 

@@ -71,7 +71,9 @@ impl Peer {
 /// In how many pid namespaces below the reader's procfs a process has a number (`NSpid`, proc_pid_status(5)), its own one
 /// included.
 fn depth(status: &str) -> Option<usize> {
-    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
     Some(line.split_whitespace().count())
 }
 

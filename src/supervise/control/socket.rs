@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::launch::channel::Channel;
+use crate::session::CONTROL;
 use crate::sys::socket::accept as accept_fd;
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -11,9 +12,6 @@ use nix::sys::socket::{
 };
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-
-/// Its name there.
-pub const NAME: &str = "control";
 
 /// How many connections wait to be accepted.
 const BACKLOG: i32 = 32;
@@ -24,7 +22,7 @@ fn new() -> Result<OwnedFd, Errno> {
 }
 
 fn address(dir: BorrowedFd<'_>) -> Result<UnixAddr, Errno> {
-    UnixAddr::new(format!("/proc/self/fd/{}/{NAME}", dir.as_raw_fd()).as_str())
+    UnixAddr::new(format!("/proc/self/fd/{}/{CONTROL}", dir.as_raw_fd()).as_str())
 }
 
 /// Makes the socket and listens.
@@ -58,5 +56,5 @@ pub fn call(dir: BorrowedFd<'_>) -> Result<Channel, Errno> {
 
 /// Removes its name.
 pub fn remove(dir: BorrowedFd<'_>) {
-    let _ = unlinkat(dir, NAME, UnlinkatFlags::NoRemoveDir);
+    let _ = unlinkat(dir, CONTROL, UnlinkatFlags::NoRemoveDir);
 }
