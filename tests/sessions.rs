@@ -79,7 +79,7 @@ fn ps_lists_what_lives_and_only_that() {
     let supervisor = row["supervisor"].as_i64().unwrap();
     let init = row["init"].as_i64().unwrap();
     assert_eq!(
-        parent(nix::unistd::Pid::from_raw(init as i32))
+        parent(nix::unistd::Pid::from_raw(i32::try_from(init).unwrap()))
             .unwrap()
             .as_raw() as i64,
         supervisor

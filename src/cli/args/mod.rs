@@ -83,10 +83,12 @@ fn not_yet(mut error: clap::Error) -> clap::Error {
     ];
     // `agentbox claude`, as with sudo or env.
     if error.kind() == ErrorKind::InvalidSubcommand
-        && error.get(ContextKind::SuggestedSubcommand).is_none()
         && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+        // What clap finds similar (`pause` for `claude`) is more than what a slip of the finger makes.
+        && crate::profile::closest(name, Cli::command().get_subcommands().map(clap::Command::get_name)).is_none()
     {
         let line = format!("to run it in the box: agentbox run {name}");
+        error.remove(ContextKind::SuggestedSubcommand);
         error.insert(
             ContextKind::Suggested,
             ContextValue::StyledStrs(vec![line.into()]),
