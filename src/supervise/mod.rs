@@ -20,8 +20,10 @@ pub mod relay;
 pub(crate) mod running;
 mod signals;
 pub mod state;
+pub mod switch;
 pub mod syncjob;
 mod terminal;
+mod voice;
 mod watch;
 
 use crate::enforce::cgroup::BoxCgroup;
@@ -41,9 +43,10 @@ use relay::{Relay, RelayPipe};
 use running::Running;
 use state::{Initial, StateSync};
 use std::fs::File;
-use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
+use switch::StopFiles;
+use voice::{Voice, say_directly};
 use watch::{Signals, State};
 
 /// What the supervisor is told.
@@ -145,6 +148,16 @@ pub fn run(job: Job) -> u8 {
             None
         }
     };
+    // While init builds. Before the command exists: what is made from here on is an event.
+    let mut stop_files = match StopFiles::arm(&plan) {
+        Ok(armed) => armed,
+        Err(why) => {
+            if let Ok(building) = building {
+                building.spawned.destroy();
+            }
+            return refuse(voice, session, begun, &why);
+        }
+    };
     let Started {
         ready,
         group,
@@ -164,6 +177,12 @@ pub fn run(job: Job) -> u8 {
     if !banner.is_empty() {
         for (layer, why) in ready.evidence.iter().filter_map(gap) {
             voice.direct(&format!("layer {layer} does not hold in full: {why}"));
+        }
+    }
+    for (event, line) in stop_files.polled() {
+        voice.note(&mut session, &event);
+        if !banner.is_empty() {
+            voice.direct(&line);
         }
     }
     let enforced = Event::Enforced {
@@ -191,6 +210,10 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     };
+    if let Err(why) = stop_files.still_none() {
+        spawned.destroy();
+        return refuse(voice, session, begun, &why);
+    }
     if spawned.channel.send(&ToInit::Go, &[]).is_err() {
         spawned.destroy();
         let why = "init of the box ended before it was told to go on";
@@ -206,8 +229,9 @@ pub fn run(job: Job) -> u8 {
         Control::new(listener, &plan, session.started(), dirs)
     });
     let mut running = Running::new(&plan, spawned, voice, session, group, begun);
-    // The socket first: what it hands over is taken in the same turn.
-    let mut parts: Vec<Box<dyn Part>> = Vec::new();
+    // Stop files first: nothing that another part does may delay them. Then the socket: what it hands over is taken in the
+    // same turn.
+    let mut parts: Vec<Box<dyn Part>> = vec![Box::new(stop_files)];
     parts.extend(control.map(|control| Box::new(control) as Box<dyn Part>));
     parts.push(Box::new(State(state)));
     parts.push(Box::new(Clients::new(relay)));
@@ -366,60 +390,6 @@ fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> 
         status: outcome.exit_status,
     });
     outcome.exit_status
-}
-
-/// Everything that the supervisor says, and to whom.
-pub(crate) struct Voice {
-    /// `None` when it is gone.
-    client: Option<Channel>,
-    status: Option<File>,
-}
-
-impl Voice {
-    /// A line on the caller's stderr while the terminal may be in raw mode: the client writes it.
-    fn say(&self, line: &str) {
-        self.tell(&ToClient::Say {
-            line: line.to_owned(),
-        });
-    }
-
-    /// A line on the caller's stderr before the command runs.
-    fn direct(&self, line: &str) {
-        say_directly(line);
-    }
-
-    fn tell(&self, message: &ToClient) {
-        // A client that is gone or does not read is no reason to stop supervising.
-        if let Some(client) = &self.client {
-            let _ = client.try_send(message, &[]);
-        }
-    }
-
-    /// Writes an event to the record and to `--status-fd`.
-    fn note(&mut self, session: &mut Session, event: &Event) {
-        use crate::record::log::Appended;
-        if let Appended::LostFirst(why) = session.record(event) {
-            self.say(&format!(
-                "the session's record cannot be written any more: {why}"
-            ));
-        }
-        self.status(event);
-    }
-
-    fn status(&mut self, event: &Event) {
-        if let Some(file) = &mut self.status
-            && let Ok(mut line) = serde_json::to_vec(event)
-        {
-            line.push(b'\n');
-            if file.write_all(&line).is_err() {
-                self.status = None;
-            }
-        }
-    }
-}
-
-fn say_directly(line: &str) {
-    let _ = std::io::stderr().write_all(format!("agentbox: {line}\n").as_bytes());
 }
 
 /// What the loop saw.

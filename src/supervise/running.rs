@@ -4,7 +4,8 @@
 
 use super::control::{Asked, message::State};
 use super::part::{CLIENT, GONE, INIT, PollSet};
-use super::{Seen, Voice, kill};
+use super::voice::Voice;
+use super::{Seen, kill};
 use crate::enforce::cgroup::BoxCgroup;
 use crate::launch::Spawned;
 use crate::launch::channel::{Received, Sent};
