@@ -167,8 +167,6 @@ fn every_key_of_the_table_is_read_or_refused() {
 #[test]
 fn what_is_not_enforced_is_refused_and_never_ignored() {
     for text in [
-        "[files]\nhide = [\"x\"]",
-        "files.protect = []",
         "[files]\ntrack = []",
         "network.allow = [\"github.com\"]",
         "network.host-ports = [5432]",
@@ -332,7 +330,7 @@ fn a_mistake_is_shown_at_its_place() {
 #[test]
 fn all_mistakes_of_a_text_are_reported_in_its_order() {
     let problems = wrong(
-        "zip = 1\n[limits]\nmemory = \"x\"\ncpu = \"y\"\n[files]\nread = [\"a\", \"/b\", \"c\"]\nhide = []\n",
+        "zip = 1\n[limits]\nmemory = \"x\"\ncpu = \"y\"\n[files]\nread = [\"a\", \"/b\", \"c\"]\nhide = [\"x\"]\n",
     );
     let lines: Vec<u32> = problems.iter().map(|d| d.line).collect();
     assert_eq!(lines, [1, 3, 4, 6, 6, 7], "{problems:#?}");

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod name;
 mod plan;
 mod run;
 mod show;
@@ -59,13 +60,11 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
 
 /// Adds to an unknown flag of a later version that it is one: leaving it out is safe only if the human knows.
 fn not_yet(mut error: clap::Error) -> clap::Error {
-    const LATER: [&str; 8] = [
-        "--hide",
+    const LATER: [&str; 6] = [
         "--allow",
         "--host-port",
         "--publish",
         "--review",
-        "--protect",
         "--detach",
         "--ssh",
     ];

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::name::name_wish;
 use crate::outcome::Layer;
 use crate::plan::{LimitName, NetworkMode, OsText};
 use crate::policy::{Fragment, LimitWish, Origin, PathWish, Request, Wish};
@@ -30,6 +31,12 @@ pub struct PlanArgs {
     /// Let PATH be written; a `/` at the end: a directory, made when missing
     #[arg(long, value_name = "PATH")]
     pub write: Vec<OsString>,
+    /// Hide what PATTERN names: it reads as empty (`*`: any part of a name, `**`: any directories)
+    #[arg(long, value_name = "PATTERN")]
+    pub hide: Vec<OsString>,
+    /// Let nobody change what PATTERN names
+    #[arg(long, value_name = "PATTERN")]
+    pub protect: Vec<OsString>,
     /// Let a variable in, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<OsString>,
@@ -133,6 +140,14 @@ impl PlanArgs {
             let wish = path_wish(path, "--write", cwd)?;
             fragment.files.write.push(wish);
         }
+        for pattern in &self.hide {
+            let wish = name_wish(pattern, "--hide", cwd)?;
+            fragment.files.hide.push(wish);
+        }
+        for pattern in &self.protect {
+            let wish = name_wish(pattern, "--protect", cwd)?;
+            fragment.files.protect.push(wish);
+        }
         let mut given = GivenValues::new();
         for text in &self.env {
             env(text, &mut fragment, &mut given)?;
@@ -192,7 +207,7 @@ impl PlanArgs {
     }
 }
 
-fn cli<T>(value: T, flag: &str) -> Wish<T> {
+pub(super) fn cli<T>(value: T, flag: &str) -> Wish<T> {
     Wish {
         value,
         origin: Origin::Cli {

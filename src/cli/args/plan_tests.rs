@@ -237,10 +237,6 @@ fn bad_usage_is_said() {
         ),
         (&["run", "--net", "hots", "x"], "`none` or `host`"),
         (
-            &["run", "--hide", "x", "y"],
-            "--hide is not enforced by this version",
-        ),
-        (
             &["run", "--allow", "github.com", "y"],
             "--allow is not enforced by this version",
         ),

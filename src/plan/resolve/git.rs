@@ -30,6 +30,7 @@ pub(super) fn grants(scene: &mut Scene<'_>) {
     };
     if let Some(common) = common {
         alternates(scene, &common);
+        scene.repository = Some(common);
     }
 }
 

@@ -18,6 +18,7 @@ mod identity;
 mod kept;
 mod layers;
 mod limits;
+mod names;
 mod pathmap;
 mod places;
 mod runnable;
@@ -99,7 +100,8 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let identity = identity::identity(scene);
     let limits = limits::limits(scene, identity.mode);
     let (require, off) = layers::layers(scene, &network);
-    let settled = view::settle(scene, private_links);
+    let mut settled = view::settle(scene, private_links);
+    let names = std::mem::take(&mut settled.named.names);
     authors::check(scene);
     let (path, path_dropped) = command::search_path(scene, &settled.links);
     let env = env::env(scene, &identity, &command, path);
@@ -125,7 +127,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         limits,
         private_dirs: private_dirs.into_iter().map(Into::into).collect(),
         state,
-        names: super::Names::default(),
+        names,
         require,
         off,
         grants: std::mem::take(&mut scene.grants),
