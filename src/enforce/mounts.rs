@@ -138,8 +138,9 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let masks = Path::new("/run/agentbox/masks");
     root.dir(Path::new("/run/agentbox"), 0o755)?;
     root.tmpfs(masks, 0o755, 64 * 1024, attr::NOSUID | attr::NODEV)?;
-    root.file(&masks.join("file"), 0o444, b"")?;
-    root.dir(&masks.join("dir"), 0o555)?;
+    // With the permission to write, so that it is the read-only mount that refuses it, and says so (EROFS).
+    root.file(&masks.join("file"), 0o644, b"")?;
+    root.dir(&masks.join("dir"), 0o755)?;
     // Without any permission: the command has no capability that would read it all the same.
     root.file(&masks.join("refused"), 0, b"")?;
     root.dir(&masks.join("refused.d"), 0)?;
