@@ -29,9 +29,13 @@ pub fn status(how: &How) -> u8 {
         How::NotFound { .. } => NOT_FOUND,
         How::Refused { .. } => REFUSED,
         How::Killed { trigger } => match trigger {
-            Trigger::TimeLimit => TIME_LIMIT,
+            Trigger::TimeLimit | Trigger::Idle => TIME_LIMIT,
             Trigger::Signal { signal } => 128u8.saturating_add(*signal),
-            Trigger::Switch { .. } | Trigger::Lost { .. } | Trigger::Memory => 137,
+            Trigger::Switch { .. }
+            | Trigger::Kill { .. }
+            | Trigger::Lost { .. }
+            | Trigger::Memory
+            | Trigger::Output => 137,
         },
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! agentbox run (client)  the terminal: raw mode, window size, signals; can be stopped and closed
 //! supervisor             owns the record, the kill path, the pseudo-terminal; a poll loop in its own session
+//!  ├─ gate               the network of the box: names, rules, relay; parses what the agent sends
 //!  └─ init               PID 1 of the box: builds it, proves it, starts the agent, forwards signals, reaps
 //!      └─ the agent and everything it starts
 //! ```
@@ -13,6 +14,7 @@
 pub mod cli;
 pub mod enforce;
 pub mod exit;
+pub mod gate;
 pub mod host;
 pub mod launch;
 pub mod outcome;
@@ -22,11 +24,15 @@ pub mod profile;
 pub mod record;
 pub mod report;
 pub mod session;
+pub mod stage;
 pub mod supervise;
 pub mod sys;
 
 /// The whole program.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    cli::main()
+    match stage::Stage::of(std::env::args_os()) {
+        stage::Stage::Program => cli::main(),
+        stage::Stage::Gate { channel } => gate::process::main(channel),
+    }
 }

@@ -156,6 +156,15 @@ pub enum Trigger {
     },
     /// A memory limit of the whole box.
     Memory,
+    /// Nothing was read or written for as long as the limit `idle` allows.
+    Idle,
+    /// More was written than the limit `output` allows.
+    Output,
+    /// `agentbox kill`.
+    Kill {
+        /// The uid of who called it.
+        by: u32,
+    },
     /// A stop file or another kill switch.
     Switch {
         /// Which one, in words.

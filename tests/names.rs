@@ -261,3 +261,220 @@ fn every_hard_link_of_a_hidden_file_is_hidden() {
         );
     }
 }
+
+#[test]
+fn what_git_tracks_is_shown_or_refused_and_never_empty() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let b = boxed()
+        .file("home/ws/.env", "COMMITTED=1\n")
+        .file("home/ws/edited/.env", "PUBLIC=1\n")
+        .file("home/ws/new/.env", "S3CRET\n")
+        .file("home/ws/tls/test.pem", "PUBLIC TEST KEY\n")
+        .file("home/ws/asked/x.txt", "S3CRET\n")
+        .file("home/ws/whole/inside.txt", "S3CRET\n");
+    let ws = b.ws();
+    git(&b, &ws, &["init", "-q"]);
+    git(
+        &b,
+        &ws,
+        &["add", "-A", "--", ".env", "edited", "tls", "asked", "whole"],
+    );
+    git(&b, &ws, &["commit", "-q", "-m", "one"]);
+    fs::write(ws.join("edited/.env"), "S3CRET\n").unwrap();
+    let b = b
+        .option("--hide")
+        .option("asked/x.txt")
+        .option("--hide")
+        .option("whole");
+    assert_eq!(b.probe("read {ws}/.env").allowed()["text"], "COMMITTED=1\n");
+    assert_eq!(
+        b.probe("read {ws}/tls/test.pem").allowed()["text"],
+        "PUBLIC TEST KEY\n"
+    );
+    assert_eq!(b.probe("read {ws}/new/.env").allowed()["text"], "");
+    for path in ["edited/.env", "asked/x.txt"] {
+        b.probe(&format!("read {{ws}}/{path}"))
+            .refused(Errno::EACCES);
+        b.probe(&format!("open {{ws}}/{path} rdwr"))
+            .refused(Errno::EACCES);
+        b.probe(&format!("chmod 511 {{ws}}/{path}"))
+            .refused(Errno::EROFS);
+    }
+    b.probe("listdir {ws}/whole").refused(Errno::EACCES);
+    // Git stops, and takes nothing for a change: not an empty file, not a removal.
+    let tree = git(&b, &ws, &["rev-parse", "HEAD^{tree}"]);
+    let ran = b.sh("git commit -q -a -m two; git add -A; git status --porcelain");
+    assert!(
+        ran.complaint().contains("ermission denied") || ran.text().contains("ermission denied"),
+        "{ran:?}"
+    );
+    git(&b, &ws, &["checkout", "-q", "--", "edited"]);
+    assert_eq!(git(&b, &ws, &["rev-parse", "HEAD^{tree}"]), tree);
+    // An entry in the index alone opens nothing: the content has to be the committed one.
+    let blob = git(&b, &ws, &["hash-object", "-w", "--", ".env"]);
+    let entry = format!("100644,{},new/.env", blob.trim());
+    git(&b, &ws, &["update-index", "--add", "--cacheinfo", &entry]);
+    b.probe("read {ws}/new/.env").refused(Errno::EACCES);
+}
+
+#[test]
+fn a_grant_of_the_name_lifts_it_and_a_wider_one_does_not() {
+    let b = boxed()
+        .file("home/ws/.env", "S3CRET\n")
+        .file("home/ws/sub/.env", "S3CRET\n")
+        .file("home/ws/.claude/settings.json", "{}\n")
+        .file("home/ws/.mcp.json", "{}\n")
+        .file("home/.aws/credentials", "S3CRET\n");
+    assert_eq!(b.probe("read {ws}/.env").allowed()["text"], "");
+    let sub = b.ws().join("sub");
+    let b = b
+        .option("--read")
+        .option(".env")
+        .option("--read")
+        .option(sub.to_str().unwrap());
+    assert_eq!(b.probe("read {ws}/.env").allowed()["text"], "S3CRET\n");
+    assert_eq!(b.probe("read {ws}/sub/.env").allowed()["text"], "");
+    b.probe("write {ws}/.mcp.json x").refused(Errno::EROFS);
+    b.probe("write {ws}/.claude/settings.json x")
+        .refused(Errno::EROFS);
+    let b = b.option("--write").option(".claude");
+    b.probe("write {ws}/.claude/settings.json x").allowed();
+    b.probe("write {ws}/.mcp.json x").refused(Errno::EROFS);
+    // Said by the command line, hiding is stronger than showing.
+    let b = b.option("--hide").option(".env");
+    assert_eq!(b.probe("read {ws}/.env").allowed()["text"], "");
+    // In HOME a grant that covers it does not show it, one of exactly it does.
+    b.probe("read {home}/.aws/credentials")
+        .refused(Errno::ENOENT);
+    let aws = b.home().join(".aws");
+    let b = b.option("--read").option(aws.to_str().unwrap());
+    assert_eq!(
+        b.probe("read {home}/.aws/credentials").allowed()["text"],
+        "S3CRET\n"
+    );
+}
+
+#[test]
+fn frozen_names_cannot_be_changed_moved_or_replaced() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let b = boxed()
+        .file("home/ws/a/b/.mcp.json", "{}\n")
+        .file("home/ws/.codex/config.toml", "x\n")
+        .file("home/ws/free/.mcp.jsonx", "{}\n")
+        .file("home/ws/mine.txt", "keep\n")
+        .file("home/ws/.gitignore", "*\n");
+    let ws = b.ws();
+    git(&b, &ws, &["init", "-q"]);
+    let b = b.option("--protect").option("mine.txt");
+    let lines = [
+        ("write {ws}/a/b/.mcp.json x", Errno::EROFS),
+        ("unlink {ws}/a/b/.mcp.json", Errno::EBUSY),
+        ("rename {ws}/a/b/.mcp.json {ws}/a/b/x", Errno::EBUSY),
+        (
+            "rename {ws}/free/.mcp.jsonx {ws}/a/b/.mcp.json",
+            Errno::EXDEV,
+        ),
+        // Every directory above it stays where it is.
+        ("rename {ws}/a/b {ws}/a/c", Errno::EBUSY),
+        ("rename {ws}/a {ws}/c", Errno::EBUSY),
+        ("rename {ws}/.git {ws}/.git2", Errno::EBUSY),
+        ("rename {ws}/.git/hooks {ws}/.git/hooks2", Errno::EBUSY),
+        ("create {ws}/.git/hooks/pre-commit", Errno::EROFS),
+        ("create {ws}/.codex/hooks.json", Errno::EROFS),
+        ("rename {ws}/.codex {ws}/.codex2", Errno::EBUSY),
+        ("rename {ws} {home}/ws2", Errno::EROFS),
+        ("write {ws}/mine.txt x", Errno::EROFS),
+    ];
+    let texts: Vec<&str> = lines.iter().map(|(line, _)| *line).collect();
+    for (answer, (line, errno)) in b.batch(&texts).iter().zip(lines) {
+        let got = errno_of(answer);
+        // The workspace's parent is the box's own directory for a user, another mount's for root.
+        let also = line.contains("{ws} ")
+            && matches!(got, Some(Errno::EBUSY | Errno::EXDEV | Errno::EACCES));
+        assert!(also || got == Some(errno), "{line}: {answer}");
+    }
+    for line in [
+        "read {ws}/a/b/.mcp.json",
+        "write {ws}/free/.mcp.jsonx x",
+        "rename {ws}/free {ws}/free2",
+        "create {ws}/a/b/other",
+        "create {ws}/.git/other",
+        "write {ws}/.git/config x",
+    ] {
+        b.probe(line).allowed();
+    }
+    assert_eq!(
+        fs::read_to_string(ws.join("a/b/.mcp.json")).unwrap(),
+        "{}\n"
+    );
+}
+
+#[test]
+fn what_was_moved_with_its_directory_stays_hidden_in_the_next_box() {
+    let b = boxed()
+        .file("home/ws/secrets/prod.txt", "S3CRET\n")
+        .file("home/ws/config/.env", "S3CRET\n")
+        .file("home/ws/secrets/plain.txt", "PLAIN\n")
+        .option("--hide")
+        .option("secrets/prod.txt");
+    b.sh("mv secrets elsewhere && mkdir -p node_modules && mv config node_modules/config")
+        .ok();
+    for path in ["elsewhere/prod.txt", "node_modules/config/.env"] {
+        assert!(b.ws().join(path).exists(), "{path}");
+        assert_eq!(
+            b.probe(&format!("read {{ws}}/{path}")).allowed()["text"],
+            "",
+            "{path}"
+        );
+    }
+    // And in the one after that.
+    assert_eq!(
+        b.probe("read {ws}/elsewhere/prod.txt").allowed()["text"],
+        ""
+    );
+    assert_eq!(
+        b.probe("read {ws}/elsewhere/plain.txt").allowed()["text"],
+        "PLAIN\n"
+    );
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let b = boxed()
+        .file("home/ws/.env", "S3CRET\n")
+        .file("home/ws/.gitignore", ".env\n")
+        .file("home/ws/.mcp.json", "{}\n");
+    let ws = b.ws();
+    git(&b, &ws, &["init", "-q"]);
+    git(&b, &ws, &["add", "-A"]);
+    git(&b, &ws, &["commit", "-q", "-m", "one"]);
+    let list = |dir: &Path| {
+        let ran = run({
+            let mut command = Command::new("find");
+            command
+                .arg(dir)
+                .args(["-not", "-path", "*/agentbox*", "-printf", "%p %y %s %i\n"]);
+            command
+        });
+        let mut lines: Vec<String> = ran.ok().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let (before, home) = (list(&ws), list(&b.home()).len());
+    b.run(["true"]).ok();
+    assert_eq!(list(&ws), before);
+    let mut live = b.start(["sh", "-c", "echo up; exec sleep 1000"]);
+    live.wait_line("up");
+    live.signal(nix::sys::signal::Signal::SIGKILL);
+    live.end();
+    assert_eq!(list(&ws), before);
+    assert!(list(&b.home()).len() >= home);
+    assert_eq!(git(&b, &ws, &["status", "--porcelain"]), "");
+}

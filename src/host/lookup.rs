@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::{FileType, Identity, Lookup, Stat};
-use nix::fcntl::OFlag;
+use nix::fcntl::{AtFlags, OFlag, open};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::unistd::{AccessFlags, eaccess};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
@@ -69,6 +70,18 @@ impl Lookup for RealLookup {
             .read_to_end(&mut bytes)
             .ok()?;
         Some(bytes)
+    }
+
+    fn lstat_each(&self, dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
+        // From the directory's descriptor: the way to it is walked once and not once for each name.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let Ok(dir) = open(dir, flags, Mode::empty()) else {
+            return Vec::new();
+        };
+        let stat = |name: &OsStr| fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok();
+        let each = names.iter().enumerate();
+        each.filter_map(|(at, name)| Some((at, from_raw(&stat(name)?))))
+            .collect()
     }
 
     fn executable(&self, path: &Path) -> bool {
@@ -145,6 +158,25 @@ impl Lookup for RealLookup {
     }
 }
 
+fn from_raw(s: &FileStat) -> Stat {
+    let file_type = match SFlag::from_bits_truncate(s.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFDIR => FileType::Dir,
+        SFlag::S_IFREG => FileType::File,
+        SFlag::S_IFLNK => FileType::Symlink,
+        SFlag::S_IFSOCK => FileType::Socket,
+        _ => FileType::Other,
+    };
+    Stat {
+        file_type,
+        mode: s.st_mode & 0o7777,
+        uid: s.st_uid,
+        gid: s.st_gid,
+        dev: s.st_dev,
+        ino: s.st_ino,
+        nlink: s.st_nlink,
+    }
+}
+
 fn type_of(t: fs::FileType) -> FileType {
     if t.is_dir() {
         FileType::Dir
@@ -167,5 +199,6 @@ fn from(m: &Metadata) -> Stat {
         gid: m.gid(),
         dev: m.dev(),
         ino: m.ino(),
+        nlink: m.nlink(),
     }
 }

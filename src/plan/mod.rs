@@ -4,13 +4,16 @@
 #![forbid(unsafe_code)]
 
 pub mod names;
+pub mod net;
 pub mod problem;
+pub mod refused;
 pub mod resolve;
 pub mod text;
 
 use crate::outcome::Layer;
 use crate::policy::Origin;
 pub use names::Names;
+pub use net::{Network, NetworkMode};
 use serde::{Deserialize, Serialize};
 pub use text::OsText;
 
@@ -31,6 +34,9 @@ pub struct Plan {
     pub identity: Identity,
     /// The mount view.
     pub view: View,
+    /// Programs that are refused; covered after the view was built.
+    #[serde(default)]
+    pub refused: refused::Refused,
     /// Landlock rules, the same grants as the view.
     pub landlock: Vec<LandlockRule>,
     /// The environment.
@@ -326,26 +332,6 @@ pub enum Stripped {
     LooksLikeCredential,
     /// A rule of a profile removes it.
     Denied,
-}
-
-/// The network of the box.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Network {
-    /// The mode.
-    pub mode: NetworkMode,
-    /// Who chose it.
-    pub origin: Origin,
-}
-
-/// The modes of the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NetworkMode {
-    /// A namespace of its own with loopback and nothing else.
-    None,
-    /// The host's network: not a boundary.
-    Host,
 }
 
 /// The limits. `None` is "no limit".

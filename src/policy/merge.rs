@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::pattern::{is_pattern, matches};
-use super::{EnvWishes, FileWishes, Fragment, Policy, Request, Wish};
+use super::{CommandWishes, EnvWishes, FileWishes, Fragment, Policy, Request, Wish};
 use crate::outcome::Layer;
 
 /// Folds fragments, weakest first, into one policy. `profiles` and `request` are passed through.
@@ -32,6 +32,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         description,
         commands,
         files,
+        programs,
         env,
         network,
         limits,
@@ -60,6 +61,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.files.protect.extend(protect);
     into.files.track.extend(track);
 
+    add_programs(&mut into.programs, programs);
     add_env(&mut into.env, env);
 
     into.description = description.or(into.description.take());
@@ -73,6 +75,26 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     }
 
     add_layers(into, require, allow_missing, layers_off);
+}
+
+/// Programs, by the rule of variables: an exact name that a later source allows is refused no more, whatever named it
+/// before, and one that the same or a later source denies is allowed no more.
+fn add_programs(into: &mut CommandWishes, stronger: CommandWishes) {
+    let CommandWishes {
+        deny,
+        allow,
+        search,
+    } = stronger;
+    into.allow.extend(allow.iter().cloned());
+    into.allow.retain(|wish| {
+        !deny
+            .iter()
+            .any(|deny| matches(&deny.value, wish.value.as_bytes()))
+    });
+    into.deny
+        .retain(|wish| !allow.iter().any(|allow| allow.value == wish.value));
+    into.deny.extend(deny);
+    into.search.extend(search);
 }
 
 /// Variables. The merged lists can be read without knowing who is stronger: an exact name that a `deny` of the same or a

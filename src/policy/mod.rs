@@ -65,6 +65,17 @@ pub struct FileWishes {
     pub track: Vec<Wish<NameWish>>,
 }
 
+/// What is wished of the programs in the box.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandWishes {
+    /// Names and patterns ([`pattern`]) of programs that are replaced by a refusal.
+    pub deny: Vec<Wish<String>>,
+    /// Exact names that no weaker source's `deny` refuses. In a merged policy this has been decided, as for [`EnvWishes`].
+    pub allow: Vec<Wish<String>>,
+    /// Directories besides PATH in which `deny` looks; `*` stands for one component.
+    pub search: Vec<Wish<PathWish>>,
+}
+
 /// What is wished of the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EnvWishes {
@@ -101,6 +112,8 @@ pub struct Fragment {
     pub commands: Vec<String>,
     /// `[files]`.
     pub files: FileWishes,
+    /// `[commands]`.
+    pub programs: CommandWishes,
     /// `[env]`.
     pub env: EnvWishes,
     /// `[network] mode`.

@@ -11,7 +11,9 @@ use super::schema::Parsed;
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
 use crate::plan::{LimitName, NetworkMode, OsText};
-use crate::policy::{EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin, PathWish, Wish};
+use crate::policy::{
+    CommandWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin, PathWish, Wish,
+};
 
 /// A text and its line.
 type Line = (&'static str, u32);
@@ -33,6 +35,9 @@ struct Table {
     write: &'static [PathLine],
     state: &'static [PathLine],
     private: &'static [PathLine],
+    refuse: &'static [Line],
+    allow: &'static [Line],
+    search: &'static [PathLine],
     hide: &'static [NameLine],
     protect: &'static [NameLine],
     track: &'static [NameLine],
@@ -71,6 +76,11 @@ impl Table {
                     hide: self.names(self.hide),
                     protect: self.names(self.protect),
                     track: self.names(self.track),
+                },
+                programs: CommandWishes {
+                    deny: self.texts(self.refuse),
+                    allow: self.texts(self.allow),
+                    search: self.paths(self.search),
                 },
                 env: EnvWishes {
                     keep: self.texts(self.keep),

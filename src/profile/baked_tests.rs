@@ -75,6 +75,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         description,
         commands,
         files,
+        programs,
         env,
         network,
         limits,
@@ -99,6 +100,9 @@ fn table(builtin: &builtin::Builtin) -> String {
     list(&mut out, "hide", &files.hide, name);
     list(&mut out, "protect", &files.protect, name);
     list(&mut out, "track", &files.track, name);
+    list(&mut out, "refuse", &programs.deny, valued(""));
+    list(&mut out, "allow", &programs.allow, valued(""));
+    list(&mut out, "search", &programs.search, path);
     list(&mut out, "keep", &env.keep, valued(""));
     list(&mut out, "deny", &env.deny, valued(""));
     list(&mut out, "set", &env.set, |(name, wish)| {

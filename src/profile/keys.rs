@@ -45,11 +45,11 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("extends"),
             known("agent"),
             known("files"),
+            known("commands"),
             known("env"),
             known("network"),
             known("limits"),
             known("layers"),
-            not_yet("commands"),
             not_yet("kill-switch"),
             not_yet("ssh"),
             not_yet("git"),
@@ -71,6 +71,10 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("protect"),
             not_yet("track"),
         ],
+    ),
+    (
+        "commands",
+        &[known("deny"), known("allow"), known("search")],
     ),
     ("env", &[known("keep"), known("deny"), known("set")]),
     (

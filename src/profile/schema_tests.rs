@@ -67,6 +67,10 @@ stop-grace = 3
 require = ["landlock"]
 allow-missing = ["limits"]
 off = ["keyring"]
+[commands]
+deny = ["te*"]
+allow = ["tf"]
+search = ["~/x/*/bin"]
 "#,
     );
     let Fragment {
@@ -74,6 +78,7 @@ off = ["keyring"]
         description,
         commands,
         files,
+        programs,
         env,
         network,
         limits,
@@ -115,6 +120,12 @@ off = ["keyring"]
             }
         )]
     );
+    assert_eq!(
+        (&programs.deny[0].value, &programs.deny[0].origin),
+        (&"te*".to_owned(), &at(32))
+    );
+    assert_eq!(programs.allow[0].value, "tf");
+    assert_eq!(programs.search[0].value.path, OsText::from("~/x/*/bin"));
     assert!(env.given.is_empty());
     assert_eq!(network.unwrap().value, NetworkMode::Host);
     for (name, want) in [
@@ -131,9 +142,9 @@ off = ["keyring"]
     }
     assert_eq!(limits.len(), 7);
     assert_eq!(stop_grace.unwrap().value, 3.0);
-    assert_eq!(require[0].value, Layer::Landlock);
-    assert_eq!(allow_missing[0].value, Layer::Limits);
-    assert_eq!(layers_off[0].value, Layer::Keyring);
+    assert_eq!(require[0].value, crate::outcome::Layer::Landlock);
+    assert_eq!(allow_missing[0].value, crate::outcome::Layer::Limits);
+    assert_eq!(layers_off[0].value, crate::outcome::Layer::Keyring);
     assert_eq!(parsed.extends.len(), 2);
 }
 
@@ -171,8 +182,6 @@ fn what_is_not_enforced_is_refused_and_never_ignored() {
         "network.allow = [\"github.com\"]",
         "network.host-ports = [5432]",
         "network.publish = []",
-        "[commands]\ndeny = [\"terraform\"]",
-        "commands.deny = []",
         "[kill-switch]\nfiles = [\".claude-stop\"]",
         "[ssh]\nkeys = []",
         "[review]\nx = 1",

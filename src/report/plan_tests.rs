@@ -56,6 +56,7 @@ fn plan() -> Plan {
             shell: "/bin/bash".into(),
         },
         view: View::default(),
+        refused: Default::default(),
         landlock: Vec::new(),
         env: Env {
             pass: vec![
@@ -85,10 +86,7 @@ fn plan() -> Plan {
                 stripped("FOO", Stripped::NotListed, false),
             ],
         },
-        network: Network {
-            mode: NetworkMode::Host,
-            origin: builtin("claude", 40),
-        },
+        network: Network::of(NetworkMode::Host, builtin("claude", 40)),
         limits: Limits {
             list: vec![
                 Limit {

@@ -47,12 +47,10 @@ fn plan() -> Plan {
             shell: "/bin/sh".into(),
         },
         view: View::default(),
+        refused: Default::default(),
         landlock: Vec::new(),
         env: Env::default(),
-        network: Network {
-            mode: NetworkMode::None,
-            origin: Origin::agentbox("test"),
-        },
+        network: Network::of(NetworkMode::None, Origin::agentbox("test")),
         limits: Limits {
             list: Vec::new(),
             stop_grace: 3.0,

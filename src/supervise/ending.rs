@@ -2,8 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::watch::Watch;
-use super::{Seen, Voice, kill};
+use super::part::Part;
+use super::running::Running;
+use super::{Seen, kill};
 use crate::enforce::cgroup::{self, BoxCgroup};
 use crate::enforce::sweep;
 use crate::host::Cgroup;
@@ -11,11 +12,8 @@ use crate::launch::message::ToClient;
 use crate::outcome::{Evidence, How, Outcome, Trigger};
 use crate::plan::Plan;
 use crate::record::{Event, Timestamp};
-use crate::session::{Retention, Session, SessionId, Sessions};
+use crate::session::{Retention, SessionId, Sessions};
 use std::time::{Duration, Instant};
-
-/// How long output waits for a reader that does not read before the rest of it is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a cgroup may take to become empty after its last process was reaped.
 const GONE: Duration = Duration::from_secs(2);
@@ -38,10 +36,9 @@ pub(super) struct End<'a> {
     pub(super) plan: &'a Plan,
     pub(super) evidence: &'a [Evidence],
     pub(super) seen: Seen,
-    pub(super) watch: Watch,
+    pub(super) running: Running,
+    pub(super) parts: Vec<Box<dyn Part>>,
     pub(super) group: Option<BoxCgroup>,
-    pub(super) voice: Voice,
-    pub(super) session: Session,
     pub(super) begun: Instant,
 }
 
@@ -56,16 +53,15 @@ pub(super) fn finish(end: End<'_>) -> u8 {
         plan,
         evidence,
         seen,
-        mut watch,
+        mut running,
+        mut parts,
         group,
-        mut voice,
-        mut session,
         begun,
     } = end;
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
     // the kernel reaps the whole pid namespace before init itself.
-    kill::kill(&watch.spawned.pidfd);
-    let _ = nix::sys::wait::waitpid(watch.spawned.init, None);
+    kill::kill(&running.spawned.pidfd);
+    let _ = nix::sys::wait::waitpid(running.spawned.init, None);
     let Seen {
         mut how,
         cpu_ms,
@@ -78,26 +74,15 @@ pub(super) fn finish(end: End<'_>) -> u8 {
             };
         }
         if let Err(e) = group.remove(GONE) {
-            voice.say(&format!("a cgroup was left behind: {e}"));
+            running.say(&format!("a cgroup was left behind: {e}"));
         }
     }
-    if let Some(state) = watch.state.take() {
-        for event in state.finish() {
-            if let Event::StateKept { file, why } = &event {
-                voice.say(&format!("{file} was not written back: {why}"));
-            }
-            voice.note(&mut session, &event);
-        }
+    for part in &mut parts {
+        part.finish(&mut running);
     }
-    if let Some(relay) = &mut watch.relay {
-        let _ = relay.drain(PATIENCE);
-    }
-    for pipe in &mut watch.pipes {
-        let _ = pipe.drain(PATIENCE);
-    }
-    strip_set_id_bits(plan, evidence, begun.elapsed(), &mut voice, &mut session);
+    strip_set_id_bits(plan, evidence, begun.elapsed(), &mut running);
     if let Some(line) = last_line(&how, plan) {
-        voice.say(&line);
+        running.say(&line);
     }
     let outcome = Outcome {
         exit_status: crate::exit::status(&how),
@@ -106,9 +91,10 @@ pub(super) fn finish(end: End<'_>) -> u8 {
         cpu_ms,
         max_rss_kib,
     };
-    voice.status(&Event::Ended {
+    running.voice.status(&Event::Ended {
         outcome: outcome.clone(),
     });
+    let Running { session, voice, .. } = running;
     if let Err(e) = session.close(&outcome) {
         voice.say(&format!("the session's record is not complete: {e}"));
     }
@@ -121,19 +107,13 @@ pub(super) fn finish(end: End<'_>) -> u8 {
 /// Set-uid and set-gid bits that got through are taken away: they would give others the caller's rights. Where no more than
 /// a set-gid bit of an ordinary user can be there, the look costs at most a hundredth of what the session took, and what it
 /// does not reach is not said.
-fn strip_set_id_bits(
-    plan: &Plan,
-    evidence: &[Evidence],
-    took: Duration,
-    voice: &mut Voice,
-    session: &mut Session,
-) {
+fn strip_set_id_bits(plan: &Plan, evidence: &[Evidence], took: Duration, running: &mut Running) {
     let whole = sweep::worth(plan, evidence) == sweep::Worth::Yes;
     let patience = if whole { SWEEP } else { SWEEP.min(took / 100) };
     let mut roots = sweep::writable(plan);
     // The work first: the private places are large, and nobody runs anything there.
     roots.sort_by_key(|root| root != plan.workspace.real.path());
-    let started = session.started();
+    let started = running.session.started();
     // The times of inodes come from the kernel's coarse clock, which is up to a tick (10 ms) behind.
     let since = started.millis().saturating_sub(COARSE);
     let seconds = i64::try_from(since / 1000).unwrap_or(i64::MAX);
@@ -141,19 +121,19 @@ fn strip_set_id_bits(
     let found = sweep::sweep(&roots, (seconds, nanos), patience);
     for (file, bits) in found.stripped {
         let what = format!("mode bits {bits:04o} were taken away");
-        voice.say(&format!("{file}: {what}"));
-        voice.note(session, &Event::Swept { file, what });
+        running.say(&format!("{file}: {what}"));
+        running.note(&Event::Swept { file, what });
     }
     if !whole {
         return;
     }
     for (file, errno) in found.failed {
-        voice.say(&format!(
+        running.say(&format!(
             "{file}: cannot be checked for set-uid bits: {errno}"
         ));
     }
     if found.extent == sweep::Extent::Part {
-        voice.say("not every file was checked for set-uid bits: there are too many");
+        running.say("not every file was checked for set-uid bits: there are too many");
     }
 }
 
@@ -183,6 +163,13 @@ fn last_line(how: &How, plan: &Plan) -> Option<String> {
             Trigger::Memory => {
                 "killed: out of memory (`--limit memory=VALUE` sets the limit)".to_owned()
             }
+            Trigger::Idle => {
+                "killed: nothing happened for too long (`--limit idle=none` lifts it)".to_owned()
+            }
+            Trigger::Output => {
+                "killed: it wrote too much (`--limit output=VALUE` sets the limit)".to_owned()
+            }
+            Trigger::Kill { by } => format!("killed by `agentbox kill` of uid {by}"),
             Trigger::Switch { which } => format!("killed by {which}"),
             Trigger::Lost { what } => format!("killed: lost {what}"),
         }),

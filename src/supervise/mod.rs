@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod clients;
 mod ending;
 pub mod hostfile;
 pub mod json;
@@ -11,8 +12,10 @@ pub mod kill;
 pub mod merge;
 mod modes;
 pub mod never;
+pub(crate) mod part;
 mod queue;
 pub mod relay;
+pub(crate) mod running;
 mod signals;
 pub mod state;
 pub mod syncjob;
@@ -28,13 +31,16 @@ use crate::outcome::{Evidence, How, Outcome, Status};
 use crate::plan::Plan;
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
+use clients::Clients;
+use part::Part;
 use relay::{Relay, RelayPipe};
+use running::Running;
 use state::{Initial, StateSync};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
-use watch::Watch;
+use watch::{Signals, State};
 
 /// What the supervisor is told.
 pub struct Job {
@@ -116,7 +122,10 @@ pub fn run(job: Job) -> u8 {
             return refuse_early(&client, &no_record(&e));
         }
     };
-    let mut voice = Voice { client, status };
+    let mut voice = Voice {
+        client: Some(client),
+        status,
+    };
     let Started {
         ready,
         group,
@@ -147,6 +156,7 @@ pub fn run(job: Job) -> u8 {
         pty,
         home,
         namespaces: _namespaces,
+        listeners: _listeners,
         evidence,
     } = ready;
     let has_pty = pty.is_some();
@@ -171,16 +181,22 @@ pub fn run(job: Job) -> u8 {
     if sessions.due(ending::SWEEP_EVERY) {
         ending::sweep_sessions(&sessions, &cgroup);
     }
-    let mut watch = Watch::new(&plan, spawned, relay, pipes, state, begun);
-    let seen = watch.run(&mut voice, &mut session);
+    let mut running = Running::new(&plan, spawned, voice, session, begun);
+    let mut parts: Vec<Box<dyn Part>> = vec![Box::new(State(state)), Box::new(Clients::new(relay))];
+    parts.extend(
+        pipes
+            .into_iter()
+            .map(|pipe| Box::new(pipe) as Box<dyn Part>),
+    );
+    parts.extend(Signals::new().map(|signals| Box::new(signals) as Box<dyn Part>));
+    let seen = watch::run(&mut running, &mut parts);
     ending::finish(ending::End {
         plan: &plan,
         evidence: &evidence,
         seen,
-        watch,
+        running,
+        parts,
         group,
-        voice,
-        session,
         begun,
     })
 }
@@ -325,7 +341,8 @@ fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> 
 
 /// Everything that the supervisor says, and to whom.
 pub(crate) struct Voice {
-    client: Channel,
+    /// `None` when it is gone.
+    client: Option<Channel>,
     status: Option<File>,
 }
 
@@ -344,7 +361,9 @@ impl Voice {
 
     fn tell(&self, message: &ToClient) {
         // A client that is gone or does not read is no reason to stop supervising.
-        let _ = self.client.try_send(message, &[]);
+        if let Some(client) = &self.client {
+            let _ = client.try_send(message, &[]);
+        }
     }
 
     /// Writes an event to the record and to `--status-fd`.

@@ -1,8 +1,8 @@
 //! The supervisor's pumps: [`Relay`] between the master of the box's pseudo-terminal and the client's data socket, and
 //! [`RelayPipe`] between a nameless AF_UNIX socket of the caller and the pipe that the box has in its place.
 //!
-//! Bytes pass unread and unaltered. Nothing waits: the supervisor's poll loop asks for [`Relay::pollfds`] and answers with
-//! [`Relay::on_ready`]. Whoever does not read only fills a queue of 64 KiB, after which the writer is no longer read.
+//! Bytes pass unread and unaltered. Nothing waits: the supervisor's poll loop asks for [`Relay::wishes`] and answers with
+//! [`Relay::moved`]. Whoever does not read only fills a queue of 64 KiB, after which the writer is no longer read.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown};
 use nix::unistd::{pipe2, read, write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// A call that makes a relay failed.
@@ -26,44 +26,33 @@ pub struct RelayError {
     pub errno: Errno,
 }
 
-/// Where the two descriptors of a relay are in a poll set.
-#[derive(Debug, Clone, Copy)]
-pub struct Slots(Option<usize>, Option<usize>);
+/// What a relay waits for at its two descriptors. One without a wish is left out: poll(2) reports hang-ups unasked, and a loop
+/// that cannot act on one would spin.
+pub type Wishes<'a> = [Option<(BorrowedFd<'a>, PollFlags)>; 2];
 
-/// What poll(2) said about them. Copied out, so that the set (which borrows the relay) can go before the relay works.
-#[derive(Debug, Clone, Copy)]
-pub struct Ready(PollFlags, PollFlags);
+/// What poll(2) found there.
+pub type Found = [PollFlags; 2];
 
-impl Ready {
-    const NONE: Ready = Ready(PollFlags::empty(), PollFlags::empty());
-}
-
-impl Slots {
-    fn push<'a>(
-        set: &mut Vec<PollFd<'a>>,
-        first: Option<(&'a OwnedFd, PollFlags)>,
-        second: Option<(&'a OwnedFd, PollFlags)>,
-    ) -> Slots {
-        let mut add = |entry: Option<(&'a OwnedFd, PollFlags)>| {
-            entry.map(|(fd, flags)| {
-                set.push(PollFd::new(fd.as_fd(), flags));
-                set.len().saturating_sub(1)
-            })
-        };
-        Slots(add(first), add(second))
+/// Waits for one of two wishes; `None` when nothing happened within `timeout`.
+fn wait(wishes: Wishes<'_>, timeout: PollTimeout) -> Option<Found> {
+    let mut found = [PollFlags::empty(); 2];
+    let mut set: Vec<_> = wishes
+        .iter()
+        .flatten()
+        .map(|(fd, flags)| PollFd::new(*fd, *flags))
+        .collect();
+    match poll(&mut set, timeout) {
+        Ok(0) => return None,
+        Ok(_) => {}
+        Err(_) => return Some(found),
     }
-
-    /// What poll(2) found.
-    #[must_use]
-    pub fn ready(self, set: &[PollFd<'_>]) -> Ready {
-        let look = |slot: Option<usize>| {
-            let entry = slot.and_then(|index| set.get(index));
-            entry
-                .and_then(PollFd::revents)
-                .unwrap_or(PollFlags::empty())
-        };
-        Ready(look(self.0), look(self.1))
+    let mut polled = set.iter();
+    for (wish, found) in wishes.iter().zip(&mut found) {
+        if wish.is_some() {
+            *found = polled.next().and_then(PollFd::revents).unwrap_or(*found);
+        }
     }
+    Some(found)
 }
 
 /// How [`Relay::drain`] ended.
@@ -101,24 +90,22 @@ impl Relay {
         })
     }
 
-    /// Adds what the relay waits for to a poll set. A descriptor without a wish is left out: poll(2) reports hang-ups
-    /// unasked, and a loop that cannot act on one would spin.
-    pub fn pollfds<'a>(&'a self, set: &mut Vec<PollFd<'a>>) -> Slots {
+    /// What it waits for: at the master, at the client.
+    #[must_use]
+    pub fn wishes(&self) -> Wishes<'_> {
         let master = wish(self.output.has_space(), !self.input.is_empty());
         let data = wish(
             self.input.has_space() && self.master.is_some(),
             !self.output.is_empty(),
         );
-        Slots::push(
-            set,
-            self.master.as_ref().zip(master),
-            self.data.as_ref().zip(data),
-        )
+        [
+            self.master.as_ref().map(AsFd::as_fd).zip(master),
+            self.data.as_ref().map(AsFd::as_fd).zip(data),
+        ]
     }
 
     /// Moves what can be moved without waiting.
-    pub fn on_ready(&mut self, ready: Ready) {
-        let Ready(master, data) = ready;
+    pub fn moved(&mut self, [master, data]: Found) {
         if master.intersects(readable()) {
             self.read_master();
         }
@@ -135,7 +122,7 @@ impl Relay {
 
     /// Moves what the terminal holds right now. True if all of it is handed over: then everything that the command wrote
     /// before (leaving the alternate screen before it stopped) reaches the client ahead of the next control message. False
-    /// if the client has to read first: ask again when [`Relay::on_ready`] has moved something.
+    /// if the client has to read first: ask again when [`Relay::moved`] has moved something.
     #[must_use]
     pub fn settle(&mut self) -> bool {
         // A process of the background may write on without end. What was written before this call is at most the queue and
@@ -178,15 +165,10 @@ impl Relay {
             if self.finished() {
                 break Drained::Complete;
             }
-            let mut set = Vec::with_capacity(2);
-            let slots = self.pollfds(&mut set);
-            let ready = match poll(&mut set, timeout) {
-                Ok(0) => break Drained::Stuck,
-                Ok(_) => slots.ready(&set),
-                Err(_) => Ready::NONE,
+            let Some(found) = wait(self.wishes(), timeout) else {
+                break Drained::Stuck;
             };
-            drop(set);
-            self.on_ready(ready);
+            self.moved(found);
             self.input.clear();
         };
         self.close_output();
@@ -316,8 +298,9 @@ impl RelayPipe {
         ))
     }
 
-    /// Adds what the relay waits for to a poll set.
-    pub fn pollfds<'a>(&'a self, set: &mut Vec<PollFd<'a>>) -> Slots {
+    /// What it waits for: at the socket, at the pipe.
+    #[must_use]
+    pub fn wishes(&self) -> Wishes<'_> {
         let source = self.queue.has_space().then_some(PollFlags::POLLIN);
         // Without a wish as well: that nobody reads any more (POLLERR, POLLHUP) is the event, and it ends the relay.
         let sink = Some(if self.queue.is_empty() {
@@ -329,16 +312,14 @@ impl RelayPipe {
             Direction::In => (source, sink),
             Direction::Out => (sink, source),
         };
-        Slots::push(
-            set,
-            self.socket.as_ref().zip(socket),
-            self.pipe.as_ref().zip(pipe),
-        )
+        [
+            self.socket.as_ref().map(AsFd::as_fd).zip(socket),
+            self.pipe.as_ref().map(AsFd::as_fd).zip(pipe),
+        ]
     }
 
     /// Moves what can be moved without waiting.
-    pub fn on_ready(&mut self, ready: Ready) {
-        let Ready(socket, pipe) = ready;
+    pub fn moved(&mut self, [socket, pipe]: Found) {
         let (source, sink) = match self.direction {
             Direction::In => (socket, pipe),
             Direction::Out => (pipe, socket),
@@ -367,15 +348,10 @@ impl RelayPipe {
         }
         let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
         while !self.finished() {
-            let mut set = Vec::with_capacity(2);
-            let slots = self.pollfds(&mut set);
-            let ready = match poll(&mut set, timeout) {
-                Ok(0) => return Drained::Stuck,
-                Ok(_) => slots.ready(&set),
-                Err(_) => Ready::NONE,
+            let Some(found) = wait(self.wishes(), timeout) else {
+                return Drained::Stuck;
             };
-            drop(set);
-            self.on_ready(ready);
+            self.moved(found);
         }
         Drained::Complete
     }
@@ -473,12 +449,9 @@ mod tests {
         let end = Instant::now() + Duration::from_secs(20);
         while !done(relay) {
             assert!(Instant::now() < end, "the relay does not get on");
-            let mut set = Vec::new();
-            let slots = relay.pollfds(&mut set);
-            poll(&mut set, 50u16).unwrap();
-            let ready = slots.ready(&set);
-            drop(set);
-            relay.on_ready(ready);
+            if let Some(found) = wait(relay.wishes(), PollTimeout::from(50u16)) {
+                relay.moved(found);
+            }
         }
     }
 
@@ -561,18 +534,12 @@ mod tests {
                 }
             }
             assert!(written < 8 << 20, "there is no back-pressure");
-            let mut set = Vec::new();
-            let slots = relay.pollfds(&mut set);
-            poll(&mut set, 1u16).unwrap();
-            let ready = slots.ready(&set);
-            drop(set);
-            relay.on_ready(ready);
+            if let Some(found) = wait(relay.wishes(), PollTimeout::from(1u16)) {
+                relay.moved(found);
+            }
         }
         // Nothing to do but wait for the client: no wake-up although the terminal is full.
-        let mut set = Vec::new();
-        relay.pollfds(&mut set);
-        assert_eq!(poll(&mut set, 100u16).unwrap(), 0);
-        drop(set);
+        assert_eq!(wait(relay.wishes(), PollTimeout::from(100u16)), None);
         assert!(!relay.settle());
         assert_eq!(relay.drain(Duration::from_millis(50)), Drained::Stuck);
         // What was handed over is still there for it.
@@ -617,12 +584,9 @@ mod tests {
         let end = Instant::now() + Duration::from_secs(20);
         while !done(relay) {
             assert!(Instant::now() < end, "the relay does not get on");
-            let mut set = Vec::new();
-            let slots = relay.pollfds(&mut set);
-            poll(&mut set, 50u16).unwrap();
-            let ready = slots.ready(&set);
-            drop(set);
-            relay.on_ready(ready);
+            if let Some(found) = wait(relay.wishes(), PollTimeout::from(50u16)) {
+                relay.moved(found);
+            }
         }
     }
 

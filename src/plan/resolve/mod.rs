@@ -21,6 +21,7 @@ mod limits;
 mod names;
 mod pathmap;
 mod places;
+mod refused;
 mod runnable;
 mod scene;
 mod tree;
@@ -103,6 +104,9 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let mut settled = view::settle(scene, private_links);
     let names = std::mem::take(&mut settled.named.names);
     authors::check(scene);
+    let refused = refused::refused(scene);
+    refused::refuse_command(scene, &refused, &command);
+    refused::notices(scene, &refused);
     let (path, path_dropped) = command::search_path(scene, &settled.links);
     let env = env::env(scene, &identity, &command, path);
     scene
@@ -110,7 +114,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         .extend(scene.policy.wishes.notices.iter().map(|n| n.value.clone()));
     let mut seen = std::collections::HashSet::new();
     scene.notices.retain(|notice| seen.insert(notice.clone()));
-    let (view, landlock) = view::view(scene, settled, &identity, &limits, &network);
+    let (view, landlock) = view::view(scene, settled, &identity, &limits, &network, &refused);
     command.profiles.clone_from(&scene.policy.profiles);
     Plan {
         version: VERSION,
@@ -121,6 +125,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         },
         identity,
         view,
+        refused,
         landlock,
         env,
         network,

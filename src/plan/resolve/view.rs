@@ -12,6 +12,7 @@ use super::names::{self, Again, Cover, Named};
 use super::pathmap::PathMap;
 use super::scene::{Scene, show};
 use super::tree::Shown;
+use crate::plan::refused::{BIN, PROGRAM, Refused};
 use crate::plan::{
     Access, Identity, IdentityMode, Kind, LandlockAccess, LandlockRule, Limits, MountOp, Network,
     OsText, View,
@@ -136,6 +137,7 @@ pub(super) fn view(
     id: &Identity,
     limits: &Limits,
     network: &Network,
+    refused: &Refused,
 ) -> (View, Vec<LandlockRule>) {
     let size = tmpfs_size(scene.host, limits);
     let binds = scene.tree.binds();
@@ -175,6 +177,12 @@ pub(super) fn view(
     ops.insert("/run".into(), dir("/run"));
     ops.insert("/run/agentbox".into(), dir("/run/agentbox"));
     file(&mut ops, &mut rules, BRIEFING, briefing(scene, id, network));
+    for op in own_programs(scene, id.mode, refused) {
+        if let MountOp::Bind { target, .. } = &op {
+            rules.insert(target.path().to_owned(), LandlockAccess::Read);
+            ops.insert(target.path().to_owned(), op);
+        }
+    }
     // Where a grant shows the host's tree, that is what was asked for.
     let granted = binds
         .keys()
@@ -281,6 +289,26 @@ fn covered(
         }
     };
     ops.insert(at, op);
+}
+
+/// agentbox itself and the stubs of what is refused.
+fn own_programs(scene: &Scene<'_>, mode: IdentityMode, refused: &Refused) -> [MountOp; 2] {
+    let bind = |source: OsText, target: &str, kind, idmap| MountOp::Bind {
+        source,
+        target: target.into(),
+        access: Access::Read,
+        kind,
+        idmap,
+        create: false,
+    };
+    let exe = &scene.host.exe;
+    // Only for root can it be that the agent may not execute it: then it is shown as the agent's own.
+    let idmap = mode == IdentityMode::Shifted
+        && (scene.walk.stat(exe)).is_some_and(|stat| stat.uid == 0 && stat.mode & 0o005 != 0o005);
+    [
+        bind(exe.clone().into(), PROGRAM, Kind::File, idmap),
+        bind(refused.stubs.clone(), BIN, Kind::Dir, false),
+    ]
 }
 
 fn link(at: &Path, to: &Path) -> MountOp {

@@ -3,14 +3,15 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::expand::within;
+use super::super::expand::{below, within};
 use super::super::scene::{Scene, show};
 use super::memory::{LARGEST, Memory, Secret};
 use super::search::{self, Hit, Search, by_inode};
 use super::{Found, Target, left, shown_dirs, take};
 use crate::host::{FileType, Identity};
-use crate::plan::names::matcher::{Decision, Matcher};
+use crate::plan::names::matcher::{Decision, Matcher, literal};
 use crate::plan::names::{NameKind, NameRule, Verdict};
+use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -115,6 +116,7 @@ fn remembered(scene: &Scene<'_>, rules: &[NameRule], root: &Path, hits: &[Hit]) 
                 born: id.born,
                 pattern: rule.pattern.bytes().to_vec(),
                 path: hit.path.as_os_str().as_bytes().to_vec(),
+                moved: false,
                 parent: (parent.dev, parent.ino),
             })
         })
@@ -152,14 +154,18 @@ fn compare(
             kept.push(secret.clone());
             continue;
         }
-        let path = Path::new(std::ffi::OsStr::from_bytes(&secret.path));
-        // Lifted, or not what the rule wants any more: it is where it was.
+        let path = Path::new(OsStr::from_bytes(&secret.path));
         let there = |path: &Path, id: (u64, u64)| {
             look.identity(path)
                 .is_some_and(|found| (found.dev, found.ino) == id)
         };
         if there(path, (secret.dev, secret.ino)) {
-            kept.push(secret.clone());
+            // Where a rule matches it, that it is not among what is hidden means that it was lifted.
+            if secret.moved && !is_lifted(rules, root, path) {
+                lost.push(secret.clone());
+            } else {
+                kept.push(secret.clone());
+            }
             continue;
         }
         // A box cannot move a hidden file, only a directory that holds it. In its old directory it was the host that
@@ -170,6 +176,19 @@ fn compare(
         lost.push(secret.clone());
     }
     (kept, lost)
+}
+
+/// Does a grant name exactly this path?
+fn is_lifted(rules: &[NameRule], root: &Path, path: &Path) -> bool {
+    let way = below(path, root).unwrap_or_default();
+    let names: Vec<Vec<u8>> = way.split(|b| *b == b'/').map(literal).collect();
+    let exact = names.join(&b'/');
+    rules.iter().any(|rule| {
+        rule.kind == NameKind::Hide
+            && rule.verdict == Verdict::Lifted
+            && rule.root.path() == root
+            && rule.pattern.bytes() == exact
+    })
 }
 
 /// Looks for hidden files by their inodes, wherever they are now.
@@ -184,30 +203,43 @@ fn moved(
     let look = scene.walk.look;
     let dirs = shown_dirs(scene);
     let mut budget = search::ENTRIES;
-    let wanted = |ino: u64| lost.iter().any(|secret| secret.ino == ino);
     let mut places: Vec<(PathBuf, FileType, Secret)> = Vec::new();
+    let mut unknown: Vec<Secret> = Vec::new();
+    for secret in lost {
+        let path = PathBuf::from(OsStr::from_bytes(&secret.path));
+        match look.identity(&path) {
+            // Where an earlier start found it after it was moved.
+            Some(id) if (id.dev, id.ino, id.born) == (secret.dev, secret.ino, secret.born) => {
+                places.push((path, id.file_type, secret.clone()));
+            }
+            _ => unknown.push(secret.clone()),
+        }
+    }
+    let wanted = |ino: u64| unknown.iter().any(|secret| secret.ino == ino);
     let writable: Vec<PathBuf> = dirs
         .into_iter()
         .filter(|dir| scene.tree.access(dir) == Some(crate::plan::Access::Write))
         .collect();
-    by_inode(
-        look,
-        &writable,
-        &wanted,
-        &mut budget,
-        &mut |path, file_type| {
-            let Some(id) = look.identity(&path) else {
-                return false;
-            };
-            let secret = lost
-                .iter()
-                .find(|s| (s.dev, s.ino, s.born) == (id.dev, id.ino, id.born));
-            if let Some(secret) = secret {
-                places.push((path, file_type, secret.clone()));
-            }
-            places.len() >= lost.len()
-        },
-    );
+    if !unknown.is_empty() {
+        by_inode(
+            look,
+            &writable,
+            &wanted,
+            &mut budget,
+            &mut |path, file_type| {
+                let Some(id) = look.identity(&path) else {
+                    return false;
+                };
+                let secret = unknown
+                    .iter()
+                    .find(|s| (s.dev, s.ino, s.born) == (id.dev, id.ino, id.born));
+                if let Some(secret) = secret {
+                    places.push((path, file_type, secret.clone()));
+                }
+                places.len() >= lost.len()
+            },
+        );
+    }
     if budget == 0 {
         bounded(scene, &mut found.skipped);
     }
@@ -224,11 +256,14 @@ fn moved(
             .iter()
             .any(|hit| hit.path == path && hit.decision.hide.is_some());
         if !known {
-            scene.notices.push(format!(
-                "{} was hidden and is {} now: it stays hidden",
-                show(Path::new(std::ffi::OsStr::from_bytes(&secret.path))),
-                show(&path)
-            ));
+            let before = Path::new(OsStr::from_bytes(&secret.path));
+            if before != path {
+                scene.notices.push(format!(
+                    "{} was hidden and is {} now: it stays hidden",
+                    show(before),
+                    show(&path)
+                ));
+            }
             found.hits.push(Hit {
                 path: path.clone(),
                 file_type,
@@ -239,6 +274,7 @@ fn moved(
             });
         }
         secret.path = path.as_os_str().as_bytes().to_vec();
+        secret.moved = true;
         if let Some(dir) = path.parent().and_then(|dir| look.identity(dir)) {
             secret.parent = (dir.dev, dir.ino);
         }

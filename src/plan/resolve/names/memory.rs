@@ -48,6 +48,8 @@ pub(super) struct Secret {
     pub(super) pattern: Vec<u8>,
     /// Where it was.
     pub(super) path: Vec<u8>,
+    /// Whether it was moved there, so that the rule does not match that path.
+    pub(super) moved: bool,
     /// The device and inode of the directory that it was in.
     pub(super) parent: (u64, u64),
 }
@@ -75,6 +77,7 @@ impl Memory {
             out.extend(secret.born.to_le_bytes());
             text(&mut out, &secret.pattern);
             text(&mut out, &secret.path);
+            out.push(u8::from(secret.moved));
             out.extend(secret.parent.0.to_le_bytes());
             out.extend(secret.parent.1.to_le_bytes());
         }
@@ -97,6 +100,7 @@ impl Memory {
                 born: from.i128()?,
                 pattern: from.text()?,
                 path: from.text()?,
+                moved: from.take::<1>()? != [0],
                 parent: (from.u64()?, from.u64()?),
             });
         }
@@ -251,6 +255,7 @@ mod tests {
                 born: 5,
                 pattern: b"**/.env".to_vec(),
                 path: b"/w/.env".to_vec(),
+                moved: true,
                 parent: (1, 2),
             }],
             tree: Some(Record {

@@ -33,6 +33,9 @@ pub(super) static TABLE: Table = Table {
         hide: &[],
         protect: &[],
         track: &[],
+        refuse: &[],
+        allow: &[],
+        search: &[],
         keep: &[
             ("GEMINI_API_KEY", 38), ("GOOGLE_API_KEY", 38), ("GOOGLE_GEMINI_BASE_URL", 39),
             ("GOOGLE_VERTEX_BASE_URL", 39), ("GEMINI_MODEL", 40), ("GOOGLE_GENAI_USE_VERTEXAI", 41),

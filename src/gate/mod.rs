@@ -1,0 +1,16 @@
+//! The gate: the process between a box and the network. It reads bytes that the agent chose, so it is a process of its own
+//! that can do nothing but connect: no file system, no capability, a list of system calls, and one channel to the
+//! supervisor, on which it may only send [`message::FromGate`].
+//!
+//! `address`, `rules`, `dns`, `sni`, `http`, `socks` and `words` are pure: bytes or values in, values out. The others hold
+//! sockets and call them. Its death means no network for the box, never more.
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod message;
+pub mod process;
+pub mod rules;
+pub mod start;
+
+pub use start::{Process, start};

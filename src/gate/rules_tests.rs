@@ -1,0 +1,172 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn grant(to: Target, ports: &[u16], marks: &[Mark]) -> Grant {
+    Grant {
+        to,
+        ports: ports.to_vec(),
+        marks: marks.to_vec(),
+        rule: "r".to_owned(),
+    }
+}
+
+fn name(text: &str) -> Target {
+    Target::Name(text.to_owned())
+}
+
+fn net(text: &str, prefix: u8) -> Target {
+    Target::Net {
+        address: text.parse().unwrap(),
+        prefix,
+    }
+}
+
+fn list() -> Allowlist {
+    Allowlist {
+        allow: vec![
+            grant(name("a.example"), &[80, 443], &[]),
+            grant(name("a.example"), &[22], &[Mark::Plain]),
+            grant(Target::Under("b.example".to_owned()), &[443], &[]),
+            grant(name("db.corp"), &[5432], &[Mark::Private]),
+            grant(net("10.1.0.0", 16), &[443, 5432], &[]),
+            grant(net("fd00:1::", 32), &[443], &[]),
+            grant(net("169.254.169.254", 32), &[80], &[]),
+        ],
+        deny: vec![
+            Deny {
+                to: name("bad.b.example"),
+                ports: vec![],
+                rule: "no".to_owned(),
+            },
+            Deny {
+                to: net("10.1.9.0", 24),
+                ports: vec![443],
+                rule: "no net".to_owned(),
+            },
+        ],
+    }
+}
+
+#[test]
+fn names_and_ports() {
+    let list = list();
+    let decide = |name, port| list.decide(&Request::Name(name, port));
+    assert!(decide("a.example", 443).is_ok());
+    assert!(decide("a.example", 80).is_ok());
+    assert!(decide("a.example", 22).unwrap().has(Mark::Plain));
+    assert!(!decide("a.example", 443).unwrap().has(Mark::Plain));
+    let wrong = decide("a.example", 25).unwrap_err();
+    let granted = vec![22, 80, 443];
+    assert_eq!(wrong.why, Why::Port { granted });
+    for other in ["x.a.example", "aa.example", "example", "a.example.com", ""] {
+        assert_eq!(
+            decide(other, 443).unwrap_err().why,
+            Why::NotGranted,
+            "{other}"
+        );
+    }
+}
+
+#[test]
+fn under_a_name_is_not_the_name() {
+    let list = list();
+    let decide = |name| list.decide(&Request::Name(name, 443));
+    assert!(decide("x.b.example").is_ok());
+    assert!(decide("y.x.b.example").is_ok());
+    for other in ["b.example", "xb.example", ".b.example", "b.example.x"] {
+        assert_eq!(decide(other).unwrap_err().why, Why::NotGranted, "{other}");
+    }
+}
+
+#[test]
+fn a_deny_is_stronger_than_any_grant() {
+    let mut list = list();
+    list.allow.push(grant(name("bad.b.example"), &[443], &[]));
+    let refusal = list
+        .decide(&Request::Name("bad.b.example", 443))
+        .unwrap_err();
+    assert_eq!((refusal.why, refusal.rule.as_str()), (Why::Denied, "no"));
+    assert!(list.ports("bad.b.example").is_empty());
+    assert_eq!(list.ports("x.b.example"), [443]);
+    assert_eq!(list.ports("a.example"), [22, 80, 443]);
+    let address = |text: &str, port| {
+        list.decide(&Request::Address(text.parse().unwrap(), port))
+            .map(|_| ())
+    };
+    assert!(address("10.1.9.1", 5432).is_ok());
+    assert_eq!(address("10.1.9.1", 443).unwrap_err().why, Why::Denied);
+    assert!(address("10.1.8.1", 443).is_ok());
+}
+
+#[test]
+fn any_is_any_name_but_no_address() {
+    let list = Allowlist {
+        allow: vec![grant(Target::Any, &[443], &[])],
+        deny: vec![],
+    };
+    assert!(list.decide(&Request::Name("what.ever", 443)).is_ok());
+    let address = Request::Address("8.8.8.8".parse().unwrap(), 443);
+    assert_eq!(list.decide(&address).unwrap_err().why, Why::NotGranted);
+}
+
+#[test]
+fn networks_match_by_their_bits() {
+    let list = list();
+    let ok = |text: &str| {
+        list.decide(&Request::Address(text.parse().unwrap(), 443))
+            .is_ok()
+    };
+    assert!(ok("10.1.255.255") && ok("::ffff:10.1.2.3") && ok("fd00:1:ffff::1"));
+    assert!(!ok("10.2.0.0") && !ok("fd00:2::") && !ok("::10.1.2.3"));
+    let all = Allowlist {
+        allow: vec![grant(net("0.0.0.0", 0), &[443], &[])],
+        deny: vec![],
+    };
+    let every = Request::Address("203.0.113.1".parse().unwrap(), 443);
+    let other = Request::Address("2001:db8::1".parse().unwrap(), 443);
+    assert!(all.decide(&every).is_ok() && all.decide(&other).is_err());
+}
+
+#[test]
+fn where_a_name_may_lead_to() {
+    let list = list();
+    let judge = |name: &str, port, addr: &str, own: bool| {
+        let terms = list.decide(&Request::Name(name, port)).unwrap();
+        list.judge(&terms, addr.parse().unwrap(), port, || own)
+            .map_err(|refusal| refusal.why)
+    };
+    let private = |addr: &str, kind| {
+        Err(Why::Private {
+            address: addr.parse().unwrap(),
+            kind,
+        })
+    };
+    assert_eq!(judge("a.example", 443, "93.184.216.34", false), Ok(()));
+    assert_eq!(
+        judge("a.example", 443, "93.184.216.34", true),
+        private("93.184.216.34", Special::Own)
+    );
+    assert_eq!(
+        judge("a.example", 443, "127.0.0.1", false),
+        private("127.0.0.1", Special::Loopback)
+    );
+    assert_eq!(
+        judge("a.example", 443, "::ffff:192.168.0.1", false),
+        private("192.168.0.1", Special::Private)
+    );
+    // Granted by a network, on its ports only, and not where that network is denied.
+    assert_eq!(judge("a.example", 443, "10.1.2.3", false), Ok(()));
+    assert_eq!(
+        judge("a.example", 80, "10.1.2.3", false),
+        private("10.1.2.3", Special::Private)
+    );
+    assert_eq!(judge("a.example", 443, "10.1.9.3", false), Err(Why::Denied));
+    // Granted by the mark; but not what gives out credentials.
+    assert_eq!(judge("db.corp", 5432, "192.168.0.1", false), Ok(()));
+    assert_eq!(judge("db.corp", 5432, "127.0.0.1", true), Ok(()));
+    assert_eq!(
+        judge("db.corp", 5432, "169.254.169.254", false),
+        private("169.254.169.254", Special::Metadata)
+    );
+    assert_eq!(judge("a.example", 80, "169.254.169.254", false), Ok(()));
+}

@@ -1,0 +1,55 @@
+//! Which process this is. Stages are the same program, executed again: an address space without anything of its parent's,
+//! an empty environment, and the descriptors that it needs.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::{CStr, OsStr};
+use std::os::fd::RawFd;
+
+/// What this process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Started by a caller: the command line decides.
+    Program,
+    /// Between the box and the network.
+    Gate {
+        /// The descriptor of its channel to the supervisor.
+        channel: RawFd,
+    },
+}
+
+/// argv[0] of the gate, which is also what `ps` shows. No file has this name.
+pub const GATE: &CStr = c"agentbox: gate";
+
+impl Stage {
+    /// Reads argv: argv[0] is the name of a stage, argv[1] the number of its descriptor.
+    pub fn of(mut argv: impl Iterator<Item = impl AsRef<OsStr>>) -> Stage {
+        let is_gate = argv
+            .next()
+            .is_some_and(|name| name.as_ref().as_encoded_bytes() == GATE.to_bytes());
+        if !is_gate {
+            return Stage::Program;
+        }
+        let channel = argv
+            .next()
+            .and_then(|number| number.as_ref().to_str()?.parse().ok())
+            .unwrap_or(-1);
+        Stage::Gate { channel }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_name_is_a_stage() {
+        let of = |argv: &[&str]| Stage::of(argv.iter());
+        assert_eq!(of(&[]), Stage::Program);
+        assert_eq!(of(&["agentbox"]), Stage::Program);
+        assert_eq!(of(&["/usr/bin/agentbox: gate", "3"]), Stage::Program);
+        assert_eq!(of(&["agentbox: gate", "7"]), Stage::Gate { channel: 7 });
+        assert_eq!(of(&["agentbox: gate", "x"]), Stage::Gate { channel: -1 });
+        assert_eq!(of(&["agentbox: gate"]), Stage::Gate { channel: -1 });
+    }
+}

@@ -1,0 +1,195 @@
+//! [`Running`]: the box while it runs, as the parts of the loop act on it: say, record, forward, stop.
+
+#![forbid(unsafe_code)]
+
+use super::part::{CLIENT, GONE, INIT, PollSet};
+use super::{Seen, Voice, kill};
+use crate::launch::Spawned;
+use crate::launch::channel::{Received, Sent};
+use crate::launch::message::{FromInit, SignalTo, ToInit};
+use crate::outcome::{How, Trigger};
+use crate::plan::{LimitName, Plan};
+use crate::record::Event;
+use crate::session::Session;
+use nix::poll::PollFlags;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// How long the output of a command that was stopped waits for a terminal that takes nothing (Ctrl-S) before the stop is told
+/// all the same.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// The box while it runs.
+pub(crate) struct Running {
+    pub(super) spawned: Spawned,
+    pub(super) voice: Voice,
+    pub(super) session: Session,
+    /// When the wall-clock limit ends the session.
+    time_limit: Option<Instant>,
+    /// How long a forwarded SIGTERM or SIGHUP has to work.
+    grace: Duration,
+    /// Until when the command has to obey which signal.
+    obey_until: Option<(Instant, i32)>,
+    /// The command was stopped by this signal, and the client is told when its output has arrived, or at that time.
+    stopped: Option<(i32, Instant)>,
+    /// Why agentbox killed the box.
+    trigger: Option<Trigger>,
+}
+
+impl Running {
+    pub(super) fn new(
+        plan: &Plan,
+        spawned: Spawned,
+        voice: Voice,
+        session: Session,
+        begun: Instant,
+    ) -> Running {
+        let seconds = |s: f64| Duration::try_from_secs_f64(s).ok();
+        let time = plan.limits.get(LimitName::Time);
+        Running {
+            spawned,
+            voice,
+            session,
+            time_limit: time
+                .and_then(|limit| seconds(limit.value))
+                .and_then(|time| begun.checked_add(time)),
+            grace: seconds(plan.limits.stop_grace).unwrap_or(Duration::from_secs(3)),
+            obey_until: None,
+            stopped: None,
+            trigger: None,
+        }
+    }
+
+    /// A line on the caller's stderr.
+    pub(crate) fn say(&self, line: &str) {
+        self.voice.say(line);
+    }
+
+    /// Writes an event to the record and to `--status-fd`.
+    pub(crate) fn note(&mut self, event: &Event) {
+        self.voice.note(&mut self.session, event);
+    }
+
+    /// Every reason to end the box comes here. The first one is the one that is told.
+    pub(crate) fn stop(&mut self, trigger: Trigger) {
+        self.trigger.get_or_insert(trigger);
+        kill::kill(&self.spawned.pidfd);
+    }
+
+    /// Sends a message to init, which never waits for long; [`Sent::Full`] when it does not read.
+    pub(crate) fn tell_init(&mut self, message: &ToInit, fds: &[BorrowedFd<'_>]) -> Sent {
+        match self.spawned.channel.try_send(message, fds) {
+            Ok(sent) => sent,
+            // That init is gone is learnt by its pidfd.
+            Err(_) => Sent::Full,
+        }
+    }
+
+    /// Forwards a signal. SIGTERM and SIGHUP have to work within the grace; the second one kills at once.
+    pub(crate) fn signal(&mut self, signal: i32, to: SignalTo) {
+        if matches!(signal, libc::SIGTERM | libc::SIGHUP) {
+            if self.obey_until.is_some() {
+                self.stop(disobeyed(signal));
+                return;
+            }
+            self.obey_until = Some((Instant::now() + self.grace, signal));
+        }
+        let _ = self.tell_init(&ToInit::Signal { signal, to }, &[]);
+    }
+
+    /// The signal that stopped the command, if the client has not been told. `settled` says that what the command wrote before
+    /// is on its way: a client that stops first would show the shell's prompt on the command's screen.
+    pub(super) fn take_stop(&mut self, settled: impl FnOnce() -> bool) -> Option<i32> {
+        let (signal, until) = self.stopped?;
+        if !settled() && until > Instant::now() {
+            return None;
+        }
+        self.stopped = None;
+        Some(signal)
+    }
+
+    /// The client runs again after a stop; so does the command.
+    pub(super) fn continued(&mut self) {
+        // Not told yet, and over.
+        self.stopped = None;
+        self.note(&Event::Continued);
+        let _ = self.tell_init(&ToInit::Continue, &[]);
+    }
+
+    pub(super) fn pollfds<'a>(&'a self, set: &mut PollSet<'a>) {
+        set.add(INIT, self.spawned.channel.as_fd(), PollFlags::POLLIN);
+        set.add(GONE, self.spawned.pidfd.as_fd(), PollFlags::POLLIN);
+        // Only to wake: `clients` reads it.
+        if let Some(client) = &self.voice.client {
+            set.add(CLIENT, client.as_fd(), PollFlags::POLLIN);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let obey = self.obey_until.map(|(at, _)| at);
+        let stopped = self.stopped.map(|(_, until)| until);
+        [self.time_limit, obey, stopped].into_iter().flatten().min()
+    }
+
+    /// What is due.
+    pub(super) fn timers(&mut self) {
+        let now = Instant::now();
+        if self.time_limit.take_if(|at| *at <= now).is_some() {
+            self.stop(Trigger::TimeLimit);
+        }
+        if let Some((_, signal)) = self.obey_until.take_if(|(at, _)| *at <= now) {
+            self.stop(disobeyed(signal));
+        }
+    }
+
+    /// Reads what init says; its last word ends the loop.
+    pub(super) fn hear_init(&mut self) -> Option<Seen> {
+        loop {
+            match self.spawned.channel.try_recv::<FromInit>() {
+                Ok(Received::Nothing) => return None,
+                Ok(Received::Message(FromInit::Started, _)) => {
+                    let init = self.spawned.init.as_raw();
+                    self.note(&Event::Started { init });
+                }
+                Ok(Received::Message(FromInit::Stopped { signal }, _)) => {
+                    self.note(&Event::Stopped { signal });
+                    self.stopped = Some((signal, Instant::now() + SETTLE));
+                }
+                Ok(Received::Message(message, _)) => {
+                    if let Some(seen) = Seen::of(message) {
+                        return Some(self.seen(Some(seen)));
+                    }
+                }
+                Ok(Received::End) | Err(_) => {
+                    kill::kill(&self.spawned.pidfd);
+                    return Some(self.seen(None));
+                }
+            }
+        }
+    }
+
+    /// How it ended: why agentbox killed it, else what init said.
+    pub(super) fn seen(&self, said: Option<Seen>) -> Seen {
+        let mut seen = said.unwrap_or(Seen {
+            how: How::Killed {
+                trigger: Trigger::Lost {
+                    what: "init of the box".to_owned(),
+                },
+            },
+            cpu_ms: 0,
+            max_rss_kib: 0,
+        });
+        if let Some(trigger) = &self.trigger {
+            seen.how = How::Killed {
+                trigger: trigger.clone(),
+            };
+        }
+        seen
+    }
+}
+
+fn disobeyed(signal: i32) -> Trigger {
+    Trigger::Signal {
+        signal: u8::try_from(signal).unwrap_or(15),
+    }
+}
