@@ -209,6 +209,8 @@ pub(super) static TABLE: Table = Table {
             ("SCREENDIR", "/tmp/.screen", 267),
         ],
         network: Some((NetworkMode::None, 270)),
+        reach: &[],
+        shun: &[],
         limits: &[
             (LimitName::Disk, LimitWish::Value(2147483648.0), 275), (LimitName::Memory, LimitWish::Percent(75.0), 273),
             (LimitName::Processes, LimitWish::Value(4096.0), 274),
