@@ -84,6 +84,7 @@ fn trials_data(trials: &[Trial]) -> Vec<report::check::Trial<'_>> {
 
 fn trial(host: &Host, mode: NetworkMode) -> Trial {
     let what = match mode {
+        NetworkMode::Filtered => "a run with a filtered network (--net filtered)",
         NetworkMode::Host => "a default run (--net host)",
         NetworkMode::None => "a run without network (--net none)",
     };

@@ -5,6 +5,7 @@
 use super::pty::{self, HostTerminal, Pty};
 use super::{StepError, limits, prove, seccomp, userns_limits};
 use crate::outcome::{Evidence, Layer};
+use crate::plan::net::listen::Listener;
 use crate::plan::{OsText, Plan};
 use crate::sys::process::{self, CloseRange};
 use nix::errno::Errno;
@@ -12,7 +13,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use std::ffi::{CString, OsString};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
@@ -50,6 +51,8 @@ pub struct Build<'a> {
     pub home: Option<OwnedFd>,
     /// Namespace descriptors, for the supervisor.
     pub namespaces: Vec<OwnedFd>,
+    /// The listeners of a filtered network, for the gate.
+    pub listeners: Vec<(Listener, OwnedFd)>,
     /// What was found so far.
     pub evidence: Vec<Evidence>,
 }
@@ -154,7 +157,9 @@ pub(super) fn descriptors(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErr
         ));
     }
     let mut keep = b.keep.clone();
-    keep.extend(b.namespaces.iter().chain(&b.home).map(|fd| fd.as_raw_fd()));
+    let listeners = b.listeners.iter().map(|(_, socket)| socket);
+    let fds = b.namespaces.iter().chain(&b.home).chain(listeners);
+    keep.extend(fds.map(AsRawFd::as_raw_fd));
     keep.extend(
         b.pty
             .iter()

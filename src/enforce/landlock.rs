@@ -105,7 +105,7 @@ pub fn apply(rules: &[LandlockRule], network: NetworkMode) -> Result<Evidence, S
     let evidence = match (scopes.is_empty(), network) {
         (false, _) => Evidence::full(Layer::Landlock),
         // An abstract socket belongs to its network namespace, and signals stop at the pid namespace.
-        (true, NetworkMode::None) => Evidence::full(Layer::Landlock)
+        (true, NetworkMode::None | NetworkMode::Filtered) => Evidence::full(Layer::Landlock)
             .proven("no scopes before ABI 6: the namespaces alone hold these"),
         (true, NetworkMode::Host) => Evidence::partial(
             Layer::Landlock,

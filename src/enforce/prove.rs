@@ -123,6 +123,17 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
             far,
         )?;
     }
+    if b.plan.network.mode == NetworkMode::Filtered {
+        // Answered by this namespace itself, and at once: on its way to anywhere else it would still be under way.
+        let far = probe::connect_tcp([192, 0, 2, 1]);
+        expect(
+            b,
+            Layer::Network,
+            "reach 192.0.2.1",
+            Errno::ECONNREFUSED,
+            far,
+        )?;
+    }
     if b.plan.identity.outer_uid != 0 {
         let sysctl = open(
             "/proc/sys/kernel/core_pattern",

@@ -4,14 +4,16 @@
 #![forbid(unsafe_code)]
 
 use super::Inputs;
-use super::channel::Channel;
+use super::channel::{Channel, ChannelError, MAX_FDS};
 use super::command::{Exec, Inherited, Stdio};
-use super::message::{FromInit, SignalTo, ToInit};
+use super::message::{Family, FromInit, SignalTo, ToInit};
 use crate::enforce::build::{self, Build};
 use crate::enforce::prepare::Prepare;
 use crate::enforce::{StepError, env};
 use crate::outcome::How;
+use crate::plan::net::listen::Listener;
 use crate::plan::{LimitName, Plan};
+use crate::sys::listen;
 use crate::sys::process;
 use crate::sys::wait::{self, Change};
 use nix::errno::Errno;
@@ -19,11 +21,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::AddressFamily;
 use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeValLike as _;
 use nix::unistd::Pid;
 use std::ffi::CString;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 /// The size of a private place where the plan has no limit of it: tmpfs takes 0 for "no limit".
 const NO_DISK_LIMIT: u64 = 0;
@@ -129,6 +132,7 @@ fn build_box(
         pty: None,
         home: None,
         namespaces: Vec::new(),
+        listeners: Vec::new(),
         evidence: Vec::new(),
     };
     build::run(&mut b)?;
@@ -140,12 +144,15 @@ fn build_box(
         .map(|fd| fd.as_fd())
         .collect();
     let evidence = std::mem::take(&mut b.evidence);
+    hand_out(&b.listeners, channel)
+        .map_err(|e| ("report", StepError::new("send", e, Errno::EPIPE)))?;
     channel
         .send(&FromInit::Ready { evidence }, &fds)
         .map_err(|e| ("report", StepError::new("send", e, Errno::EPIPE)))?;
     let pty = b.pty.take().map(|pty| pty.slave);
     // The rest of what was sent is the supervisor's now; nothing of it may stay open beside the command.
     drop((std::mem::take(&mut b.namespaces), b.home.take()));
+    drop(std::mem::take(&mut b.listeners));
     drop(b);
 
     let mut set = SigSet::empty();
@@ -160,6 +167,31 @@ fn build_box(
         inherited,
         signals,
     })
+}
+
+/// Listeners go in as many messages as it takes.
+fn hand_out(listeners: &[(Listener, OwnedFd)], channel: &Channel) -> Result<(), ChannelError> {
+    for some in listeners.chunks(MAX_FDS) {
+        let list = some.iter().map(|(what, _)| *what).collect();
+        let fds: Vec<BorrowedFd<'_>> = some.iter().map(|(_, socket)| socket.as_fd()).collect();
+        channel.send(&FromInit::Listeners { list }, &fds)?;
+    }
+    Ok(())
+}
+
+/// Makes a socket of this network namespace and hands it out. It is neither bound nor connected: both are the supervisor's
+/// and the gate's to do, outside of every restriction of the box.
+fn hand_out_socket(family: Family, channel: &Channel) {
+    let family = match family {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    };
+    let (errno, socket) = match listen::tcp(family) {
+        Ok(socket) => (0, Some(socket)),
+        Err(errno) => (errno as i32, None),
+    };
+    let fds: Vec<BorrowedFd<'_>> = socket.iter().map(AsFd::as_fd).collect();
+    let _ = channel.send(&FromInit::Socket { errno }, &fds);
 }
 
 fn disk(plan: &Plan) -> u64 {
@@ -206,7 +238,7 @@ impl Built {
             }
             if word {
                 match channel.recv::<ToInit>() {
-                    Ok(Some((message, _))) => self.obey(&message, command),
+                    Ok(Some((message, _))) => self.obey(&message, command, channel),
                     // The supervisor is gone: nobody watches, so nothing may run.
                     _ => return 1,
                 }
@@ -234,7 +266,7 @@ impl Built {
         }
     }
 
-    fn obey(&self, message: &ToInit, command: Pid) {
+    fn obey(&self, message: &ToInit, command: Pid, channel: &Channel) {
         // A group of 0 or -1 would be init itself or everybody.
         let group = self
             .pty
@@ -257,6 +289,7 @@ impl Built {
                 let _ = kill(Pid::from_raw(-command.as_raw()), Signal::SIGCONT);
                 let _ = kill(group, Signal::SIGCONT);
             }
+            ToInit::Socket { family } => hand_out_socket(*family, channel),
             ToInit::Go | ToInit::Mapped => {}
         }
     }

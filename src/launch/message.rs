@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::outcome::{Evidence, How};
+use crate::plan::net::listen::Listener;
 use serde::{Deserialize, Serialize};
 
 /// The most bytes of one message.
@@ -17,6 +18,11 @@ pub enum ToInit {
     Mapped,
     /// The evidence was accepted: execute the command.
     Go,
+    /// Make a TCP socket in the box's network namespace: [`FromInit::Socket`] answers, in the order of the requests.
+    Socket {
+        /// Of which family.
+        family: Family,
+    },
     /// Send a signal to the command.
     Signal {
         /// Its number.
@@ -26,6 +32,16 @@ pub enum ToInit {
     },
     /// The client runs again: continue what was stopped.
     Continue,
+}
+
+/// The family of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
 }
 
 /// Who receives a forwarded signal.
@@ -42,6 +58,16 @@ pub enum SignalTo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FromInit {
+    /// Listeners of a filtered network, with as many descriptors; as often as it takes, and before `Ready`.
+    Listeners {
+        /// What each descriptor is.
+        list: Vec<Listener>,
+    },
+    /// A socket that was asked for, neither bound nor connected; without a descriptor if it could not be made.
+    Socket {
+        /// The errno of socket(2), 0 if it was made.
+        errno: i32,
+    },
     /// The box stands. With descriptors: the pseudo-terminal's master (if there is one), HOME of the box (if there are
     /// state files), in this order.
     Ready {

@@ -14,6 +14,7 @@ use crate::enforce::prepare::Prepare;
 pub use crate::enforce::pty;
 use crate::enforce::{Act, STEPS, StepError, identity};
 use crate::outcome::Evidence;
+use crate::plan::net::listen::Listener;
 use crate::plan::{IdentityMode, NetworkMode, OsText, Plan};
 use crate::sys::process::{self, Fork};
 use channel::{Channel, ChannelError};
@@ -104,6 +105,8 @@ pub struct Ready {
     pub pty: Option<OwnedFd>,
     /// HOME of the box, if there are state files.
     pub home: Option<OwnedFd>,
+    /// The listeners of a filtered network.
+    pub listeners: Vec<(Listener, OwnedFd)>,
 }
 
 /// Carries out the supervisor's steps and starts init, which carries out the rest.
@@ -129,7 +132,7 @@ pub fn spawn(
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS;
-    if plan.network.mode == NetworkMode::None {
+    if plan.network.mode != NetworkMode::Host {
         flags |= CloneFlags::CLONE_NEWNET;
     }
     if group.is_none() {
@@ -182,7 +185,16 @@ impl Spawned {
     /// # Errors
     /// The step that failed; init is gone then.
     pub fn ready(self, plan: &Plan) -> Result<Ready, LaunchError> {
-        match self.channel.recv::<FromInit>() {
+        let mut listeners = Vec::new();
+        let word = loop {
+            match self.channel.recv::<FromInit>() {
+                Ok(Some((FromInit::Listeners { list }, fds))) if list.len() == fds.len() => {
+                    listeners.extend(list.into_iter().zip(fds));
+                }
+                word => break word,
+            }
+        };
+        match word {
             Ok(Some((FromInit::Ready { evidence }, mut fds))) => {
                 let namespaces = crate::enforce::build::NAMESPACES.len().min(fds.len());
                 let mut rest = fds.split_off(namespaces).into_iter();
@@ -194,6 +206,7 @@ impl Spawned {
                     namespaces: fds,
                     pty,
                     home: rest.next(),
+                    listeners,
                 })
             }
             Ok(Some((FromInit::Failed { step, why, errno }, _))) => {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod names;
+pub mod net;
 pub mod problem;
 pub mod resolve;
 pub mod text;
@@ -11,6 +12,7 @@ pub mod text;
 use crate::outcome::Layer;
 use crate::policy::Origin;
 pub use names::Names;
+pub use net::{Network, NetworkMode};
 use serde::{Deserialize, Serialize};
 pub use text::OsText;
 
@@ -319,26 +321,6 @@ pub enum Stripped {
     LooksLikeCredential,
     /// A rule of a profile removes it.
     Denied,
-}
-
-/// The network of the box.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Network {
-    /// The mode.
-    pub mode: NetworkMode,
-    /// Who chose it.
-    pub origin: Origin,
-}
-
-/// The modes of the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NetworkMode {
-    /// A namespace of its own with loopback and nothing else.
-    None,
-    /// The host's network: not a boundary.
-    Host,
 }
 
 /// The limits. `None` is "no limit".

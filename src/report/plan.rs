@@ -38,6 +38,7 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
     heading(&mut out, "network");
     let mode = match plan.network.mode {
         NetworkMode::None => "none: loopback of the box's own and nothing else",
+        NetworkMode::Filtered => "filtered: the names below and nothing else, through the gate",
         NetworkMode::Host => "host: the host's network. This is NOT a boundary",
     };
     let _ = writeln!(out, "  {mode}  [{}]", plan.network.origin);
@@ -347,6 +348,7 @@ pub fn banner(plan: &Plan) -> Vec<String> {
     };
     let network = match plan.network.mode {
         NetworkMode::None => "no network",
+        NetworkMode::Filtered => "a filtered network",
         NetworkMode::Host => "the host's network",
     };
     let mut lines = vec![format!(

@@ -85,10 +85,7 @@ fn plan() -> Plan {
                 stripped("FOO", Stripped::NotListed, false),
             ],
         },
-        network: Network {
-            mode: NetworkMode::Host,
-            origin: builtin("claude", 40),
-        },
+        network: Network::of(NetworkMode::Host, builtin("claude", 40)),
         limits: Limits {
             list: vec![
                 Limit {

@@ -49,10 +49,7 @@ fn plan() -> Plan {
         view: View::default(),
         landlock: Vec::new(),
         env: Env::default(),
-        network: Network {
-            mode: NetworkMode::None,
-            origin: Origin::agentbox("test"),
-        },
+        network: Network::of(NetworkMode::None, Origin::agentbox("test")),
         limits: Limits {
             list: Vec::new(),
             stop_grace: 3.0,

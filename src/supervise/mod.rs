@@ -156,6 +156,7 @@ pub fn run(job: Job) -> u8 {
         pty,
         home,
         namespaces: _namespaces,
+        listeners: _listeners,
         evidence,
     } = ready;
     let has_pty = pty.is_some();

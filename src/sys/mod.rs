@@ -4,7 +4,9 @@
 
 pub mod job;
 pub mod landlock;
+pub mod listen;
 pub mod mount;
+pub mod netlink;
 pub mod probe;
 pub mod process;
 pub mod random;

@@ -3,6 +3,7 @@
 use super::cvt;
 use nix::errno::Errno;
 use std::ffi::{CStr, c_int, c_long};
+use std::os::fd::AsRawFd as _;
 
 /// mount(2) of a tmpfs at `target`.
 ///
@@ -75,4 +76,15 @@ pub fn connect_udp(address: [u8; 4]) -> Result<(), Errno> {
     socket
         .connect((std::net::Ipv4Addr::from(address), 9))
         .map_err(errno)
+}
+
+/// connect(2) of a stream socket to the discard port, without waiting.
+///
+/// # Errors
+/// ECONNREFUSED where this very network namespace answers; EINPROGRESS where something was sent.
+pub fn connect_tcp(address: [u8; 4]) -> Result<(), Errno> {
+    use nix::sys::socket::{AddressFamily, SockaddrIn, connect};
+    let socket = super::listen::tcp(AddressFamily::Inet)?;
+    let [a, b, c, d] = address;
+    connect(socket.as_raw_fd(), &SockaddrIn::new(a, b, c, d, 9))
 }

@@ -38,6 +38,9 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
         NetworkMode::None => {
             "- The network: there is none but loopback. Downloads, pushes and remote calls fail.\n"
         }
+        NetworkMode::Filtered => {
+            "- Hosts that are not listed above: their names do not resolve, and addresses are refused.\n"
+        }
         NetworkMode::Host => {
             "- The network is the host's and is not limited. Be careful with what it reaches.\n"
         }

@@ -65,14 +65,11 @@ pub(super) fn layers(scene: &mut Scene<'_>, network: &Network) -> (Vec<Layer>, V
 /// The network: what was wished, else none.
 pub(super) fn network(scene: &mut Scene<'_>) -> Network {
     let network = match &scene.policy.wishes.network {
-        Some(wish) => Network {
-            mode: wish.value,
-            origin: wish.origin.clone(),
-        },
-        None => Network {
-            mode: NetworkMode::None,
-            origin: Origin::agentbox("nobody asked for a network"),
-        },
+        Some(wish) => Network::of(wish.value, wish.origin.clone()),
+        None => Network::of(
+            NetworkMode::None,
+            Origin::agentbox("nobody asked for a network"),
+        ),
     };
     if network.mode == NetworkMode::Host {
         scene.notices.push(
