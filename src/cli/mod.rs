@@ -6,6 +6,7 @@ pub mod args;
 pub mod check;
 pub mod explain;
 pub mod profiles;
+mod refused;
 pub mod run;
 pub mod say;
 
@@ -27,6 +28,10 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
+    // A stub of a refused program: not a subcommand, since what stands behind it is anybody's.
+    if argv.get(1).is_some_and(|first| first == "refused") {
+        return ExitCode::from(refused::refused(argv.get(2..).unwrap_or_default()));
+    }
     let usage = usage_status(&argv);
     let cli = match args::parse(argv) {
         Ok(cli) => cli,

@@ -50,7 +50,7 @@ fn the_command_line_is_the_strongest_source() {
             "--env",
             "KEPT",
             "--env",
-            "A=secret",
+            "A=sesame-given",
             "claude",
             "-p",
         ],
@@ -79,7 +79,7 @@ fn the_command_line_is_the_strongest_source() {
     );
     let keeps = |name: &str| wishes.env.keep.iter().any(|w| w.value == name);
     assert!(keeps("KEPT") && keeps("TERM") && !keeps("CI"));
-    assert!(!format!("{policy:?}").contains("secret"));
+    assert!(!format!("{policy:?}").contains("sesame-given"));
     assert_eq!(given.len(), 1);
 }
 

@@ -22,6 +22,7 @@ pub mod prove;
 pub mod pseudo;
 pub mod pty;
 pub mod seccomp;
+mod stubs;
 pub mod sweep;
 pub mod userns_limits;
 pub mod verify;
@@ -133,6 +134,11 @@ pub const STEPS: &[Step] = &[
         "directories",
         "make the directories that grants ask for",
         prepare::directories,
+    ),
+    supervisor(
+        "stubs",
+        "make the stubs of refused programs where they are new",
+        stubs::apply,
     ),
     supervisor("filter", "compile the system call filter", prepare::filter),
     supervisor(

@@ -150,6 +150,9 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     for (op, source) in view.ops.iter().zip(&sources) {
         operation(&mut root, op, source.as_ref(), &host, &devices, b.disk)?;
     }
+    for place in &b.plan.refused.places {
+        root.refuse(place.path.path())?;
+    }
     for (target, content) in &b.state {
         root.file(target.path(), 0o600, content)?;
     }

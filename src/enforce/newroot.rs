@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::StepError;
+use crate::plan::refused::STUB;
 use crate::plan::{Access, Kind};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
@@ -300,6 +301,25 @@ impl NewRoot {
             return Ok(());
         }
         Err(StepError::new("mask", target.display(), Errno::ENOENT))
+    }
+
+    /// The refusal stub over what is at `target`, be it a symlink: that is covered itself and not followed, so that what it
+    /// leads to stays for its other names (mount(2) would follow it, move_mount(2) does not). What is gone is refused enough.
+    pub(super) fn refuse(&self, target: &Path) -> Result<(), StepError> {
+        let failed = |call| move |errno| StepError::new(call, target.display(), errno);
+        let stub = mount::clone_tree(self.fd(), &relative(Path::new(STUB))?, Reach::One)
+            .map_err(failed("open_tree the stub for"))?;
+        let (Some(dir), Some(name)) = (target.parent(), target.file_name()) else {
+            return Err(failed("refuse")(Errno::EINVAL));
+        };
+        let name = CString::new(name.as_bytes()).map_err(|_| failed("refuse")(Errno::EINVAL))?;
+        // Somebody may change that tree at this moment: no symlink on the way is followed.
+        let attached = mount::open(self.fd(), &relative(dir)?, libc::O_PATH | libc::O_DIRECTORY)
+            .and_then(|dir| mount::attach(stub.as_fd(), dir.as_fd(), &name));
+        match attached {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(failed("move_mount the stub to")(errno)),
+        }
     }
 
     /// What was said of `target` and everything mounted below it.

@@ -40,6 +40,7 @@ impl Host {
             uid,
             gid,
             env,
+            exe: env::current_exe().unwrap_or_default(),
             cwd: cwd()?,
             memory: sysinfo().map_or(0, |info| info.ram_total()),
             cpus: cpus(),

@@ -3,9 +3,10 @@
 #![forbid(unsafe_code)]
 
 use super::{FileType, Lookup, Stat};
-use nix::fcntl::OFlag;
+use nix::fcntl::{AtFlags, OFlag, open};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::unistd::{AccessFlags, eaccess};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -70,8 +71,39 @@ impl Lookup for RealLookup {
         Some(bytes)
     }
 
+    fn lstat_each(&self, dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
+        // From the directory's descriptor: the way to it is walked once and not once for each name.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let Ok(dir) = open(dir, flags, Mode::empty()) else {
+            return Vec::new();
+        };
+        let stat = |name: &OsStr| fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok();
+        let each = names.iter().enumerate();
+        each.filter_map(|(at, name)| Some((at, from_raw(&stat(name)?))))
+            .collect()
+    }
+
     fn executable(&self, path: &Path) -> bool {
         eaccess(path, AccessFlags::X_OK).is_ok()
+    }
+}
+
+fn from_raw(s: &FileStat) -> Stat {
+    let file_type = match SFlag::from_bits_truncate(s.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFDIR => FileType::Dir,
+        SFlag::S_IFREG => FileType::File,
+        SFlag::S_IFLNK => FileType::Symlink,
+        SFlag::S_IFSOCK => FileType::Socket,
+        _ => FileType::Other,
+    };
+    Stat {
+        file_type,
+        mode: s.st_mode & 0o7777,
+        uid: s.st_uid,
+        gid: s.st_gid,
+        dev: s.st_dev,
+        ino: s.st_ino,
+        nlink: s.st_nlink,
     }
 }
 
@@ -95,5 +127,6 @@ fn from(m: &Metadata) -> Stat {
         gid: m.gid(),
         dev: m.dev(),
         ino: m.ino(),
+        nlink: m.nlink(),
     }
 }

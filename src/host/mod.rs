@@ -9,7 +9,7 @@ mod lookup;
 
 pub use gather::HostError;
 pub use lookup::RealLookup;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// Facts about this machine and this caller.
@@ -21,6 +21,8 @@ pub struct Host {
     pub gid: u32,
     /// The caller's name (passwd, else USER, else the number).
     pub user: String,
+    /// The program that runs: agentbox itself.
+    pub exe: PathBuf,
     /// HOME of the environment, else of passwd; not yet checked.
     pub home: PathBuf,
     /// The login shell of passwd, else SHELL, else /bin/sh.
@@ -97,6 +99,12 @@ pub trait Lookup {
     fn read_dir(&self, path: &Path) -> Vec<OsString>;
     /// At most the first `max` bytes of a regular file.
     fn read(&self, path: &Path, max: usize) -> Option<Vec<u8>>;
+    /// lstat(2) of each of these names in a directory; those that are there, by their position.
+    fn lstat_each(&self, dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
+        let each = names.iter().enumerate();
+        each.filter_map(|(at, name)| Some((at, self.lstat(&dir.join(name))?)))
+            .collect()
+    }
     /// Would execve(2) find execute permission?
     fn executable(&self, path: &Path) -> bool;
 }
@@ -116,6 +124,8 @@ pub struct Stat {
     pub dev: u64,
     /// Inode.
     pub ino: u64,
+    /// Names of the file (hard links).
+    pub nlink: u64,
 }
 
 /// The type of a file.

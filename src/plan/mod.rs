@@ -6,7 +6,9 @@
 pub mod names;
 pub mod net;
 pub mod problem;
+pub mod refused;
 pub mod resolve;
+pub mod stop;
 pub mod text;
 
 use crate::outcome::Layer;
@@ -33,6 +35,9 @@ pub struct Plan {
     pub identity: Identity,
     /// The mount view.
     pub view: View,
+    /// Programs that are refused; covered after the view was built.
+    #[serde(default)]
+    pub refused: refused::Refused,
     /// Landlock rules, the same grants as the view.
     pub landlock: Vec<LandlockRule>,
     /// The environment.
@@ -53,6 +58,9 @@ pub struct Plan {
     pub require: Vec<Layer>,
     /// Layers that were switched off on purpose (`[layers] off` of a profile), each with its origin.
     pub off: Vec<LayerOff>,
+    /// Names that end the session as soon as they exist, and keep one from starting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop_files: Vec<stop::StopFile>,
     /// Every grant with its origin, for `explain`.
     pub grants: Vec<Grant>,
     /// Directories of the caller's PATH that are not visible in the box.

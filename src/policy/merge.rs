@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::pattern::{is_pattern, matches};
-use super::{EnvWishes, FileWishes, Fragment, Policy, Request, Wish};
+use super::{CommandWishes, EnvWishes, FileWishes, Fragment, Policy, Request, Wish};
 use crate::outcome::Layer;
 
 /// Folds fragments, weakest first, into one policy. `profiles` and `request` are passed through.
@@ -32,6 +32,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         description,
         commands,
         files,
+        programs,
         env,
         network,
         limits,
@@ -39,6 +40,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         require,
         allow_missing,
         layers_off,
+        stop_files,
         notices,
     } = stronger;
 
@@ -60,10 +62,12 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.files.protect.extend(protect);
     into.files.track.extend(track);
 
+    add_programs(&mut into.programs, programs);
     add_env(&mut into.env, env);
 
     into.description = description.or(into.description.take());
     into.commands.extend(commands);
+    into.stop_files.extend(stop_files);
     into.notices.extend(notices);
     into.network = network.or(into.network.take());
     into.stop_grace = stop_grace.or(into.stop_grace.take());
@@ -73,6 +77,26 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     }
 
     add_layers(into, require, allow_missing, layers_off);
+}
+
+/// Programs, by the rule of variables: an exact name that a later source allows is refused no more, whatever named it
+/// before, and one that the same or a later source denies is allowed no more.
+fn add_programs(into: &mut CommandWishes, stronger: CommandWishes) {
+    let CommandWishes {
+        deny,
+        allow,
+        search,
+    } = stronger;
+    into.allow.extend(allow.iter().cloned());
+    into.allow.retain(|wish| {
+        !deny
+            .iter()
+            .any(|deny| matches(&deny.value, wish.value.as_bytes()))
+    });
+    into.deny
+        .retain(|wish| !allow.iter().any(|allow| allow.value == wish.value));
+    into.deny.extend(deny);
+    into.search.extend(search);
 }
 
 /// Variables. The merged lists can be read without knowing who is stronger: an exact name that a `deny` of the same or a
@@ -319,6 +343,7 @@ mod tests {
             network: Some(wish(NetworkMode::Host, from)),
             limits: vec![(LimitName::Cpu, wish(LimitWish::Value(n), from))],
             stop_grace: Some(wish(n, from)),
+            stop_files: vec![wish(from.into(), from)],
             notices: vec![wish(from.into(), from)],
             ..Fragment::default()
         };
@@ -367,6 +392,7 @@ mod tests {
                 (LimitName::Disk, LimitWish::Unlimited)
             ]
         );
+        assert_eq!(got.stop_files.len(), 2);
         assert_eq!(got.notices.len(), 2);
     }
 

@@ -65,6 +65,17 @@ pub struct FileWishes {
     pub track: Vec<Wish<NameWish>>,
 }
 
+/// What is wished of the programs in the box.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandWishes {
+    /// Names and patterns ([`pattern`]) of programs that are replaced by a refusal.
+    pub deny: Vec<Wish<String>>,
+    /// Exact names that no weaker source's `deny` refuses. In a merged policy this has been decided, as for [`EnvWishes`].
+    pub allow: Vec<Wish<String>>,
+    /// Directories besides PATH in which `deny` looks; `*` stands for one component.
+    pub search: Vec<Wish<PathWish>>,
+}
+
 /// What is wished of the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EnvWishes {
@@ -101,6 +112,8 @@ pub struct Fragment {
     pub commands: Vec<String>,
     /// `[files]`.
     pub files: FileWishes,
+    /// `[commands]`.
+    pub programs: CommandWishes,
     /// `[env]`.
     pub env: EnvWishes,
     /// `[network] mode`.
@@ -115,6 +128,8 @@ pub struct Fragment {
     pub allow_missing: Vec<Wish<Layer>>,
     /// `[layers] off`: not even tried (for an inner sandbox that needs mount(2), and for testing one layer alone).
     pub layers_off: Vec<Wish<Layer>>,
+    /// `[kill-switch] files`: names that stop the session when they appear in the workspace or at its repository's root.
+    pub stop_files: Vec<Wish<String>>,
     /// `[agent] notices`: lines that the banner and the plan carry (self-update is off, how to update).
     pub notices: Vec<Wish<String>>,
 }

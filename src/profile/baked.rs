@@ -11,7 +11,9 @@ use super::schema::Parsed;
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
 use crate::plan::{LimitName, NetworkMode, OsText};
-use crate::policy::{EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin, PathWish, Wish};
+use crate::policy::{
+    CommandWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin, PathWish, Wish,
+};
 
 /// A text and its line.
 type Line = (&'static str, u32);
@@ -33,6 +35,9 @@ struct Table {
     write: &'static [PathLine],
     state: &'static [PathLine],
     private: &'static [PathLine],
+    refuse: &'static [Line],
+    allow: &'static [Line],
+    search: &'static [PathLine],
     hide: &'static [NameLine],
     protect: &'static [NameLine],
     track: &'static [NameLine],
@@ -45,6 +50,7 @@ struct Table {
     require: &'static [(Layer, u32)],
     allow_missing: &'static [(Layer, u32)],
     layers_off: &'static [(Layer, u32)],
+    stop_files: &'static [Line],
     notices: &'static [Line],
 }
 
@@ -72,6 +78,11 @@ impl Table {
                     protect: self.names(self.protect),
                     track: self.names(self.track),
                 },
+                programs: CommandWishes {
+                    deny: self.texts(self.refuse),
+                    allow: self.texts(self.allow),
+                    search: self.paths(self.search),
+                },
                 env: EnvWishes {
                     keep: self.texts(self.keep),
                     deny: self.texts(self.deny),
@@ -94,6 +105,7 @@ impl Table {
                 require: self.layers(self.require),
                 allow_missing: self.layers(self.allow_missing),
                 layers_off: self.layers(self.layers_off),
+                stop_files: self.texts(self.stop_files),
                 notices: self.texts(self.notices),
             },
             extends: self

@@ -75,6 +75,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         description,
         commands,
         files,
+        programs,
         env,
         network,
         limits,
@@ -82,6 +83,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         require,
         allow_missing,
         layers_off,
+        stop_files,
         notices,
     } = fragment;
     assert!(env.given.is_empty());
@@ -99,6 +101,9 @@ fn table(builtin: &builtin::Builtin) -> String {
     list(&mut out, "hide", &files.hide, name);
     list(&mut out, "protect", &files.protect, name);
     list(&mut out, "track", &files.track, name);
+    list(&mut out, "refuse", &programs.deny, valued(""));
+    list(&mut out, "allow", &programs.allow, valued(""));
+    list(&mut out, "search", &programs.search, path);
     list(&mut out, "keep", &env.keep, valued(""));
     list(&mut out, "deny", &env.deny, valued(""));
     list(&mut out, "set", &env.set, |(name, wish)| {
@@ -122,6 +127,7 @@ fn table(builtin: &builtin::Builtin) -> String {
     list(&mut out, "require", &require, valued(layer));
     list(&mut out, "allow_missing", &allow_missing, valued(layer));
     list(&mut out, "layers_off", &layers_off, valued(layer));
+    list(&mut out, "stop_files", &stop_files, valued(""));
     list(&mut out, "notices", &notices, valued(""));
     out.push_str("};\n");
     // Only what is used may be imported.

@@ -45,12 +45,12 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("extends"),
             known("agent"),
             known("files"),
+            known("commands"),
             known("env"),
             known("network"),
             known("limits"),
             known("layers"),
-            not_yet("commands"),
-            not_yet("kill-switch"),
+            known("kill-switch"),
             not_yet("ssh"),
             not_yet("git"),
             not_yet("aws"),
@@ -71,6 +71,10 @@ pub const TABLES: &[(&str, &[Key])] = &[
             not_yet("protect"),
             not_yet("track"),
         ],
+    ),
+    (
+        "commands",
+        &[known("deny"), known("allow"), known("search")],
     ),
     ("env", &[known("keep"), known("deny"), known("set")]),
     (
@@ -96,6 +100,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("stop-grace"),
         ],
     ),
+    ("kill-switch", &[known("files")]),
     (
         "layers",
         &[known("require"), known("allow-missing"), known("off")],

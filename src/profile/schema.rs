@@ -5,10 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+mod agree;
+
 use super::error::Diagnostic;
 use super::keys::{KeyStatus, TABLES, dotted, suggestion};
-use super::value::{self, BadValue, PathUse, VariableList};
-use crate::outcome::Layer;
+use super::value::{self, BadValue, PathUse, ProgramList, VariableList};
 use crate::plan::{LimitName, OsText};
 use crate::policy::{Fragment, Origin, Wish};
 use std::ops::Range;
@@ -200,6 +201,9 @@ impl<'a> Walk<'a> {
                 ("files", "private") => {
                     self.each(value, |w, t, at| w.path(t, at, PathUse::Private));
                 }
+                ("commands", "deny") => self.programs(value, ProgramList::Deny),
+                ("commands", "allow") => self.programs(value, ProgramList::Allow),
+                ("commands", _) => self.each(value, |w, t, at| w.path(t, at, PathUse::Search)),
                 ("files", "hide" | "protect" | "track") => self.names(name, value),
                 ("env", "keep") => {
                     self.each(value, |w, t, at| w.variable(t, at, VariableList::Keep));
@@ -210,6 +214,15 @@ impl<'a> Walk<'a> {
                 ("env", "set") => self.set(value),
                 ("network", _) => self.network(value),
                 ("limits", _) => self.limit(name, value),
+                ("kill-switch", _) => {
+                    self.each(value, |walk, text, at| match value::stop_file(text) {
+                        Ok(name) => {
+                            let wish = walk.wish(name, &at);
+                            walk.out.fragment.stop_files.push(wish);
+                        }
+                        Err(bad) => walk.bad(at, bad),
+                    })
+                }
                 ("layers", _) => self.each(value, |walk, text, at| match value::layer(text) {
                     Ok(layer) => {
                         let wish = walk.wish(layer, &at);
@@ -309,10 +322,25 @@ impl<'a> Walk<'a> {
                     PathUse::Write => files.write.push(wish),
                     PathUse::State => files.state.push(wish),
                     PathUse::Private => files.private.push(wish),
+                    PathUse::Search => self.out.fragment.programs.search.push(wish),
                 }
             }
             Err(bad) => self.bad(at, bad),
         }
+    }
+
+    fn programs(&mut self, value: &Item<'_>, list: ProgramList) {
+        self.each(value, |walk, text, at| match value::program(text, list) {
+            Ok(name) => {
+                let wish = walk.wish(name, &at);
+                let programs = &mut walk.out.fragment.programs;
+                match list {
+                    ProgramList::Deny => programs.deny.push(wish),
+                    ProgramList::Allow => programs.allow.push(wish),
+                }
+            }
+            Err(bad) => walk.bad(at, bad),
+        });
     }
 
     fn variable(&mut self, text: &str, at: Range<usize>, list: VariableList) {
@@ -397,44 +425,6 @@ impl<'a> Walk<'a> {
                 self.out.fragment.limits.push((limit, wish));
             }
             Err(bad) => self.bad(at, bad),
-        }
-    }
-
-    /// One source that says two things of one layer means neither.
-    fn layers_agree(&mut self) {
-        let fragment = &self.out.fragment;
-        let said: [(&str, &[Wish<Layer>]); 3] = [
-            ("require", &fragment.require),
-            ("allow-missing", &fragment.allow_missing),
-            ("off", &fragment.layers_off),
-        ];
-        let mut problems = Vec::new();
-        for layer in Layer::ALL {
-            let lists: Vec<(&str, &Wish<Layer>)> = said
-                .iter()
-                .filter_map(|(name, list)| Some((*name, list.iter().find(|w| w.value == layer)?)))
-                .collect();
-            if let [(first, _), .., (last, wish)] = lists.as_slice() {
-                let line = match &wish.origin {
-                    Origin::Builtin { line, .. } | Origin::File { line, .. } => *line,
-                    Origin::Cli { .. } | Origin::Agentbox { .. } => 1,
-                };
-                let before = usize::try_from(line).unwrap_or(1).saturating_sub(2);
-                let at = match line {
-                    0 | 1 => 0,
-                    _ => self.newlines.get(before).map_or(0, |newline| newline + 1),
-                };
-                problems.push((
-                    at,
-                    format!(
-                        "the layer `{}` is in `{first}` and in `{last}`",
-                        layer.name()
-                    ),
-                ));
-            }
-        }
-        for (at, what) in problems {
-            self.problem(at..at, what, "choose one");
         }
     }
 }

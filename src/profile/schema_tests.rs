@@ -67,6 +67,12 @@ stop-grace = 3
 require = ["landlock"]
 allow-missing = ["limits"]
 off = ["keyring"]
+[commands]
+deny = ["te*"]
+allow = ["tf"]
+search = ["~/x/*/bin"]
+[kill-switch]
+files = [".stop here"]
 "#,
     );
     let Fragment {
@@ -74,6 +80,7 @@ off = ["keyring"]
         description,
         commands,
         files,
+        programs,
         env,
         network,
         limits,
@@ -81,6 +88,7 @@ off = ["keyring"]
         require,
         allow_missing,
         layers_off,
+        stop_files,
         notices,
     } = parsed.fragment;
     assert_eq!((name.as_str(), description.as_deref()), ("p", Some("d")));
@@ -92,6 +100,10 @@ off = ["keyring"]
     assert_eq!(
         (notices[0].value.as_str(), &notices[0].origin),
         ("n", &at(6))
+    );
+    assert_eq!(
+        (stop_files[0].value.as_str(), &stop_files[0].origin),
+        (".stop here", &at(36))
     );
     assert_eq!(files.read[0].origin, at(8));
     assert!(files.read[0].value.optional && files.write[0].value.make_dir);
@@ -115,6 +127,12 @@ off = ["keyring"]
             }
         )]
     );
+    assert_eq!(
+        (&programs.deny[0].value, &programs.deny[0].origin),
+        (&"te*".to_owned(), &at(32))
+    );
+    assert_eq!(programs.allow[0].value, "tf");
+    assert_eq!(programs.search[0].value.path, OsText::from("~/x/*/bin"));
     assert!(env.given.is_empty());
     assert_eq!(network.unwrap().value, NetworkMode::Host);
     for (name, want) in [
@@ -131,9 +149,9 @@ off = ["keyring"]
     }
     assert_eq!(limits.len(), 7);
     assert_eq!(stop_grace.unwrap().value, 3.0);
-    assert_eq!(require[0].value, Layer::Landlock);
-    assert_eq!(allow_missing[0].value, Layer::Limits);
-    assert_eq!(layers_off[0].value, Layer::Keyring);
+    assert_eq!(require[0].value, crate::outcome::Layer::Landlock);
+    assert_eq!(allow_missing[0].value, crate::outcome::Layer::Limits);
+    assert_eq!(layers_off[0].value, crate::outcome::Layer::Keyring);
     assert_eq!(parsed.extends.len(), 2);
 }
 
@@ -173,9 +191,6 @@ fn what_is_not_enforced_is_refused_and_never_ignored() {
         "network.allow = [\"github.com\"]",
         "network.host-ports = [5432]",
         "network.publish = []",
-        "[commands]\ndeny = [\"terraform\"]",
-        "commands.deny = []",
-        "[kill-switch]\nfiles = [\".claude-stop\"]",
         "[ssh]\nkeys = []",
         "[review]\nx = 1",
     ] {
@@ -345,4 +360,37 @@ fn deep_nesting_is_an_error_and_no_overflow() {
     assert!(!wrong(&("a = ".to_owned() + &"[".repeat(100_000))).is_empty());
     assert!(!wrong(&("a = ".to_owned() + &"{a=".repeat(50_000))).is_empty());
     assert!(!wrong(&("[a".to_owned() + &".a".repeat(50_000) + "]")).is_empty());
+}
+
+#[test]
+fn a_stop_file_is_a_plain_name() {
+    for name in [".claude-stop", "STOP", "halt bitte", "stöp"] {
+        let parsed = good(&format!("[kill-switch]\nfiles = [\"{name}\"]"));
+        assert_eq!(parsed.fragment.stop_files[0].value, name);
+    }
+    let long = "x".repeat(256);
+    for name in [
+        "",
+        ".",
+        "..",
+        ".git",
+        ".agentbox.toml",
+        "a/b",
+        "/etc/x",
+        " a",
+        "a\\t",
+        "\\u0000",
+        "a\\u007f",
+        &long,
+    ] {
+        let problems = wrong(&format!("[kill-switch]\nfiles = [\"{name}\"]"));
+        assert_eq!(problems.len(), 1, "{name}");
+        assert!(problems[0].what.contains("is not the name of a stop file"));
+        assert!(problems[0].help.contains(".claude-stop"));
+    }
+    assert!(
+        wrong("[kill-switch]\nfile = [\"x\"]")[0]
+            .help
+            .contains("`files`")
+    );
 }

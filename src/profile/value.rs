@@ -171,6 +171,25 @@ pub fn duration(text: &str) -> Result<f64, BadValue> {
     Ok(total)
 }
 
+/// The name of a stop file: one entry of a directory, and a name that nothing else has.
+///
+/// # Errors
+/// A path, an empty or unprintable name, or one that git or agentbox use.
+pub fn stop_file(text: &str) -> Result<String, BadValue> {
+    const HELP: &str = "a plain name that nothing else uses, as in \".claude-stop\"";
+    let taken = [".", "..", ".git", ".agentbox.toml"].contains(&text);
+    let plain = !text.is_empty()
+        && text.len() <= 255
+        && text.trim() == text
+        && !text.contains('/')
+        && !text.chars().any(char::is_control);
+    if plain && !taken {
+        Ok(text.to_owned())
+    } else {
+        bad(format!("`{text}` is not the name of a stop file"), HELP)
+    }
+}
+
 /// What a path is for; the suffixes mean something different for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathUse {
@@ -182,6 +201,8 @@ pub enum PathUse {
     State,
     /// `[files] private`
     Private,
+    /// `[commands] search`
+    Search,
 }
 
 /// What a path may start with besides `/` and `~/`.
@@ -216,7 +237,9 @@ pub fn path(text: &str, path_use: PathUse) -> Result<PathWish, BadValue> {
     if trimmed.contains('\0') {
         return bad("a NUL byte in a path", "");
     }
-    if trimmed.contains(['*', '?', '[']) {
+    if path_use == PathUse::Search {
+        search_pattern(text, trimmed)?;
+    } else if trimmed.contains(['*', '?', '[']) {
         return bad(
             format!("`{text}`: patterns are not known in this list"),
             "name the directory, or each path; a `?` at the end means \"fine if missing\"",
@@ -307,6 +330,53 @@ pub fn variable(text: &str, list: VariableList) -> Result<String, BadValue> {
         );
     }
     Ok(text.to_owned())
+}
+
+/// In a place that is searched, `*` stands for any run of bytes of one component.
+fn search_pattern(text: &str, path: &str) -> Result<(), BadValue> {
+    if path.contains(['?', '[']) || path.contains("**") {
+        return bad(
+            format!("`{text}`: of patterns only `*` is known in this list, within one component"),
+            "write `/opt/*/bin`",
+        );
+    }
+    Ok(())
+}
+
+/// The name of a program, as it stands in a directory; `*` stands for any run of bytes.
+///
+/// # Errors
+/// It is empty, a path, a pattern where an exact name is needed, or a pattern that would refuse nearly everything.
+pub fn program(text: &str, list: ProgramList) -> Result<String, BadValue> {
+    if text.is_empty() || text.contains(['/', '\0']) || text == "." || text == ".." {
+        return bad(
+            format!("`{text}` is not the name of a program"),
+            "name it as it stands in a directory of PATH, without a slash",
+        );
+    }
+    let pattern = text.contains('*');
+    if pattern && list == ProgramList::Allow {
+        return bad(
+            format!("`{text}`: a pattern allows nothing"),
+            "name each program",
+        );
+    }
+    if pattern && text.bytes().filter(|b| *b != b'*').count() < 2 {
+        return bad(
+            format!("`{text}` would refuse nearly every program"),
+            "name what is meant",
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// Which list a name of a program stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgramList {
+    /// `[commands] deny`
+    Deny,
+    /// `[commands] allow`, `--allow-command`
+    Allow,
 }
 
 /// Which list a name of a variable stands in.

@@ -56,6 +56,7 @@ fn plan() -> Plan {
             shell: "/bin/bash".into(),
         },
         view: View::default(),
+        refused: Default::default(),
         landlock: Vec::new(),
         env: Env {
             pass: vec![
@@ -149,6 +150,7 @@ fn plan() -> Plan {
                 None,
             ),
         ],
+        stop_files: Vec::new(),
         path_dropped: vec!["/opt/secret/bin".into()],
         notices: vec!["signing is off\x1b".into()],
     }

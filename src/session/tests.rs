@@ -47,6 +47,7 @@ fn plan() -> Plan {
             shell: "/bin/sh".into(),
         },
         view: View::default(),
+        refused: Default::default(),
         landlock: Vec::new(),
         env: Env::default(),
         network: Network::of(NetworkMode::None, Origin::agentbox("test")),
@@ -60,6 +61,7 @@ fn plan() -> Plan {
         require: Vec::new(),
         off: Vec::new(),
         grants: Vec::new(),
+        stop_files: Vec::new(),
         path_dropped: Vec::new(),
         notices: Vec::new(),
     }

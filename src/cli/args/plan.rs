@@ -5,7 +5,7 @@
 use crate::outcome::Layer;
 use crate::plan::{LimitName, NetworkMode, OsText};
 use crate::policy::{Fragment, LimitWish, Origin, PathWish, Request, Wish};
-use crate::profile::value::{self, VariableList};
+use crate::profile::value::{self, ProgramList, VariableList};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -30,6 +30,9 @@ pub struct PlanArgs {
     /// Let PATH be written; a `/` at the end: a directory, made when missing
     #[arg(long, value_name = "PATH")]
     pub write: Vec<OsString>,
+    /// Let a program run that the profile refuses (terraform, kubectl, ...)
+    #[arg(long, value_name = "NAME")]
+    pub allow_command: Vec<OsString>,
     /// Let a variable in, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<OsString>,
@@ -133,6 +136,10 @@ impl PlanArgs {
             let wish = path_wish(path, "--write", cwd)?;
             fragment.files.write.push(wish);
         }
+        for name in &self.allow_command {
+            let wish = program(name)?;
+            fragment.programs.allow.push(wish);
+        }
         let mut given = GivenValues::new();
         for text in &self.env {
             env(text, &mut fragment, &mut given)?;
@@ -235,6 +242,20 @@ fn path_wish(typed: &OsStr, flag: &'static str, cwd: &Path) -> Result<Wish<PathW
         },
         flag,
     ))
+}
+
+fn program(typed: &OsStr) -> Result<Wish<String>, UsageError> {
+    const FLAG: &str = "--allow-command";
+    let wrong = |why: String| UsageError::Flag {
+        flag: FLAG,
+        value: OsText::from(typed).to_string(),
+        why,
+    };
+    let text = typed
+        .to_str()
+        .ok_or_else(|| wrong("not the name of a program".to_owned()))?;
+    let name = value::program(text, ProgramList::Allow).map_err(|bad| wrong(said(bad)))?;
+    Ok(cli(name, FLAG))
 }
 
 fn env(typed: &OsStr, fragment: &mut Fragment, given: &mut GivenValues) -> Result<(), UsageError> {

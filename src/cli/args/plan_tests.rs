@@ -118,6 +118,8 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         "--limit=time=none",
         "--limit",
         "stop-grace=5s",
+        "--allow-command",
+        "terraform",
         "--require",
         "landlock,seccomp",
         "--allow-missing",
@@ -130,6 +132,7 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         description,
         commands,
         files,
+        programs,
         env,
         network,
         limits,
@@ -137,13 +140,24 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         require,
         allow_missing,
         layers_off,
+        stop_files,
         notices,
     } = fragment;
     let from = |flag: &str| Origin::Cli { flag: flag.into() };
     assert_eq!(name, "command line");
     assert_eq!(
-        (description, commands.len(), layers_off.len(), notices.len()),
-        (None, 0, 0, 0)
+        (programs.allow[0].value.as_str(), &programs.allow[0].origin),
+        ("terraform", &from("--allow-command"))
+    );
+    assert_eq!(
+        (
+            description,
+            commands.len(),
+            layers_off.len(),
+            stop_files.len(),
+            notices.len()
+        ),
+        (None, 0, 0, 0, 0)
     );
     assert_eq!(
         (&files.read[0].value.path, &files.read[0].origin),

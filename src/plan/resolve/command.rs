@@ -9,6 +9,7 @@ use super::scene::{Scene, show};
 use super::workspace::{tidy, working_directory};
 use crate::host::FileType;
 use crate::plan::problem::{Problem, ProblemKind};
+use crate::plan::refused::BIN;
 use crate::plan::{Command, OsText};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -126,7 +127,7 @@ fn not_executable(what: &str) -> Problem {
 }
 
 /// The entries of the caller's PATH, as they are. An empty entry means "." to a shell, and is relative.
-fn entries(scene: &Scene<'_>) -> Vec<OsString> {
+pub(super) fn entries(scene: &Scene<'_>) -> Vec<OsString> {
     let path = scene
         .host
         .var("PATH")
@@ -172,7 +173,10 @@ pub(super) fn search_path(scene: &Scene<'_>, links: &PathMap<PathBuf>) -> (OsStr
     if kept.is_empty() {
         kept.extend_from_slice(DEFAULT_PATH.as_bytes());
     }
-    (OsString::from_vec(kept), dropped)
+    // First, so that a stub is found before what somebody put into a directory that the box can write.
+    let mut path = format!("{BIN}:").into_bytes();
+    path.append(&mut kept);
+    (OsString::from_vec(path), dropped)
 }
 
 /// Does this path lead to something in the box?

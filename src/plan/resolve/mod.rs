@@ -20,8 +20,10 @@ mod layers;
 mod limits;
 mod pathmap;
 mod places;
+mod refused;
 mod runnable;
 mod scene;
+mod stop;
 mod tree;
 mod view;
 mod walk;
@@ -91,7 +93,7 @@ pub fn resolve_all(policy: &Policy, host: &Host, look: &dyn Lookup) -> Resolutio
 fn build(scene: &mut Scene<'_>) -> Plan {
     view::base(scene);
     grants::files(scene);
-    git::grants(scene);
+    let common = git::grants(scene);
     let mut command = command::command(scene);
     let (private_links, private_dirs) = kept::private(scene);
     let state = kept::state(scene, &private_links);
@@ -101,6 +103,9 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let (require, off) = layers::layers(scene, &network);
     let settled = view::settle(scene, private_links);
     authors::check(scene);
+    let refused = refused::refused(scene);
+    refused::refuse_command(scene, &refused, &command);
+    refused::notices(scene, &refused);
     let (path, path_dropped) = command::search_path(scene, &settled.links);
     let env = env::env(scene, &identity, &command, path);
     scene
@@ -108,7 +113,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         .extend(scene.policy.wishes.notices.iter().map(|n| n.value.clone()));
     let mut seen = std::collections::HashSet::new();
     scene.notices.retain(|notice| seen.insert(notice.clone()));
-    let (view, landlock) = view::view(scene, settled, &identity, &limits, &network);
+    let (view, landlock) = view::view(scene, settled, &identity, &limits, &network, &refused);
     command.profiles.clone_from(&scene.policy.profiles);
     Plan {
         version: VERSION,
@@ -119,6 +124,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         },
         identity,
         view,
+        refused,
         landlock,
         env,
         network,
@@ -128,6 +134,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         names: super::Names::default(),
         require,
         off,
+        stop_files: stop::files(scene, common.as_deref()),
         grants: std::mem::take(&mut scene.grants),
         path_dropped,
         notices: std::mem::take(&mut scene.notices),

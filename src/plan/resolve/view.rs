@@ -11,6 +11,7 @@ use super::limits::tmpfs_size;
 use super::pathmap::PathMap;
 use super::scene::{Scene, show};
 use super::tree::Shown;
+use crate::plan::refused::{BIN, PROGRAM, Refused};
 use crate::plan::{
     Access, Identity, IdentityMode, Kind, LandlockAccess, LandlockRule, Limits, MountOp, Network,
     OsText, View,
@@ -131,6 +132,7 @@ pub(super) fn view(
     id: &Identity,
     limits: &Limits,
     network: &Network,
+    refused: &Refused,
 ) -> (View, Vec<LandlockRule>) {
     let size = tmpfs_size(scene.host, limits);
     let binds = scene.tree.binds();
@@ -170,6 +172,12 @@ pub(super) fn view(
     ops.insert("/run".into(), dir("/run"));
     ops.insert("/run/agentbox".into(), dir("/run/agentbox"));
     file(&mut ops, &mut rules, BRIEFING, briefing(scene, id, network));
+    for op in own_programs(scene, id.mode, refused) {
+        if let MountOp::Bind { target, .. } = &op {
+            rules.insert(target.path().to_owned(), LandlockAccess::Read);
+            ops.insert(target.path().to_owned(), op);
+        }
+    }
     // Where a grant shows the host's tree, that is what was asked for.
     let granted = binds
         .keys()
@@ -236,6 +244,26 @@ pub(super) fn view(
     // Sorted by component: parents come before what is in them.
     let ops = ops.into_iter().map(|(_, op)| op).collect();
     (View { ops }, rules)
+}
+
+/// agentbox itself and the stubs of what is refused.
+fn own_programs(scene: &Scene<'_>, mode: IdentityMode, refused: &Refused) -> [MountOp; 2] {
+    let bind = |source: OsText, target: &str, kind, idmap| MountOp::Bind {
+        source,
+        target: target.into(),
+        access: Access::Read,
+        kind,
+        idmap,
+        create: false,
+    };
+    let exe = &scene.host.exe;
+    // Only for root can it be that the agent may not execute it: then it is shown as the agent's own.
+    let idmap = mode == IdentityMode::Shifted
+        && (scene.walk.stat(exe)).is_some_and(|stat| stat.uid == 0 && stat.mode & 0o005 != 0o005);
+    [
+        bind(exe.clone().into(), PROGRAM, Kind::File, idmap),
+        bind(refused.stubs.clone(), BIN, Kind::Dir, false),
+    ]
 }
 
 fn link(at: &Path, to: &Path) -> MountOp {

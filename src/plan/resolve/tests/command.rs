@@ -11,7 +11,9 @@ fn program(plan: &Plan) -> String {
 
 fn path(plan: &Plan) -> String {
     let set = plan.env.set.iter().find(|s| s.name.bytes() == b"PATH");
-    set.unwrap().value.to_string()
+    let all = set.unwrap().value.to_string();
+    // First comes what the box has of its own.
+    all.strip_prefix("/run/agentbox/bin:").unwrap().to_owned()
 }
 
 #[test]

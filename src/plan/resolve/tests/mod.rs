@@ -9,5 +9,6 @@ mod files;
 mod git;
 mod odd;
 mod real;
+mod refused;
 mod workspace;
 mod world;

@@ -16,6 +16,8 @@ enum Node {
     File(Vec<u8>, u32),
     Link(PathBuf),
     Other(FileType),
+    /// Another name of the file at that path.
+    Same(PathBuf),
 }
 
 /// Paths and what is there.
@@ -75,6 +77,18 @@ impl Memory {
         self
     }
 
+    pub(super) fn hard_link(&mut self, path: impl AsRef<Path>, to: &str) -> &mut Self {
+        let path = path.as_ref();
+        self.put(path, Node::Same(to.into()), Self::uid(path));
+        self
+    }
+
+    /// How many names the file has.
+    fn names(&self, path: &Path) -> usize {
+        let same = |node: &Node| matches!(node, Node::Same(to) if to == path);
+        1 + self.nodes.values().filter(|(node, _)| same(node)).count()
+    }
+
     pub(super) fn other(&mut self, path: &str, what: FileType) -> &mut Self {
         self.put(Path::new(path), Node::Other(what), 0);
         self
@@ -107,11 +121,15 @@ impl Memory {
 
     fn node_stat(&self, path: &Path) -> Option<Stat> {
         let (node, uid) = self.nodes.get(path)?;
+        if let Node::Same(to) = node {
+            return self.node_stat(to);
+        }
         let (file_type, mode) = match node {
             Node::Dir => (FileType::Dir, 0o755),
             Node::File(_, mode) => (FileType::File, *mode),
             Node::Link(_) => (FileType::Symlink, 0o777),
             Node::Other(t) => (*t, 0o600),
+            Node::Same(_) => return None,
         };
         let ino = self.nodes.keys().position(|p| p == path)?;
         Some(Stat {
@@ -121,6 +139,7 @@ impl Memory {
             gid: *uid,
             dev: 1,
             ino: u64::try_from(ino).unwrap(),
+            nlink: u64::try_from(self.names(path)).unwrap(),
         })
     }
 }
@@ -242,6 +261,7 @@ impl World {
         let host = Host {
             uid: 1000,
             gid: 1000,
+            exe: "/usr/local/bin/agentbox".into(),
             user: "u".into(),
             home: "/home/u".into(),
             shell: "/bin/bash".into(),

@@ -36,6 +36,9 @@ pub(super) static TABLE: Table = Table {
         hide: &[],
         protect: &[],
         track: &[],
+        refuse: &[],
+        allow: &[],
+        search: &[],
         keep: &[
             ("ANTHROPIC_API_KEY", 44), ("ANTHROPIC_AUTH_TOKEN", 45), ("CLAUDE_CODE_OAUTH_TOKEN", 46),
             ("ANTHROPIC_BASE_URL", 47), ("ANTHROPIC_*", 48), ("CLAUDE_CODE_*", 49), ("API_TIMEOUT_MS", 50),
@@ -53,6 +56,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[
             ("Claude Code does not update itself here; outside: `claude update`, or npm install -g @anthropic-ai/claude-code", 7),
         ],

@@ -33,6 +33,9 @@ pub(super) static TABLE: Table = Table {
         hide: &[],
         protect: &[],
         track: &[],
+        refuse: &[],
+        allow: &[],
+        search: &[],
         keep: &[
             ("GEMINI_API_KEY", 38), ("GOOGLE_API_KEY", 38), ("GOOGLE_GEMINI_BASE_URL", 39),
             ("GOOGLE_VERTEX_BASE_URL", 39), ("GEMINI_MODEL", 40), ("GOOGLE_GENAI_USE_VERTEXAI", 41),
@@ -48,6 +51,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[
             ("Gemini CLI cannot update itself here; outside: npm install -g @google/gemini-cli", 7),
         ],

@@ -20,6 +20,9 @@ pub(super) static TABLE: Table = Table {
         hide: &[],
         protect: &[],
         track: &[],
+        refuse: &[],
+        allow: &[],
+        search: &[],
         keep: &[
             ("GIT_AUTHOR_NAME", 23), ("GIT_AUTHOR_EMAIL", 23), ("GIT_AUTHOR_DATE", 23), ("GIT_COMMITTER_NAME", 24),
             ("GIT_COMMITTER_EMAIL", 24), ("GIT_COMMITTER_DATE", 24), ("GIT_EDITOR", 25), ("GIT_PAGER", 25),
@@ -37,6 +40,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[
             ("git does not sign here: the keys stay outside; sign what is to be kept (`git rebase --exec 'git commit --amend --no-edit -S' BASE`)", 7),
         ],

@@ -37,6 +37,9 @@ pub(super) static TABLE: Table = Table {
         hide: &[],
         protect: &[],
         track: &[],
+        refuse: &[],
+        allow: &[],
+        search: &[],
         keep: &[
             ("OPENCODE_API_KEY", 40), ("ANTHROPIC_API_KEY", 41), ("ANTHROPIC_BASE_URL", 41), ("OPENAI_API_KEY", 42),
             ("OPENAI_BASE_URL", 42), ("GEMINI_API_KEY", 43), ("GOOGLE_GENERATIVE_AI_API_KEY", 43),
@@ -53,6 +56,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[
             ("opencode does not update itself here; outside: `opencode upgrade`, or npm install -g opencode-ai", 7),
         ],

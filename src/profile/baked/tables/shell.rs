@@ -19,6 +19,9 @@ pub(super) static TABLE: Table = Table {
         hide: &[],
         protect: &[],
         track: &[],
+        refuse: &[],
+        allow: &[],
+        search: &[],
         keep: &[],
         deny: &[],
         set: &[],
@@ -28,5 +31,6 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[],
         notices: &[],
 };
