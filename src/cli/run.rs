@@ -189,7 +189,9 @@ fn supervisor(
     let (plan, sessions, host) = match planned {
         Ok(planned) => planned,
         Err(e) => {
-            e.lines().iter().for_each(|line| say::error(line));
+            for line in e.lines() {
+                say::error(&line);
+            }
             return supervise::not_begun(&handed.control, e.run_status());
         }
     };
