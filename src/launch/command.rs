@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -98,6 +98,11 @@ impl Exec {
         })
     }
 
+    /// Its working directory.
+    pub(super) fn cwd(&self) -> &CStr {
+        &self.cwd
+    }
+
     /// The child's own: its process group, descriptors, working directory, umask and signals.
     fn take_place(
         &self,
@@ -149,7 +154,7 @@ fn take(from: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
 }
 
 /// Every signal to its default but those that the caller ignored. Rust's runtime ignores SIGPIPE, and init blocks all.
-fn default_signals(ignored: &[Signal]) {
+pub(super) fn default_signals(ignored: &[Signal]) {
     for signal in Signal::iterator() {
         let handler = if ignored.contains(&signal) {
             SigHandler::SigIgn

@@ -6,9 +6,11 @@ pub mod channel;
 pub mod command;
 pub mod diagnose;
 pub mod init;
+pub mod join;
 pub mod message;
 pub mod nursery;
 pub mod stdio;
+mod still;
 
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::identity::Maps;

@@ -10,6 +10,7 @@ pub mod mount;
 pub mod netlink;
 pub mod probe;
 pub mod process;
+pub mod procfs;
 pub mod random;
 pub mod seccomp;
 pub mod sigaction;

@@ -219,6 +219,18 @@ fn thread_count() -> Result<u64, Errno> {
     }
 }
 
+/// A descriptor of a process (pidfd_open(2)): a number may become another process's, this may not.
+///
+/// # Errors
+/// ESRCH when there is no such process.
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: pidfd_open(2) takes integers.
+    let fd = cvt(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel returned a new descriptor to this call alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Sends a signal to the process of a pidfd (pidfd_send_signal(2)).
 ///
 /// # Errors
