@@ -85,7 +85,7 @@ pub fn fork_joined(
             match i32::from_ne_bytes(word) {
                 pid if pid > 0 && length == Ok(word.len()) => {
                     let pid = Pid::from_raw(pid);
-                    match pidfd_open(pid) {
+                    match pidfd_open(pid.as_raw()) {
                         Ok(pidfd) => Ok(Fork::Parent(pid, pidfd)),
                         Err(errno) => {
                             let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
@@ -125,15 +125,6 @@ fn join_and_clone(
         )
     };
     i32::try_from(cvt(ret)?).map_err(|_| Errno::ESRCH)
-}
-
-/// A pidfd of a child that has not been reaped.
-fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
-    // SAFETY: integers; the kernel returns a new, close-on-exec descriptor.
-    let fd = cvt(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
-    let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
-    // SAFETY: the kernel returned it to this call alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// dup2(2) onto a descriptor number that this process may be using as 0, 1 or 2; the new one is not close-on-exec.
