@@ -620,6 +620,8 @@ mod tests {
             ("A=B", Keep, false),
             ("", Keep, false),
             ("A B", Deny, false),
+            ("A?", Keep, false),
+            ("A?", Deny, false),
         ] {
             assert_eq!(variable(text, list).is_ok(), fine, "{text:?}");
         }

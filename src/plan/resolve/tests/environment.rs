@@ -51,7 +51,7 @@ fn the_table() {
             "SSH_AUTH_SOCK",
             "VSCODE_IPC",
             "BOTH",
-            "?X",
+            "A*X",
         ],
         &builtin(),
     );
