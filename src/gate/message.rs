@@ -294,6 +294,13 @@ impl fmt::Display for Why {
 }
 
 impl Refused {
+    /// Is it the host itself that was meant?
+    fn is_loopback(&self) -> bool {
+        let to = self.to.as_str();
+        let name = to == "localhost" || to.ends_with(".localhost");
+        name || to.parse::<IpAddr>().is_ok_and(|to| to.is_loopback())
+    }
+
     /// What the human can do, if there is something.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
@@ -303,19 +310,18 @@ impl Refused {
             Some(port) => format!(":{port}"),
         };
         match &self.why {
+            Why::NotGranted | Why::Port { .. } if self.is_loopback() => {
+                self.port.map(|port| format!("--host-port {port}"))
+            }
             Why::NotGranted | Why::Port { .. } => Some(format!("--allow {to}{port}")),
             Why::Private {
                 kind: Special::Metadata,
                 address,
             } => Some(format!("--allow {address}{port}")),
-            Why::Private { .. } => Some(format!(
-                "allow = [{{ host = \"{to}{port}\", private = true }}] in a profile"
-            )),
-            Why::NoSni => Some(format!(
-                "allow = [{{ host = \"{to}{port}\", no-sni = true }}] in a profile"
-            )),
+            Why::Private { .. } => Some(format!("--allow {to}{port}+private")),
+            Why::NoSni => Some(format!("--allow {to}{port}+no-sni")),
             Why::NotTls | Why::NotHttp { .. } | Why::Upgrade => Some(format!(
-                "allow = [{{ host = \"{to}{}\", plain = true }}] in a profile",
+                "--allow {to}{}+plain",
                 self.port.map(|p| format!(":{p}")).unwrap_or_default()
             )),
             Why::Sni { found } | Why::Host { found } => Some(format!(
@@ -407,31 +413,29 @@ impl TryFrom<String> for Text {
 /// How many rules go into one message: far below its bound even if each is as long as a rule can be.
 const CHUNK: usize = 64;
 
+/// The rules in as many messages as they need.
+#[must_use]
+pub fn rules(rules: &Allowlist) -> Vec<ToGate> {
+    let part = |allow: &[Grant], deny: &[Deny], then| ToGate::Rules {
+        allow: allow.to_vec(),
+        deny: deny.to_vec(),
+        then,
+    };
+    let allow = rules.allow.chunks(CHUNK);
+    let deny = rules.deny.chunks(CHUNK);
+    allow
+        .map(|allow| part(allow, &[], Then::More))
+        .chain(deny.map(|deny| part(&[], deny, Then::More)))
+        .chain([part(&[], &[], Then::Done)])
+        .collect()
+}
+
 /// Sends the rules in as many messages as they need. Waits while the channel is full.
 ///
 /// # Errors
 /// The channel's error.
-pub fn send_rules(channel: &Channel, rules: &Allowlist) -> Result<(), ChannelError> {
-    let part = |allow: &[Grant], deny: &[Deny]| {
-        let message = ToGate::Rules {
-            allow: allow.to_vec(),
-            deny: deny.to_vec(),
-            then: Then::More,
-        };
-        channel.send(&message, &[])
-    };
-    for allow in rules.allow.chunks(CHUNK) {
-        part(allow, &[])?;
-    }
-    for deny in rules.deny.chunks(CHUNK) {
-        part(&[], deny)?;
-    }
-    channel.send(
-        &ToGate::Rules {
-            allow: Vec::new(),
-            deny: Vec::new(),
-            then: Then::Done,
-        },
-        &[],
-    )
+pub fn send_rules(channel: &Channel, allowlist: &Allowlist) -> Result<(), ChannelError> {
+    rules(allowlist)
+        .iter()
+        .try_for_each(|message| channel.send(message, &[]))
 }

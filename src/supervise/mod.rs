@@ -7,6 +7,8 @@ pub mod client;
 mod clients;
 pub mod control;
 mod ending;
+mod gate;
+mod gate_words;
 pub mod hostfile;
 mod joins;
 pub mod json;
@@ -37,6 +39,7 @@ use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use clients::Clients;
 use control::Control;
+use gate_words::Say;
 use joins::Joins;
 use part::Part;
 use relay::{Relay, RelayPipe};
@@ -123,7 +126,9 @@ pub fn run(job: Job) -> u8 {
     };
     inputs.session = reserved.id().as_str().to_owned();
     inputs.outside = reserved.path().to_owned();
+    let proxies = gate::proxies(&plan.network, &inputs.caller_env);
     let building = build(&plan, inputs, &cgroup);
+    let network = gate::Network::start(&plan.network, proxies);
     // Begun also when there is nothing to build: a refusal is recorded.
     let mut session = match reserved.begin(&plan) {
         Ok(session) => session,
@@ -194,7 +199,7 @@ pub fn run(job: Job) -> u8 {
         pty,
         home,
         namespaces: _namespaces,
-        listeners: _listeners,
+        listeners,
         evidence,
     } = ready;
     let has_pty = pty.is_some();
@@ -210,6 +215,13 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     };
+    let mut network = match network {
+        Ok(network) => network,
+        Err(why) => {
+            spawned.destroy();
+            return refuse(voice, session, begun, &why);
+        }
+    };
     if let Err(why) = stop_files.still_none() {
         spawned.destroy();
         return refuse(voice, session, begun, &why);
@@ -220,6 +232,7 @@ pub fn run(job: Job) -> u8 {
         return refuse(voice, session, begun, why);
     }
     voice.tell(&ToClient::Started { pty: has_pty });
+    network.serve(listeners, if has_pty { Say::AtTheEnd } else { Say::AtOnce });
     if sessions.due(ending::SWEEP_EVERY) {
         ending::sweep_sessions(&sessions, &cgroup);
     }
@@ -236,6 +249,7 @@ pub fn run(job: Job) -> u8 {
     parts.push(Box::new(State(state)));
     parts.push(Box::new(Clients::new(relay)));
     parts.push(Box::<Joins>::default());
+    parts.push(Box::new(network));
     parts.extend(
         pipes
             .into_iter()
