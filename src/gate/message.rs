@@ -294,11 +294,9 @@ impl fmt::Display for Why {
 }
 
 impl Refused {
-    /// Is it the host itself that was meant?
     fn is_loopback(&self) -> bool {
-        let to = self.to.as_str();
-        let name = to == "localhost" || to.ends_with(".localhost");
-        name || to.parse::<IpAddr>().is_ok_and(|to| to.is_loopback())
+        let addr = self.to.as_str().parse::<IpAddr>();
+        addr.is_ok_and(|addr| addr.to_canonical().is_loopback())
     }
 
     /// What the human can do, if there is something.
@@ -310,7 +308,7 @@ impl Refused {
             Some(port) => format!(":{port}"),
         };
         match &self.why {
-            Why::NotGranted | Why::Port { .. } if self.is_loopback() => {
+            Why::NotGranted if self.is_loopback() => {
                 self.port.map(|port| format!("--host-port {port}"))
             }
             Why::NotGranted | Why::Port { .. } => Some(format!("--allow {to}{port}")),
@@ -318,10 +316,14 @@ impl Refused {
                 kind: Special::Metadata,
                 address,
             } => Some(format!("--allow {address}{port}")),
-            Why::Private { .. } => Some(format!("--allow {to}{port}+private")),
-            Why::NoSni => Some(format!("--allow {to}{port}+no-sni")),
+            Why::Private { .. } => Some(format!(
+                "allow = [{{ host = \"{to}{port}\", private = true }}] in a profile"
+            )),
+            Why::NoSni => Some(format!(
+                "allow = [{{ host = \"{to}{port}\", no-sni = true }}] in a profile"
+            )),
             Why::NotTls | Why::NotHttp { .. } | Why::Upgrade => Some(format!(
-                "--allow {to}{}+plain",
+                "allow = [{{ host = \"{to}{}\", plain = true }}] in a profile",
                 self.port.map(|p| format!(":{p}")).unwrap_or_default()
             )),
             Why::Sni { found } | Why::Host { found } => Some(format!(

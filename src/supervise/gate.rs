@@ -14,8 +14,7 @@ use crate::gate::{self, HostProxies, Process};
 use crate::launch::channel::{Received, Sent};
 use crate::launch::message::{self as init, ToInit};
 use crate::plan::net::listen::{Listener, On, Serves, listeners};
-use crate::plan::net::{self, Allow, Deny, NetworkMode, Rule};
-use crate::policy::Origin;
+use crate::plan::net::{self, NetworkMode};
 use crate::record::Event;
 use crate::sys::{listen, process};
 use nix::poll::PollFlags;
@@ -333,31 +332,8 @@ impl Network {
         }
         let said = |bad: net::BadRule| format!("{}; {}", bad.what, bad.help);
         let what = match change {
-            Change::Allow(text) => {
-                let rule = Rule::allow(text).map_err(said)?;
-                self.network.deny.retain(|deny| deny.to != rule.to);
-                let allow = Allow {
-                    ports: rule.ports_or_default(),
-                    to: rule.to,
-                    marks: rule.marks,
-                    origin: flag("agentbox allow"),
-                    note: None,
-                };
-                let what = format!("allow {allow}");
-                self.network.allow.push(allow);
-                what
-            }
-            Change::Deny(text) => {
-                let rule = Rule::deny(text).map_err(said)?;
-                let deny = Deny {
-                    to: rule.to,
-                    ports: rule.ports,
-                    origin: flag("agentbox deny"),
-                };
-                let what = format!("deny {deny}");
-                self.network.deny.push(deny);
-                what
-            }
+            Change::Allow(text) => self.network.allow_now(text).map_err(said)?,
+            Change::Deny(text) => self.network.deny_now(text).map_err(said)?,
             Change::Publish {
                 host_port,
                 box_port,
@@ -370,33 +346,28 @@ impl Network {
                 return Ok(format!("publish {host_port}:{box_port}"));
             }
         };
-        for listener in listeners(&self.network) {
-            let known = self.listeners.iter().any(|(known, _)| *known == listener);
-            if !known && listener.on == On::Every {
-                // As the first ones: both families, where there are both.
-                let v6 = self
-                    .listeners
-                    .iter()
-                    .any(|(known, _)| known.on == On::Loopback6)
-                    || std::path::Path::new("/proc/net/if_inet6").exists();
-                let (ip, family): (IpAddr, _) = if v6 {
-                    (Ipv6Addr::UNSPECIFIED.into(), init::Family::V6)
-                } else {
-                    (Ipv4Addr::UNSPECIFIED.into(), init::Family::V4)
-                };
-                let address = SocketAddr::new(ip, listener.port);
-                self.want(Wanted::Listener(listener, address), family, running);
-            }
-        }
+        self.new_listeners(running);
         self.rules();
         self.send();
         Ok(what)
     }
-}
 
-fn flag(flag: &str) -> Origin {
-    Origin::Cli {
-        flag: flag.to_owned(),
+    /// A new rule may need listeners on every address, as the first ones are.
+    fn new_listeners(&mut self, running: &mut Running) {
+        let v6 = std::path::Path::new("/proc/net/if_inet6").exists();
+        for listener in listeners(&self.network) {
+            let known = self.listeners.iter().any(|(known, _)| *known == listener);
+            if known || listener.on != On::Every {
+                continue;
+            }
+            let (ip, family): (IpAddr, _) = if v6 {
+                (Ipv6Addr::UNSPECIFIED.into(), init::Family::V6)
+            } else {
+                (Ipv4Addr::UNSPECIFIED.into(), init::Family::V4)
+            };
+            let address = SocketAddr::new(ip, listener.port);
+            self.want(Wanted::Listener(listener, address), family, running);
+        }
     }
 }
 
