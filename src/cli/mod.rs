@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod attach;
 pub mod check;
+pub mod exec;
 pub mod explain;
 pub mod kill;
 mod live;
@@ -46,6 +48,9 @@ pub fn main() -> ExitCode {
     ExitCode::from(match cli.command {
         Command::Run(args) => run::run(args),
         Command::Ps(args) => ps::ps(&args),
+        Command::Exec(args) => exec::exec(&args),
+        Command::Attach(args) => attach::attach(&args),
+        Command::Detach(args) => attach::detach(&args),
         Command::Kill(args) => kill::kill(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),
@@ -59,7 +64,7 @@ pub fn main() -> ExitCode {
 /// The exit status of bad usage: `run` has one status for everything that is agentbox's own.
 fn usage_status(argv: &[OsString]) -> u8 {
     match argv.get(1) {
-        Some(first) if first == "run" => exit::REFUSED,
+        Some(first) if first == "run" || first == "exec" => exit::REFUSED,
         _ => exit::USAGE,
     }
 }
@@ -110,6 +115,9 @@ pub enum CliError {
     /// A live session could not be asked.
     #[error(transparent)]
     Live(#[from] CallError),
+    /// A terminal is needed and there is none.
+    #[error("none of stdin, stdout and stderr is a terminal")]
+    NoTerminal,
     /// `--status-fd` names a descriptor that cannot be written.
     #[error("--status-fd {0}: {why}; open it in the shell, as in `--status-fd 3 3>FILE`", why = .1.desc())]
     StatusFd(RawFd, Errno),
@@ -179,6 +187,7 @@ impl CliError {
             | CliError::Session(_)
             | CliError::NoSession(_)
             | CliError::Live(_)
+            | CliError::NoTerminal
             | CliError::Call(..) => exit::NO,
         }
     }

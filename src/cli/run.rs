@@ -127,6 +127,7 @@ fn start(
             let end = client::run(ClientLink {
                 control: client,
                 data: client_data,
+                role: client::Role::Owner,
                 signals,
                 terminal,
             });

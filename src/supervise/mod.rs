@@ -18,6 +18,7 @@ pub(crate) mod part;
 mod queue;
 pub mod relay;
 pub(crate) mod running;
+mod screen;
 mod signals;
 pub mod state;
 pub mod switch;
@@ -39,8 +40,9 @@ use clients::Clients;
 use control::Control;
 use joins::Joins;
 use part::Part;
-use relay::{Relay, RelayPipe};
+use relay::RelayPipe;
 use running::Running;
+use screen::Screen;
 use state::{Initial, StateSync};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -48,6 +50,15 @@ use std::time::Instant;
 use switch::StopFiles;
 use voice::{Voice, say_directly};
 use watch::{Signals, State};
+
+/// Whether the client that starts a session stays with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attendance {
+    /// It shows the terminal, passes signals on, and its end is a hang-up.
+    Stays,
+    /// It leaves when the command runs (`run --detach`).
+    Leaves,
+}
 
 /// What the supervisor is told.
 pub struct Job {
@@ -65,7 +76,9 @@ pub struct Job {
     pub status: Option<File>,
     /// To the terminal client.
     pub client: Channel,
-    /// The client's end of the pseudo-terminal's bytes.
+    /// Whether the client stays.
+    pub attendance: Attendance,
+    /// The supervisor's end of the pseudo-terminal's bytes, if the client stays and there is one.
     pub data: Option<OwnedFd>,
     /// Sockets of the caller that are relayed through pipes, with what is relayed.
     pub pipes: Vec<RelayPipe>,
@@ -113,6 +126,7 @@ pub fn run(job: Job) -> u8 {
         banner,
         status,
         client,
+        attendance,
         data,
         pipes,
     } = job;
@@ -198,12 +212,12 @@ pub fn run(job: Job) -> u8 {
         evidence,
     } = ready;
     let has_pty = pty.is_some();
-    let (relay, state) = match attend(&plan, pty.zip(data), home.zip(Some(state))) {
-        Ok((relay, state, events)) => {
+    let (screen, state) = match attend(&plan, pty, home.zip(Some(state))) {
+        Ok((screen, state, events)) => {
             for event in &events {
                 voice.note(&mut session, event);
             }
-            (relay, state)
+            (screen, state)
         }
         Err(why) => {
             spawned.destroy();
@@ -234,7 +248,7 @@ pub fn run(job: Job) -> u8 {
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(stop_files)];
     parts.extend(control.map(|control| Box::new(control) as Box<dyn Part>));
     parts.push(Box::new(State(state)));
-    parts.push(Box::new(Clients::new(relay)));
+    parts.push(Box::new(Clients::new(screen, data, attendance)));
     parts.push(Box::<Joins>::default());
     parts.extend(
         pipes
@@ -253,24 +267,24 @@ pub fn run(job: Job) -> u8 {
     })
 }
 
-type Attended = (Option<Relay>, Option<StateSync>, Vec<Event>);
+type Attended = (Option<Screen>, Option<StateSync>, Vec<Event>);
 
 /// Takes the terminal and the state files in hand, before the command can touch either.
 fn attend(
     plan: &Plan,
-    terminal: Option<(OwnedFd, OwnedFd)>,
+    terminal: Option<OwnedFd>,
     state: Option<(OwnedFd, Vec<Initial>)>,
 ) -> Result<Attended, String> {
-    let relay = terminal
-        .map(|(master, data)| Relay::new(master, data))
+    let screen = terminal
+        .map(Screen::new)
         .transpose()
         .map_err(|e| format!("the terminal cannot be relayed: {e}"))?;
     let Some((home, files)) = state else {
-        return Ok((relay, None, Vec::new()));
+        return Ok((screen, None, Vec::new()));
     };
     let (sync, events) = StateSync::new(files, home, &plan.identity.home)
         .map_err(|e| format!("state files cannot be written back: {e}"))?;
-    Ok((relay, Some(sync), events))
+    Ok((screen, Some(sync), events))
 }
 
 /// A layer that does not hold in full, and that the plan goes without.
