@@ -3,10 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::args::IdArgs;
+use super::say::Said;
 use super::{CliError, live, say};
 use crate::exit;
-use crate::launch::channel;
+use crate::launch::channel::{self, Channel};
+use crate::launch::message::ToClient;
 use crate::launch::pty::HostTerminal;
+use crate::plan::OsText;
 use crate::supervise::client::{self, ClientEnd, ClientLink, Role, Signals, keys};
 use crate::supervise::control::client::{Line, find};
 use crate::supervise::control::message::Request;
@@ -22,6 +25,26 @@ pub fn attach(args: &IdArgs) -> u8 {
 #[must_use]
 pub fn detach(args: &IdArgs) -> u8 {
     ended(leave(args))
+}
+
+/// The client of `run --detach`: says what there is to say, and returns when the command runs or the session is over. `None` if
+/// the supervisor is gone without a word.
+pub(super) fn sent_away(control: &Channel) -> Option<u8> {
+    while let Ok(Some((message, _))) = control.recv::<ToClient>() {
+        match message {
+            ToClient::Say { line } => say::error(OsText::from(line)),
+            ToClient::Detached { session } => {
+                return Some(match say::out(&format!("{session}\n")) {
+                    Said::Fine => 0,
+                    Said::Lost => exit::NO,
+                });
+            }
+            ToClient::Ended { status } => return Some(status),
+            ToClient::Started { .. } | ToClient::Stopped { .. } => {}
+        }
+    }
+    say::error("the supervisor is gone without a word; the box died with it");
+    None
 }
 
 fn ended(status: Result<u8, CliError>) -> u8 {

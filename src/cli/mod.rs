@@ -115,6 +115,11 @@ pub enum CliError {
     /// A live session could not be asked.
     #[error(transparent)]
     Live(#[from] CallError),
+    /// A limit that counts what passes a terminal, and there is none.
+    #[error(
+        "the limit `{0}` counts what passes the terminal of the box, and this run has none; start it with --detach, or lift it with --limit {0}=none"
+    )]
+    Unmetered(&'static str),
     /// A terminal is needed and there is none.
     #[error("none of stdin, stdout and stderr is a terminal")]
     NoTerminal,
@@ -146,6 +151,11 @@ impl CliError {
     /// For `map_err` of what gives an `io::Error`.
     pub fn io(call: &'static str) -> impl Fn(std::io::Error) -> CliError {
         move |error| CliError::Call(call, Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    }
+
+    /// For `map_err` of what gives an errno.
+    pub fn call(call: &'static str) -> impl Fn(Errno) -> CliError {
+        move |errno| CliError::Call(call, errno)
     }
 
     /// What is said, line by line, without the prefix.
@@ -188,6 +198,7 @@ impl CliError {
             | CliError::NoSession(_)
             | CliError::Live(_)
             | CliError::NoTerminal
+            | CliError::Unmetered(_)
             | CliError::Call(..) => exit::NO,
         }
     }

@@ -3,17 +3,20 @@
 #![forbid(unsafe_code)]
 
 use super::args::RunArgs;
-use super::{CliError, Planned, plan_for, say};
+use super::{CliError, Planned, attach, plan_for, say};
 use crate::host::{Host, Idmap, RealLookup};
 use crate::launch::channel;
 use crate::launch::command::{Descriptor, Inherited};
+use crate::launch::pty::HostTerminal;
 use crate::launch::{self, Inputs, stdio};
 use crate::outcome::{Evidence, Layer};
+use crate::plan::LimitBy;
+use crate::profile::value::limit_name;
 use crate::report;
 use crate::session::Sessions;
 use crate::supervise::client::{self, ClientEnd, ClientLink, Signals};
 use crate::supervise::relay::{Direction, RelayPipe};
-use crate::supervise::{self, Job};
+use crate::supervise::{self, Attendance, Job};
 use crate::sys::process::{self, Fork};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
@@ -51,20 +54,43 @@ fn flow(args: RunArgs) -> Result<u8, CliError> {
         let _ = say::out(&report::plan::text(&planned.plan, &super::steps()));
         return Ok(0);
     }
-    start(args.quiet, status, host, planned)
+    let attendance = if args.detach {
+        Attendance::Leaves
+    } else {
+        Attendance::Stays
+    };
+    start(args.quiet, attendance, status, host, planned)
 }
 
 fn start(
     quiet: bool,
+    attendance: Attendance,
     status: Option<std::fs::File>,
     host: Host,
     planned: Planned,
 ) -> Result<u8, CliError> {
     let Planned { plan, given } = planned;
-    let stdio = stdio::classify().map_err(CliError::Stdio)?;
-    let terminal = stdio::wants_pty(&stdio)
-        .then(crate::launch::pty::HostTerminal::capture)
-        .flatten();
+    let (stdio, terminal) = match attendance {
+        Attendance::Stays => {
+            let stdio = stdio::classify().map_err(CliError::Stdio)?;
+            let wanted = stdio::wants_pty(&stdio);
+            (stdio, wanted.then(HostTerminal::capture).flatten())
+        }
+        // Nothing of the caller's: it goes, and the session stays.
+        Attendance::Leaves => {
+            let terminal = HostTerminal::capture_or_default().map_err(CliError::call("openpty"))?;
+            ([stdio::Stdio::Pty; 3], Some(terminal))
+        }
+    };
+    if terminal.is_none()
+        && let Some(limit) = plan
+            .limits
+            .list
+            .iter()
+            .find(|limit| limit.by == LimitBy::Terminal)
+    {
+        return Err(CliError::Unmetered(limit_name(limit.name)));
+    }
     let mut pipes = Vec::new();
     let descriptors = descriptors(&stdio, &mut pipes)?;
     let signals = Signals::block().map_err(|errno| CliError::Call("sigprocmask", errno))?;
@@ -74,12 +100,12 @@ fn start(
     process::set_handler(Signal::SIGCHLD, &default)
         .map_err(|errno| CliError::Call("sigaction", errno))?;
     let (client, control) = channel::pair().map_err(CliError::io("socketpair"))?;
-    let (data, client_data) = match terminal {
-        Some(_) => {
+    let (data, client_data) = match (&terminal, attendance) {
+        (Some(_), Attendance::Stays) => {
             let (a, b) = channel::stream_pair().map_err(CliError::io("socketpair"))?;
             (Some(a), Some(b))
         }
-        None => (None, None),
+        _ => (None, None),
     };
     let sessions = Sessions::open(
         &host.home,
@@ -108,6 +134,7 @@ fn start(
         sessions,
         status,
         client: control,
+        attendance,
         data,
         pipes,
     };
@@ -124,6 +151,17 @@ fn start(
         }
         Fork::Parent(supervisor, _pidfd) => {
             let kept = job.kept_by_client();
+            if attendance == Attendance::Leaves {
+                drop(signals);
+                return match attach::sent_away(&client) {
+                    Some(status) => Ok(status),
+                    None => {
+                        let _ = nix::sys::wait::waitpid(supervisor, None);
+                        kept.supervisor_lost();
+                        Ok(ClientEnd::Lost.status())
+                    }
+                };
+            }
             let end = client::run(ClientLink {
                 control: client,
                 data: client_data,
@@ -131,6 +169,9 @@ fn start(
                 signals,
                 terminal,
             });
+            if end == ClientEnd::Detached {
+                return Ok(end.status());
+            }
             // Nothing of agentbox is left when `run` returns.
             let _ = nix::sys::wait::waitpid(supervisor, None);
             if end == ClientEnd::Lost {

@@ -2,12 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use super::Attendance;
 use super::control::Asked;
 use super::control::message::{Reply, Request, State};
 use super::part::{Part, PollSet, Ready};
+use super::quiet::Meter;
 use super::running::Running;
 use super::screen::Screen;
-use super::Attendance;
 use super::watch::PATIENCE;
 use crate::launch::channel::{Channel, Received};
 use crate::launch::message::{FromClient, SignalTo, ToClient};
@@ -41,6 +42,7 @@ pub(super) struct Clients {
     nudged: Option<(Instant, Winsize)>,
     /// The client that started the session waits for being sent away.
     attendance: Attendance,
+    meter: Meter,
 }
 
 /// Keys of the poll set: the screen's wishes, and behind them the viewers' channels.
@@ -53,6 +55,7 @@ impl Clients {
         mut screen: Option<Screen>,
         owner: Option<OwnedFd>,
         attendance: Attendance,
+        meter: Meter,
     ) -> Clients {
         let owner = screen
             .as_mut()
@@ -64,6 +67,7 @@ impl Clients {
             viewers: Vec::new(),
             nudged: None,
             attendance,
+            meter,
         }
     }
 
@@ -74,7 +78,11 @@ impl Clients {
         running.voice.tell(&ToClient::Detached { session });
         running.voice.client = None;
         // The caller's pipes end with the client: nobody may wait for the session by them.
-        let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") else {
+        let Ok(null) = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+        else {
             return;
         };
         for number in 0..3 {
@@ -222,7 +230,9 @@ impl Clients {
         }
         for viewer in std::mem::take(&mut self.viewers) {
             let session = running.session.id().to_string();
-            let _ = viewer.channel.try_send(&ToClient::Detached { session }, &[]);
+            let _ = viewer
+                .channel
+                .try_send(&ToClient::Detached { session }, &[]);
             self.left(viewer.id, running);
         }
     }
@@ -257,7 +267,8 @@ impl Part for Clients {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.nudged.map(|(at, _)| at)
+        let nudged = self.nudged.map(|(at, _)| at);
+        nudged.into_iter().chain(self.meter.deadline()).min()
     }
 
     fn on_ready(&mut self, ready: &Ready<'_>, running: &mut Running) {
@@ -270,6 +281,11 @@ impl Part for Clients {
                 .map(|key| ready.of(key))
                 .collect();
             screen.moved(&found);
+            let paused = running.state() == State::Paused;
+            let enough = self.meter.see(screen.traffic(), paused, Instant::now());
+            if let Some(trigger) = enough {
+                running.stop(trigger);
+            }
         }
         for number in (0..self.viewers.len()).rev() {
             if ready.readable(CHANNELS + number) {

@@ -16,6 +16,7 @@ mod modes;
 pub mod never;
 pub(crate) mod part;
 mod queue;
+mod quiet;
 pub mod relay;
 pub(crate) mod running;
 mod screen;
@@ -40,6 +41,7 @@ use clients::Clients;
 use control::Control;
 use joins::Joins;
 use part::Part;
+use quiet::Meter;
 use relay::RelayPipe;
 use running::Running;
 use screen::Screen;
@@ -248,7 +250,12 @@ pub fn run(job: Job) -> u8 {
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(stop_files)];
     parts.extend(control.map(|control| Box::new(control) as Box<dyn Part>));
     parts.push(Box::new(State(state)));
-    parts.push(Box::new(Clients::new(screen, data, attendance)));
+    parts.push(Box::new(Clients::new(
+        screen,
+        data,
+        attendance,
+        Meter::new(&plan, begun),
+    )));
     parts.push(Box::<Joins>::default());
     parts.extend(
         pipes

@@ -63,8 +63,8 @@ impl Screen {
         })
     }
 
-    /// The same with somebody who looks from the start.
-    pub(super) fn with_viewer(master: OwnedFd, data: OwnedFd) -> Result<Screen, RelayError> {
+    #[cfg(test)]
+    fn with_viewer(master: OwnedFd, data: OwnedFd) -> Result<Screen, RelayError> {
         let mut screen = Screen::new(master)?;
         screen.add(data);
         Ok(screen)
