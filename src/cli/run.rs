@@ -1,26 +1,30 @@
-//! `agentbox run`: arguments -> plan -> supervisor and terminal client.
+//! `agentbox run`: arguments -> policy -> supervisor, which plans, and terminal client.
 
 #![forbid(unsafe_code)]
 
+use super::args::GivenValues;
 use super::args::RunArgs;
-use super::{CliError, Planned, attach, plan_for, say};
+use super::{CliError, attach, places, policy_for, say};
 use crate::host::{Host, Idmap, RealLookup};
-use crate::launch::channel;
+use crate::launch::channel::{self, Channel};
 use crate::launch::command::{Descriptor, Inherited};
 use crate::launch::pty::HostTerminal;
-use crate::launch::{self, Inputs, stdio};
+use crate::launch::{self, Inputs, nursery, stdio};
 use crate::outcome::{Evidence, Layer};
-use crate::plan::LimitBy;
+use crate::plan::resolve::resolve;
+use crate::plan::{Limit, LimitBy, NetworkMode, Plan};
+use crate::policy::Policy;
 use crate::profile::value::limit_name;
 use crate::report;
-use crate::session::Sessions;
+use crate::session::{SessionError, Sessions};
 use crate::supervise::client::{self, ClientEnd, ClientLink, Signals};
 use crate::supervise::relay::{Direction, RelayPipe};
 use crate::supervise::{self, Attendance, Job};
 use crate::sys::process::{self, Fork};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
-use std::os::fd::RawFd;
+use std::ffi::OsString;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 
 /// Runs a command in a box. Returns the exit status.
@@ -41,40 +45,97 @@ fn flow(args: RunArgs) -> Result<u8, CliError> {
     // First of all: what the caller left open is not the box's, nor ours (traps: an open directory, a connected socket).
     close_inherited(args.status_fd)?;
     let status = args.status_fd.map(status_file).transpose()?;
-    let mut host = Host::gather()?;
-    let mut planned = plan_for(&args.plan, &host, &RealLookup)?;
-    if host.uid == 0
-        && args.plan.may_be_missing(Layer::Identity)
-        && let Err(e) = launch::idmap_works(&planned.plan)
-    {
-        host.idmap = Idmap::Refused(e.to_string());
-        planned = plan_for(&args.plan, &host, &RealLookup)?;
-    }
-    if args.dry_run {
-        let _ = say::out(&report::plan::text(&planned.plan, &super::steps()));
+    let host = Host::gather()?;
+    let (policy, given) = policy_for(&args.plan, &host, &places(&host))?;
+    let wanted = Wanted {
+        args,
+        host,
+        policy,
+        given,
+    };
+    if wanted.args.dry_run {
+        let (plan, _host) = wanted.plan()?;
+        let _ = say::out(&report::plan::text(&plan, &super::steps()));
         return Ok(0);
     }
-    let attendance = if args.detach {
+    start(wanted, status)
+}
+
+/// What is wished, and of whom.
+struct Wanted {
+    args: RunArgs,
+    host: Host,
+    policy: Policy,
+    given: GivenValues,
+}
+
+impl Wanted {
+    /// The plan, the sessions and the host of a run whose terminal is that.
+    fn ready(&self, terminal: Option<&HostTerminal>) -> Result<(Plan, Sessions, Host), CliError> {
+        let (plan, host) = self.plan()?;
+        let counted = |limit: &&Limit| limit.by == LimitBy::Terminal;
+        if terminal.is_none()
+            && let Some(limit) = plan.limits.list.iter().find(counted)
+        {
+            return Err(CliError::Unmetered(limit_name(limit.name)));
+        }
+        Ok((plan, sessions(&host)?, host))
+    }
+
+    /// Makes the plan. What was found out about the host on the way is in the host that is returned.
+    fn plan(&self) -> Result<(Plan, Host), CliError> {
+        let mut host = self.host.clone();
+        let resolve =
+            |host: &Host| resolve(&self.policy, host, &RealLookup).map_err(CliError::Problems);
+        let plan = resolve(&host)?;
+        if host.uid == 0
+            && self.args.plan.may_be_missing(Layer::Identity)
+            && let Err(e) = launch::idmap_works(&plan)
+        {
+            host.idmap = Idmap::Refused(e.to_string());
+            return Ok((resolve(&host)?, host));
+        }
+        Ok((plan, host))
+    }
+
+    /// The supervisor was killed.
+    fn clean_up(&self) {
+        if let Ok(sessions) = sessions(&self.host) {
+            supervise::lost(&sessions, &self.host.cgroup);
+        }
+    }
+
+    /// The namespaces are the same whatever the plan will be: an ordinary caller's ids are kept, and the network has its own.
+    fn has_nursery(&self) -> bool {
+        let mode = self.policy.wishes.network.as_ref().map(|wish| wish.value);
+        self.host.uid != 0 && mode != Some(NetworkMode::Host)
+    }
+}
+
+/// Descriptors that the supervisor has and the client must not keep.
+struct Handed {
+    control: Channel,
+    attendance: Attendance,
+    data: Option<OwnedFd>,
+    stdio: [Descriptor; 3],
+    pipes: Vec<RelayPipe>,
+    status: Option<std::fs::File>,
+    nursery: Option<Channel>,
+}
+
+/// The supervisor is forked off before there is a plan, while this process is small; it plans, and meanwhile this process
+/// makes namespaces for it.
+fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> {
+    let attendance = if wanted.args.detach {
         Attendance::Leaves
     } else {
         Attendance::Stays
     };
-    start(args.quiet, attendance, status, host, planned)
-}
-
-fn start(
-    quiet: bool,
-    attendance: Attendance,
-    status: Option<std::fs::File>,
-    host: Host,
-    planned: Planned,
-) -> Result<u8, CliError> {
-    let Planned { plan, given } = planned;
     let (stdio, terminal) = match attendance {
         Attendance::Stays => {
             let stdio = stdio::classify().map_err(CliError::Stdio)?;
-            let wanted = stdio::wants_pty(&stdio);
-            (stdio, wanted.then(HostTerminal::capture).flatten())
+            let has = stdio::wants_pty(&stdio);
+            (stdio, has.then(HostTerminal::capture).flatten())
         }
         // Nothing of the caller's: it goes, and the session stays.
         Attendance::Leaves => {
@@ -82,15 +143,6 @@ fn start(
             ([stdio::Stdio::Pty; 3], Some(terminal))
         }
     };
-    if terminal.is_none()
-        && let Some(limit) = plan
-            .limits
-            .list
-            .iter()
-            .find(|limit| limit.by == LimitBy::Terminal)
-    {
-        return Err(CliError::Unmetered(limit_name(limit.name)));
-    }
     let mut pipes = Vec::new();
     let descriptors = descriptors(&stdio, &mut pipes)?;
     let signals = Signals::block().map_err(|errno| CliError::Call("sigprocmask", errno))?;
@@ -107,60 +159,42 @@ fn start(
         }
         _ => (None, None),
     };
-    let sessions = Sessions::open(
-        &host.home,
-        host.var("XDG_STATE_HOME").map(|v| v.as_os_str()),
-    )
-    .map_err(CliError::Session)?;
-    let job = Job {
-        banner: if quiet {
-            Vec::new()
-        } else {
-            report::plan::banner(&plan)
-        },
-        inputs: Inputs {
-            caller_env: host.env,
-            given,
-            session: String::new(),
-            outside: PathBuf::new(),
-            terminal: terminal.clone(),
-            stdio: descriptors,
-            state: Vec::new(),
-            inherited,
-            limits: Evidence::full(Layer::Limits),
-        },
-        plan,
-        cgroup: host.cgroup,
-        sessions,
-        status,
-        client: control,
+    let (nursery, theirs) = if wanted.has_nursery() {
+        let (a, b) = channel::pair().map_err(CliError::io("socketpair"))?;
+        (Some(a), Some(b))
+    } else {
+        (None, None)
+    };
+    let handed = Handed {
+        control,
         attendance,
         data,
+        stdio: descriptors,
         pipes,
+        status,
+        nursery: theirs,
     };
     match process::fork_into(0).map_err(|errno| CliError::Call("clone3", errno))? {
         Fork::Child => {
-            drop((client, client_data));
+            drop((client, client_data, nursery));
             // The supervisor reads its signals from a descriptor; nothing may interrupt or stop it.
             let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
             let _ = nix::unistd::setsid();
             let _ = process::set_name(c"agentbox-super");
-            let _ = process::wipe_startup_block(c"agentbox: supervisor");
-            let status = supervise::run(job);
-            process::exit_now(status)
+            process::exit_now(supervisor(wanted, handed, terminal, inherited))
         }
         Fork::Parent(supervisor, _pidfd) => {
-            let kept = job.kept_by_client();
+            drop(handed);
+            if let Some(nursery) = nursery {
+                nursery::raise(nursery);
+            }
             if attendance == Attendance::Leaves {
                 drop(signals);
-                return match attach::sent_away(&client) {
-                    Some(status) => Ok(status),
-                    None => {
-                        let _ = nix::sys::wait::waitpid(supervisor, None);
-                        kept.supervisor_lost();
-                        Ok(ClientEnd::Lost.status())
-                    }
-                };
+                return Ok(attach::sent_away(&client).unwrap_or_else(|| {
+                    let _ = nix::sys::wait::waitpid(supervisor, None);
+                    wanted.clean_up();
+                    ClientEnd::Lost.status()
+                }));
             }
             let end = client::run(ClientLink {
                 control: client,
@@ -175,11 +209,62 @@ fn start(
             // Nothing of agentbox is left when `run` returns.
             let _ = nix::sys::wait::waitpid(supervisor, None);
             if end == ClientEnd::Lost {
-                kept.supervisor_lost();
+                wanted.clean_up();
             }
             Ok(end.status())
         }
     }
+}
+
+fn sessions(host: &Host) -> Result<Sessions, SessionError> {
+    let state = host.var("XDG_STATE_HOME").map(OsString::as_os_str);
+    Sessions::open(&host.home, state)
+}
+
+/// The supervisor's life: plan, and run. Returns the exit status of `agentbox run`.
+fn supervisor(
+    wanted: Wanted,
+    handed: Handed,
+    terminal: Option<HostTerminal>,
+    inherited: Inherited,
+) -> u8 {
+    let (plan, sessions, host) = match wanted.ready(terminal.as_ref()) {
+        Ok(planned) => planned,
+        Err(e) => {
+            for line in e.lines() {
+                say::error(&line);
+            }
+            return supervise::not_begun(&handed.control, e.run_status());
+        }
+    };
+    let _ = process::wipe_startup_block(c"agentbox: supervisor");
+    supervise::run(Job {
+        banner: if wanted.args.quiet {
+            Vec::new()
+        } else {
+            report::plan::banner(&plan)
+        },
+        inputs: Inputs {
+            caller_env: host.env,
+            given: wanted.given,
+            session: String::new(),
+            outside: PathBuf::new(),
+            terminal,
+            stdio: handed.stdio,
+            state: Vec::new(),
+            inherited,
+            limits: Evidence::full(Layer::Limits),
+        },
+        plan,
+        cgroup: host.cgroup,
+        sessions,
+        status: handed.status,
+        client: handed.control,
+        attendance: handed.attendance,
+        data: handed.data,
+        pipes: handed.pipes,
+        nursery: handed.nursery,
+    })
 }
 
 /// What each descriptor of the command becomes; for a relayed one a pipe is made, and the supervisor gets its other end.
