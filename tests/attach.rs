@@ -49,7 +49,7 @@ fn a_session_without_a_window_is_attached_left_and_attached_again() {
     let id = detached(&b, &[], ECHO);
     assert_eq!(state(&b, &id), "running");
     let mut first = attach(&b, &id);
-    let before = first.settings();
+    let before = first.settings_before();
     // What was written before somebody looked.
     first.expect("started");
     first.send("one\n");
@@ -115,7 +115,7 @@ fn a_session_with_a_window_is_detached_from_elsewhere() {
         "echo started; {{probe}} sleep 600 {name} & read line; echo got $line; wait"
     ));
     let mut window = Terminal::start(b.command(["/bin/sh", "-c", &script]), 24, 80);
-    let before = window.settings();
+    let before = window.settings_before();
     window.expect("started");
     let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
     assert_eq!(run(b.agentbox(["detach", &id])).code(), 0);

@@ -281,7 +281,7 @@ fn a_terminal_of_its_own() {
         31,
         99,
     );
-    let before = terminal.settings();
+    let before = terminal.settings_before();
     terminal.expect("/dev/pts/");
     terminal.expect("31 99");
     terminal.expect("all");

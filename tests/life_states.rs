@@ -108,7 +108,7 @@ fn walk(state: State, victim: Victim) {
     ));
     // `exec` of a shell with job control would stop it, not the command: the script is the command.
     let mut window = Terminal::start(b.command(["/bin/sh", "-c", &script]), 24, 80);
-    let before = window.settings();
+    let before = window.settings_before();
     window.expect("ready");
     let background = find(&name);
     let init = init_of(background);
@@ -152,7 +152,7 @@ fn walk(state: State, victim: Victim) {
         );
     }
     if let Some(mut second) = second {
-        let settings = second.settings();
+        let settings = second.settings_before();
         second.end();
         assert_eq!(second.settings(), settings, "{what}");
     }

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn keys_pass_and_the_escape_does_not() {
-        let rows: [(&[&[u8]], &[u8], bool); 8] = [
+        type Row<'a> = (&'a [&'a [u8]], &'a [u8], bool);
+        let rows: [Row<'_>; 8] = [
             (&[b"abc"], b"abc", false),
             (&[b"a\x1cd"], b"a", true),
             (&[b"a\x1c", b"\x04b"], b"a", true),
