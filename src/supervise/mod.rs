@@ -22,6 +22,7 @@ pub mod relay;
 pub(crate) mod running;
 mod screen;
 mod signals;
+mod start;
 pub mod state;
 pub mod switch;
 pub mod syncjob;
@@ -30,11 +31,9 @@ mod voice;
 mod watch;
 
 use crate::enforce::cgroup::BoxCgroup;
-use crate::enforce::{build::NAMESPACES, limits, verify};
-use crate::keeper::process::Keeper;
 use crate::launch::channel::Channel;
 use crate::launch::message::{FromInit, ToClient, ToInit};
-use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, diagnose, nursery};
+use crate::launch::{Inputs, Ready, diagnose};
 use crate::outcome::{Evidence, How, Outcome, Status};
 use crate::plan::{OsText, Plan};
 use crate::record::Event;
@@ -42,12 +41,12 @@ use crate::session::{Session, SessionError, Sessions};
 use clients::Clients;
 use control::Control;
 use joins::Joins;
-use keeping::Keeping;
 use part::Part;
 use quiet::Meter;
 use relay::RelayPipe;
 use running::Running;
 use screen::Screen;
+use start::{Started, accept, build};
 use state::{Initial, StateSync};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -306,103 +305,6 @@ fn gap(evidence: &Evidence) -> Option<(&'static str, &str)> {
     match &evidence.status {
         Status::Full => None,
         Status::Partial { why } | Status::Absent { why } => Some((evidence.layer.name(), why)),
-    }
-}
-
-/// A box that stands and was accepted.
-struct Started {
-    ready: Ready,
-    group: Option<BoxCgroup>,
-    state: Vec<Initial>,
-    keeping: Option<(Keeping, Option<Event>)>,
-}
-
-/// A box that init is at work on.
-struct Building {
-    spawned: Spawned,
-    group: Option<BoxCgroup>,
-    state: Vec<Initial>,
-    keeper: Option<Keeper>,
-}
-
-fn step(name: &str, why: String) -> LaunchError {
-    LaunchError::Step {
-        step: name.to_owned(),
-        why,
-        errno: 0,
-    }
-}
-
-/// Takes copies of the state files, prepares the limits and starts init.
-fn build(
-    plan: &Plan,
-    mut inputs: Inputs,
-    cgroup: &crate::host::Cgroup,
-    nursery: Option<&Channel>,
-) -> Result<Building, LaunchError> {
-    let state = state::initial(&plan.state).map_err(|e| step("state", e.to_string()))?;
-    let copies = state
-        .iter()
-        .filter_map(|copy| Some((copy.file.target.clone(), copy.bytes.clone()?)));
-    inputs.state = copies.collect();
-    let (group, found) = limits::prepare(&plan.limits, cgroup, &inputs.session);
-    inputs.limits = found;
-    let early = nursery.and_then(nursery::take);
-    let spawned = launch::spawn(plan, inputs, group.as_ref(), early)?;
-    // Beside the building: it watches the host's directories meanwhile.
-    match Keeping::start(plan) {
-        Ok(keeper) => Ok(Building {
-            spawned,
-            group,
-            state,
-            keeper,
-        }),
-        Err(why) => {
-            spawned.destroy();
-            Err(step("keeper", why))
-        }
-    }
-}
-
-/// Waits for init, and compares what it says and what the kernel says of the box with the plan.
-fn accept(plan: &Plan, session: &Session, building: Building) -> Result<Started, LaunchError> {
-    let Building {
-        spawned,
-        group,
-        state,
-        keeper,
-    } = building;
-    // Init still builds: what files are is remembered meanwhile.
-    let keeping = match keeper.map(|keeper| Keeping::prepare(keeper, plan, session)) {
-        Some(Err(why)) => {
-            spawned.destroy();
-            return Err(step("keeper", why));
-        }
-        prepared => prepared.and_then(Result::ok),
-    };
-    let ready = spawned.ready(plan)?;
-    let verified = verify::required(plan, &ready.evidence)
-        .and_then(|()| verify::from_outside(plan, ready.spawned.init))
-        .and_then(|()| verify::namespaces(plan, &ready.namespaces, &NAMESPACES));
-    if let Err(why) = verified {
-        ready.spawned.destroy();
-        return Err(step("verify", why));
-    }
-    let joined = keeping.map(|keeping| {
-        let gap = keeping.join(&ready.namespaces)?;
-        Ok::<_, String>((keeping, gap))
-    });
-    match joined.transpose() {
-        Ok(keeping) => Ok(Started {
-            ready,
-            group,
-            state,
-            keeping,
-        }),
-        Err(why) => {
-            ready.spawned.destroy();
-            Err(step("keeper", why))
-        }
     }
 }
 
