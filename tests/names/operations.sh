@@ -113,7 +113,7 @@ op git config --unset user.signingkey
 op git -C nested commit -q --allow-empty -m nested
 op git -C nested gc -q
 op git archive -o /dev/null HEAD
-op git bundle create /dev/null main
+op git bundle create .git/x.bundle main
 op git notes add -m note
 op git blame src/a.txt
 op git grep -q 2
