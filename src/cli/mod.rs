@@ -12,6 +12,7 @@ pub mod pause;
 pub mod profiles;
 pub mod ps;
 mod refused;
+pub mod restore;
 pub mod run;
 pub mod say;
 
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::run(&args),
         Command::Profiles(args) => profiles::profiles(&args),
+        Command::Restore(args) => restore::restore(&args),
     })
 }
 
