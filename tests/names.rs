@@ -611,7 +611,7 @@ fn git_does_inside_what_it_does_outside() {
             .file("home/ws/.mcp.json", "{}\n")
             .file("home/ws/.claude/settings.json", "{}\n")
             .file("home/ws/.env", "S3CRET\n")
-            .file("home/ws/.gitignore", ".env\nlog\nnested/\nlib-src/\nbare.git/\nclone/\nwt*/\n")
+            .file("home/ws/.gitignore", ".env\n.mcp.json\n.claude/\nlog\nnested/\nlib-src/\nbare.git/\nclone/\nwt*/\n")
             .file("home/ws/src/a.txt", "1\n")
             .file("home/ws/lib-src/lib.txt", "lib\n")
             .file("home/ws/nested/n.txt", "n\n");

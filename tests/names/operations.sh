@@ -124,8 +124,8 @@ op git sparse-checkout disable
 op git update-index --refresh
 op git apply --check /dev/null
 op git replace --list
-op git rm -q --cached .mcp.json
-op git add .mcp.json
+op git check-ignore .mcp.json
+op git ls-files --others --ignored --exclude-standard
 op git status
 cksum <log
 git rev-parse HEAD
