@@ -225,6 +225,13 @@ pub enum MountOp {
         /// Where.
         target: OsText,
     },
+    /// A file of the box's own over what is there, read-only.
+    Cover {
+        /// Where.
+        target: OsText,
+        /// Its content.
+        content: OsText,
+    },
     /// What nobody may open (EACCES, its owner included) over what is there.
     Refuse {
         /// Where.
@@ -374,6 +381,10 @@ pub enum LimitName {
     Disk,
     /// Seconds of wall-clock time.
     Time,
+    /// Seconds in which nothing passes the terminal in either direction.
+    Idle,
+    /// Bytes that are written to the terminal.
+    Output,
 }
 
 /// One limit.
@@ -419,6 +430,8 @@ pub enum LimitBy {
     Affinity,
     /// A timer of the supervisor.
     Timer,
+    /// What the supervisor counts as it relays the terminal.
+    Terminal,
 }
 
 /// A file that its program replaces through a lock directory and rename.
