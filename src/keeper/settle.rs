@@ -10,7 +10,7 @@ use super::files::{self, Locked};
 use super::git;
 use super::gitconfig::{self, Cleaned};
 use super::quarantine::{Quarantine, Why};
-use super::search;
+use super::{objects, search};
 use crate::enforce::cell::{self, Bounds};
 use crate::plan::OsText;
 use crate::plan::names::{NameKind, Names};
@@ -213,7 +213,27 @@ impl<'a> Settler<'a> {
             files::remove_if_empty(dir.as_fd(), name);
             return;
         }
+        if tracked
+            && let Ok(Some((bytes, _))) = files::read(dir.as_fd(), name)
+            && self.is_gits(file, &bytes)
+        {
+            return;
+        }
         self.take(dir.as_fd(), name, file, Why::Made);
+    }
+
+    /// Is it content that was there before the session: in git, so that the file has followed its branch, or in a file of the
+    /// same name, of which a worktree has a copy?
+    fn is_gits(&self, file: &Path, bytes: &[u8]) -> bool {
+        let copy = |kept: &Kept| {
+            kept.file.path().file_name() == file.file_name()
+                && self.baseline.bytes(kept) == Some(bytes)
+        };
+        if self.baseline.files.iter().any(copy) {
+            return true;
+        }
+        objects::store(self.root.as_fd(), file)
+            .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken))
     }
 
     fn take(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, why: Why) -> bool {
@@ -269,7 +289,8 @@ impl<'a> Settler<'a> {
                 Ok(Some((bytes, stat))) => {
                     // Who may execute it is part of what it is.
                     (stat.st_mode & 0o111) == (mode & 0o111)
-                        && self.baseline.bytes(kept) == Some(&bytes)
+                        && (self.baseline.bytes(kept) == Some(&bytes)
+                            || (kept.kind == NameKind::Track && self.is_gits(file, &bytes)))
                 }
                 _ => false,
             },
