@@ -16,6 +16,7 @@
 
 pub mod baseline;
 mod confine;
+mod confined;
 mod files;
 mod git;
 pub mod gitconfig;
