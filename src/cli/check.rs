@@ -120,6 +120,7 @@ fn attempt(host: &Host, mode: NetworkMode) -> Result<Vec<Evidence>, String> {
         terminal: None,
         stdio: [const { Descriptor::Null }; 3],
         state: Vec::new(),
+        report: None,
         inherited: Inherited {
             mask: SigSet::empty(),
             ignored: Vec::new(),

@@ -100,6 +100,7 @@ fn start(
             terminal: terminal.clone(),
             stdio: descriptors,
             state: Vec::new(),
+            report: None,
             inherited,
             limits: Evidence::full(Layer::Limits),
         },

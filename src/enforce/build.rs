@@ -31,6 +31,8 @@ pub struct Build<'a> {
     pub sources: Option<Vec<Option<super::mounts::Source>>>,
     /// Copies of state files: path inside and content.
     pub state: Vec<(OsText, Vec<u8>)>,
+    /// The socket on which the stubs of refused programs report, without a name yet.
+    pub report: Option<OwnedFd>,
     /// The compiled filter.
     pub filter: seccomp::Program,
     /// Bytes of each private place.

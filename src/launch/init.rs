@@ -100,6 +100,7 @@ fn build_box(
         stdio,
         state,
         inherited,
+        report,
         limits,
     } = inputs;
     let exec = Exec::new(&plan.command).map_err(start("take the command"))?;
@@ -122,6 +123,7 @@ fn build_box(
         limits,
         sources: prepare.sources,
         state,
+        report,
         filter,
         disk: disk(plan),
         terminal,

@@ -15,6 +15,7 @@ pub mod never;
 pub(crate) mod part;
 mod queue;
 pub mod relay;
+mod reports;
 pub(crate) mod running;
 mod signals;
 pub mod state;
@@ -34,6 +35,7 @@ use crate::session::{Session, SessionError, Sessions};
 use clients::Clients;
 use part::Part;
 use relay::{Relay, RelayPipe};
+use reports::{Reports, Verbose};
 use running::Running;
 use state::{Initial, StateSync};
 use std::fs::File;
@@ -111,6 +113,15 @@ pub fn run(job: Job) -> u8 {
     };
     inputs.session = reserved.id().as_str().to_owned();
     inputs.outside = reserved.path().to_owned();
+    let verbose = if banner.is_empty() {
+        Verbose::No
+    } else {
+        Verbose::Yes
+    };
+    let reports = Reports::new(verbose).map(|(reports, theirs)| {
+        inputs.report = Some(theirs);
+        reports
+    });
     let building = build(&plan, inputs, &cgroup);
     // Begun also when there is nothing to build: a refusal is recorded.
     let mut session = match reserved.begin(&plan) {
@@ -188,6 +199,7 @@ pub fn run(job: Job) -> u8 {
             .into_iter()
             .map(|pipe| Box::new(pipe) as Box<dyn Part>),
     );
+    parts.extend(reports.map(|reports| Box::new(reports) as Box<dyn Part>));
     parts.extend(Signals::new().map(|signals| Box::new(signals) as Box<dyn Part>));
     let seen = watch::run(&mut running, &mut parts);
     ending::finish(ending::End {
