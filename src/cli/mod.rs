@@ -9,6 +9,7 @@ pub mod profiles;
 mod refused;
 pub mod run;
 pub mod say;
+pub mod why;
 
 use crate::exit;
 use crate::host::{Host, HostError, Lookup};
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(match cli.command {
         Command::Run(args) => run::run(args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Why(args) => why::why(&args),
         Command::Check(args) => check::run(&args),
         Command::Profiles(args) => profiles::profiles(&args),
     })
@@ -90,6 +92,11 @@ pub enum CliError {
     /// Descriptors 0 to 2 are nothing that may reach the box; never empty.
     #[error("{}", joined(.0))]
     Stdio(Vec<Refusal>),
+    /// Options that say what a box shall be, in a box.
+    #[error(
+        "this is a box already, and it is asked about as it is: leave the options and COMMAND out"
+    )]
+    Fixed,
     /// There is no place for the session's record.
     #[error("the session's record cannot be written: {0}")]
     Session(#[from] SessionError),
@@ -152,7 +159,7 @@ impl CliError {
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
-            CliError::Usage(_) => exit::USAGE,
+            CliError::Usage(_) | CliError::Fixed => exit::USAGE,
             CliError::StatusFd(..) => exit::USAGE,
             CliError::Profile(_)
             | CliError::Problems(_)

@@ -47,6 +47,8 @@ pub struct Build<'a> {
     pub caller_env: Vec<(OsString, OsString)>,
     /// Descriptors above 2 that must stay open: the socket to the supervisor, pipes of the command.
     pub keep: Vec<RawFd>,
+    /// The file of the plan in the box, to be written when there is time.
+    pub extract: Option<std::fs::File>,
     /// The pseudo-terminal.
     pub pty: Option<Pty>,
     /// HOME of the box, where state files are.
@@ -162,6 +164,7 @@ pub(super) fn descriptors(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErr
     let listeners = b.listeners.iter().map(|(_, socket)| socket);
     let fds = b.namespaces.iter().chain(&b.home).chain(listeners);
     keep.extend(fds.map(AsRawFd::as_raw_fd));
+    keep.extend(b.extract.iter().map(AsRawFd::as_raw_fd));
     keep.extend(
         b.pty
             .iter()

@@ -9,7 +9,7 @@ use super::build::Build;
 use super::newroot::{ALLOW_MOUNT, NewRoot, attributes, reach, relative};
 use super::pseudo;
 use crate::outcome::{Evidence, Layer};
-use crate::plan::refused::REPORT;
+use crate::plan::refused::{PLAN, REPORT};
 use crate::plan::{Access, Kind, MountOp, View};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
@@ -155,6 +155,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     for place in &b.plan.refused.places {
         root.refuse(place.path.path())?;
     }
+    b.extract = Some(root.late_file(Path::new(PLAN), 0o444)?);
     if let Some(report) = b.report.take() {
         name_socket(&report, Path::new(REPORT))?;
     }

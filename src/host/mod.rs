@@ -105,8 +105,21 @@ pub trait Lookup {
         each.filter_map(|(at, name)| Some((at, self.lstat(&dir.join(name))?)))
             .collect()
     }
+    /// Do the file's own permissions allow this to the effective user? Follows symlinks.
+    fn permits(&self, path: &Path, want: Want) -> bool;
     /// Would execve(2) find execute permission?
     fn executable(&self, path: &Path) -> bool;
+}
+
+/// What permissions can allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Read a file, list a directory.
+    Read,
+    /// Write a file, make and remove entries of a directory.
+    Write,
+    /// Execute a file, search a directory.
+    Search,
 }
 
 /// What [`Lookup`] says of a file.

@@ -9,6 +9,7 @@ pub mod problem;
 pub mod refused;
 pub mod resolve;
 pub mod text;
+pub mod why;
 
 use crate::outcome::Layer;
 use crate::policy::Origin;

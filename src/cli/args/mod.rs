@@ -7,6 +7,7 @@
 mod plan;
 mod run;
 mod show;
+mod why;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -14,6 +15,7 @@ pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
 pub use run::RunArgs;
 pub use show::{CheckArgs, ExplainArgs, ProfilesArgs, ProfilesCommand};
 use std::ffi::OsString;
+pub use why::{Verb, WhyArgs};
 
 /// agentbox.
 #[derive(Debug, Clone, Parser)]
@@ -38,6 +40,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show what a run would be allowed, and who says so
     Explain(ExplainArgs),
+    /// Would the box allow it, by which rule, and what would change that
+    Why(WhyArgs),
     /// Find out by trying what this host can enforce
     Check(CheckArgs),
     /// List, show and validate profiles
