@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::place::{Hosts, Node, Seen, is_dir};
+use super::place::{Execute, Hosts, Node, Seen, is_dir};
 use super::{Answer, Question, Remedy, Side, no, remedy, yes};
 use crate::host::{Lookup, Want};
 use crate::plan::{Access, Grant, GrantKind, IdentityMode, LandlockAccess, OsText, Plan, refused};
@@ -20,7 +20,7 @@ impl<'p> Asker<'p> {
     pub(super) fn read(&self, path: &Path) -> Answer {
         let seen = match self.arrive(path) {
             Ok(seen) => seen,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         if let Some(answer) = self.absent(path, &seen, "--read", "read") {
             return answer;
@@ -50,7 +50,7 @@ impl<'p> Asker<'p> {
     pub(super) fn write(&self, path: &Path) -> Answer {
         let mut seen = match self.arrive(path) {
             Ok(seen) => seen,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         // What is not there would have to be made in its directory, if that is one.
         let made = matches!(seen.node, Node::Missing);
@@ -73,7 +73,7 @@ impl<'p> Asker<'p> {
             no(&*seen.path, because, origin, Some(remedy()))
         };
         match &seen.node {
-            Node::OwnDir | Node::OwnFile => {
+            Node::OwnDir | Node::OwnFile(_) => {
                 return refuse(
                     "it is the box's own, in which nothing can be changed",
                     self.grant(path, &seen.path, &[GrantKind::Read]),
@@ -114,11 +114,11 @@ impl<'p> Asker<'p> {
     pub(super) fn exec(&self, name: &OsText) -> Answer {
         let path = match self.program(name) {
             Ok(path) => path,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         let seen = match self.arrive(&path) {
             Ok(seen) => seen,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         if let Some(answer) = self.absent(&path, &seen, "--read", "read") {
             return answer;
@@ -139,7 +139,7 @@ impl<'p> Asker<'p> {
                 None,
             );
         }
-        let own = matches!(seen.node, Node::OwnFile | Node::Kernel(_));
+        let own = matches!(seen.node, Node::OwnFile(Execute::No) | Node::Kernel(_));
         if own || (self.side == Side::Inside && !self.look.executable(&seen.path)) {
             return no(&*seen.path, "it is not executable", None, None);
         }
@@ -156,7 +156,7 @@ impl<'p> Asker<'p> {
     }
 
     /// A name is looked up in the PATH of the box; a path is itself.
-    fn program(&self, name: &OsText) -> Result<PathBuf, Answer> {
+    fn program(&self, name: &OsText) -> Result<PathBuf, Box<Answer>> {
         if name.bytes().contains(&b'/') {
             return Ok(name.path().to_owned());
         }
@@ -172,7 +172,7 @@ impl<'p> Asker<'p> {
                     .stub_names()
                     .any(|stub| stub.as_bytes() == name.bytes())
                 {
-                    return Err(self.refused(name, Some(name.os())));
+                    return Err(Box::new(self.refused(name, Some(name.os()))));
                 }
                 if name.bytes() == b"agentbox" {
                     return Ok(PathBuf::from(refused::PROGRAM));
@@ -187,12 +187,12 @@ impl<'p> Asker<'p> {
                 return Ok(at);
             }
         }
-        Err(no(
+        Err(Box::new(no(
             name.clone(),
             "no directory of the box's PATH has it",
             None,
             None,
-        ))
+        )))
     }
 
     fn refused(&self, asked: &OsText, name: Option<&OsStr>) -> Answer {
@@ -209,12 +209,12 @@ impl<'p> Asker<'p> {
     }
 
     /// Walks there, unless a loop of links or a directory that may not be searched is on the way.
-    fn arrive(&self, path: &Path) -> Result<Seen<'p>, Answer> {
+    fn arrive(&self, path: &Path) -> Result<Seen<'p>, Box<Answer>> {
         let Some(seen) = self.see(path) else {
-            return Err(no(path, "it is a loop of symlinks", None, None));
+            return Err(Box::new(no(path, "it is a loop of symlinks", None, None)));
         };
         match &seen.shut {
-            Some(dir) => Err(no(
+            Some(dir) => Err(Box::new(no(
                 &*seen.path,
                 format!(
                     "{} may not be entered: its own permissions",
@@ -222,7 +222,7 @@ impl<'p> Asker<'p> {
                 ),
                 None,
                 None,
-            )),
+            ))),
             None => Ok(seen),
         }
     }

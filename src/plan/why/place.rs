@@ -20,8 +20,8 @@ pub(super) enum Node<'p> {
     Missing,
     /// A directory of the box's own in which nothing can be made.
     OwnDir,
-    /// A file of the box's own, read-only.
-    OwnFile,
+    /// A file of the box's own, read-only. It may be a copy of one that can be executed.
+    OwnFile(Execute),
     /// A directory or file of a tmpfs of the box's own: writable, gone at the end.
     Temporary(Kind),
     /// Of the kernel's own file systems: /proc, /dev.
@@ -32,6 +32,15 @@ pub(super) enum Node<'p> {
     Mask(Kind),
     /// The stub.
     Refused(&'p RefusedPlace),
+}
+
+/// Has a file permission to be executed?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Execute {
+    /// By everybody.
+    Yes,
+    /// Not by everybody.
+    No,
 }
 
 /// A file or directory of the host's.
@@ -76,6 +85,13 @@ impl<'p> Asker<'p> {
         let mut links = 0;
         while let Some(name) = todo.pop() {
             if name == ".." {
+                // ".." of what is missing or no directory is missing too; it is not its parent.
+                if !is_dir(&node) {
+                    todo.clear();
+                    (node, source) = (Node::Missing, at.clone());
+                    above = (at.clone(), node, source.clone());
+                    break;
+                }
                 at.pop();
                 if let Step::Node(n, s) = self.step(&at).unwrap_or_else(root) {
                     (node, source) = (n, s);
@@ -160,9 +176,22 @@ impl<'p> Asker<'p> {
             }
             MountOp::Symlink { to, .. } if exact => Some(Step::Link(to.path().to_owned())),
             MountOp::Dir { .. } if exact => node(Node::OwnDir),
-            MountOp::File { .. } | MountOp::Copy { .. } if exact => node(Node::OwnFile),
+            MountOp::File { .. } if exact => node(Node::OwnFile(Execute::No)),
+            MountOp::Copy { source, .. } if exact => {
+                let all = |stat: Stat| stat.mode & 0o111 == 0o111;
+                let execute = if self.look.stat(source.path()).is_some_and(all) {
+                    Execute::Yes
+                } else {
+                    Execute::No
+                };
+                node(Node::OwnFile(execute))
+            }
             MountOp::Tmpfs { .. } if exact => node(Node::Temporary(Kind::Dir)),
-            MountOp::Tmpfs { .. } => self.implied(place).or_else(|| self.temporary(place)),
+            // What has been made there as a place for something else is as writable as the rest.
+            MountOp::Tmpfs { .. } => match self.implied(place) {
+                Some(_) => node(Node::Temporary(Kind::Dir)),
+                None => self.temporary(place),
+            },
             MountOp::Proc | MountOp::Dev | MountOp::Cgroup { .. } => self.kernel(place),
             MountOp::MaskFile { .. } if exact => node(Node::Mask(Kind::File)),
             MountOp::MaskDir { .. } if exact => node(Node::Mask(Kind::Dir)),
