@@ -169,6 +169,18 @@ pub enum Trigger {
     Switch {
         /// Which one, in words.
         which: String,
+        /// Who owns the file, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+        /// When it was last changed, in milliseconds since 1970.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<u64>,
+        /// What it says: the bytes of whoever made it, escaped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// What a human does to start again; may be empty.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        resume: String,
     },
     /// A process that must live is gone (init, the client).
     Lost {

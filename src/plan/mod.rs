@@ -8,6 +8,7 @@ pub mod net;
 pub mod problem;
 pub mod refused;
 pub mod resolve;
+pub mod stop;
 pub mod text;
 pub mod why;
 
@@ -58,6 +59,9 @@ pub struct Plan {
     pub require: Vec<Layer>,
     /// Layers that were switched off on purpose (`[layers] off` of a profile), each with its origin.
     pub off: Vec<LayerOff>,
+    /// Names that end the session as soon as they exist, and keep one from starting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop_files: Vec<stop::StopFile>,
     /// Every grant with its origin, for `explain`.
     pub grants: Vec<Grant>,
     /// Directories of the caller's PATH that are not visible in the box.

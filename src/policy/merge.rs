@@ -40,6 +40,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         require,
         allow_missing,
         layers_off,
+        stop_files,
         notices,
     } = stronger;
 
@@ -66,6 +67,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
 
     into.description = description.or(into.description.take());
     into.commands.extend(commands);
+    into.stop_files.extend(stop_files);
     into.notices.extend(notices);
     into.network = network.or(into.network.take());
     into.stop_grace = stop_grace.or(into.stop_grace.take());
@@ -341,6 +343,7 @@ mod tests {
             network: Some(wish(NetworkMode::Host, from)),
             limits: vec![(LimitName::Cpu, wish(LimitWish::Value(n), from))],
             stop_grace: Some(wish(n, from)),
+            stop_files: vec![wish(from.into(), from)],
             notices: vec![wish(from.into(), from)],
             ..Fragment::default()
         };
@@ -389,6 +392,7 @@ mod tests {
                 (LimitName::Disk, LimitWish::Unlimited)
             ]
         );
+        assert_eq!(got.stop_files.len(), 2);
         assert_eq!(got.notices.len(), 2);
     }
 

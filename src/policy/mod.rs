@@ -128,6 +128,8 @@ pub struct Fragment {
     pub allow_missing: Vec<Wish<Layer>>,
     /// `[layers] off`: not even tried (for an inner sandbox that needs mount(2), and for testing one layer alone).
     pub layers_off: Vec<Wish<Layer>>,
+    /// `[kill-switch] files`: names that stop the session when they appear in the workspace or at its repository's root.
+    pub stop_files: Vec<Wish<String>>,
     /// `[agent] notices`: lines that the banner and the plan carry (self-update is off, how to update).
     pub notices: Vec<Wish<String>>,
 }

@@ -50,6 +50,7 @@ struct Table {
     require: &'static [(Layer, u32)],
     allow_missing: &'static [(Layer, u32)],
     layers_off: &'static [(Layer, u32)],
+    stop_files: &'static [Line],
     notices: &'static [Line],
 }
 
@@ -104,6 +105,7 @@ impl Table {
                 require: self.layers(self.require),
                 allow_missing: self.layers(self.allow_missing),
                 layers_off: self.layers(self.layers_off),
+                stop_files: self.texts(self.stop_files),
                 notices: self.texts(self.notices),
             },
             extends: self

@@ -83,6 +83,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         require,
         allow_missing,
         layers_off,
+        stop_files,
         notices,
     } = fragment;
     assert!(env.given.is_empty());
@@ -126,6 +127,7 @@ fn table(builtin: &builtin::Builtin) -> String {
     list(&mut out, "require", &require, valued(layer));
     list(&mut out, "allow_missing", &allow_missing, valued(layer));
     list(&mut out, "layers_off", &layers_off, valued(layer));
+    list(&mut out, "stop_files", &stop_files, valued(""));
     list(&mut out, "notices", &notices, valued(""));
     out.push_str("};\n");
     // Only what is used may be imported.

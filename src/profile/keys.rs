@@ -50,7 +50,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("network"),
             known("limits"),
             known("layers"),
-            not_yet("kill-switch"),
+            known("kill-switch"),
             not_yet("ssh"),
             not_yet("git"),
             not_yet("aws"),
@@ -100,6 +100,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("stop-grace"),
         ],
     ),
+    ("kill-switch", &[known("files")]),
     (
         "layers",
         &[known("require"), known("allow-missing"), known("off")],

@@ -214,6 +214,15 @@ impl<'a> Walk<'a> {
                 ("env", "set") => self.set(value),
                 ("network", _) => self.network(value),
                 ("limits", _) => self.limit(name, value),
+                ("kill-switch", _) => {
+                    self.each(value, |walk, text, at| match value::stop_file(text) {
+                        Ok(name) => {
+                            let wish = walk.wish(name, &at);
+                            walk.out.fragment.stop_files.push(wish);
+                        }
+                        Err(bad) => walk.bad(at, bad),
+                    })
+                }
                 ("layers", _) => self.each(value, |walk, text, at| match value::layer(text) {
                     Ok(layer) => {
                         let wish = walk.wish(layer, &at);

@@ -71,6 +71,8 @@ off = ["keyring"]
 deny = ["te*"]
 allow = ["tf"]
 search = ["~/x/*/bin"]
+[kill-switch]
+files = [".stop here"]
 "#,
     );
     let Fragment {
@@ -86,6 +88,7 @@ search = ["~/x/*/bin"]
         require,
         allow_missing,
         layers_off,
+        stop_files,
         notices,
     } = parsed.fragment;
     assert_eq!((name.as_str(), description.as_deref()), ("p", Some("d")));
@@ -97,6 +100,10 @@ search = ["~/x/*/bin"]
     assert_eq!(
         (notices[0].value.as_str(), &notices[0].origin),
         ("n", &at(6))
+    );
+    assert_eq!(
+        (stop_files[0].value.as_str(), &stop_files[0].origin),
+        (".stop here", &at(36))
     );
     assert_eq!(files.read[0].origin, at(8));
     assert!(files.read[0].value.optional && files.write[0].value.make_dir);
@@ -184,7 +191,6 @@ fn what_is_not_enforced_is_refused_and_never_ignored() {
         "network.allow = [\"github.com\"]",
         "network.host-ports = [5432]",
         "network.publish = []",
-        "[kill-switch]\nfiles = [\".claude-stop\"]",
         "[ssh]\nkeys = []",
         "[review]\nx = 1",
     ] {
@@ -354,4 +360,37 @@ fn deep_nesting_is_an_error_and_no_overflow() {
     assert!(!wrong(&("a = ".to_owned() + &"[".repeat(100_000))).is_empty());
     assert!(!wrong(&("a = ".to_owned() + &"{a=".repeat(50_000))).is_empty());
     assert!(!wrong(&("[a".to_owned() + &".a".repeat(50_000) + "]")).is_empty());
+}
+
+#[test]
+fn a_stop_file_is_a_plain_name() {
+    for name in [".claude-stop", "STOP", "halt bitte", "stöp"] {
+        let parsed = good(&format!("[kill-switch]\nfiles = [\"{name}\"]"));
+        assert_eq!(parsed.fragment.stop_files[0].value, name);
+    }
+    let long = "x".repeat(256);
+    for name in [
+        "",
+        ".",
+        "..",
+        ".git",
+        ".agentbox.toml",
+        "a/b",
+        "/etc/x",
+        " a",
+        "a\\t",
+        "\\u0000",
+        "a\\u007f",
+        &long,
+    ] {
+        let problems = wrong(&format!("[kill-switch]\nfiles = [\"{name}\"]"));
+        assert_eq!(problems.len(), 1, "{name}");
+        assert!(problems[0].what.contains("is not the name of a stop file"));
+        assert!(problems[0].help.contains(".claude-stop"));
+    }
+    assert!(
+        wrong("[kill-switch]\nfile = [\"x\"]")[0]
+            .help
+            .contains("`files`")
+    );
 }

@@ -171,6 +171,25 @@ pub fn duration(text: &str) -> Result<f64, BadValue> {
     Ok(total)
 }
 
+/// The name of a stop file: one entry of a directory, and a name that nothing else has.
+///
+/// # Errors
+/// A path, an empty or unprintable name, or one that git or agentbox use.
+pub fn stop_file(text: &str) -> Result<String, BadValue> {
+    const HELP: &str = "a plain name that nothing else uses, as in \".claude-stop\"";
+    let taken = [".", "..", ".git", ".agentbox.toml"].contains(&text);
+    let plain = !text.is_empty()
+        && text.len() <= 255
+        && text.trim() == text
+        && !text.contains('/')
+        && !text.chars().any(char::is_control);
+    if plain && !taken {
+        Ok(text.to_owned())
+    } else {
+        bad(format!("`{text}` is not the name of a stop file"), HELP)
+    }
+}
+
 /// What a path is for; the suffixes mean something different for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathUse {

@@ -40,6 +40,13 @@ pub enum Event {
         /// What was found to hold.
         evidence: Vec<Evidence>,
     },
+    /// Stop files that are not watched but looked for, five times a second.
+    StopFilesPolled {
+        /// Which.
+        files: Vec<OsText>,
+        /// Why.
+        why: String,
+    },
     /// The command runs.
     Started {
         /// Init of the box, as the supervisor sees it.
@@ -119,6 +126,10 @@ mod tests {
             },
             Event::Enforced {
                 evidence: vec![Evidence::partial(Layer::Limits, "why").proven("RLIMIT_CORE = 0")],
+            },
+            Event::StopFilesPolled {
+                files: vec![odd.clone()],
+                why: "NFS".into(),
             },
             Event::Started { init: 12 },
             Event::Stopped { signal: 20 },

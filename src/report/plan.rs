@@ -43,6 +43,7 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
     };
     let _ = writeln!(out, "  {mode}  [{}]", plan.network.origin);
     limits(&mut out, plan);
+    stop_files(&mut out, plan);
     layers(&mut out, plan, steps);
     if !plan.notices.is_empty() {
         heading(&mut out, "notices");
@@ -203,6 +204,20 @@ fn variables(out: &mut String, plan: &Plan) {
         wrapped(out, &format!("{title}: "), 4, names);
     }
     wrapped(out, "  PATH without: ", 4, &plan.path_dropped);
+}
+
+/// One line for each place, with the names that count there.
+fn stop_files(out: &mut String, plan: &Plan) {
+    if plan.stop_files.is_empty() {
+        return;
+    }
+    heading(out, "killed as soon as one of these exists");
+    let mut rows: Vec<[String; 2]> = Vec::new();
+    for stop in &plan.stop_files {
+        let origin = format!("[{}]", clean(&stop.origin));
+        rows.push([format!("  {}", stop.file), origin]);
+    }
+    out.push_str(&columns(&rows));
 }
 
 fn limits(out: &mut String, plan: &Plan) {

@@ -150,6 +150,7 @@ fn plan() -> Plan {
                 None,
             ),
         ],
+        stop_files: Vec::new(),
         path_dropped: vec!["/opt/secret/bin".into()],
         notices: vec!["signing is off\x1b".into()],
     }

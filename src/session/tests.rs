@@ -61,6 +61,7 @@ fn plan() -> Plan {
         require: Vec::new(),
         off: Vec::new(),
         grants: Vec::new(),
+        stop_files: Vec::new(),
         path_dropped: Vec::new(),
         notices: Vec::new(),
     }

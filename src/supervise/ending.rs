@@ -4,7 +4,7 @@
 
 use super::part::Part;
 use super::running::Running;
-use super::{Seen, kill};
+use super::{Seen, kill, switch};
 use crate::enforce::cgroup::{self, BoxCgroup};
 use crate::enforce::sweep;
 use crate::host::Cgroup;
@@ -170,7 +170,7 @@ fn last_line(how: &How, plan: &Plan) -> Option<String> {
                 "killed: it wrote too much (`--limit output=VALUE` sets the limit)".to_owned()
             }
             Trigger::Kill { by } => format!("killed by `agentbox kill` of uid {by}"),
-            Trigger::Switch { which } => format!("killed by {which}"),
+            Trigger::Switch { .. } => format!("killed: {}", switch::sentence(trigger)),
             Trigger::Lost { what } => format!("killed: lost {what}"),
         }),
     }

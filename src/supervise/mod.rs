@@ -19,6 +19,7 @@ mod reports;
 pub(crate) mod running;
 mod signals;
 pub mod state;
+pub mod switch;
 pub mod syncjob;
 mod terminal;
 mod watch;
@@ -42,6 +43,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
+use switch::StopFiles;
 use watch::{Signals, State};
 
 /// What the supervisor is told.
@@ -137,6 +139,16 @@ pub fn run(job: Job) -> u8 {
         client: Some(client),
         status,
     };
+    // While init builds. Before the command exists: what is made from here on is an event.
+    let mut stop_files = match StopFiles::arm(&plan) {
+        Ok(armed) => armed,
+        Err(why) => {
+            if let Ok(building) = building {
+                building.spawned.destroy();
+            }
+            return refuse(voice, session, begun, &why);
+        }
+    };
     let Started {
         ready,
         group,
@@ -156,6 +168,12 @@ pub fn run(job: Job) -> u8 {
     if !banner.is_empty() {
         for (layer, why) in ready.evidence.iter().filter_map(gap) {
             voice.direct(&format!("layer {layer} does not hold in full: {why}"));
+        }
+    }
+    for (event, line) in stop_files.polled() {
+        voice.note(&mut session, &event);
+        if !banner.is_empty() {
+            voice.direct(&line);
         }
     }
     let enforced = Event::Enforced {
@@ -183,6 +201,10 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     };
+    if let Err(why) = stop_files.still_none() {
+        spawned.destroy();
+        return refuse(voice, session, begun, &why);
+    }
     if spawned.channel.send(&ToInit::Go, &[]).is_err() {
         spawned.destroy();
         let why = "init of the box ended before it was told to go on";
@@ -193,7 +215,12 @@ pub fn run(job: Job) -> u8 {
         ending::sweep_sessions(&sessions, &cgroup);
     }
     let mut running = Running::new(&plan, spawned, voice, session, begun);
-    let mut parts: Vec<Box<dyn Part>> = vec![Box::new(State(state)), Box::new(Clients::new(relay))];
+    let mut parts: Vec<Box<dyn Part>> = vec![
+        // First: nothing that another part does may delay it.
+        Box::new(stop_files),
+        Box::new(State(state)),
+        Box::new(Clients::new(relay)),
+    ];
     parts.extend(
         pipes
             .into_iter()

@@ -140,6 +140,7 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         require,
         allow_missing,
         layers_off,
+        stop_files,
         notices,
     } = fragment;
     let from = |flag: &str| Origin::Cli { flag: flag.into() };
@@ -149,8 +150,14 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         ("terraform", &from("--allow-command"))
     );
     assert_eq!(
-        (description, commands.len(), layers_off.len(), notices.len()),
-        (None, 0, 0, 0)
+        (
+            description,
+            commands.len(),
+            layers_off.len(),
+            stop_files.len(),
+            notices.len()
+        ),
+        (None, 0, 0, 0, 0)
     );
     assert_eq!(
         (&files.read[0].value.path, &files.read[0].origin),

@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 /// More than git itself writes into `.git`, `commondir` or `gitdir`.
 const MAX: usize = 64 * 1024;
 
-/// Grants what git needs besides the workspace.
-pub(super) fn grants(scene: &mut Scene<'_>) {
+/// Grants what git needs besides the workspace. Returns the repository of a work tree that proved to belong to it, or its
+/// own.
+pub(super) fn grants(scene: &mut Scene<'_>) -> Option<PathBuf> {
     let work = scene.workspace.real.clone();
     let dot_git = work.join(".git");
     let common = match scene.walk.stat(&dot_git).map(|stat| stat.file_type) {
@@ -28,9 +29,10 @@ pub(super) fn grants(scene: &mut Scene<'_>) {
         Some(FileType::File) => elsewhere(scene, &work, &dot_git),
         _ => None,
     };
-    if let Some(common) = common {
-        alternates(scene, &common);
+    if let Some(common) = &common {
+        alternates(scene, common);
     }
+    common
 }
 
 /// Follows a `.git` file. Returns the common directory, if it is usable in the box.

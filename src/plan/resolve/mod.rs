@@ -23,6 +23,7 @@ mod places;
 mod refused;
 mod runnable;
 mod scene;
+mod stop;
 mod tree;
 mod view;
 mod walk;
@@ -92,7 +93,7 @@ pub fn resolve_all(policy: &Policy, host: &Host, look: &dyn Lookup) -> Resolutio
 fn build(scene: &mut Scene<'_>) -> Plan {
     view::base(scene);
     grants::files(scene);
-    git::grants(scene);
+    let common = git::grants(scene);
     let mut command = command::command(scene);
     let (private_links, private_dirs) = kept::private(scene);
     let state = kept::state(scene, &private_links);
@@ -133,6 +134,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         names: super::Names::default(),
         require,
         off,
+        stop_files: stop::files(scene, common.as_deref()),
         grants: std::mem::take(&mut scene.grants),
         path_dropped,
         notices: std::mem::take(&mut scene.notices),

@@ -89,15 +89,7 @@ fn around(scene: &mut Scene<'_>) -> Option<Place> {
         );
         return None;
     };
-    let root = here
-        .ancestors()
-        .find(|dir| is_repository(scene, dir))
-        .filter(|dir| {
-            // A HOME (or /etc, or /) kept in git is no project: then the directory alone is meant.
-            !scene.home.real.starts_with(dir) && system_workspace(dir).is_none()
-        })
-        .map(Path::to_owned);
-    let Some(root) = root else {
+    let Some(root) = repository_around(scene, &here) else {
         return Some(Place {
             path: cwd,
             real: here,
@@ -112,6 +104,17 @@ fn around(scene: &mut Scene<'_>) -> Option<Place> {
         .filter(|typed| scene.walk.canonical(typed).as_deref() == Some(&root))
         .unwrap_or_else(|| root.clone());
     Some(Place { path, real: root })
+}
+
+/// The root of the work tree that a canonical directory is in.
+pub(super) fn repository_around(scene: &Scene<'_>, here: &Path) -> Option<PathBuf> {
+    here.ancestors()
+        .find(|dir| is_repository(scene, dir))
+        .filter(|dir| {
+            // A HOME (or /etc, or /) kept in git is no project: then the directory alone is meant.
+            !scene.home.real.starts_with(dir) && system_workspace(dir).is_none()
+        })
+        .map(Path::to_owned)
 }
 
 /// Does git take this directory for the root of a work tree? `.git` is a file, or a directory with a HEAD.

@@ -126,5 +126,8 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        stop_files: &[
+            (".claude-stop", 195),
+        ],
         notices: &[],
 };

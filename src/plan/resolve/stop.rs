@@ -1,0 +1,55 @@
+//! Which names stop the session: those of the profile in the workspace and at the root of its repository, the user's and the
+//! machine's.
+
+#![forbid(unsafe_code)]
+
+use super::scene::Scene;
+use super::workspace::repository_around;
+use crate::plan::stop::{ETC_DIR, NAME, RUN_DIR, StopFile, StopScope, WORKSPACE_NAME};
+use crate::policy::{Origin, Wish};
+use std::path::{Path, PathBuf};
+
+/// Every stop file, each path once. `common` is the repository of a linked work tree, as far as it has proven to be one.
+pub(super) fn files(scene: &Scene<'_>, common: Option<&Path>) -> Vec<StopFile> {
+    let mut out: Vec<StopFile> = Vec::new();
+    let mut add = |dir: &Path, name: &str, scope: StopScope, origin: &Origin| {
+        let file = dir.join(name).into();
+        if !out.iter().any(|known| known.file == file) {
+            out.push(StopFile {
+                file,
+                scope,
+                origin: origin.clone(),
+            });
+        }
+    };
+    let own = Origin::agentbox("the kill switch");
+    let work = &scene.workspace;
+    let mut trees: Vec<(PathBuf, StopScope)> = Vec::new();
+    // By both names: a path with a symlink in it may lead elsewhere tomorrow, and whoever makes the file goes by the name he
+    // knows.
+    for dir in [&work.path, &work.real] {
+        trees.push((dir.clone(), StopScope::Workspace));
+    }
+    trees.extend(repository_around(scene, &work.real).map(|dir| (dir, StopScope::Repository)));
+    // The main work tree of a repository with several.
+    let main = common.filter(|dir| dir.file_name().is_some_and(|name| name == ".git"));
+    trees.extend(
+        main.and_then(Path::parent)
+            .map(|dir| (dir.to_owned(), StopScope::Repository)),
+    );
+    for (dir, scope) in &trees {
+        for Wish { value, origin } in &scene.policy.wishes.stop_files {
+            add(dir, value, *scope, origin);
+        }
+        add(dir, WORKSPACE_NAME, *scope, &own);
+    }
+    // The default place too: whoever says stop may not have the variable.
+    let default = scene.home.path.join(".config");
+    for dir in [default, scene.xdg("XDG_CONFIG_HOME", ".config")] {
+        add(&dir.join("agentbox"), NAME, StopScope::User, &own);
+    }
+    for dir in [RUN_DIR, ETC_DIR] {
+        add(Path::new(dir), NAME, StopScope::Host, &own);
+    }
+    out
+}
