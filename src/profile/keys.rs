@@ -81,10 +81,11 @@ pub const TABLES: &[(&str, &[Key])] = &[
         "network",
         &[
             known("mode"),
-            not_yet("allow"),
-            not_yet("deny"),
-            not_yet("host-ports"),
-            not_yet("publish"),
+            known("allow"),
+            known("deny"),
+            known("host-ports"),
+            known("publish"),
+            known("hosts"),
         ],
     ),
     (

@@ -3,9 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod events;
 pub mod layers;
+pub mod network;
 pub mod plan;
 pub mod profiles;
+pub mod sessions;
 pub mod why;
 
 use std::fmt::{Display, Write as _};

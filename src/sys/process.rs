@@ -1,4 +1,4 @@
-//! Processes: clone(2) into namespaces, fork(2), pidfds, prctl(2), the session keyring, and wiping what a process shows of
+//! Processes: clone(2) into namespaces, pidfds, prctl(2), the session keyring, and wiping what a process shows of
 //! how it was started.
 
 use super::cvt;
@@ -23,7 +23,7 @@ pub enum Fork {
 /// # Errors
 /// EAGAIN when the process has more than one thread (the child could inherit a held lock), else the errno of clone3(2).
 pub fn fork_into(namespaces: c_int) -> Result<Fork, Errno> {
-    if thread_count()? != 1 {
+    if !single_threaded()? {
         return Err(Errno::EAGAIN);
     }
     let mut pidfd: RawFd = -1;
@@ -54,16 +54,77 @@ pub fn fork_into(namespaces: c_int) -> Result<Fork, Errno> {
     }
 }
 
-/// fork(2). To be used where a filter makes clone3(2) ENOSYS, that is in init.
+/// Forks into new namespaces like [`fork_into`], in a user namespace and a network namespace that exist already. Only the
+/// process that enters a namespace is in it, so a child does, makes the new process a child of this one (CLONE_PARENT), and
+/// ends.
 ///
 /// # Errors
-/// EAGAIN when the process has more than one thread or a limit is reached.
-pub fn fork() -> Result<nix::unistd::ForkResult, Errno> {
-    if thread_count()? != 1 {
-        return Err(Errno::EAGAIN);
+/// As [`fork_into`], and the errno of setns(2).
+pub fn fork_joined(
+    user: BorrowedFd<'_>,
+    net: BorrowedFd<'_>,
+    namespaces: c_int,
+) -> Result<Fork, Errno> {
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    match fork_into(0)? {
+        Fork::Child => {
+            drop(read);
+            let word = match join_and_clone(user, net, namespaces) {
+                Ok(0) => return Ok(Fork::Child),
+                Ok(pid) => pid,
+                Err(errno) => -(errno as i32),
+            };
+            let _ = nix::unistd::write(&write, &word.to_ne_bytes());
+            exit_now(0)
+        }
+        Fork::Parent(middle, _pidfd) => {
+            drop(write);
+            let mut word = [0; 4];
+            let length = nix::unistd::read(&read, &mut word);
+            let _ = nix::sys::wait::waitpid(middle, None);
+            match i32::from_ne_bytes(word) {
+                pid if pid > 0 && length == Ok(word.len()) => {
+                    let pid = Pid::from_raw(pid);
+                    match pidfd_open(pid.as_raw()) {
+                        Ok(pidfd) => Ok(Fork::Parent(pid, pidfd)),
+                        Err(errno) => {
+                            let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+                            let _ = nix::sys::wait::waitpid(pid, None);
+                            Err(errno)
+                        }
+                    }
+                }
+                errno if errno < 0 => Err(Errno::from_raw(-errno)),
+                _ => Err(Errno::ESRCH),
+            }
+        }
     }
-    // SAFETY: the process has one thread (checked above), so no lock is held by a thread that does not exist in the child.
-    unsafe { nix::unistd::fork() }
+}
+
+/// Enters the namespaces and makes a sibling of this process. Returns its pid, and 0 in it.
+fn join_and_clone(
+    user: BorrowedFd<'_>,
+    net: BorrowedFd<'_>,
+    namespaces: c_int,
+) -> Result<i32, Errno> {
+    use nix::sched::{CloneFlags, setns};
+    setns(user, CloneFlags::CLONE_NEWUSER)?;
+    // The new capabilities made this process undumpable, and its own files of /proc root's (user_namespaces(7), proc(5)).
+    prctl(libc::PR_SET_DUMPABLE, 1, 0)?;
+    setns(net, CloneFlags::CLONE_NEWNET)?;
+    // SAFETY: an all-zero clone_args is valid, and no pointer in it is set. CLONE_PARENT wants no exit signal: the new
+    // process has that of this one.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = u64::from((namespaces | libc::CLONE_PARENT).cast_unsigned());
+    // SAFETY: as in `fork_into`: no CLONE_VM, and this process is a fork of one with a single thread.
+    let ret = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut args,
+            size_of::<libc::clone_args>(),
+        )
+    };
+    i32::try_from(cvt(ret)?).map_err(|_| Errno::ESRCH)
 }
 
 /// dup2(2) onto a descriptor number that this process may be using as 0, 1 or 2; the new one is not close-on-exec.
@@ -128,6 +189,16 @@ pub fn set_handler(
     }
 }
 
+/// Has this process only one thread? Asked of unshare(2): CLONE_THREAD changes nothing and is EINVAL where there are more.
+/// What an outer filter does not let through is counted in /proc, which costs ten times as much.
+pub(super) fn single_threaded() -> Result<bool, Errno> {
+    match nix::sched::unshare(nix::sched::CloneFlags::CLONE_THREAD) {
+        Ok(()) => Ok(true),
+        Err(Errno::EINVAL) => Ok(false),
+        Err(_) => Ok(thread_count()? == 1),
+    }
+}
+
 /// How many threads this process has. Without /proc (a chroot) the answer is 1: agentbox starts none itself.
 fn thread_count() -> Result<u64, Errno> {
     use std::os::unix::fs::MetadataExt as _;
@@ -137,6 +208,18 @@ fn thread_count() -> Result<u64, Errno> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(1),
         Err(e) => Err(super::errno_of(&e)),
     }
+}
+
+/// A descriptor of a process (pidfd_open(2)): a number may become another process's, this may not.
+///
+/// # Errors
+/// ESRCH when there is no such process.
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: pidfd_open(2) takes integers.
+    let fd = cvt(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel returned a new descriptor to this call alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Sends a signal to the process of a pidfd (pidfd_send_signal(2)).

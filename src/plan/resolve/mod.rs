@@ -18,6 +18,7 @@ mod identity;
 mod kept;
 mod layers;
 mod limits;
+mod network;
 mod pathmap;
 mod places;
 mod refused;
@@ -97,7 +98,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let mut command = command::command(scene);
     let (private_links, private_dirs) = kept::private(scene);
     let state = kept::state(scene, &private_links);
-    let network = layers::network(scene);
+    let mut network = network::network(scene);
     let identity = identity::identity(scene);
     let limits = limits::limits(scene, identity.mode);
     let (require, off) = layers::layers(scene, &network);
@@ -108,6 +109,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     refused::notices(scene, &refused);
     let (path, path_dropped) = command::search_path(scene, &settled.links);
     let env = env::env(scene, &identity, &command, path);
+    network::endpoints(scene, &env, &mut network);
     scene
         .notices
         .extend(scene.policy.wishes.notices.iter().map(|n| n.value.clone()));

@@ -8,13 +8,14 @@ use super::expand::{same, within};
 use super::grants::{self, GENERATED};
 use super::identity::databases;
 use super::limits::tmpfs_size;
+use super::network as net;
 use super::pathmap::PathMap;
 use super::scene::{Scene, show};
 use super::tree::Shown;
 use crate::plan::refused::{BIN, PLAN, PROGRAM, Refused};
 use crate::plan::{
     Access, Identity, IdentityMode, Kind, LandlockAccess, LandlockRule, Limits, MountOp, Network,
-    OsText, View,
+    NetworkMode, OsText, View,
 };
 use crate::policy::Origin;
 use std::path::{Path, PathBuf};
@@ -65,7 +66,7 @@ pub(super) fn base(scene: &mut Scene<'_>) {
         let origin = Origin::agentbox(why);
         for path in paths {
             let path = Path::new(path);
-            if scene.walk.lstat(path).is_some() {
+            if scene.walk.lstat(path).is_some() && !grants::is_generated(scene, path) {
                 grants::give(scene, path, Access::Read, &origin, None);
             }
         }
@@ -76,7 +77,7 @@ pub(super) fn base(scene: &mut Scene<'_>) {
 pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) -> Settled {
     let mut places: Vec<PathBuf> = ["/proc", "/dev", "/tmp", "/var/tmp", BRIEFING]
         .into_iter()
-        .chain(GENERATED)
+        .chain(grants::generated(scene))
         .map(PathBuf::from)
         .collect();
     places.push(scene.home.real.clone());
@@ -168,6 +169,17 @@ pub(super) fn view(
     let (passwd, group) = databases(id);
     for (path, content) in GENERATED.into_iter().zip([passwd, group]) {
         file(&mut ops, &mut rules, path, content);
+    }
+    if network.mode == NetworkMode::Filtered {
+        let hostname = scene
+            .walk
+            .look
+            .read(Path::new("/proc/sys/kernel/hostname"), 256);
+        let hostname = String::from_utf8(hostname.unwrap_or_default()).unwrap_or_default();
+        let files = net::files(hostname.trim());
+        for (path, content) in net::FILES.into_iter().zip(files) {
+            file(&mut ops, &mut rules, path, content);
+        }
     }
     ops.insert("/run".into(), dir("/run"));
     ops.insert("/run/agentbox".into(), dir("/run/agentbox"));

@@ -118,6 +118,8 @@ pub(super) static TABLE: Table = Table {
             ("SCREENDIR", "/tmp/.screen", 180),
         ],
         network: Some((NetworkMode::None, 183)),
+        reach: &[],
+        shun: &[],
         limits: &[
             (LimitName::Disk, LimitWish::Value(2147483648.0), 188), (LimitName::Memory, LimitWish::Percent(75.0), 186),
             (LimitName::Processes, LimitWish::Value(4096.0), 187),
