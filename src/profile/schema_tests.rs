@@ -296,13 +296,7 @@ fn mistakes_in_the_network_are_shown() {
 
 #[test]
 fn what_is_not_enforced_is_refused_and_never_ignored() {
-    for text in [
-        "[files]\nhide = [\"x\"]",
-        "files.protect = []",
-        "[files]\ntrack = []",
-        "[ssh]\nkeys = []",
-        "[review]\nx = 1",
-    ] {
+    for text in ["[files]\ntrack = []", "[ssh]\nkeys = []", "[review]\nx = 1"] {
         let problems = wrong(text);
         assert_eq!(problems.len(), 1, "{text}: {problems:?}");
         assert!(
@@ -451,7 +445,7 @@ fn a_mistake_is_shown_at_its_place() {
 #[test]
 fn all_mistakes_of_a_text_are_reported_in_its_order() {
     let problems = wrong(
-        "zip = 1\n[limits]\nmemory = \"x\"\ncpu = \"y\"\n[files]\nread = [\"a\", \"/b\", \"c\"]\nhide = []\n",
+        "zip = 1\n[limits]\nmemory = \"x\"\ncpu = \"y\"\n[files]\nread = [\"a\", \"/b\", \"c\"]\nhide = [\"x\"]\n",
     );
     let lines: Vec<u32> = problems.iter().map(|d| d.line).collect();
     assert_eq!(lines, [1, 3, 4, 6, 6, 7], "{problems:#?}");

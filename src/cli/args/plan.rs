@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::name::name_wish;
 use crate::outcome::Layer;
 use crate::plan::net::Rule;
 use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
@@ -33,6 +34,12 @@ pub struct PlanArgs {
     /// Let PATH be written; a `/` at the end: a directory, made when missing
     #[arg(long, value_name = "PATH")]
     pub write: Vec<OsString>,
+    /// Hide what PATTERN names: it reads as empty (`*`: any part of a name, `**`: any directories)
+    #[arg(long, value_name = "PATTERN")]
+    pub hide: Vec<OsString>,
+    /// Let nobody change what PATTERN names
+    #[arg(long, value_name = "PATTERN")]
+    pub protect: Vec<OsString>,
     /// Let a program run that the profile refuses (terraform, kubectl, ...)
     #[arg(long, value_name = "NAME")]
     pub allow_command: Vec<OsString>,
@@ -159,6 +166,14 @@ impl PlanArgs {
         for path in &self.write {
             let wish = path_wish(path, "--write", cwd)?;
             fragment.files.write.push(wish);
+        }
+        for pattern in &self.hide {
+            let wish = name_wish(pattern, "--hide", cwd)?;
+            fragment.files.hide.push(wish);
+        }
+        for pattern in &self.protect {
+            let wish = name_wish(pattern, "--protect", cwd)?;
+            fragment.files.protect.push(wish);
         }
         for name in &self.allow_command {
             let wish = program(name)?;
@@ -287,7 +302,7 @@ impl PlanArgs {
     }
 }
 
-fn cli<T>(value: T, flag: &str) -> Wish<T> {
+pub(super) fn cli<T>(value: T, flag: &str) -> Wish<T> {
     Wish {
         value,
         origin: Origin::Cli {

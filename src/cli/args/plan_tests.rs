@@ -329,10 +329,6 @@ fn bad_usage_is_said() {
             "`none`, `filtered` or `host`",
         ),
         (
-            &["run", "--hide", "x", "y"],
-            "--hide is not enforced by this version",
-        ),
-        (
             &["run", "--allow", "localhost:5432", "y"],
             "--host-port 5432",
         ),

@@ -18,6 +18,7 @@ mod identity;
 mod kept;
 mod layers;
 mod limits;
+mod names;
 mod network;
 mod pathmap;
 mod places;
@@ -102,7 +103,8 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let identity = identity::identity(scene);
     let limits = limits::limits(scene, identity.mode);
     let (require, off) = layers::layers(scene, &network);
-    let settled = view::settle(scene, private_links);
+    let mut settled = view::settle(scene, private_links);
+    let names = std::mem::take(&mut settled.named.names);
     authors::check(scene);
     let refused = refused::refused(scene);
     refused::refuse_command(scene, &refused, &command);
@@ -133,7 +135,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         limits,
         private_dirs: private_dirs.into_iter().map(Into::into).collect(),
         state,
-        names: super::Names::default(),
+        names,
         require,
         off,
         stop_files: stop::files(scene, common.as_deref()),

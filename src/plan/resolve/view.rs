@@ -8,6 +8,7 @@ use super::expand::{same, within};
 use super::grants::{self, GENERATED};
 use super::identity::databases;
 use super::limits::tmpfs_size;
+use super::names::{self, Again, Cover, Named};
 use super::network as net;
 use super::pathmap::PathMap;
 use super::scene::{Scene, show};
@@ -25,6 +26,8 @@ pub(super) struct Settled {
     /// Links: where, and what each says.
     pub(super) links: PathMap<PathBuf>,
     masks: Vec<(PathBuf, Kind)>,
+    /// What is hidden or frozen by name.
+    pub(super) named: Named,
     cgroups: Vec<MountOp>,
 }
 
@@ -91,10 +94,12 @@ pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) ->
         links.insert(at, to);
     }
     let masks = grants::masks(scene);
+    let named = names::find(scene);
     let cgroups = cgroups::mounts(scene);
     Settled {
         links,
         masks,
+        named,
         cgroups,
     }
 }
@@ -238,6 +243,9 @@ pub(super) fn view(
         };
         ops.insert(at, op);
     }
+    for (at, cover) in settled.named.covers {
+        covered(scene, id.mode, &mut ops, at, cover);
+    }
     let redundant = |path: &Path, access: LandlockAccess| {
         let above = path.ancestors().skip(1);
         // A rule for writing stays where the work is: what an open costs grows with the way to the rule that grants it.
@@ -258,6 +266,43 @@ pub(super) fn view(
     // Sorted by component: parents come before what is in them.
     let ops = ops.into_iter().map(|(_, op)| op).collect();
     (View { ops }, rules)
+}
+
+/// Puts what is hidden or frozen over what is there. Hidden wins; a mount that was asked for by itself is not replaced by one
+/// that only keeps a directory where it is.
+fn covered(
+    scene: &Scene<'_>,
+    mode: IdentityMode,
+    ops: &mut PathMap<MountOp>,
+    at: PathBuf,
+    cover: Cover,
+) {
+    let target = OsText::from(&*at);
+    let again = |again: &Again, access| MountOp::Bind {
+        source: again.source.as_path().into(),
+        target: target.clone(),
+        access,
+        kind: again.kind,
+        // As the mount that it is a part of.
+        idmap: scene
+            .tree
+            .binds()
+            .get(&again.of)
+            .is_some_and(|shown| idmap(scene, mode, shown)),
+        create: false,
+    };
+    let op = match cover {
+        Cover::Empty(Kind::Dir) => MountOp::MaskDir { target },
+        Cover::Empty(Kind::File) => MountOp::MaskFile { target },
+        Cover::Refused(kind) => MountOp::Refuse { target, kind },
+        Cover::Frozen(part) => again(&part, Access::Read),
+        Cover::Pinned(part) => {
+            let op = again(&part, Access::Write);
+            ops.get_or_insert_with(&at, || op);
+            return;
+        }
+    };
+    ops.insert(at, op);
 }
 
 /// agentbox itself and the stubs of what is refused.

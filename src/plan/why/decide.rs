@@ -281,7 +281,7 @@ impl<'p> Asker<'p> {
         let grant = self.grant(typed, &seen.path, &[GrantKind::Hidden]);
         no(
             &*seen.path,
-            "it is hidden: it reads as empty, and a write fails",
+            "it is hidden: nothing of it can be read, and a write fails",
             grant.map(|grant| &grant.origin),
             Some(self.file_remedy(typed, "--read", "read")),
         )

@@ -194,6 +194,7 @@ impl<'p> Asker<'p> {
             },
             MountOp::Proc | MountOp::Dev | MountOp::Cgroup { .. } => self.kernel(place),
             MountOp::MaskFile { .. } if exact => node(Node::Mask(Kind::File)),
+            MountOp::Refuse { kind, .. } if exact => node(Node::Mask(*kind)),
             MountOp::MaskDir { .. } if exact => node(Node::Mask(Kind::Dir)),
             _ => self.implied(place),
         }
@@ -294,7 +295,8 @@ fn target(op: &MountOp) -> &Path {
         | MountOp::Tmpfs { target, .. }
         | MountOp::Cgroup { target, .. }
         | MountOp::MaskFile { target }
-        | MountOp::MaskDir { target } => target.path(),
+        | MountOp::MaskDir { target }
+        | MountOp::Refuse { target, .. } => target.path(),
         MountOp::Proc => Path::new("/proc"),
         MountOp::Dev => Path::new("/dev"),
     }
