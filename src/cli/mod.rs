@@ -12,6 +12,7 @@ pub mod pause;
 pub mod profiles;
 pub mod ps;
 mod refused;
+pub mod restore;
 pub mod run;
 pub mod say;
 pub mod why;
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Why(args) => why::why(&args),
         Command::Check(args) => check::run(&args),
         Command::Profiles(args) => profiles::profiles(&args),
+        Command::Restore(args) => restore::restore(&args),
     })
 }
 

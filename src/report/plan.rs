@@ -180,7 +180,11 @@ fn refused(out: &mut String, plan: &Plan) {
     }
     heading(out, "refused programs");
     let rules = refused.rules.iter();
-    by_source(out, "names", rules.map(|rule| (rule.name.clone(), &rule.origin)));
+    by_source(
+        out,
+        "names",
+        rules.map(|rule| (rule.name.clone(), &rule.origin)),
+    );
     wrapped(
         out,
         "  covered here: ",

@@ -45,23 +45,33 @@ pub(super) enum Verbose {
     No,
 }
 
+impl Verbose {
+    /// Without a banner nothing is said.
+    pub(super) fn of(banner: &[String]) -> Verbose {
+        if banner.is_empty() {
+            Verbose::No
+        } else {
+            Verbose::Yes
+        }
+    }
+}
+
 impl Reports {
-    /// A socket for init to give a name to, and the end that listens.
+    /// The end that listens; the same socket goes to init, which gives it a name in the box.
     ///
     /// # Errors
     /// The errno of socket(2).
-    pub(super) fn new(verbose: Verbose) -> Result<(Reports, OwnedFd), Errno> {
+    pub(super) fn new(verbose: Verbose, init: &mut Option<OwnedFd>) -> Result<Reports, Errno> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-        let theirs = socket.try_clone().map_err(|_| Errno::EMFILE)?;
-        let reports = Reports {
+        *init = Some(socket.try_clone().map_err(|_| Errno::EMFILE)?);
+        Ok(Reports {
             socket: Some(socket),
             burst: 0,
             paused: None,
             taken: 0,
             verbose,
-        };
-        Ok((reports, theirs))
+        })
     }
 
     /// Takes what is there, within the bounds.

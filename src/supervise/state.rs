@@ -7,10 +7,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::enforce::cell::readable;
 use crate::plan::{OsText, StateFile};
 use crate::record::Event;
 use crate::supervise::hostfile::{HostFile, HostFileError, ReadError, read_regular};
-use crate::supervise::syncjob::{self, Again, Job, Report, Running, readable};
+use crate::supervise::syncjob::{self, Again, Job, Report, Running};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
