@@ -35,6 +35,7 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
         grants(&mut out, plan, title, kind);
     }
     refused(&mut out, plan);
+    super::names::text(&mut out, plan);
     variables(&mut out, plan);
     heading(&mut out, "network");
     let mode = match plan.network.mode {

@@ -55,7 +55,18 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
             "- Programs that act outside of the working copy (terraform, kubectl, aws, docker, sudo, ...): a stub in their place ends with 126. A copy of your own is no way around it: the credentials are not here.\n",
         );
     }
-    list(scene, &mut out, "Reads as empty", GrantKind::Hidden);
+    list(
+        scene,
+        &mut out,
+        "Reads as empty or cannot be opened, and cannot be written (EROFS, EACCES, EBUSY)",
+        GrantKind::Hidden,
+    );
+    list(
+        scene,
+        &mut out,
+        "Readable, but neither it nor a directory above it can be changed or moved (EROFS, EBUSY, EXDEV)",
+        GrantKind::Protected,
+    );
     out.push_str(
         "\n## How to ask the human\n\n\
          `agentbox why read|write|exec|env THING` says whether something is allowed, by which rule, and what would change it.\n\n\

@@ -176,7 +176,9 @@ impl<'p> Asker<'p> {
             }
             MountOp::Symlink { to, .. } if exact => Some(Step::Link(to.path().to_owned())),
             MountOp::Dir { .. } if exact => node(Node::OwnDir),
-            MountOp::File { .. } if exact => node(Node::OwnFile(Execute::No)),
+            MountOp::File { .. } | MountOp::Cover { .. } if exact => {
+                node(Node::OwnFile(Execute::No))
+            }
             MountOp::Copy { source, .. } if exact => {
                 let all = |stat: Stat| stat.mode & 0o111 == 0o111;
                 let execute = if self.look.stat(source.path()).is_some_and(all) {
@@ -296,6 +298,7 @@ fn target(op: &MountOp) -> &Path {
         | MountOp::Cgroup { target, .. }
         | MountOp::MaskFile { target }
         | MountOp::MaskDir { target }
+        | MountOp::Cover { target, .. }
         | MountOp::Refuse { target, .. } => target.path(),
         MountOp::Proc => Path::new("/proc"),
         MountOp::Dev => Path::new("/dev"),
