@@ -5,10 +5,13 @@
 pub mod args;
 pub mod check;
 pub mod explain;
+mod machine;
 pub mod profiles;
 mod refused;
 pub mod run;
 pub mod say;
+pub mod status;
+pub mod stop;
 
 use crate::exit;
 use crate::host::{Host, HostError, Lookup};
@@ -42,6 +45,9 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::run(&args),
         Command::Profiles(args) => profiles::profiles(&args),
+        Command::Stop(args) => stop::stop(&args),
+        Command::Start(args) => stop::start(&args),
+        Command::Status(args) => status::status(&args),
     })
 }
 

@@ -6,6 +6,7 @@ pub mod check;
 pub mod layers;
 pub mod plan;
 pub mod profiles;
+pub mod switches;
 
 use std::fmt::{Display, Write as _};
 

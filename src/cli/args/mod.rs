@@ -7,6 +7,7 @@
 mod plan;
 mod run;
 mod show;
+mod stop;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -14,6 +15,7 @@ pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
 pub use run::RunArgs;
 pub use show::{CheckArgs, ExplainArgs, ProfilesArgs, ProfilesCommand};
 use std::ffi::OsString;
+pub use stop::{StartArgs, StatusArgs, StopArgs, WhichArgs};
 
 /// agentbox.
 #[derive(Debug, Clone, Parser)]
@@ -42,6 +44,12 @@ pub enum Command {
     Check(CheckArgs),
     /// List, show and validate profiles
     Profiles(ProfilesArgs),
+    /// Kill sessions and let none start
+    Stop(StopArgs),
+    /// Take back what `stop` did
+    Start(StartArgs),
+    /// Show the kill switch: what is on, how it is watched, whom it stops
+    Status(StatusArgs),
 }
 
 /// Parses argv (the program first).
