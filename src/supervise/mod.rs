@@ -5,6 +5,7 @@
 
 pub mod client;
 mod clients;
+pub mod ear;
 mod ending;
 pub mod hostfile;
 pub mod json;
@@ -33,6 +34,7 @@ use crate::plan::Plan;
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use clients::Clients;
+use ear::Ear;
 use part::Part;
 use relay::{Relay, RelayPipe};
 use running::Running;
@@ -178,7 +180,8 @@ pub fn run(job: Job) -> u8 {
         evidence,
     } = ready;
     let has_pty = pty.is_some();
-    let (relay, state) = match attend(&plan, pty.zip(data), home.zip(Some(state))) {
+    let ear = stop_files.ear();
+    let (relay, state) = match attend(&plan, pty.zip(data), home.zip(Some(state)), ear) {
         Ok((relay, state, events)) => {
             for event in &events {
                 voice.note(&mut session, event);
@@ -235,6 +238,7 @@ fn attend(
     plan: &Plan,
     terminal: Option<(OwnedFd, OwnedFd)>,
     state: Option<(OwnedFd, Vec<Initial>)>,
+    ear: Option<Ear>,
 ) -> Result<Attended, String> {
     let relay = terminal
         .map(|(master, data)| Relay::new(master, data))
@@ -243,7 +247,7 @@ fn attend(
     let Some((home, files)) = state else {
         return Ok((relay, None, Vec::new()));
     };
-    let (sync, events) = StateSync::new(files, home, &plan.identity.home)
+    let (sync, events) = StateSync::new(files, home, &plan.identity.home, ear)
         .map_err(|e| format!("state files cannot be written back: {e}"))?;
     Ok((relay, Some(sync), events))
 }
