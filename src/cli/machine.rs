@@ -2,13 +2,17 @@
 
 #![forbid(unsafe_code)]
 
+use crate::sys::process;
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// What a supervisor calls itself (`/proc/PID/comm`).
 const NAME: &[u8] = b"agentbox-super\n";
+/// After this long a supervisor is taken for stopped, and is killed itself: the kernel kills its box with it.
+const DEAF: Duration = Duration::from_secs(1);
 /// How often it is looked.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -21,14 +25,19 @@ pub(super) struct Process {
 
 /// Waits until every supervisor that sees the machine's switch is gone, these and those that have come since: which are left.
 pub(super) fn wait_for_all(seen: &[Process], patience: Duration) -> Vec<String> {
-    let until = Instant::now() + patience;
+    let begun = Instant::now();
+    let mut forced = false;
     let now = supervisors();
     let mut left: Vec<&Process> = now.iter().chain(seen).collect();
     loop {
         left.retain(|process| started(process.pid).as_ref() == Some(&process.started));
-        if left.is_empty() || Instant::now() >= until {
+        if left.is_empty() || begun.elapsed() >= patience {
             let left = left.iter().map(|p| format!("the supervisor {}", p.pid));
             return left.collect();
+        }
+        if !forced && begun.elapsed() >= DEAF {
+            forced = true;
+            left.iter().for_each(|process| kill(process));
         }
         sleep(PAUSE);
     }
@@ -55,6 +64,19 @@ pub(super) fn supervisors() -> Vec<Process> {
         Some(Process { pid, started })
     })
     .collect()
+}
+
+fn kill(process: &Process) {
+    let Ok(pid) = i32::try_from(process.pid) else {
+        return;
+    };
+    let Ok(pidfd) = process::pidfd_open(pid) else {
+        return;
+    };
+    // The descriptor is that of this process if it still is the one that was seen.
+    if started(process.pid).as_ref() == Some(&process.started) {
+        let _gone = process::pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
+    }
 }
 
 /// The start time of a process that is not a zombie (proc(5), fields 3 and 22 of stat).

@@ -5,8 +5,13 @@
 pub mod args;
 pub mod check;
 pub mod explain;
+pub mod kill;
+mod live;
+pub mod logs;
 mod machine;
+pub mod pause;
 pub mod profiles;
+pub mod ps;
 mod refused;
 pub mod run;
 pub mod say;
@@ -21,6 +26,7 @@ use crate::plan::{Plan, resolve::resolve};
 use crate::policy::{Policy, merge};
 use crate::profile::{self, Choice, Places, ProfileError};
 use crate::session::SessionError;
+use crate::supervise::control::client::CallError;
 use args::{Command, GivenValues, PlanArgs, UsageError};
 use nix::errno::Errno;
 use std::ffi::OsString;
@@ -42,6 +48,11 @@ pub fn main() -> ExitCode {
     };
     ExitCode::from(match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Ps(args) => ps::ps(&args),
+        Command::Kill(args) => kill::kill(&args),
+        Command::Pause(args) => pause::pause(&args),
+        Command::Resume(args) => pause::resume(&args),
+        Command::Logs(args) => logs::logs(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::run(&args),
         Command::Profiles(args) => profiles::profiles(&args),
@@ -99,6 +110,12 @@ pub enum CliError {
     /// There is no place for the session's record.
     #[error("the session's record cannot be written: {0}")]
     Session(#[from] SessionError),
+    /// No session fits what was typed.
+    #[error("{0}")]
+    NoSession(String),
+    /// A live session could not be asked.
+    #[error(transparent)]
+    Live(#[from] CallError),
     /// `--status-fd` names a descriptor that cannot be written.
     #[error("--status-fd {0}: {why}; open it in the shell, as in `--status-fd 3 3>FILE`", why = .1.desc())]
     StatusFd(RawFd, Errno),
@@ -166,6 +183,8 @@ impl CliError {
             | CliError::Json(_)
             | CliError::Stdio(_)
             | CliError::Session(_)
+            | CliError::NoSession(_)
+            | CliError::Live(_)
             | CliError::Call(..) => exit::NO,
         }
     }

@@ -14,6 +14,8 @@ use crate::policy::Origin;
 use crate::record::Timestamp;
 use crate::session::store::Liveness;
 use crate::session::{SessionId, Sessions};
+use crate::supervise::control::client::{self, CallError, Killed};
+use crate::supervise::control::message::State;
 use crate::supervise::switch::file::{Made, StopError, Unmade, make, unmake};
 use crate::supervise::switch::{self, sentence};
 use nix::errno::Errno;
@@ -23,6 +25,8 @@ use std::time::{Duration, Instant};
 
 /// How long `stop` waits until nothing is left. Some milliseconds are enough; a box that outlives this is a fault.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// After this long a supervisor is taken for deaf.
+const DEAF: Duration = Duration::from_secs(1);
 /// How often it looks.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -33,6 +37,8 @@ enum SwitchError {
     Cli(#[from] CliError),
     #[error("{0}")]
     File(StopError),
+    #[error(transparent)]
+    Call(#[from] CallError),
     #[error("{what} needs root: sudo agentbox {what}")]
     Root { what: &'static str },
     #[error("{0}: not a directory")]
@@ -67,7 +73,13 @@ fn ended(done: Result<u8, SwitchError>) -> u8 {
 
 fn try_stop(args: &StopArgs) -> Result<u8, SwitchError> {
     let host = Host::gather().map_err(CliError::from)?;
+    if let Some(id) = &args.which.id {
+        return one(id, args.pause, &host);
+    }
     let switch = switch(&args.which, &host)?;
+    if args.pause {
+        return pause(&args.which, &switch, &host);
+    }
     let by = format!("{}, uid {}", OsText::from(host.user.as_str()), host.uid);
     let reason = args.reason.clone();
     let reason =
@@ -82,64 +94,54 @@ fn try_stop(args: &StopArgs) -> Result<u8, SwitchError> {
     let made = make()?;
     let name = OsText::from(switch.file.as_path());
     let sessions = sessions(&host)?;
-    let left = match &seen {
-        Some(seen) => machine::wait_for_all(seen, PATIENCE),
-        None => wait_for(&meant(&sessions, &switch.file), &sessions),
+    let (known, left) = match &seen {
+        Some(seen) => (seen.len(), machine::wait_for_all(seen, PATIENCE)),
+        None => {
+            let meant = meant(&sessions, &switch.file);
+            (meant.len(), wait_for(&meant, &sessions))
+        }
     };
-    let took = begun.elapsed();
-    let stopped = match seen {
-        Some(seen) => seen.len().saturating_sub(left.len()),
-        None => stopped(&sessions, &switch.file, since),
-    };
+    let took = milliseconds(begun);
+    // Some are dead before they could be counted, and the record of a supervisor that was killed does not say by what.
+    let stopped = known
+        .saturating_sub(left.len())
+        .max(stopped(&sessions, &switch.file, since));
     // In a working copy the agent may have taken it away before it died.
     let _there = make()?;
     if made == Made::Already {
         say::error(format!("{name} was there already"));
     }
-    let milliseconds = took.as_secs_f64() * 1000.0;
     let sessions = match stopped {
         0 => "no session was running".to_owned(),
-        1 => format!("1 session stopped in {milliseconds:.1} ms"),
-        n => format!("{n} sessions stopped in {milliseconds:.1} ms"),
+        n => format!("{} stopped in {took:.1} ms", sessions_of(n)),
     };
-    let lift = match switch.scope {
-        StopScope::Host => "`agentbox start --global`".to_owned(),
-        StopScope::User => "`agentbox start`".to_owned(),
-        _ => format!("`agentbox start --workspace {}`", parent(&switch.file)),
-    };
-    let said = say::out(&format!("{sessions}; none starts until {lift} ({name})\n"));
+    let lift = lift(&args.which, &switch);
+    let said = finished(&format!("{sessions}; none starts until {lift} ({name})"));
     for what in &left {
         say::error(format!(
             "{what} is still there after {} s",
             PATIENCE.as_secs()
         ));
     }
-    Ok(if said == Said::Fine && left.is_empty() {
-        0
-    } else {
-        exit::NO
-    })
+    Ok(if left.is_empty() { said } else { exit::NO })
 }
 
 fn try_start(args: &StartArgs) -> Result<u8, SwitchError> {
     let host = Host::gather().map_err(CliError::from)?;
+    if let Some(id) = &args.which.id {
+        let sessions = sessions(&host)?;
+        client::find(&sessions, id).and_then(|id| client::resume(&sessions, &id))?;
+        return Ok(0);
+    }
     let switch = switch(&args.which, &host)?;
+    let resumed = resume(&args.which, &switch, &host)?;
     let name = OsText::from(switch.file.as_path());
     let unmade =
         unmake(&switch.file).map_err(|error| needs_root(error, &args.which, "start --global"))?;
     match unmade {
-        Unmade::Removed => Ok(
-            match say::out(&format!("{name} is removed: sessions may start\n")) {
-                Said::Fine => 0,
-                Said::Lost => exit::NO,
-            },
-        ),
-        Unmade::Nothing => Ok(
-            match say::out(&format!("nothing to lift: there is no {name}\n")) {
-                Said::Fine => 0,
-                Said::Lost => exit::NO,
-            },
-        ),
+        Unmade::Removed => Ok(finished(&format!("{name} is removed: sessions may start"))),
+        Unmade::Nothing if resumed > 0 => Ok(0),
+        Unmade::Nothing => Ok(finished(&format!("nothing to lift: there is no {name}"))),
         Unmade::NotOurs => {
             let stop = StopFile {
                 file: name.clone(),
@@ -155,6 +157,93 @@ fn try_start(args: &StartArgs) -> Result<u8, SwitchError> {
             Ok(exit::NO)
         }
     }
+}
+
+/// `stop ID`.
+fn one(id: &str, pause: bool, host: &Host) -> Result<u8, SwitchError> {
+    let sessions = sessions(host)?;
+    let id = client::find(&sessions, id)?;
+    if pause {
+        client::pause(&sessions, &id)?;
+        return Ok(finished(&format!(
+            "session {id} is paused until `agentbox start {id}`"
+        )));
+    }
+    let begun = Instant::now();
+    client::kill(&sessions, &id)?;
+    let took = milliseconds(begun);
+    Ok(finished(&format!("session {id} stopped in {took:.1} ms")))
+}
+
+/// `stop --pause`: nothing is made, since what is frozen needs nothing that keeps it so.
+fn pause(which: &WhichArgs, switch: &Switch, host: &Host) -> Result<u8, SwitchError> {
+    let sessions = sessions(host)?;
+    let (mut done, mut failed) = (0, 0);
+    for id in meant(&sessions, &switch.file) {
+        match client::pause(&sessions, &id) {
+            Ok(()) => done += 1,
+            Err(CallError::Ended(_)) => {}
+            Err(error) => {
+                failed += 1;
+                say::error(error);
+            }
+        }
+    }
+    let lift = lift(which, switch);
+    let said = finished(&format!(
+        "{} paused until {lift}; others may start",
+        sessions_of(done)
+    ));
+    Ok(if failed == 0 { said } else { exit::NO })
+}
+
+/// What `stop --pause` froze goes on: how many sessions.
+fn resume(which: &WhichArgs, switch: &Switch, host: &Host) -> Result<usize, SwitchError> {
+    if which.global {
+        return Ok(0);
+    }
+    let sessions = sessions(host)?;
+    let mut done = 0;
+    for id in meant(&sessions, &switch.file) {
+        let paused = client::status(&sessions, &id).is_ok_and(|s| s.state == State::Paused);
+        if paused {
+            match client::resume(&sessions, &id) {
+                Ok(()) => done += 1,
+                Err(error) => say::error(error),
+            }
+        }
+    }
+    if done > 0 {
+        let _said = say::out(&format!("{} go on\n", sessions_of(done)));
+    }
+    Ok(done)
+}
+
+fn sessions_of(count: usize) -> String {
+    match count {
+        1 => "1 session".to_owned(),
+        n => format!("{n} sessions"),
+    }
+}
+
+/// What lifts it.
+fn lift(which: &WhichArgs, switch: &Switch) -> String {
+    match (which.global, &which.workspace) {
+        (true, _) => "`agentbox start --global`".to_owned(),
+        (_, Some(_)) => format!("`agentbox start --workspace {}`", parent(&switch.file)),
+        _ => "`agentbox start`".to_owned(),
+    }
+}
+
+fn finished(line: &str) -> u8 {
+    match say::out(&format!("{line}\n")) {
+        Said::Fine => 0,
+        Said::Lost => exit::NO,
+    }
+}
+
+fn milliseconds(begun: Instant) -> f64 {
+    begun.elapsed().as_secs_f64() * 1000.0
 }
 
 /// The file that is meant.
@@ -244,14 +333,25 @@ fn stopped(sessions: &Sessions, file: &Path, since: Timestamp) -> usize {
         .count()
 }
 
-/// Waits until these are dead, and says which are not.
+/// Waits until these are dead, and says which are not. One whose supervisor is stopped or hangs is killed with it.
 fn wait_for(ids: &[SessionId], sessions: &Sessions) -> Vec<String> {
-    let until = Instant::now() + PATIENCE;
+    let begun = Instant::now();
+    let mut forced = false;
     let mut left: Vec<&SessionId> = ids.iter().collect();
     loop {
         left.retain(|id| sessions.liveness(id) == Liveness::Live);
-        if left.is_empty() || Instant::now() >= until {
+        if left.is_empty() || begun.elapsed() >= PATIENCE {
             return left.iter().map(|id| format!("session {id}")).collect();
+        }
+        if !forced && begun.elapsed() >= DEAF {
+            forced = true;
+            for id in &left {
+                if let Ok(Killed::Forced) = client::kill(sessions, id) {
+                    say::error(format!(
+                        "session {id}: its supervisor did not answer and was killed with it"
+                    ));
+                }
+            }
         }
         sleep(PAUSE);
     }

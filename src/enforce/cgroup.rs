@@ -307,6 +307,16 @@ impl BoxCgroup {
         self.frozen("0")
     }
 
+    /// Is every process in it frozen (cgroup.events)? What cannot be read is not known to move.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        let Dirs::V2(dir) = &self.dirs else {
+            return false;
+        };
+        get(&dir.join("cgroup.events"))
+            .map_or(true, |text| text.lines().any(|line| line == "frozen 1"))
+    }
+
     fn frozen(&self, value: &str) -> Result<(), CgroupError> {
         match &self.dirs {
             Dirs::V2(dir) => put(&dir.join("cgroup.freeze"), value),

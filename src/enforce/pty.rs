@@ -53,6 +53,16 @@ pub enum PtyError {
     },
 }
 
+impl PtyError {
+    /// What the kernel said.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        match self {
+            PtyError::Open { errno, .. } | PtyError::Call { errno, .. } => *errno,
+        }
+    }
+}
+
 /// A pseudo-terminal. Both ends are close-on-exec.
 #[derive(Debug)]
 pub struct Pty {
@@ -104,6 +114,15 @@ impl HostTerminal {
 /// caller's terminal. It becomes nobody's controlling terminal.
 pub fn open_in(ptmx: &Path, host: &HostTerminal) -> Result<Pty, PtyError> {
     let call = |call: &'static str| move |errno| PtyError::Call { call, errno };
+    let pty = open_new(ptmx)?;
+    tcsetattr(&pty.slave, SetArg::TCSANOW, &host.for_box()).map_err(call("tcsetattr"))?;
+    tty::set_window_size(pty.slave.as_fd(), host.winsize).map_err(call("TIOCSWINSZ"))?;
+    Ok(pty)
+}
+
+/// The same with the kernel's own settings.
+pub fn open_new(ptmx: &Path) -> Result<Pty, PtyError> {
+    let call = |call: &'static str| move |errno| PtyError::Call { call, errno };
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let master = open(ptmx, flags, Mode::empty()).map_err(|errno| PtyError::Open {
         path: ptmx.to_owned(),
@@ -111,8 +130,6 @@ pub fn open_in(ptmx: &Path, host: &HostTerminal) -> Result<Pty, PtyError> {
     })?;
     tty::unlock(master.as_fd()).map_err(call("TIOCSPTLCK"))?;
     let slave = tty::peer(master.as_fd()).map_err(call("TIOCGPTPEER"))?;
-    tcsetattr(&slave, SetArg::TCSANOW, &host.for_box()).map_err(call("tcsetattr"))?;
-    tty::set_window_size(slave.as_fd(), host.winsize).map_err(call("TIOCSWINSZ"))?;
     Ok(Pty { master, slave })
 }
 

@@ -8,9 +8,31 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod answer;
+pub mod chunked;
+pub mod confine;
+pub mod connect;
+pub mod convert;
+pub mod dns;
+pub mod dns_client;
+pub mod http;
 pub mod message;
+pub mod names;
+pub mod outbox;
 pub mod process;
+pub mod proxy;
+pub mod relay;
+pub mod resolver;
 pub mod rules;
+pub mod serve;
+pub mod sni;
+pub mod socks;
 pub mod start;
+pub mod state;
+pub mod tunnel;
+pub mod upstream;
+pub mod web;
+pub mod words;
 
+pub use convert::{HostProxies, configure};
 pub use start::{Process, start};

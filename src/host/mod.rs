@@ -6,6 +6,7 @@
 mod cgroup;
 mod gather;
 mod lookup;
+pub mod usage;
 
 pub use gather::HostError;
 pub use lookup::RealLookup;

@@ -1,17 +1,17 @@
-//! Starting a command in the box: init forks, the child takes its descriptors and its place in the session, and execs. What
-//! confines init (Landlock, seccomp, no capabilities) confines the child.
+//! Starting a command in the box: init makes a child, which takes its descriptors and its place in the session, and
+//! executes. What confines init (Landlock, seccomp, no capabilities) confines the child.
 
 #![forbid(unsafe_code)]
 
 use crate::plan::Command;
 use crate::sys::process::{self, CloseRange};
+use crate::sys::spawn::{self, Strings};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, Pid};
-use std::ffi::{CString, OsStr};
-use std::io::{Read as _, Write as _};
+use nix::unistd::Pid;
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -68,10 +68,10 @@ impl Exec {
         })
     }
 
-    /// Starts the command.
+    /// Starts the command. This process stands still until it is executed.
     ///
     /// # Errors
-    /// The errno of fork(2), of taking the descriptors, or of execve(2).
+    /// The errno of clone(2), of taking the descriptors, or of execve(2).
     pub fn start(
         &self,
         envp: &[CString],
@@ -79,39 +79,37 @@ impl Exec {
         pty: Option<&OwnedFd>,
         inherited: &Inherited,
     ) -> Result<Pid, Errno> {
-        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        match process::fork()? {
-            ForkResult::Child => {
-                drop(read);
-                let errno = match self.exec(envp, stdio, pty, inherited) {
-                    Ok(never) => match never {},
-                    Err(errno) => errno as i32,
-                };
-                let _ = std::fs::File::from(write).write_all(&errno.to_ne_bytes());
-                process::exit_now(127);
+        let (argv, envp) = (Strings::of(&self.argv), Strings::of(envp));
+        let rest = self.argv.iter().skip(1).map(CString::as_c_str);
+        let script = Strings::new(
+            [c"/bin/sh", self.program.as_c_str()]
+                .into_iter()
+                .chain(rest),
+        );
+        spawn::spawn(&mut || {
+            if let Err(errno) = self.take_place(stdio, pty, inherited) {
+                return errno;
             }
-            ForkResult::Parent { child } => {
-                drop(write);
-                // End of file means that execve(2) closed the other end: the command runs.
-                let mut errno = [0; 4];
-                match std::fs::File::from(read).read_exact(&mut errno) {
-                    Err(_) => Ok(child),
-                    Ok(()) => {
-                        let _ = nix::sys::wait::waitpid(child, None);
-                        Err(Errno::from_raw(i32::from_ne_bytes(errno)))
-                    }
-                }
+            match spawn::execute(&self.program, &argv, &envp) {
+                // A script without `#!`: shells, and execvp(3), hand it to /bin/sh.
+                Errno::ENOEXEC => spawn::execute(c"/bin/sh", &script, &envp),
+                errno => errno,
             }
-        }
+        })
     }
 
-    fn exec(
+    /// Its working directory.
+    pub(super) fn cwd(&self) -> &CStr {
+        &self.cwd
+    }
+
+    /// The child's own: its process group, descriptors, working directory, umask and signals.
+    fn take_place(
         &self,
-        envp: &[CString],
         stdio: &Stdio,
         pty: Option<&OwnedFd>,
         inherited: &Inherited,
-    ) -> Result<std::convert::Infallible, Errno> {
+    ) -> Result<(), Errno> {
         let me = nix::unistd::getpid();
         nix::unistd::setpgid(me, me)?;
         if let Some(pty) = pty {
@@ -139,16 +137,7 @@ impl Exec {
         nix::unistd::chdir(self.cwd.as_c_str())?;
         nix::sys::stat::umask(inherited.umask);
         default_signals(&inherited.ignored);
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&inherited.mask), None)?;
-        match nix::unistd::execve(&self.program, &self.argv, envp) {
-            // A script without `#!`: shells, and execvp(3), hand it to /bin/sh.
-            Err(Errno::ENOEXEC) => {
-                let mut argv = vec![c"/bin/sh".to_owned(), self.program.clone()];
-                argv.extend(self.argv.iter().skip(1).cloned());
-                nix::unistd::execve(c"/bin/sh", &argv, envp)
-            }
-            other => other,
-        }
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&inherited.mask), None)
     }
 }
 
@@ -165,7 +154,7 @@ fn take(from: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
 }
 
 /// Every signal to its default but those that the caller ignored. Rust's runtime ignores SIGPIPE, and init blocks all.
-fn default_signals(ignored: &[Signal]) {
+pub(super) fn default_signals(ignored: &[Signal]) {
     for signal in Signal::iterator() {
         let handler = if ignored.contains(&signal) {
             SigHandler::SigIgn

@@ -6,7 +6,9 @@
 use super::Inputs;
 use super::channel::{Channel, ChannelError, MAX_FDS};
 use super::command::{Exec, Inherited, Stdio};
+use super::join::{Join, Joins, Surroundings};
 use super::message::{Family, FromInit, SignalTo, ToInit};
+use super::still::Still;
 use crate::enforce::build::{self, Build};
 use crate::enforce::prepare::Prepare;
 use crate::enforce::{StepError, env};
@@ -67,6 +69,10 @@ struct Built {
     pty: Option<OwnedFd>,
     inherited: Inherited,
     signals: SignalFd,
+    /// Commands that joined.
+    joins: Joins,
+    /// Everything is stopped.
+    still: Option<Still>,
 }
 
 type StepFailed = (&'static str, StepError);
@@ -166,6 +172,8 @@ fn build_box(
         pty,
         inherited,
         signals,
+        joins: Joins::default(),
+        still: None,
     })
 }
 
@@ -238,6 +246,21 @@ impl Built {
             }
             if word {
                 match channel.recv::<ToInit>() {
+                    Ok(Some((ToInit::Pause, _))) => {
+                        if self.still.is_none() {
+                            self.still = Some(Still::stop());
+                        }
+                        let _ = channel.send(&FromInit::Still, &[]);
+                    }
+                    Ok(Some((ToInit::Resume, _))) => {
+                        if let Some(how) = self.go_on(channel, command) {
+                            self.end(channel, how);
+                            return 0;
+                        }
+                    }
+                    Ok(Some((ToInit::Join { id, join }, fds))) => {
+                        self.join(channel, id, &join, fds);
+                    }
                     Ok(Some((message, _))) => self.obey(&message, command, channel),
                     // The supervisor is gone: nobody watches, so nothing may run.
                     _ => return 1,
@@ -247,7 +270,7 @@ impl Built {
     }
 
     /// Takes the status of every child that ended; the command's own ends the loop.
-    fn reap(&self, channel: &Channel, command: Pid) -> Option<How> {
+    fn reap(&mut self, channel: &Channel, command: Pid) -> Option<How> {
         while let Ok(Some(_)) = self.signals.read_signal() {}
         loop {
             match wait::next_change() {
@@ -257,13 +280,55 @@ impl Built {
                 Ok(Some(Change::Signaled(pid, signal))) if pid == command => {
                     return Some(How::Signaled { signal });
                 }
-                Ok(Some(Change::Stopped(pid, signal))) if pid == command => {
+                // Of a pause nobody is told: it is no stop of the terminal's.
+                Ok(Some(Change::Stopped(pid, signal)))
+                    if pid == command && self.still.is_none() =>
+                {
                     let _ = channel.send(&FromInit::Stopped { signal }, &[]);
+                }
+                Ok(Some(Change::Exited(pid, code))) => {
+                    self.join_ended(channel, pid, How::Exited { code });
+                }
+                Ok(Some(Change::Signaled(pid, signal))) => {
+                    self.join_ended(channel, pid, How::Signaled { signal });
                 }
                 Ok(Some(_)) | Err(Errno::EINTR) => {}
                 Ok(None) | Err(_) => return None,
             }
         }
+    }
+
+    fn join_ended(&mut self, channel: &Channel, pid: Pid, how: How) {
+        if let Some(id) = self.joins.ended(pid) {
+            let _ = channel.send(&FromInit::JoinEnded { id, how }, &[]);
+        }
+    }
+
+    fn join(&mut self, channel: &Channel, id: u32, join: &Join, fds: Vec<OwnedFd>) {
+        let around = Surroundings {
+            envp: &self.envp,
+            cwd: self.exec.cwd(),
+            inherited: &self.inherited,
+        };
+        let _ = match self.joins.start(id, join, fds, &around) {
+            Ok(master) => {
+                let master: Vec<_> = master.iter().map(|fd| fd.as_fd()).collect();
+                channel.send(&FromInit::Joined { id }, &master)
+            }
+            Err(errno) => {
+                let how = failed_exec(errno);
+                channel.send(&FromInit::JoinEnded { id, how }, &[])
+            }
+        };
+    }
+
+    fn go_on(&mut self, channel: &Channel, command: Pid) -> Option<How> {
+        // The stops are taken here, while they are known to be the pause's.
+        let ended = self.reap(channel, command);
+        if let Some(still) = self.still.take() {
+            still.go_on();
+        }
+        ended
     }
 
     fn obey(&self, message: &ToInit, command: Pid, channel: &Channel) {
@@ -289,8 +354,9 @@ impl Built {
                 let _ = kill(Pid::from_raw(-command.as_raw()), Signal::SIGCONT);
                 let _ = kill(group, Signal::SIGCONT);
             }
+            ToInit::JoinSignal { id, signal } => self.joins.signal(*id, *signal),
             ToInit::Socket { family } => hand_out_socket(*family, channel),
-            ToInit::Go | ToInit::Mapped => {}
+            ToInit::Go | ToInit::Mapped | ToInit::Pause | ToInit::Resume | ToInit::Join { .. } => {}
         }
     }
 

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::launch::join::Join;
 use crate::outcome::{Evidence, How};
 use crate::plan::net::listen::Listener;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,24 @@ pub enum ToInit {
     },
     /// The client runs again: continue what was stopped.
     Continue,
+    /// Stop everything; answered by [`FromInit::Still`].
+    Pause,
+    /// Let everything go on.
+    Resume,
+    /// Start a command beside the first, with the descriptors of [`Join::stdio`]; answered by [`FromInit::Joined`].
+    Join {
+        /// Its number, which the supervisor chose.
+        id: u32,
+        /// What to start.
+        join: Join,
+    },
+    /// Send a signal to the process group of a command that joined.
+    JoinSignal {
+        /// Which one.
+        id: u32,
+        /// The number of the signal.
+        signal: i32,
+    },
 }
 
 /// The family of a socket.
@@ -89,6 +108,20 @@ pub enum FromInit {
     Stopped {
         /// The signal.
         signal: i32,
+    },
+    /// Everything is stopped, after [`ToInit::Pause`].
+    Still,
+    /// A command that joined runs. With the master of its pseudo-terminal, if it has one.
+    Joined {
+        /// Which one.
+        id: u32,
+    },
+    /// A command that joined ended, or could not be started.
+    JoinEnded {
+        /// Which one.
+        id: u32,
+        /// How.
+        how: How,
     },
     /// The command ended; init ends with it.
     Ended {

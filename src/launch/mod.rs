@@ -6,8 +6,10 @@ pub mod channel;
 pub mod command;
 pub mod diagnose;
 pub mod init;
+pub mod join;
 pub mod message;
 pub mod stdio;
+mod still;
 
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::prepare::Prepare;

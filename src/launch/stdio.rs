@@ -173,6 +173,12 @@ pub fn classify_fds(fds: [BorrowedFd<'_>; 3]) -> Result<[Stdio; 3], Vec<Refusal>
     }
 }
 
+/// May this descriptor be one of a command in the box as it is?
+#[must_use]
+pub fn may_enter(fd: BorrowedFd<'_>) -> bool {
+    matches!(kind(fd).0, Kind::Pipe | Kind::File | Kind::HarmlessDevice)
+}
+
 /// What a descriptor is.
 fn kind(fd: BorrowedFd<'_>) -> (Kind, Option<FileStat>) {
     let flags = match fcntl(fd, FcntlArg::F_GETFL) {

@@ -59,6 +59,19 @@ pub enum Event {
     },
     /// The command was continued.
     Continued,
+    /// Everything in the box was stopped (`agentbox pause`).
+    Paused,
+    /// It goes on.
+    Resumed,
+    /// Another command joined the box (`agentbox exec`).
+    Joined {
+        /// argv as typed.
+        argv: Vec<OsText>,
+    },
+    /// A client looks at the terminal (`agentbox attach`).
+    Attached,
+    /// A client left; the session goes on.
+    Detached,
     /// A state file was written back to the host.
     StateWritten {
         /// The host's path.
@@ -129,6 +142,13 @@ mod tests {
             Event::Started { init: 12 },
             Event::Stopped { signal: 20 },
             Event::Continued,
+            Event::Paused,
+            Event::Resumed,
+            Event::Joined {
+                argv: vec!["sh".into()],
+            },
+            Event::Attached,
+            Event::Detached,
             Event::StateWritten {
                 file: odd.clone(),
                 withheld: vec!["hooks".into()],

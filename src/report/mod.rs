@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod events;
 pub mod layers;
 pub mod plan;
 pub mod profiles;
+pub mod sessions;
 pub mod switches;
 
 use std::fmt::{Display, Write as _};

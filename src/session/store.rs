@@ -25,6 +25,8 @@ pub(super) const EVENTS: &str = "events.jsonl";
 pub(super) const RECORD: &str = "session.json";
 /// Its temporary name. Only the holder of the lock writes it, so one name is enough.
 pub(super) const RECORD_NEW: &str = "session.json.new";
+/// The socket by which others reach the supervisor of a live session.
+pub const CONTROL: &str = "control";
 /// The most bytes of a `session.json` that are read.
 const RECORD_MAX: u64 = 64 * 1024 * 1024;
 
@@ -277,6 +279,21 @@ impl Sessions {
             Locked::NoFile if id.began().until(Timestamp::now()).as_secs() > 60 => Liveness::Gone,
             Locked::NoFile | Locked::Theirs => Liveness::Live,
         }
+    }
+
+    /// Has it a supervisor? Unlike [`liveness`](Sessions::liveness), what cannot be told counts as gone: for lists.
+    #[must_use]
+    pub fn is_live(&self, id: &SessionId) -> bool {
+        self.open_session(id)
+            .is_ok_and(|session| matches!(lock(session.as_fd()), Locked::Theirs))
+    }
+
+    /// The directory of one session.
+    ///
+    /// # Errors
+    /// The errno of openat(2).
+    pub fn directory(&self, id: &SessionId) -> Result<OwnedFd, SessionError> {
+        self.open_session(id)
     }
 
     pub(super) fn open_session(&self, id: &SessionId) -> Result<OwnedFd, SessionError> {

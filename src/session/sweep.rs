@@ -4,7 +4,7 @@
 
 use crate::record::{Entry, Event, Timestamp};
 use crate::session::record::State;
-use crate::session::store::{EVENTS, Found, Locked, RECORD, errno, failed, lock, shown};
+use crate::session::store::{CONTROL, EVENTS, Found, Locked, RECORD, errno, failed, lock, shown};
 use crate::session::{SessionError, SessionId, Sessions, live};
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -92,6 +92,18 @@ impl Sessions {
         Ok(swept)
     }
 
+    /// Marks every session as lost that has no supervisor and says that it is open: for commands that list sessions.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn mark_all_lost(&self, now: Timestamp) -> Result<Swept, SessionError> {
+        let lost = |id: &SessionId| self.mark_lost(id, now).unwrap_or(false);
+        Ok(Swept {
+            removed: Vec::new(),
+            lost: self.ids()?.into_iter().filter(lost).collect(),
+        })
+    }
+
     /// True once in `every`, for whoever asks first: a sweep reads the whole directory, and a start is to stay cheap where
     /// there are thousands of sessions.
     #[must_use]
@@ -146,6 +158,7 @@ impl Sessions {
         let Locked::Ours(_lock) = lock(session.as_fd()) else {
             return Ok(false);
         };
+        let _ = unlinkat(session.as_fd(), CONTROL, UnlinkatFlags::NoRemoveDir);
         let mut record = self.read(id)?;
         if record.state != State::Open {
             return Ok(false);
@@ -185,6 +198,15 @@ impl Sessions {
     pub fn events(&self, id: &SessionId) -> Result<Vec<Entry>, SessionError> {
         let session = self.open_session(id)?;
         events(session.as_fd(), self, id)
+    }
+
+    /// `events.jsonl` of one session as it stands.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn events_text(&self, id: &SessionId) -> Result<Vec<u8>, SessionError> {
+        let session = self.open_session(id)?;
+        events_text(session.as_fd(), self, id)
     }
 
     /// The session whose name begins with `prefix`, if it is the only one.
@@ -235,6 +257,17 @@ fn events(
     sessions: &Sessions,
     id: &SessionId,
 ) -> Result<Vec<Entry>, SessionError> {
+    let text = events_text(session, sessions, id)?;
+    Ok(crate::record::log::parse(&text)
+        .filter_map(Result::ok)
+        .collect())
+}
+
+fn events_text(
+    session: BorrowedFd<'_>,
+    sessions: &Sessions,
+    id: &SessionId,
+) -> Result<Vec<u8>, SessionError> {
     let path = sessions.path().join(id.as_str()).join(EVENTS);
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = openat(session, EVENTS, flags, Mode::empty()).map_err(failed("open", &path))?;
@@ -242,9 +275,7 @@ fn events(
     File::from(file)
         .read_to_end(&mut text)
         .map_err(|error| failed("read", &path)(errno(&error)))?;
-    Ok(crate::record::log::parse(&text)
-        .filter_map(Result::ok)
-        .collect())
+    Ok(text)
 }
 
 /// Removes everything in a directory, by descriptors and without following a symlink.

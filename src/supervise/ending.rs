@@ -5,14 +5,14 @@
 use super::part::Part;
 use super::running::Running;
 use super::{Seen, kill, switch};
-use crate::enforce::cgroup::{self, BoxCgroup};
+use crate::enforce::cgroup;
 use crate::enforce::sweep;
 use crate::host::Cgroup;
 use crate::launch::message::ToClient;
 use crate::outcome::{Evidence, How, Outcome, Trigger};
 use crate::plan::Plan;
 use crate::record::{Event, Timestamp};
-use crate::session::{Retention, SessionId, Sessions};
+use crate::session::{Retention, SessionId, Sessions, Swept};
 use std::time::{Duration, Instant};
 
 /// How long a cgroup may take to become empty after its last process was reaped.
@@ -38,7 +38,6 @@ pub(super) struct End<'a> {
     pub(super) seen: Seen,
     pub(super) running: Running,
     pub(super) parts: Vec<Box<dyn Part>>,
-    pub(super) group: Option<BoxCgroup>,
     pub(super) begun: Instant,
 }
 
@@ -55,7 +54,6 @@ pub(super) fn finish(end: End<'_>) -> u8 {
         seen,
         mut running,
         mut parts,
-        group,
         begun,
     } = end;
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
@@ -67,7 +65,7 @@ pub(super) fn finish(end: End<'_>) -> u8 {
         cpu_ms,
         max_rss_kib,
     } = seen;
-    if let Some(group) = group {
+    if let Some(group) = running.group.take() {
         if matches!(how, How::Signaled { signal: 9 }) && group.oom_kills() > 0 {
             how = How::Killed {
                 trigger: Trigger::Memory,
@@ -182,6 +180,18 @@ pub(super) fn sweep_sessions(sessions: &Sessions, host: &Cgroup) -> usize {
     let Ok(swept) = sessions.sweep(Timestamp::now(), &Retention::default()) else {
         return 0;
     };
+    clean_up_groups(&swept, host);
+    swept.lost.len()
+}
+
+/// The same at once and for every session, for commands that list them.
+pub(super) fn clean_up(sessions: &Sessions, host: &Cgroup) {
+    if let Ok(swept) = sessions.mark_all_lost(Timestamp::now()) {
+        clean_up_groups(&swept, host);
+    }
+}
+
+fn clean_up_groups(swept: &Swept, host: &Cgroup) {
     // Only what this very sweep found to have no supervisor: a group whose session is not known here is somebody else's.
     let gone: Vec<&str> = swept
         .lost
@@ -192,7 +202,6 @@ pub(super) fn sweep_sessions(sessions: &Sessions, host: &Cgroup) -> usize {
     if !gone.is_empty() {
         let _ = cgroup::clean_up_after_crash(host, &|id| !gone.contains(&id));
     }
-    swept.lost.len()
 }
 
 /// For a client whose supervisor was killed: what that one could not do any more, as far as another process can.

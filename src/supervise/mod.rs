@@ -5,9 +5,11 @@
 
 pub mod client;
 mod clients;
+pub mod control;
 pub mod ear;
 mod ending;
 pub mod hostfile;
+mod joins;
 pub mod json;
 pub mod kill;
 pub mod merge;
@@ -22,6 +24,7 @@ pub mod state;
 pub mod switch;
 pub mod syncjob;
 mod terminal;
+mod voice;
 mod watch;
 
 use crate::enforce::cgroup::BoxCgroup;
@@ -30,20 +33,22 @@ use crate::launch::channel::Channel;
 use crate::launch::message::{FromInit, ToClient, ToInit};
 use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, diagnose};
 use crate::outcome::{Evidence, How, Outcome, Status};
-use crate::plan::Plan;
+use crate::plan::{OsText, Plan};
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use clients::Clients;
+use control::Control;
 use ear::Ear;
+use joins::Joins;
 use part::Part;
 use relay::{Relay, RelayPipe};
 use running::Running;
 use state::{Initial, StateSync};
 use std::fs::File;
-use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 use switch::StopFiles;
+use voice::{Voice, say_directly};
 use watch::{Signals, State};
 
 /// What the supervisor is told.
@@ -93,6 +98,11 @@ impl Kept {
     }
 }
 
+/// Sessions whose supervisor was killed are marked as lost, and what is left of them is removed.
+pub fn clean_up_after_crashes(sessions: &Sessions, cgroup: &crate::host::Cgroup) {
+    ending::clean_up(sessions, cgroup);
+}
+
 /// Runs a session from the first step to the last. Returns the exit status of `agentbox run`.
 #[must_use]
 pub fn run(job: Job) -> u8 {
@@ -129,6 +139,16 @@ pub fn run(job: Job) -> u8 {
     let mut voice = Voice {
         client: Some(client),
         status,
+    };
+    let control = match control::socket::open(session.dir()) {
+        Ok(listener) => Some(listener),
+        Err(errno) => {
+            voice.say(&format!(
+                "this session cannot be listed, joined or killed by other commands: no socket in {}: {errno}",
+                session.path().display()
+            ));
+            None
+        }
     };
     // While init builds. Before the command exists: what is made from here on is an event.
     let mut stop_files = match StopFiles::arm(&plan) {
@@ -206,13 +226,19 @@ pub fn run(job: Job) -> u8 {
     if sessions.due(ending::SWEEP_EVERY) {
         ending::sweep_sessions(&sessions, &cgroup);
     }
-    let mut running = Running::new(&plan, spawned, voice, session, begun);
-    let mut parts: Vec<Box<dyn Part>> = vec![
-        // First: nothing that another part does may delay it.
-        Box::new(stop_files),
-        Box::new(State(state)),
-        Box::new(Clients::new(relay)),
-    ];
+    let control = control.map(|listener| {
+        let dirs = group.iter().flat_map(BoxCgroup::paths);
+        let dirs = dirs.map(|dir| OsText::from(dir.as_os_str())).collect();
+        Control::new(listener, &plan, session.started(), dirs)
+    });
+    let mut running = Running::new(&plan, spawned, voice, session, group, begun);
+    // Stop files first: nothing that another part does may delay them. Then the socket: what it hands over is taken in the
+    // same turn.
+    let mut parts: Vec<Box<dyn Part>> = vec![Box::new(stop_files)];
+    parts.extend(control.map(|control| Box::new(control) as Box<dyn Part>));
+    parts.push(Box::new(State(state)));
+    parts.push(Box::new(Clients::new(relay)));
+    parts.push(Box::<Joins>::default());
     parts.extend(
         pipes
             .into_iter()
@@ -226,7 +252,6 @@ pub fn run(job: Job) -> u8 {
         seen,
         running,
         parts,
-        group,
         begun,
     })
 }
@@ -363,65 +388,12 @@ fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> 
     voice.status(&Event::Ended {
         outcome: outcome.clone(),
     });
+    control::socket::remove(session.dir());
     let _ = session.close(&outcome);
     voice.tell(&ToClient::Ended {
         status: outcome.exit_status,
     });
     outcome.exit_status
-}
-
-/// Everything that the supervisor says, and to whom.
-pub(crate) struct Voice {
-    /// `None` when it is gone.
-    client: Option<Channel>,
-    status: Option<File>,
-}
-
-impl Voice {
-    /// A line on the caller's stderr while the terminal may be in raw mode: the client writes it.
-    fn say(&self, line: &str) {
-        self.tell(&ToClient::Say {
-            line: line.to_owned(),
-        });
-    }
-
-    /// A line on the caller's stderr before the command runs.
-    fn direct(&self, line: &str) {
-        say_directly(line);
-    }
-
-    fn tell(&self, message: &ToClient) {
-        // A client that is gone or does not read is no reason to stop supervising.
-        if let Some(client) = &self.client {
-            let _ = client.try_send(message, &[]);
-        }
-    }
-
-    /// Writes an event to the record and to `--status-fd`.
-    fn note(&mut self, session: &mut Session, event: &Event) {
-        use crate::record::log::Appended;
-        if let Appended::LostFirst(why) = session.record(event) {
-            self.say(&format!(
-                "the session's record cannot be written any more: {why}"
-            ));
-        }
-        self.status(event);
-    }
-
-    fn status(&mut self, event: &Event) {
-        if let Some(file) = &mut self.status
-            && let Ok(mut line) = serde_json::to_vec(event)
-        {
-            line.push(b'\n');
-            if file.write_all(&line).is_err() {
-                self.status = None;
-            }
-        }
-    }
-}
-
-fn say_directly(line: &str) {
-    let _ = std::io::stderr().write_all(format!("agentbox: {line}\n").as_bytes());
 }
 
 /// What the loop saw.

@@ -2,8 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+use super::control::{Asked, message::State};
 use super::part::{CLIENT, GONE, INIT, PollSet};
-use super::{Seen, Voice, kill};
+use super::voice::Voice;
+use super::{Seen, kill};
+use crate::enforce::cgroup::BoxCgroup;
 use crate::launch::Spawned;
 use crate::launch::channel::{Received, Sent};
 use crate::launch::message::{FromInit, SignalTo, ToInit};
@@ -12,7 +15,7 @@ use crate::plan::{LimitName, Plan};
 use crate::record::Event;
 use crate::session::Session;
 use nix::poll::PollFlags;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long the output of a command that was stopped waits for a terminal that takes nothing (Ctrl-S) before the stop is told
@@ -34,7 +37,50 @@ pub(crate) struct Running {
     stopped: Option<(i32, Instant)>,
     /// Why agentbox killed the box.
     trigger: Option<Trigger>,
+    /// The command is stopped on its terminal.
+    command: CommandState,
+    pause: Pause,
+    /// It was continued on its terminal while everything stood still.
+    owes_continue: bool,
+    /// The cgroup of the box, where it has one.
+    pub(super) group: Option<BoxCgroup>,
+    /// What the control socket was asked and other parts have to answer: each takes what it knows.
+    pub(crate) asked: Vec<Asked>,
+    /// What init said of commands that joined.
+    pub(super) joins: Vec<(JoinEvent, Vec<OwnedFd>)>,
+    /// How many look at the terminal.
+    pub(super) viewers: usize,
 }
+
+/// What the command does, as far as its terminal is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CommandState {
+    Runs,
+    Stopped,
+}
+
+/// Is everything in the box still?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// It moves.
+    No,
+    /// It was told to stop: by init, or by the cgroup, which is looked at again at that time.
+    Stopping(Option<Instant>),
+    /// It stands still.
+    Still,
+}
+
+/// What happened to a command that joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum JoinEvent {
+    /// It runs.
+    Started(u32),
+    /// It ended.
+    Ended(u32, How),
+}
+
+/// How often a cgroup that freezes is looked at.
+const LOOK: Duration = Duration::from_millis(2);
 
 impl Running {
     pub(super) fn new(
@@ -42,6 +88,7 @@ impl Running {
         spawned: Spawned,
         voice: Voice,
         session: Session,
+        group: Option<BoxCgroup>,
         begun: Instant,
     ) -> Running {
         let seconds = |s: f64| Duration::try_from_secs_f64(s).ok();
@@ -57,7 +104,74 @@ impl Running {
             obey_until: None,
             stopped: None,
             trigger: None,
+            command: CommandState::Runs,
+            pause: Pause::No,
+            owes_continue: false,
+            group,
+            asked: Vec::new(),
+            joins: Vec::new(),
+            viewers: 0,
         }
+    }
+
+    /// What the session does.
+    pub(super) fn state(&self) -> State {
+        if self.trigger.is_some() {
+            State::Ending
+        } else if self.pause != Pause::No {
+            State::Paused
+        } else if self.command == CommandState::Stopped {
+            State::Stopped
+        } else {
+            State::Running
+        }
+    }
+
+    /// Stops everything in the box where it is: by its cgroup, else by init. Not at once: see [`Running::is_still`].
+    ///
+    /// # Errors
+    /// Init does not read.
+    pub(crate) fn pause(&mut self) -> Result<(), String> {
+        if self.pause != Pause::No {
+            return Ok(());
+        }
+        let frozen = self
+            .group
+            .as_ref()
+            .is_some_and(|group| group.freeze().is_ok());
+        if frozen {
+            self.pause = Pause::Stopping(Some(Instant::now()));
+        } else if self.tell_init(&ToInit::Pause, &[]) == Sent::Yes {
+            self.pause = Pause::Stopping(None);
+        } else {
+            return Err("init of the box does not answer".to_owned());
+        }
+        self.note(&Event::Paused);
+        Ok(())
+    }
+
+    /// Lets everything go on that [`Running::pause`] stopped.
+    pub(crate) fn resume(&mut self) {
+        let before = std::mem::replace(&mut self.pause, Pause::No);
+        if before == Pause::No {
+            return;
+        }
+        let thawed = self
+            .group
+            .as_ref()
+            .is_some_and(|group| group.thaw().is_ok());
+        if !thawed {
+            let _ = self.tell_init(&ToInit::Resume, &[]);
+        }
+        self.note(&Event::Resumed);
+        if std::mem::take(&mut self.owes_continue) {
+            let _ = self.tell_init(&ToInit::Continue, &[]);
+        }
+    }
+
+    /// Paused, and nothing moves any more.
+    pub(crate) fn is_still(&self) -> bool {
+        self.pause == Pause::Still
     }
 
     /// A line on the caller's stderr.
@@ -112,8 +226,14 @@ impl Running {
     pub(super) fn continued(&mut self) {
         // Not told yet, and over.
         self.stopped = None;
+        self.command = CommandState::Runs;
         self.note(&Event::Continued);
-        let _ = self.tell_init(&ToInit::Continue, &[]);
+        // Of a paused box nothing moves: it is told when that is over.
+        if self.pause == Pause::No {
+            let _ = self.tell_init(&ToInit::Continue, &[]);
+        } else {
+            self.owes_continue = true;
+        }
     }
 
     pub(super) fn pollfds<'a>(&'a self, set: &mut PollSet<'a>) {
@@ -128,12 +248,29 @@ impl Running {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let obey = self.obey_until.map(|(at, _)| at);
         let stopped = self.stopped.map(|(_, until)| until);
-        [self.time_limit, obey, stopped].into_iter().flatten().min()
+        let still = match self.pause {
+            Pause::Stopping(look) => look,
+            Pause::No | Pause::Still => None,
+        };
+        [self.time_limit, obey, stopped, still]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What is due.
     pub(super) fn timers(&mut self) {
         let now = Instant::now();
+        if let Pause::Stopping(Some(at)) = self.pause
+            && at <= now
+        {
+            let frozen = self.group.as_ref().is_none_or(BoxCgroup::is_frozen);
+            self.pause = if frozen {
+                Pause::Still
+            } else {
+                Pause::Stopping(Some(now + LOOK))
+            };
+        }
         if self.time_limit.take_if(|at| *at <= now).is_some() {
             self.stop(Trigger::TimeLimit);
         }
@@ -153,7 +290,19 @@ impl Running {
                 }
                 Ok(Received::Message(FromInit::Stopped { signal }, _)) => {
                     self.note(&Event::Stopped { signal });
+                    self.command = CommandState::Stopped;
                     self.stopped = Some((signal, Instant::now() + SETTLE));
+                }
+                Ok(Received::Message(FromInit::Still, _)) => {
+                    if self.pause == Pause::Stopping(None) {
+                        self.pause = Pause::Still;
+                    }
+                }
+                Ok(Received::Message(FromInit::Joined { id }, fds)) => {
+                    self.joins.push((JoinEvent::Started(id), fds));
+                }
+                Ok(Received::Message(FromInit::JoinEnded { id, how }, fds)) => {
+                    self.joins.push((JoinEvent::Ended(id, how), fds));
                 }
                 Ok(Received::Message(message, _)) => {
                     if let Some(seen) = Seen::of(message) {

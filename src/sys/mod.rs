@@ -10,10 +10,12 @@ pub mod mount;
 pub mod netlink;
 pub mod probe;
 pub mod process;
+pub mod procfs;
 pub mod random;
 pub mod seccomp;
 pub mod sigaction;
 pub mod socket;
+pub mod spawn;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tty;

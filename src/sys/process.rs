@@ -1,4 +1,4 @@
-//! Processes: clone(2) into namespaces, fork(2), pidfds, prctl(2), the session keyring, and wiping what a process shows of
+//! Processes: clone(2) into namespaces, pidfds, prctl(2), the session keyring, and wiping what a process shows of
 //! how it was started.
 
 use super::cvt;
@@ -23,7 +23,7 @@ pub enum Fork {
 /// # Errors
 /// EAGAIN when the process has more than one thread (the child could inherit a held lock), else the errno of clone3(2).
 pub fn fork_into(namespaces: c_int) -> Result<Fork, Errno> {
-    if thread_count()? != 1 {
+    if !single_threaded()? {
         return Err(Errno::EAGAIN);
     }
     let mut pidfd: RawFd = -1;
@@ -52,18 +52,6 @@ pub fn fork_into(namespaces: c_int) -> Result<Fork, Errno> {
             }))
         }
     }
-}
-
-/// fork(2). To be used where a filter makes clone3(2) ENOSYS, that is in init.
-///
-/// # Errors
-/// EAGAIN when the process has more than one thread or a limit is reached.
-pub fn fork() -> Result<nix::unistd::ForkResult, Errno> {
-    if thread_count()? != 1 {
-        return Err(Errno::EAGAIN);
-    }
-    // SAFETY: the process has one thread (checked above), so no lock is held by a thread that does not exist in the child.
-    unsafe { nix::unistd::fork() }
 }
 
 /// dup2(2) onto a descriptor number that this process may be using as 0, 1 or 2; the new one is not close-on-exec.
@@ -128,6 +116,16 @@ pub fn set_handler(
     }
 }
 
+/// Has this process only one thread? Asked of unshare(2): CLONE_THREAD changes nothing and is EINVAL where there are more.
+/// What an outer filter does not let through is counted in /proc, which costs ten times as much.
+pub(super) fn single_threaded() -> Result<bool, Errno> {
+    match nix::sched::unshare(nix::sched::CloneFlags::CLONE_THREAD) {
+        Ok(()) => Ok(true),
+        Err(Errno::EINVAL) => Ok(false),
+        Err(_) => Ok(thread_count()? == 1),
+    }
+}
+
 /// How many threads this process has. Without /proc (a chroot) the answer is 1: agentbox starts none itself.
 fn thread_count() -> Result<u64, Errno> {
     use std::os::unix::fs::MetadataExt as _;
@@ -137,6 +135,18 @@ fn thread_count() -> Result<u64, Errno> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(1),
         Err(e) => Err(super::errno_of(&e)),
     }
+}
+
+/// A descriptor of a process (pidfd_open(2)): a number may become another process's, this may not.
+///
+/// # Errors
+/// ESRCH when there is no such process.
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: pidfd_open(2) takes integers.
+    let fd = cvt(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = RawFd::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel returned a new descriptor to this call alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Sends a signal to the process of a pidfd (pidfd_send_signal(2)).

@@ -26,6 +26,24 @@ pub struct Packet {
     pub truncated: bool,
 }
 
+/// Takes the next connection of a listening socket (accept4(2)); close-on-exec and non-blocking.
+///
+/// # Errors
+/// EAGAIN when there is none, and what accept4(2) says of a full table of descriptors.
+pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    // SAFETY: null asks for no address; accept4(2) takes integers besides.
+    let fd = Errno::result(unsafe {
+        libc::accept4(
+            listener.as_raw_fd(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+        )
+    })?;
+    // SAFETY: the call succeeded, so `fd` is a new descriptor that only we know.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Receives one packet with up to [`MAX_FDS`] descriptors. `flags` (MSG_*) are added to MSG_CMSG_CLOEXEC.
 pub fn receive(
     socket: BorrowedFd<'_>,

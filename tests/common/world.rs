@@ -185,6 +185,11 @@ pub fn agentbox() -> &'static Path {
     PATH.get_or_init(|| reachable(Path::new(env!("CARGO_BIN_EXE_agentbox"))))
 }
 
+/// This test program, where the test user can execute it.
+pub fn test_program() -> PathBuf {
+    reachable(&std::env::current_exe().unwrap())
+}
+
 /// The probe as cargo built it: `examples/` beside the `deps/` that this test is in.
 fn probe_source() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();

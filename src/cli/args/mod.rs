@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod live;
 mod plan;
 mod run;
 mod show;
@@ -11,6 +12,7 @@ mod stop;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
 pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
 pub use run::RunArgs;
 pub use show::{CheckArgs, ExplainArgs, ProfilesArgs, ProfilesCommand};
@@ -38,6 +40,16 @@ pub struct Cli {
 pub enum Command {
     /// Run COMMAND in the box; the profile is chosen by COMMAND's name
     Run(RunArgs),
+    /// List the live sessions, with what they cost
+    Ps(PsArgs),
+    /// Kill everything in a session's box, at once
+    Kill(KillArgs),
+    /// Stop everything in a session's box where it is
+    Pause(IdsArgs),
+    /// Let a paused session go on
+    Resume(IdsArgs),
+    /// Show what happened in a session
+    Logs(LogsArgs),
     /// Show what a run would be allowed, and who says so
     Explain(ExplainArgs),
     /// Find out by trying what this host can enforce
@@ -79,10 +91,12 @@ fn not_yet(mut error: clap::Error) -> clap::Error {
     ];
     // `agentbox claude`, as with sudo or env.
     if error.kind() == ErrorKind::InvalidSubcommand
-        && error.get(ContextKind::SuggestedSubcommand).is_none()
         && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+        // What clap finds similar (`pause` for `claude`) is more than what a slip of the finger makes.
+        && crate::profile::closest(name, Cli::command().get_subcommands().map(clap::Command::get_name)).is_none()
     {
         let line = format!("to run it in the box: agentbox run {name}");
+        error.remove(ContextKind::SuggestedSubcommand);
         error.insert(
             ContextKind::Suggested,
             ContextValue::StyledStrs(vec![line.into()]),

@@ -28,7 +28,7 @@ pub struct StopArgs {
     #[command(flatten)]
     pub which: WhichArgs,
     /// Why, in one line: who is stopped is told
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", value_parser = reason, conflicts_with = "id")]
     pub reason: Option<String>,
     /// Freeze them where they are instead (`agentbox start` lets them go on); others may start
     #[arg(long, conflicts_with_all = ["global", "reason"])]

@@ -100,7 +100,20 @@ enum Leaf {
 ///
 /// [`CompileError`]: only a wrong table does that.
 pub fn compile(rules: &'static [Rule], arch: Arch) -> Result<Vec<sock_filter>, CompileError> {
-    let ranges = ranges(rules, arch)?;
+    compile_with(rules, arch, Action::Allow)
+}
+
+/// The same with another answer to the calls that no rule names: a list of what is allowed.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_with(
+    rules: &'static [Rule],
+    arch: Arch,
+    unnamed: Action,
+) -> Result<Vec<sock_filter>, CompileError> {
+    let ranges = ranges(rules, arch, unnamed)?;
     let mut program = Program::default();
     let tree = program.tree(&ranges);
     // Loads the number, after the architecture has been found to be ours.
@@ -115,7 +128,11 @@ pub fn compile(rules: &'static [Rule], arch: Arch) -> Result<Vec<sock_filter>, C
 
 /// Every number, as ranges: the first number of each and where it leads to. The first range starts at 0, the last ends
 /// at the largest number. Neighbours with the same answer are one range.
-fn ranges(rules: &'static [Rule], arch: Arch) -> Result<Vec<(u32, Leaf)>, CompileError> {
+fn ranges(
+    rules: &'static [Rule],
+    arch: Arch,
+    unnamed: Action,
+) -> Result<Vec<(u32, Leaf)>, CompileError> {
     let mut numbered: Vec<(u32, &'static Rule)> = Vec::with_capacity(rules.len());
     for rule in rules {
         let Some(number) = arch.number(rule) else {
@@ -152,7 +169,7 @@ fn ranges(rules: &'static [Rule], arch: Arch) -> Result<Vec<(u32, Leaf)>, Compil
             });
         }
         if number > next {
-            push(&mut ranges, next, Leaf::Act(Action::Allow));
+            push(&mut ranges, next, Leaf::Act(unnamed));
         }
         let leaf = if rule.arms.is_empty() {
             Leaf::Act(rule.otherwise)
@@ -164,7 +181,7 @@ fn ranges(rules: &'static [Rule], arch: Arch) -> Result<Vec<(u32, Leaf)>, Compil
         next = number + 1;
     }
     if next <= NEWEST {
-        push(&mut ranges, next, Leaf::Act(Action::Allow));
+        push(&mut ranges, next, Leaf::Act(unnamed));
     }
     // Above: nobody has judged these calls. x32's numbers (0x4000_0000 and up) are here, too: they have the same
     // architecture as x86_64's, and without this each rule could be evaded by setting that bit.

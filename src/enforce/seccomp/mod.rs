@@ -17,7 +17,7 @@ mod tests;
 
 use crate::outcome::{Evidence, Layer};
 use crate::sys;
-use compile::{Arch, CompileError, compile};
+use compile::{Arch, CompileError, compile, compile_with};
 use nix::errno::Errno;
 
 /// A filter, ready to be put in force.
@@ -84,6 +84,17 @@ impl Installed {
 pub fn prepare() -> Result<Program, CompileError> {
     Ok(Program {
         instructions: compile(rules::RULES, Arch::NATIVE)?,
+    })
+}
+
+/// Compiles a filter for a process of agentbox's own: what no rule names is EPERM.
+///
+/// # Errors
+///
+/// As [`prepare`].
+pub fn prepare_only(rules: &'static [rules::Rule]) -> Result<Program, CompileError> {
+    Ok(Program {
+        instructions: compile_with(rules, Arch::NATIVE, rules::Action::Errno(1))?,
     })
 }
 

@@ -1,0 +1,218 @@
+//! Connections that are passed on as they are, but for their first bytes.
+
+#![forbid(unsafe_code)]
+
+use super::message::{GateEvent, Text, Why};
+use super::relay::{self, Broken};
+use super::rules::{Mark, Refusal, Terms};
+use super::sni::{self, Hello};
+use super::state::{Gate, Place};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a client may take from its connection to the end of its ClientHello or head. Browsers and package managers
+/// connect ahead of need.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A connection in the record, from its opening to its end.
+#[derive(Debug)]
+pub struct Track {
+    gate: Arc<Gate>,
+    id: u64,
+    /// Bytes out of the box.
+    pub sent: AtomicU64,
+    /// Bytes into the box.
+    pub received: AtomicU64,
+}
+
+impl Track {
+    /// Tells that a connection was made.
+    #[must_use]
+    pub fn open(gate: &Arc<Gate>, place: &Place, port: u16, address: Option<SocketAddr>) -> Track {
+        let id = gate.connection_id();
+        gate.outbox.event(GateEvent::Opened {
+            id,
+            to: place.text(),
+            port,
+            address,
+        });
+        Track {
+            gate: gate.clone(),
+            id,
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Drop for Track {
+    fn drop(&mut self) {
+        self.gate.outbox.event(GateEvent::Closed {
+            id: self.id,
+            sent: self.sent.load(Ordering::Relaxed),
+            received: self.received.load(Ordering::Relaxed),
+        });
+    }
+}
+
+/// How a tunnel ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Both directions are over.
+    Done,
+    /// An end broke: the other one is told.
+    Broken,
+    /// What the client sent is refused.
+    Refused(Refusal),
+    /// The client sent nothing that could be judged and went, or waited for too long.
+    Gone,
+}
+
+/// The judgement of a client's first bytes.
+///
+/// # Errors
+/// The refusal.
+pub fn judge(
+    hello: &Hello,
+    place: &Place,
+    port: u16,
+    terms: &Terms,
+) -> Result<Option<()>, Refusal> {
+    let refuse = |why| Err(Refusal::of(why));
+    match (hello, place) {
+        (Hello::More, _) => Ok(None),
+        (Hello::Other, _) if port == 443 && !terms.has(Mark::Plain) && *place != Place::Host => {
+            refuse(Why::NotTls)
+        }
+        (Hello::Other, _) => Ok(Some(())),
+        // Only a name can be compared. What was granted as an address is whatever answers there.
+        (_, Place::Host | Place::Address(_)) => Ok(Some(())),
+        (Hello::Name(found), Place::Name(name)) if found == name => Ok(Some(())),
+        (Hello::Name(found), _) => refuse(Why::Sni {
+            found: Text::of(found),
+        }),
+        (Hello::Nameless, _) if terms.has(Mark::NoSni) => Ok(Some(())),
+        (Hello::Nameless, _) => refuse(Why::NoSni),
+        (Hello::Bad, _) => refuse(Why::Sni {
+            found: Text::of("no readable server name"),
+        }),
+    }
+}
+
+/// Reads until the first bytes of a client are judged, and gives them back.
+///
+/// # Errors
+/// [`End::Refused`] or [`End::Gone`].
+pub async fn first_bytes(
+    client: &TcpStream,
+    place: &Place,
+    port: u16,
+    terms: &Terms,
+    mut bytes: Vec<u8>,
+) -> Result<Vec<u8>, End> {
+    loop {
+        if !bytes.is_empty() {
+            match judge(&sni::look(&bytes), place, port, terms) {
+                Ok(Some(())) => return Ok(bytes),
+                Ok(None) => {}
+                Err(refusal) => return Err(End::Refused(refusal)),
+            }
+        }
+        if read_some(client, &mut bytes).await.map_err(|_| End::Gone)? == 0 {
+            // Whatever came: a hello that ends in the middle is none.
+            return if bytes.is_empty() {
+                Ok(bytes)
+            } else {
+                Err(End::Gone)
+            };
+        }
+    }
+}
+
+/// Reads what is there, at most 16 KiB; 0 is end of file.
+///
+/// # Errors
+/// The source broke.
+pub async fn read_some(from: &TcpStream, bytes: &mut Vec<u8>) -> Result<usize, Broken> {
+    loop {
+        from.readable().await.map_err(|_| Broken::Source)?;
+        let before = bytes.len();
+        bytes.resize(before + sni::MAX, 0);
+        let got = from.try_read(bytes.get_mut(before..).unwrap_or_default());
+        bytes.truncate(before + got.as_ref().copied().unwrap_or(0));
+        match got {
+            Ok(len) => return Ok(len),
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return Err(Broken::Source),
+        }
+    }
+}
+
+/// What of the client's bytes is known.
+#[derive(Debug)]
+pub enum First {
+    /// These were judged and have to be sent.
+    Judged(Vec<u8>),
+    /// Nothing was read; the server may speak first.
+    Unread,
+}
+
+/// Passes both directions on until both are over.
+pub async fn run(
+    client: &TcpStream,
+    server: &TcpStream,
+    place: &Place,
+    port: u16,
+    terms: &Terms,
+    first: First,
+    track: &Track,
+) -> End {
+    let up = async {
+        let bytes = match first {
+            First::Judged(bytes) => bytes,
+            First::Unread if *place == Place::Host => Vec::new(),
+            First::Unread => first_bytes(client, place, port, terms, Vec::new()).await?,
+        };
+        let done = async {
+            relay::write_all(server, &bytes, &track.sent).await?;
+            drop(bytes);
+            relay::copy(client, server, &track.sent).await
+        };
+        done.await.map_err(|_| End::Broken)?;
+        relay::shut(server);
+        Ok::<(), End>(())
+    };
+    let down = async {
+        relay::copy(server, client, &track.received)
+            .await
+            .map_err(|_| End::Broken)?;
+        relay::shut(client);
+        Ok::<(), End>(())
+    };
+    match tokio::try_join!(up, down) {
+        Ok(_) => End::Done,
+        Err(end) => end,
+    }
+}
+
+/// [`first_bytes`] within [`PATIENCE`].
+///
+/// # Errors
+/// As there; [`End::Gone`] when it took too long.
+pub async fn first_bytes_in_time(
+    client: &TcpStream,
+    place: &Place,
+    port: u16,
+    terms: &Terms,
+) -> Result<Vec<u8>, End> {
+    timeout(
+        PATIENCE,
+        first_bytes(client, place, port, terms, Vec::new()),
+    )
+    .await
+    .unwrap_or(Err(End::Gone))
+}

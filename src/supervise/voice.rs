@@ -1,0 +1,65 @@
+//! [`Voice`]: what the supervisor says: to the client, on stderr, to `--status-fd`, to the record.
+
+#![forbid(unsafe_code)]
+
+use crate::launch::channel::Channel;
+use crate::launch::message::ToClient;
+use crate::record::Event;
+use crate::session::Session;
+use std::fs::File;
+use std::io::Write as _;
+
+/// Everything that the supervisor says, and to whom.
+pub(super) struct Voice {
+    /// `None` when it is gone.
+    pub(super) client: Option<Channel>,
+    /// `--status-fd`.
+    pub(super) status: Option<File>,
+}
+
+impl Voice {
+    /// A line on the caller's stderr while the terminal may be in raw mode: the client writes it.
+    pub(super) fn say(&self, line: &str) {
+        self.tell(&ToClient::Say {
+            line: line.to_owned(),
+        });
+    }
+
+    /// A line on the caller's stderr before the command runs.
+    pub(super) fn direct(&self, line: &str) {
+        say_directly(line);
+    }
+
+    pub(super) fn tell(&self, message: &ToClient) {
+        // A client that is gone or does not read is no reason to stop supervising.
+        if let Some(client) = &self.client {
+            let _ = client.try_send(message, &[]);
+        }
+    }
+
+    /// Writes an event to the record and to `--status-fd`.
+    pub(super) fn note(&mut self, session: &mut Session, event: &Event) {
+        use crate::record::log::Appended;
+        if let Appended::LostFirst(why) = session.record(event) {
+            self.say(&format!(
+                "the session's record cannot be written any more: {why}"
+            ));
+        }
+        self.status(event);
+    }
+
+    pub(super) fn status(&mut self, event: &Event) {
+        if let Some(file) = &mut self.status
+            && let Ok(mut line) = serde_json::to_vec(event)
+        {
+            line.push(b'\n');
+            if file.write_all(&line).is_err() {
+                self.status = None;
+            }
+        }
+    }
+}
+
+pub(super) fn say_directly(line: &str) {
+    let _ = std::io::stderr().write_all(format!("agentbox: {line}\n").as_bytes());
+}

@@ -1,0 +1,71 @@
+//! What procfs says of processes (proc_pid_stat(5)). A process chooses its own name, so nothing before the last `)` is read.
+
+/// One process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: i32,
+    /// Its parent's.
+    pub parent: i32,
+    /// R, S, D, T, t, Z, X, ...
+    pub state: u8,
+    /// User and system time of it and of the children that it waited for, in clock ticks.
+    pub ticks: u64,
+}
+
+/// Every process that this process sees.
+#[must_use]
+pub fn processes() -> Vec<Process> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|pid: i32| {
+            let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+            parse(pid, &text)
+        })
+        .collect()
+}
+
+/// Clock ticks of a second (sysconf(3)).
+#[must_use]
+pub fn ticks_per_second() -> u64 {
+    // SAFETY: sysconf(3) takes a constant and touches no memory of ours.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).unwrap_or(100).max(1)
+}
+
+fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // The first of these is the third of the manual page.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let ticks = [14, 15, 16, 17].map(|field| number(field).unwrap_or(0));
+    Some(Process {
+        pid,
+        parent: fields.get(1)?.parse().ok()?,
+        state: *fields.first()?.as_bytes().first()?,
+        ticks: ticks.iter().sum(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_lie() {
+        let text = b"7 (a) T 1 (b) x) S 3 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0";
+        let found = parse(7, text).unwrap();
+        assert_eq!(
+            (found.state, found.parent, found.ticks),
+            (b'S', 3, 10 + 20 + 30 + 40)
+        );
+        assert_eq!(parse(7, b"7 no name"), None);
+        assert_eq!(parse(7, b"7 (x)"), None);
+        let me = i32::try_from(std::process::id()).unwrap();
+        assert!(processes().iter().any(|p| p.pid == me && p.parent > 0));
+        assert!(ticks_per_second() >= 1);
+    }
+}
