@@ -176,7 +176,7 @@ fn status_tells_programs_too() {
         "{on}"
     );
     gone(&name);
-    drop(live);
+    assert_eq!(common::shell_status(live.end().status), 137);
     // Where no session could be started it still tells of what stops all.
     let mut home = b.agentbox(["status"]);
     home.current_dir(b.home());
@@ -272,7 +272,11 @@ fn stop_reaches_a_session_whose_supervisor_is_stopped() {
     let ran = cli(&b, &["stop"]);
     assert!(common::live::with_token(&name).is_empty(), "{ran:?}");
     assert_eq!(count(&ran), 1, "{ran:?}");
-    assert!(ran.complaint().contains("did not answer and was killed with it"), "{ran:?}");
+    assert!(
+        ran.complaint()
+            .contains("did not answer and was killed with it"),
+        "{ran:?}"
+    );
     assert_eq!(common::shell_status(live.end().status), 137);
 }
 
@@ -282,15 +286,26 @@ fn one_session_and_pause() {
     let names = [token(), token()];
     let b = TestBox::new();
     let wait = "while :; do echo $((i += 1)) > beat.$0; sleep 0.01; done";
-    let beat = |name: &str| fs::read_to_string(b.ws().join(format!("beat.{name}"))).unwrap_or_default();
+    let beat =
+        |name: &str| fs::read_to_string(b.ws().join(format!("beat.{name}"))).unwrap_or_default();
     let beats = |name: &str| {
         let before = beat(name);
-        common::until_within(std::time::Duration::from_millis(1500), || beat(name) != before)
+        common::until_within(std::time::Duration::from_millis(1500), || {
+            beat(name) != before
+        })
     };
-    let lives: Vec<Live> = names.iter().map(|n| b.start(["/bin/sh", "-c", wait, n.as_str()])).collect();
-    common::until("both run", || names.iter().all(|name| !beat(name).is_empty()));
+    let lives: Vec<Live> = names
+        .iter()
+        .map(|n| b.start(["/bin/sh", "-c", wait, n.as_str()]))
+        .collect();
+    common::until("both run", || {
+        names.iter().all(|name| !beat(name).is_empty())
+    });
     let paused = cli(&b, &["stop", "--pause"]).ok();
-    assert!(paused.starts_with("2 sessions paused until `agentbox start`"), "{paused}");
+    assert!(
+        paused.starts_with("2 sessions paused until `agentbox start`"),
+        "{paused}"
+    );
     assert!(names.iter().all(|name| !beats(name)), "they are still");
     assert_eq!(b.sh("echo ran").ok(), "ran", "others may start");
     assert_eq!(cli(&b, &["start"]).ok(), "2 sessions go on");
@@ -300,11 +315,16 @@ fn one_session_and_pause() {
         .unwrap()
         .flatten()
         .find(|entry| {
-            fs::read_to_string(entry.path().join("session.json")).is_ok_and(|text| text.contains(&names[0]))
+            fs::read_to_string(entry.path().join("session.json"))
+                .is_ok_and(|text| text.contains(&names[0]))
         })
         .unwrap();
     let id = id.file_name().into_string().unwrap();
-    assert!(cli(&b, &["stop", "--pause", &id]).ok().contains("is paused until"));
+    assert!(
+        cli(&b, &["stop", "--pause", &id])
+            .ok()
+            .contains("is paused until")
+    );
     assert!(!beats(&names[0]) && beats(&names[1]));
     cli(&b, &["start", &id]).ok();
     assert!(beats(&names[0]));
@@ -312,7 +332,10 @@ fn one_session_and_pause() {
     assert!(stopped.contains(" stopped in "), "{stopped}");
     assert!(!beats(&names[0]) && beats(&names[1]));
     let mut codes = lives.into_iter();
-    assert_eq!(common::shell_status(codes.next().unwrap().end().status), 137);
+    assert_eq!(
+        common::shell_status(codes.next().unwrap().end().status),
+        137
+    );
     assert_eq!(cli(&b, &["stop", "no-such"]).code(), 1);
     assert_eq!(count(&cli(&b, &["stop"])), 1);
 }

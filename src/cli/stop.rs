@@ -93,19 +93,24 @@ fn try_stop(args: &StopArgs) -> Result<u8, SwitchError> {
     let begun = Instant::now();
     let made = make()?;
     let name = OsText::from(switch.file.as_path());
-    let sessions = sessions(&host)?;
-    let (known, left) = match &seen {
-        Some(seen) => (seen.len(), machine::wait_for_all(seen, PATIENCE)),
+    let (stopped, left, took) = match seen {
+        Some(seen) => {
+            // By their processes: under sudo the records are not even those of the caller.
+            let left = machine::wait_for_all(&seen, PATIENCE);
+            let took = milliseconds(begun);
+            (seen.len().saturating_sub(left.len()), left, took)
+        }
         None => {
+            let sessions = sessions(&host)?;
             let meant = meant(&sessions, &switch.file);
-            (meant.len(), wait_for(&meant, &sessions))
+            let left = wait_for(&meant, &sessions);
+            let took = milliseconds(begun);
+            // Some are dead before they could be counted, and the record of a supervisor that was killed does not say by what.
+            let gone = meant.len().saturating_sub(left.len());
+            let told = stopped(&sessions, &switch.file, since);
+            (gone.max(told), left, took)
         }
     };
-    let took = milliseconds(begun);
-    // Some are dead before they could be counted, and the record of a supervisor that was killed does not say by what.
-    let stopped = known
-        .saturating_sub(left.len())
-        .max(stopped(&sessions, &switch.file, since));
     // In a working copy the agent may have taken it away before it died.
     let _there = make()?;
     if made == Made::Already {
