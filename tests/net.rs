@@ -106,7 +106,7 @@ fn host_mode_says_so() {
 
 #[test]
 fn a_mode_that_is_not_there_is_refused() {
-    for mode in ["filtered", "all", ""] {
+    for mode in ["filterd", "all", ""] {
         let b = TestBox::new();
         let ran = common::run(b.agentbox(["run", "--net", mode, "--", "true"]));
         ran.refused(&["--net"]);

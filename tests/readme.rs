@@ -266,11 +266,12 @@ fn every_profile_is_named_and_no_other() {
     let mut named: Vec<&str> = text.split([',', ' ']).filter(|n| !n.is_empty()).collect();
     named.sort_unstable();
     let listed = stdout(&["profiles", "list"]);
-    let builtin: Vec<&str> = listed
+    let mut builtin: Vec<&str> = listed
         .lines()
         .filter(|line| line.contains("built in"))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
+    builtin.sort_unstable();
     assert_eq!(named, builtin);
 }
 

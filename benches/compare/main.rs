@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod gate;
 mod idle;
 mod measure;
 mod start;
@@ -37,6 +38,10 @@ fn main() {
         steady::inner(&arguments[1..]);
         return;
     }
+    if arguments.first().is_some_and(|word| word == "gate") {
+        gate::inner(&arguments[1..]);
+        return;
+    }
     // `cargo bench` says so; anything else (`cargo test --all-targets`) only wants to know that it builds.
     if !arguments.iter().any(|word| word == "--bench") {
         table::line("run it by scripts/bench");
@@ -56,7 +61,7 @@ fn main() {
         quick: arguments.iter().any(|word| word == "--quick"),
     };
     let only = |name: &str| {
-        let named = ["--start", "--steady", "--idle"];
+        let named = ["--start", "--steady", "--idle", "--gate"];
         let any = arguments
             .iter()
             .any(|word| named.iter().any(|name| word == name));
@@ -71,6 +76,9 @@ fn main() {
     }
     if only("--idle") {
         idle::compare(&setting);
+    }
+    if only("--gate") {
+        gate::compare(&setting);
     }
     if only("--steady") {
         steady::compare(&setting);

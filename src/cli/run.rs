@@ -1,23 +1,29 @@
-//! `agentbox run`: arguments -> plan -> supervisor and terminal client.
+//! `agentbox run`: arguments -> policy -> supervisor, which plans, and terminal client.
 
 #![forbid(unsafe_code)]
 
+use super::args::GivenValues;
 use super::args::RunArgs;
-use super::{CliError, Planned, plan_for, say};
+use super::{CliError, places, policy_for, say};
 use crate::host::{Host, Idmap, RealLookup};
-use crate::launch::channel;
+use crate::launch::channel::{self, Channel};
 use crate::launch::command::{Descriptor, Inherited};
-use crate::launch::{self, Inputs, stdio};
+use crate::launch::pty::HostTerminal;
+use crate::launch::{self, Inputs, nursery, stdio};
 use crate::outcome::{Evidence, Layer};
+use crate::plan::resolve::resolve;
+use crate::plan::{NetworkMode, Plan};
+use crate::policy::Policy;
 use crate::report;
-use crate::session::Sessions;
+use crate::session::{SessionError, Sessions};
 use crate::supervise::client::{self, ClientEnd, ClientLink, Signals};
 use crate::supervise::relay::{Direction, RelayPipe};
 use crate::supervise::{self, Job};
 use crate::sys::process::{self, Fork};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
-use std::os::fd::RawFd;
+use std::ffi::OsString;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 
 /// Runs a command in a box. Returns the exit status.
@@ -38,32 +44,70 @@ fn flow(args: RunArgs) -> Result<u8, CliError> {
     // First of all: what the caller left open is not the box's, nor ours (traps: an open directory, a connected socket).
     close_inherited(args.status_fd)?;
     let status = args.status_fd.map(status_file).transpose()?;
-    let mut host = Host::gather()?;
-    let mut planned = plan_for(&args.plan, &host, &RealLookup)?;
-    if host.uid == 0
-        && args.plan.may_be_missing(Layer::Identity)
-        && let Err(e) = launch::idmap_works(&planned.plan)
-    {
-        host.idmap = Idmap::Refused(e.to_string());
-        planned = plan_for(&args.plan, &host, &RealLookup)?;
-    }
-    if args.dry_run {
-        let _ = say::out(&report::plan::text(&planned.plan, &super::steps()));
+    let host = Host::gather()?;
+    let (policy, given) = policy_for(&args.plan, &host, &places(&host))?;
+    let wanted = Wanted {
+        args,
+        host,
+        policy,
+        given,
+    };
+    if wanted.args.dry_run {
+        let (plan, _host) = wanted.plan()?;
+        let _ = say::out(&report::plan::text(&plan, &super::steps()));
         return Ok(0);
     }
-    start(args.quiet, status, host, planned)
+    start(wanted, status)
 }
 
-fn start(
-    quiet: bool,
-    status: Option<std::fs::File>,
+/// What is wished, and of whom.
+struct Wanted {
+    args: RunArgs,
     host: Host,
-    planned: Planned,
-) -> Result<u8, CliError> {
-    let Planned { plan, given } = planned;
+    policy: Policy,
+    given: GivenValues,
+}
+
+impl Wanted {
+    /// Makes the plan. What was found out about the host on the way is in the host that is returned.
+    fn plan(&self) -> Result<(Plan, Host), CliError> {
+        let mut host = self.host.clone();
+        let resolve =
+            |host: &Host| resolve(&self.policy, host, &RealLookup).map_err(CliError::Problems);
+        let plan = resolve(&host)?;
+        if host.uid == 0
+            && self.args.plan.may_be_missing(Layer::Identity)
+            && let Err(e) = launch::idmap_works(&plan)
+        {
+            host.idmap = Idmap::Refused(e.to_string());
+            return Ok((resolve(&host)?, host));
+        }
+        Ok((plan, host))
+    }
+
+    /// The namespaces are the same whatever the plan will be: an ordinary caller's ids are kept, and the network has its own.
+    fn has_nursery(&self) -> bool {
+        let mode = self.policy.wishes.network.as_ref().map(|wish| wish.value);
+        self.host.uid != 0 && mode != Some(NetworkMode::Host)
+    }
+}
+
+/// Descriptors that the supervisor has and the client must not keep.
+struct Handed {
+    control: Channel,
+    data: Option<OwnedFd>,
+    stdio: [Descriptor; 3],
+    pipes: Vec<RelayPipe>,
+    status: Option<std::fs::File>,
+    nursery: Option<Channel>,
+}
+
+/// The supervisor is forked off before there is a plan, while this process is small; it plans, and meanwhile this process
+/// makes namespaces for it.
+fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> {
     let stdio = stdio::classify().map_err(CliError::Stdio)?;
     let terminal = stdio::wants_pty(&stdio)
-        .then(crate::launch::pty::HostTerminal::capture)
+        .then(HostTerminal::capture)
         .flatten();
     let mut pipes = Vec::new();
     let descriptors = descriptors(&stdio, &mut pipes)?;
@@ -81,49 +125,34 @@ fn start(
         }
         None => (None, None),
     };
-    let sessions = Sessions::open(
-        &host.home,
-        host.var("XDG_STATE_HOME").map(|v| v.as_os_str()),
-    )
-    .map_err(CliError::Session)?;
-    let job = Job {
-        banner: if quiet {
-            Vec::new()
-        } else {
-            report::plan::banner(&plan)
-        },
-        inputs: Inputs {
-            caller_env: host.env,
-            given,
-            session: String::new(),
-            outside: PathBuf::new(),
-            terminal: terminal.clone(),
-            stdio: descriptors,
-            state: Vec::new(),
-            inherited,
-            limits: Evidence::full(Layer::Limits),
-        },
-        plan,
-        cgroup: host.cgroup,
-        sessions,
-        status,
-        client: control,
+    let (nursery, theirs) = if wanted.has_nursery() {
+        let (a, b) = channel::pair().map_err(CliError::io("socketpair"))?;
+        (Some(a), Some(b))
+    } else {
+        (None, None)
+    };
+    let handed = Handed {
+        control,
         data,
+        stdio: descriptors,
         pipes,
+        status,
+        nursery: theirs,
     };
     match process::fork_into(0).map_err(|errno| CliError::Call("clone3", errno))? {
         Fork::Child => {
-            drop((client, client_data));
+            drop((client, client_data, nursery));
             // The supervisor reads its signals from a descriptor; nothing may interrupt or stop it.
             let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
             let _ = nix::unistd::setsid();
             let _ = process::set_name(c"agentbox-super");
-            let _ = process::wipe_startup_block(c"agentbox: supervisor");
-            let status = supervise::run(job);
-            process::exit_now(status)
+            process::exit_now(supervisor(wanted, handed, terminal, inherited))
         }
         Fork::Parent(supervisor, _pidfd) => {
-            let kept = job.kept_by_client();
+            drop(handed);
+            if let Some(nursery) = nursery {
+                nursery::raise(nursery);
+            }
             let end = client::run(ClientLink {
                 control: client,
                 data: client_data,
@@ -132,12 +161,67 @@ fn start(
             });
             // Nothing of agentbox is left when `run` returns.
             let _ = nix::sys::wait::waitpid(supervisor, None);
-            if end == ClientEnd::Lost {
-                kept.supervisor_lost();
+            if end == ClientEnd::Lost
+                && let Ok(sessions) = sessions(&wanted.host)
+            {
+                supervise::lost(&sessions, &wanted.host.cgroup);
             }
             Ok(end.status())
         }
     }
+}
+
+fn sessions(host: &Host) -> Result<Sessions, SessionError> {
+    let state = host.var("XDG_STATE_HOME").map(OsString::as_os_str);
+    Sessions::open(&host.home, state)
+}
+
+/// The supervisor's life: plan, and run. Returns the exit status of `agentbox run`.
+fn supervisor(
+    wanted: Wanted,
+    handed: Handed,
+    terminal: Option<HostTerminal>,
+    inherited: Inherited,
+) -> u8 {
+    let planned = wanted
+        .plan()
+        .and_then(|(plan, host)| Ok((plan, sessions(&host)?, host)));
+    let (plan, sessions, host) = match planned {
+        Ok(planned) => planned,
+        Err(e) => {
+            for line in e.lines() {
+                say::error(&line);
+            }
+            return supervise::not_begun(&handed.control, e.run_status());
+        }
+    };
+    let _ = process::wipe_startup_block(c"agentbox: supervisor");
+    supervise::run(Job {
+        banner: if wanted.args.quiet {
+            Vec::new()
+        } else {
+            report::plan::banner(&plan)
+        },
+        inputs: Inputs {
+            caller_env: host.env,
+            given: wanted.given,
+            session: String::new(),
+            outside: PathBuf::new(),
+            terminal,
+            stdio: handed.stdio,
+            state: Vec::new(),
+            inherited,
+            limits: Evidence::full(Layer::Limits),
+        },
+        plan,
+        cgroup: host.cgroup,
+        sessions,
+        status: handed.status,
+        client: handed.control,
+        data: handed.data,
+        pipes: handed.pipes,
+        nursery: handed.nursery,
+    })
 }
 
 /// What each descriptor of the command becomes; for a relayed one a pipe is made, and the supervisor gets its other end.

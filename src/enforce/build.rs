@@ -23,6 +23,8 @@ pub struct Build<'a> {
     pub plan: &'a Plan,
     /// Waits until the supervisor has written the maps and moved this process into its cgroup, where it has to.
     pub wait_for_supervisor: &'a dyn Fn() -> Result<(), StepError>,
+    /// Who writes the id maps of an ordinary caller.
+    pub maps: super::identity::Maps,
     /// A cgroup was joined after the clone, so its namespace is made now.
     pub own_cgroup: bool,
     /// What the supervisor found to hold of the limits.
@@ -71,13 +73,7 @@ pub(super) fn namespaces(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErro
         nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP)
             .map_err(|errno| StepError::new("unshare", "CLONE_NEWCGROUP", errno))?;
     }
-    let dir = open(
-        "/proc/sys/user",
-        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|errno| StepError::new("open", "/proc/sys/user", errno))?;
-    let evidence = userns_limits::apply(dir.as_fd());
+    let evidence = userns_limits::apply_here()?;
     for name in NAMESPACES {
         let path = Path::new("/proc/self/ns").join(name);
         let fd = open(&path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())

@@ -23,20 +23,31 @@ fn write(path: &str, content: &str) -> Result<(), StepError> {
         .map_err(|e| StepError::new("write", path, errno_of(&e)).remedy(USERNS))
 }
 
+/// Who writes the maps of an ordinary caller's user namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maps {
+    /// Init: the namespace was made with it.
+    Mine,
+    /// The nursery did: the namespace is older than init.
+    Written,
+}
+
+/// Maps one uid and one gid, each given as (inside, outside), in the user namespace that this process was cloned into.
+///
+/// # Errors
+/// The write that failed.
+pub fn write_own_maps(uid: (u32, u32), gid: (u32, u32)) -> Result<(), StepError> {
+    // Without CAP_SETGID over the parent namespace gid_map may only be written once setgroups(2) is given up.
+    write("/proc/self/setgroups", "deny")?;
+    write("/proc/self/uid_map", &format!("{} {} 1", uid.0, uid.1))?;
+    write("/proc/self/gid_map", &format!("{} {} 1", gid.0, gid.1))
+}
+
 /// The child's half: an ordinary caller writes its own maps, a root caller waits for the supervisor's and takes the uid.
 pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let id = &b.plan.identity;
-    if id.mode == IdentityMode::Same {
-        // Without CAP_SETGID over the parent namespace gid_map may only be written once setgroups(2) is given up.
-        write("/proc/self/setgroups", "deny")?;
-        write(
-            "/proc/self/uid_map",
-            &format!("{} {} 1", id.inner_uid, id.outer_uid),
-        )?;
-        write(
-            "/proc/self/gid_map",
-            &format!("{} {} 1", id.inner_gid, id.outer_gid),
-        )?;
+    if id.mode == IdentityMode::Same && b.maps == Maps::Mine {
+        write_own_maps((id.inner_uid, id.outer_uid), (id.inner_gid, id.outer_gid))?;
     }
     (b.wait_for_supervisor)()?;
     if id.mode != IdentityMode::Same {

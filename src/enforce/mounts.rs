@@ -6,7 +6,7 @@
 
 use super::StepError;
 use super::build::Build;
-use super::newroot::{ALLOW_MOUNT, NewRoot, attributes, reach, relative};
+use super::newroot::{ALLOW_MOUNT, Mask, NewRoot, attributes, reach, relative};
 use super::pseudo;
 use crate::outcome::{Evidence, Layer};
 use crate::plan::{Access, Kind, MountOp, View};
@@ -138,8 +138,12 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let masks = Path::new("/run/agentbox/masks");
     root.dir(Path::new("/run/agentbox"), 0o755)?;
     root.tmpfs(masks, 0o755, 64 * 1024, attr::NOSUID | attr::NODEV)?;
-    root.file(&masks.join("file"), 0o444, b"")?;
-    root.dir(&masks.join("dir"), 0o555)?;
+    // With the permission to write, so that it is the read-only mount that refuses it, and says so (EROFS).
+    root.file(&masks.join("file"), 0o644, b"")?;
+    root.dir(&masks.join("dir"), 0o755)?;
+    // Without any permission: the command has no capability that would read it all the same.
+    root.file(&masks.join("refused"), 0, b"")?;
+    root.dir(&masks.join("refused.d"), 0)?;
     root.restrict(masks, attr::RDONLY)?;
     root.file(
         Path::new(CANARY),
@@ -207,8 +211,15 @@ fn operation(
         } => pseudo::cgroup(root, target.path(), controllers),
         MountOp::Proc => pseudo::proc(root),
         MountOp::Dev => pseudo::dev(root, devices, disk),
-        MountOp::MaskFile { target } => gone_is_hidden(root.mask(target.path(), Kind::File)),
-        MountOp::MaskDir { target } => gone_is_hidden(root.mask(target.path(), Kind::Dir)),
+        MountOp::MaskFile { target } => gone_is_hidden(root.mask(target.path(), Mask::File)),
+        MountOp::MaskDir { target } => gone_is_hidden(root.mask(target.path(), Mask::Dir)),
+        MountOp::Refuse { target, kind } => {
+            let mask = match kind {
+                Kind::Dir => Mask::RefusedDir,
+                Kind::File => Mask::RefusedFile,
+            };
+            gone_is_hidden(root.mask(target.path(), mask))
+        }
     }
 }
 

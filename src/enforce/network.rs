@@ -24,8 +24,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     if network.mode == NetworkMode::Host {
         return Ok(None);
     }
-    process::interface_up(c"lo")
-        .map_err(|errno| StepError::new("ioctl SIOCSIFFLAGS", "lo", errno))?;
+    loopback()?;
     if network.mode == NetworkMode::None {
         return Ok(Some(Evidence::full(Layer::Network)));
     }
@@ -53,6 +52,14 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         if v6 == V6::No { ", no IPv6" } else { "" }
     );
     Ok(Some(Evidence::full(Layer::Network).proven(found)))
+}
+
+/// Brings the loopback interface of this process's network namespace up.
+///
+/// # Errors
+/// The ioctl failed.
+pub fn loopback() -> Result<(), StepError> {
+    process::interface_up(c"lo").map_err(|errno| StepError::new("ioctl SIOCSIFFLAGS", "lo", errno))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,10 +18,29 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// The empty file and the empty directory that masks are made of; on a read-only tmpfs, so that a write fails with EROFS
-/// (over /dev/null it would succeed).
-const MASK_FILE: &str = "run/agentbox/masks/file";
-const MASK_DIR: &str = "run/agentbox/masks/dir";
+/// What masks are made of; on a read-only tmpfs, so that a write fails with EROFS (over /dev/null it would succeed).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mask {
+    /// An empty file.
+    File,
+    /// An empty directory.
+    Dir,
+    /// A file without any permission.
+    RefusedFile,
+    /// A directory without any permission.
+    RefusedDir,
+}
+
+impl Mask {
+    fn place(self) -> &'static str {
+        match self {
+            Mask::File => "run/agentbox/masks/file",
+            Mask::Dir => "run/agentbox/masks/dir",
+            Mask::RefusedFile => "run/agentbox/masks/refused",
+            Mask::RefusedDir => "run/agentbox/masks/refused.d",
+        }
+    }
+}
 
 pub(super) const ALLOW_MOUNT: &str =
     "mount must be allowed in user namespaces: see `agentbox check`";
@@ -283,21 +302,17 @@ impl NewRoot {
             .map_err(|errno| StepError::new("mount", target.display(), errno))
     }
 
-    /// An empty file or directory over what is at `target`. True if there is something.
-    pub(super) fn mask_if_there(&self, target: &Path, kind: Kind) -> Result<bool, StepError> {
-        let from = match kind {
-            Kind::Dir => MASK_DIR,
-            Kind::File => MASK_FILE,
-        };
-        match self.mount_at(from, target, MsFlags::MS_BIND) {
+    /// A mask over what is at `target`. True if there is something.
+    pub(super) fn mask_if_there(&self, target: &Path, mask: Mask) -> Result<bool, StepError> {
+        match self.mount_at(mask.place(), target, MsFlags::MS_BIND) {
             Ok(()) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
             Err(errno) => Err(StepError::new("mask", target.display(), errno)),
         }
     }
 
-    pub(super) fn mask(&self, target: &Path, kind: Kind) -> Result<(), StepError> {
-        if self.mask_if_there(target, kind)? {
+    pub(super) fn mask(&self, target: &Path, mask: Mask) -> Result<(), StepError> {
+        if self.mask_if_there(target, mask)? {
             return Ok(());
         }
         Err(StepError::new("mask", target.display(), Errno::ENOENT))

@@ -3,8 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::StepError;
-use super::newroot::{NewRoot, relative};
-use crate::plan::Kind;
+use super::newroot::{Mask, NewRoot, relative};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
@@ -58,9 +57,9 @@ pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
     root.dir(at, 0o555)?;
     root.attach(tree.as_fd(), at)?;
     // Which of the names exist depends on the kernel's configuration.
-    for (names, kind) in [(MASKED_FILES, Kind::File), (MASKED_DIRS, Kind::Dir)] {
+    for (names, mask) in [(MASKED_FILES, Mask::File), (MASKED_DIRS, Mask::Dir)] {
         for name in names {
-            let _exists = root.mask_if_there(&at.join(name), kind)?;
+            let _exists = root.mask_if_there(&at.join(name), mask)?;
         }
     }
     for name in READ_ONLY {

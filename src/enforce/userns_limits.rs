@@ -4,12 +4,13 @@
 
 #![forbid(unsafe_code)]
 
+use super::StepError;
 use crate::outcome::{Evidence, Layer};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use std::fs::File;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 
 /// What is set: the name, the value, and whether the box may not be without it.
@@ -27,6 +28,18 @@ pub const VALUES: [(&str, u64); 5] = [
     ("max_fanotify_groups", 8),
     ("max_fanotify_marks", 8_192),
 ];
+
+/// The same in the user namespace of this process.
+///
+/// # Errors
+/// There is no /proc/sys/user.
+pub fn apply_here() -> Result<Evidence, StepError> {
+    let path = "/proc/sys/user";
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let dir =
+        open(path, flags, Mode::empty()).map_err(|errno| StepError::new("open", path, errno))?;
+    Ok(apply(dir.as_fd()))
+}
 
 /// Sets [`VALUES`] by init, in the box's user namespace and before its capabilities are dropped. `dir` is an open
 /// `/proc/sys/user`; which namespace the files mean is decided by who opens them. No value is raised above what the kernel

@@ -130,3 +130,7 @@ fn next(state: &State, byte: u8) -> Result<State, &'static str> {
         _ => return Err("a chunk that does not end where it should"),
     })
 }
+
+#[cfg(test)]
+#[path = "chunked_tests.rs"]
+mod tests;

@@ -315,3 +315,7 @@ fn header(out: &mut Vec<u8>, id: u16, flags: u16, code: Code) {
     out.extend_from_slice(&id.to_be_bytes());
     out.extend_from_slice(&(flags | code as u16).to_be_bytes());
 }
+
+#[cfg(test)]
+#[path = "dns_tests.rs"]
+mod tests;

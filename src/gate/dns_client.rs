@@ -199,3 +199,7 @@ fn compressed_name(reader: &mut Reader<'_>) -> Option<String> {
             .unwrap_or_default(),
     )
 }
+
+#[cfg(test)]
+#[path = "dns_client_tests.rs"]
+mod tests;

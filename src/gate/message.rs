@@ -294,6 +294,11 @@ impl fmt::Display for Why {
 }
 
 impl Refused {
+    fn is_loopback(&self) -> bool {
+        let addr = self.to.as_str().parse::<IpAddr>();
+        addr.is_ok_and(|addr| addr.to_canonical().is_loopback())
+    }
+
     /// What the human can do, if there is something.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
@@ -303,6 +308,9 @@ impl Refused {
             Some(port) => format!(":{port}"),
         };
         match &self.why {
+            Why::NotGranted if self.is_loopback() => {
+                self.port.map(|port| format!("--host-port {port}"))
+            }
             Why::NotGranted | Why::Port { .. } => Some(format!("--allow {to}{port}")),
             Why::Private {
                 kind: Special::Metadata,

@@ -29,6 +29,8 @@ pub mod sni;
 pub mod socks;
 pub mod start;
 pub mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tunnel;
 pub mod upstream;
 pub mod web;

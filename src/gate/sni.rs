@@ -54,10 +54,10 @@ fn message(bytes: &[u8]) -> Result<Vec<u8>, Hello> {
     let mut joined = Vec::new();
     let mut reader = Reader { bytes, at: 0 };
     loop {
-        if let [kind, a, b, c, ..] = joined.as_slice() {
-            if *kind != 1 {
-                return Err(Hello::Bad);
-            }
+        if joined.first().is_some_and(|kind| *kind != 1) {
+            return Err(Hello::Bad);
+        }
+        if let [_, a, b, c, ..] = joined.as_slice() {
             let len = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
             if len + 4 > MAX {
                 return Err(Hello::Bad);
@@ -147,3 +147,7 @@ fn server_name(data: &[u8]) -> Option<String> {
     }
     address::normal(std::str::from_utf8(name).ok()?)
 }
+
+#[cfg(test)]
+#[path = "sni_tests.rs"]
+mod tests;

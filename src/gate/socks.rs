@@ -153,3 +153,7 @@ impl Reply {
         [5, self as u8, 0, 1, 0, 0, 0, 0, 0, 0]
     }
 }
+
+#[cfg(test)]
+#[path = "socks_tests.rs"]
+mod tests;

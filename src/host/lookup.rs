@@ -2,15 +2,16 @@
 
 #![forbid(unsafe_code)]
 
-use super::{FileType, Lookup, Stat};
+use super::{FileType, Identity, Lookup, Stat};
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::unistd::{AccessFlags, eaccess};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, DirEntryExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Most of what is read is smaller.
 const PAGE: usize = 4096;
@@ -86,6 +87,75 @@ impl Lookup for RealLookup {
     fn executable(&self, path: &Path) -> bool {
         eaccess(path, AccessFlags::X_OK).is_ok()
     }
+
+    fn scan(&self, dir: &Path, each: &mut dyn FnMut(&OsStr, FileType, u64)) -> bool {
+        let Ok(entries) = fs::read_dir(dir) else {
+            return false;
+        };
+        for entry in entries.flatten() {
+            // The type comes with the name; nothing is asked again.
+            if let Ok(t) = entry.file_type() {
+                each(&entry.file_name(), type_of(t), entry.ino());
+            }
+        }
+        true
+    }
+
+    fn identity(&self, path: &Path) -> Option<Identity> {
+        let m = fs::symlink_metadata(path).ok()?;
+        let nanoseconds = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
+        let since = |t: SystemTime| {
+            t.duration_since(UNIX_EPOCH)
+                .ok()?
+                .as_nanos()
+                .try_into()
+                .ok()
+        };
+        Some(Identity {
+            file_type: type_of(m.file_type()),
+            dev: m.dev(),
+            ino: m.ino(),
+            uid: m.uid(),
+            links: m.nlink(),
+            size: m.size(),
+            modified: nanoseconds(m.mtime(), m.mtime_nsec()),
+            changed: nanoseconds(m.ctime(), m.ctime_nsec()),
+            born: m.created().ok().and_then(since).unwrap_or(0),
+        })
+    }
+
+    fn now(&self) -> i128 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.ok()
+            .and_then(|t| t.as_nanos().try_into().ok())
+            .unwrap_or(0)
+    }
+
+    fn recall(&self, path: &Path) -> Option<Vec<u8>> {
+        fs::read(path).ok()
+    }
+
+    fn remember(&self, path: &Path, bytes: &[u8]) {
+        // Replaced in one step, so that two starts at once leave the one or the other. Failing costs a later search time.
+        let write = || -> io::Result<()> {
+            if let Some(dir) = path.parent() {
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(dir)?;
+            }
+            let new = path.with_extension(format!("new.{}", std::process::id()));
+            let mut file = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&new)?;
+            file.write_all(bytes)?;
+            fs::rename(&new, path)
+        };
+        let _ = write();
+    }
 }
 
 fn from_raw(s: &FileStat) -> Stat {
@@ -107,9 +177,8 @@ fn from_raw(s: &FileStat) -> Stat {
     }
 }
 
-fn from(m: &Metadata) -> Stat {
-    let t = m.file_type();
-    let file_type = if t.is_dir() {
+fn type_of(t: fs::FileType) -> FileType {
+    if t.is_dir() {
         FileType::Dir
     } else if t.is_file() {
         FileType::File
@@ -119,9 +188,12 @@ fn from(m: &Metadata) -> Stat {
         FileType::Socket
     } else {
         FileType::Other
-    };
+    }
+}
+
+fn from(m: &Metadata) -> Stat {
     Stat {
-        file_type,
+        file_type: type_of(m.file_type()),
         mode: m.mode() & 0o7777,
         uid: m.uid(),
         gid: m.gid(),

@@ -108,6 +108,64 @@ pub trait Lookup {
     }
     /// Would execve(2) find execute permission?
     fn executable(&self, path: &Path) -> bool;
+    /// Calls `each` for every entry of a directory, in no order, with its type and the inode that the directory says (on some
+    /// stacked file systems not the one that lstat(2) says). `false` if the directory cannot be read.
+    fn scan(&self, dir: &Path, each: &mut dyn FnMut(&OsStr, FileType, u64)) -> bool {
+        for name in self.read_dir(dir) {
+            if let Some(stat) = self.lstat(&dir.join(&name)) {
+                each(&name, stat.file_type, stat.ino);
+            }
+        }
+        true
+    }
+    /// lstat(2), with what says whether a file is still the same.
+    fn identity(&self, path: &Path) -> Option<Identity> {
+        let stat = self.lstat(path)?;
+        Some(Identity {
+            file_type: stat.file_type,
+            dev: stat.dev,
+            ino: stat.ino,
+            uid: stat.uid,
+            links: 1,
+            size: 0,
+            modified: 0,
+            changed: 0,
+            born: 0,
+        })
+    }
+    /// The time, in nanoseconds since 1970.
+    fn now(&self) -> i128 {
+        i128::MAX
+    }
+    /// What an earlier start left at `path`, a place of agentbox's own.
+    fn recall(&self, _path: &Path) -> Option<Vec<u8>> {
+        None
+    }
+    /// Leaves something for a later start. Nothing depends on it but speed and what is found of files that were moved.
+    fn remember(&self, _path: &Path, _bytes: &[u8]) {}
+}
+
+/// What tells one file from another, and whether it was changed. Times are nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// A directory, a regular file, ...
+    pub file_type: FileType,
+    /// Device.
+    pub dev: u64,
+    /// Inode.
+    pub ino: u64,
+    /// Owner.
+    pub uid: u32,
+    /// Hard links.
+    pub links: u64,
+    /// Bytes.
+    pub size: u64,
+    /// When the content was changed; can be set to anything by the owner.
+    pub modified: i128,
+    /// When anything was changed; set by the kernel alone.
+    pub changed: i128,
+    /// When it was made (0 if the file system does not say); never changes.
+    pub born: i128,
 }
 
 /// What [`Lookup`] says of a file.

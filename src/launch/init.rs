@@ -10,6 +10,7 @@ use super::join::{Join, Joins, Surroundings};
 use super::message::{Family, FromInit, SignalTo, ToInit};
 use super::still::Still;
 use crate::enforce::build::{self, Build};
+use crate::enforce::identity::Maps;
 use crate::enforce::prepare::Prepare;
 use crate::enforce::{StepError, env};
 use crate::outcome::How;
@@ -33,16 +34,25 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 /// The size of a private place where the plan has no limit of it: tmpfs takes 0 for "no limit".
 const NO_DISK_LIMIT: u64 = 0;
 
+/// How init came to be.
+pub(super) struct Start {
+    /// The supervisor has to do something (maps, cgroup) before init goes on.
+    pub(super) waits: bool,
+    /// A cgroup is joined after the clone.
+    pub(super) own_cgroup: bool,
+    /// Who writes the id maps of an ordinary caller.
+    pub(super) maps: Maps,
+}
+
 /// Runs init; never returns.
 pub(super) fn main(
     plan: &Plan,
     inputs: Inputs,
     prepare: Prepare<'_>,
     channel: &Channel,
-    waits: bool,
-    own_cgroup: bool,
+    start: Start,
 ) -> ! {
-    let status = match build_box(plan, inputs, prepare, channel, waits, own_cgroup) {
+    let status = match build_box(plan, inputs, prepare, channel, start) {
         Ok(built) => built.serve(channel),
         Err((step, e)) => {
             let (why, errno) = (e.to_string(), e.errno as i32);
@@ -82,8 +92,11 @@ fn build_box(
     inputs: Inputs,
     prepare: Prepare<'_>,
     channel: &Channel,
-    waits: bool,
-    own_cgroup: bool,
+    Start {
+        waits,
+        own_cgroup,
+        maps,
+    }: Start,
 ) -> Result<Built, StepFailed> {
     let start = |call: &'static str| move |errno| ("start", StepError::new(call, "", errno));
     process::die_with_parent().map_err(start("prctl PDEATHSIG"))?;
@@ -124,6 +137,7 @@ fn build_box(
     let mut b = Build {
         plan,
         wait_for_supervisor: &wait,
+        maps,
         own_cgroup,
         limits,
         sources: prepare.sources,

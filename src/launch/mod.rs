@@ -8,10 +8,12 @@ pub mod diagnose;
 pub mod init;
 pub mod join;
 pub mod message;
+pub mod nursery;
 pub mod stdio;
 mod still;
 
 use crate::enforce::cgroup::BoxCgroup;
+use crate::enforce::identity::Maps;
 use crate::enforce::prepare::Prepare;
 pub use crate::enforce::pty;
 use crate::enforce::{Act, STEPS, StepError, identity};
@@ -24,10 +26,11 @@ use message::{FromInit, ToInit};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
+use nursery::Namespaces;
 use pty::HostTerminal;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
 /// Everything that a launch needs besides the plan. Holds secrets: never serialised.
@@ -119,6 +122,7 @@ pub fn spawn(
     plan: &Plan,
     inputs: Inputs,
     group: Option<&BoxCgroup>,
+    early: Option<Namespaces>,
 ) -> Result<Spawned, LaunchError> {
     let mut prepare = Prepare::new(plan);
     for step in STEPS {
@@ -140,8 +144,18 @@ pub fn spawn(
     if group.is_none() {
         flags |= CloneFlags::CLONE_NEWCGROUP;
     }
+    // What was made early fits if init would write the same maps itself, and has such a namespace.
+    let early = early
+        .filter(|_| plan.identity.mode == IdentityMode::Same && flags.contains(nursery::FLAGS));
+    let (forked, maps) = match &early {
+        Some(Namespaces { user, net }) => (
+            process::fork_joined(user.as_fd(), net.as_fd(), (flags - nursery::FLAGS).bits()),
+            Maps::Written,
+        ),
+        None => (process::fork_into(flags.bits()), Maps::Mine),
+    };
     let waits = group.is_some() || plan.identity.mode != IdentityMode::Same;
-    match process::fork_into(flags.bits()) {
+    match forked {
         Err(errno) => {
             let e = StepError::new("clone3", "with new namespaces", errno)
                 .remedy("user namespaces must be allowed: see `agentbox check`");
@@ -149,7 +163,13 @@ pub fn spawn(
         }
         Ok(Fork::Child) => {
             drop(ours);
-            init::main(plan, inputs, prepare, &theirs, waits, group.is_some())
+            drop(early);
+            let start = init::Start {
+                waits,
+                own_cgroup: group.is_some(),
+                maps,
+            };
+            init::main(plan, inputs, prepare, &theirs, start)
         }
         Ok(Fork::Parent(init, pidfd)) => {
             drop(theirs);
@@ -228,7 +248,6 @@ impl Spawned {
 
     /// Kills init, and with it everything in its pid namespace, and waits until it is gone.
     pub fn destroy(&self) {
-        use std::os::fd::AsFd as _;
         let _ = process::pidfd_signal(self.pidfd.as_fd(), libc::SIGKILL);
         let _ = nix::sys::wait::waitpid(self.init, None);
     }

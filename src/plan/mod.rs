@@ -225,6 +225,13 @@ pub enum MountOp {
         /// Where.
         target: OsText,
     },
+    /// What nobody may open (EACCES, its owner included) over what is there.
+    Refuse {
+        /// Where.
+        target: OsText,
+        /// A directory or anything else.
+        kind: Kind,
+    },
 }
 
 /// What a grant allows.

@@ -35,6 +35,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         programs,
         env,
         network,
+        egress,
         limits,
         stop_grace,
         require,
@@ -69,6 +70,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.commands.extend(commands);
     into.stop_files.extend(stop_files);
     into.notices.extend(notices);
+    into.egress.add(egress);
     into.network = network.or(into.network.take());
     into.stop_grace = stop_grace.or(into.stop_grace.take());
     for (name, wish) in limits {

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod egress;
 pub mod merge;
 pub mod origin;
 pub mod pattern;
@@ -10,6 +11,7 @@ pub mod pattern;
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
 use crate::plan::{LimitName, NetworkMode, OsText};
+pub use egress::EgressWishes;
 pub use merge::merge;
 pub use origin::Origin;
 use std::path::PathBuf;
@@ -118,6 +120,8 @@ pub struct Fragment {
     pub env: EnvWishes,
     /// `[network] mode`.
     pub network: Option<Wish<NetworkMode>>,
+    /// The rest of `[network]`.
+    pub egress: EgressWishes,
     /// `[limits]`, later ones of the same name win.
     pub limits: Vec<(LimitName, Wish<LimitWish>)>,
     /// `[limits] stop-grace` in seconds.

@@ -10,9 +10,11 @@ mod tables;
 use super::schema::Parsed;
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
+use crate::plan::net::{Mark, Rule, Target};
 use crate::plan::{LimitName, NetworkMode, OsText};
 use crate::policy::{
-    CommandWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin, PathWish, Wish,
+    CommandWishes, EgressWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin,
+    PathWish, Wish,
 };
 
 /// A text and its line.
@@ -23,6 +25,18 @@ type PathLine = (&'static str, bool, bool, u32);
 
 /// A pattern, what it says, a condition, its line.
 type NameLine = (&'static str, Verdict, Option<Holds>, u32);
+
+/// A rule of the network: what its name is, the name, ports, marks, its line.
+type RuleLine = (Named, &'static str, &'static [u16], &'static [Mark], u32);
+
+/// What of [`Target`] a built-in profile uses.
+#[derive(Debug, Clone, Copy)]
+enum Named {
+    /// The name itself.
+    Exactly,
+    /// What is below it.
+    Under,
+}
 
 /// What [`Fragment`] and [`Parsed`] hold, without an allocation.
 struct Table {
@@ -45,6 +59,8 @@ struct Table {
     deny: &'static [Line],
     set: &'static [(&'static str, &'static str, u32)],
     network: Option<(NetworkMode, u32)>,
+    reach: &'static [RuleLine],
+    shun: &'static [RuleLine],
     limits: &'static [(LimitName, LimitWish, u32)],
     stop_grace: Option<(f64, u32)>,
     require: &'static [(Layer, u32)],
@@ -96,6 +112,11 @@ impl Table {
                     given: Vec::new(),
                 },
                 network: self.network.map(|(mode, line)| self.wish(mode, line)),
+                egress: EgressWishes {
+                    allow: self.rules(self.reach),
+                    deny: self.rules(self.shun),
+                    ..EgressWishes::default()
+                },
                 limits: self
                     .limits
                     .iter()
@@ -155,6 +176,23 @@ impl Table {
     fn texts(&self, list: &[Line]) -> Vec<Wish<String>> {
         list.iter()
             .map(|(text, line)| self.wish((*text).to_owned(), *line))
+            .collect()
+    }
+
+    fn rules(&self, list: &[RuleLine]) -> Vec<Wish<Rule>> {
+        list.iter()
+            .map(|(named, name, ports, marks, line)| {
+                let to = match named {
+                    Named::Exactly => Target::Name((*name).to_owned()),
+                    Named::Under => Target::Under((*name).to_owned()),
+                };
+                let rule = Rule {
+                    to,
+                    ports: ports.to_vec(),
+                    marks: marks.to_vec(),
+                };
+                self.wish(rule, *line)
+            })
             .collect()
     }
 

@@ -64,6 +64,21 @@ fn name(wish: &Wish<NameWish>) -> String {
     format!("({text:?}, Verdict::{verdict:?}, {holds}, {})", line(wish))
 }
 
+fn rule(wish: &Wish<Rule>) -> String {
+    let Rule { to, ports, marks } = &wish.value;
+    let (named, name) = match to {
+        Target::Name(name) => ("Exactly", name.as_str()),
+        Target::Under(name) => ("Under", name.as_str()),
+        other => panic!("{other}: a built-in profile grants names, and not all of them"),
+    };
+    let marks: Vec<String> = marks.iter().map(|mark| format!("Mark::{mark:?}")).collect();
+    let marks = marks.join(", ");
+    format!(
+        "(Named::{named}, {name:?}, &{ports:?}, &[{marks}], {})",
+        line(wish)
+    )
+}
+
 const HEAD: &str = "//! Generated from `profiles/*.toml` (see `baked.rs`). Do not edit.\n\n#![forbid(unsafe_code)]\n\n";
 
 /// The file of one profile.
@@ -78,6 +93,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         programs,
         env,
         network,
+        egress,
         limits,
         stop_grace,
         require,
@@ -114,6 +130,16 @@ fn table(builtin: &builtin::Builtin) -> String {
     let network = network.map(|w| format!("Some({})", valued("NetworkMode::")(&w)));
     let network = network.unwrap_or("None".into());
     writeln!(out, "        network: {network},").unwrap();
+    let EgressWishes {
+        allow,
+        deny,
+        host_ports,
+        publish,
+        hosts,
+    } = egress;
+    assert!(host_ports.is_empty() && publish.is_empty() && hosts.is_empty());
+    list(&mut out, "reach", &allow, rule);
+    list(&mut out, "shun", &deny, rule);
     list(&mut out, "limits", &limits, |(name, wish)| {
         format!(
             "(LimitName::{name:?}, {}, {})",
@@ -135,6 +161,8 @@ fn table(builtin: &builtin::Builtin) -> String {
         ("Layer::", "use crate::outcome::Layer;\n"),
         ("Holds::", "use crate::plan::names::Holds;\n"),
         ("Verdict::", "use crate::plan::names::Verdict;\n"),
+        ("Mark::", "use crate::plan::net::Mark;\n"),
+        ("Named::", "use crate::profile::baked::Named;\n"),
         ("LimitName::", "use crate::plan::LimitName;\n"),
         ("NetworkMode::", "use crate::plan::NetworkMode;\n"),
         ("LimitWish::", "use crate::policy::LimitWish;\n"),
@@ -149,11 +177,16 @@ fn table(builtin: &builtin::Builtin) -> String {
     out
 }
 
+/// The name of a profile as a name of a module.
+fn module(builtin: &builtin::Builtin) -> String {
+    builtin.name.replace('-', "_")
+}
+
 /// Every file of `baked/tables/` with its text.
 fn sources() -> Vec<(String, String)> {
     let mut list = HEAD.to_owned();
     for builtin in &builtin::ALL {
-        writeln!(list, "mod {};", builtin.name).unwrap();
+        writeln!(list, "mod {};", module(builtin)).unwrap();
     }
     list.push_str("\nuse super::Table;\n\n");
     writeln!(
@@ -163,14 +196,14 @@ fn sources() -> Vec<(String, String)> {
     )
     .unwrap();
     for builtin in &builtin::ALL {
-        writeln!(list, "    &{}::TABLE,", builtin.name).unwrap();
+        writeln!(list, "    &{}::TABLE,", module(builtin)).unwrap();
     }
     list.push_str("];\n");
     let mut files = vec![("mod.rs".to_owned(), list)];
     files.extend(
         builtin::ALL
             .iter()
-            .map(|builtin| (format!("{}.rs", builtin.name), table(builtin))),
+            .map(|builtin| (format!("{}.rs", module(builtin)), table(builtin))),
     );
     files
 }

@@ -14,7 +14,7 @@ pub struct Builtin {
 }
 
 /// All of them, by name.
-pub const ALL: [Builtin; 8] = [
+pub const ALL: [Builtin; 11] = [
     Builtin {
         name: "base",
         text: include_str!("../../profiles/base.toml"),
@@ -31,9 +31,19 @@ pub const ALL: [Builtin; 8] = [
         commands: &["codex"],
     },
     Builtin {
+        name: "docs",
+        text: include_str!("../../profiles/docs.toml"),
+        commands: &[],
+    },
+    Builtin {
         name: "gemini",
         text: include_str!("../../profiles/gemini.toml"),
         commands: &["gemini"],
+    },
+    Builtin {
+        name: "git-hosting",
+        text: include_str!("../../profiles/git-hosting.toml"),
+        commands: &[],
     },
     Builtin {
         name: "git",
@@ -44,6 +54,11 @@ pub const ALL: [Builtin; 8] = [
         name: "opencode",
         text: include_str!("../../profiles/opencode.toml"),
         commands: &["opencode"],
+    },
+    Builtin {
+        name: "registries",
+        text: include_str!("../../profiles/registries.toml"),
+        commands: &[],
     },
     Builtin {
         name: "shell",

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod agree;
+mod network;
 
 use super::error::Diagnostic;
 use super::keys::{KeyStatus, TABLES, dotted, suggestion};
@@ -212,7 +213,7 @@ impl<'a> Walk<'a> {
                     self.each(value, |w, t, at| w.variable(t, at, VariableList::Deny));
                 }
                 ("env", "set") => self.set(value),
-                ("network", _) => self.network(value),
+                ("network", _) => self.network(name, value),
                 ("limits", _) => self.limit(name, value),
                 ("kill-switch", _) => {
                     self.each(value, |walk, text, at| match value::stop_file(text) {
@@ -380,16 +381,6 @@ impl<'a> Walk<'a> {
             }
             let wish = self.wish(OsText::from(text), &key.span());
             self.out.fragment.env.set.push((OsText::from(name), wish));
-        }
-    }
-
-    fn network(&mut self, value: &Item<'_>) {
-        let Some(text) = self.string(value, "\"none\" or \"host\"") else {
-            return;
-        };
-        match value::network(text) {
-            Ok(mode) => self.out.fragment.network = Some(self.wish(mode, &value.span())),
-            Err(bad) => self.bad(value.span(), bad),
         }
     }
 

@@ -90,7 +90,9 @@ files = [".stop here"]
         layers_off,
         stop_files,
         notices,
+        egress,
     } = parsed.fragment;
+    assert!(egress.is_empty());
     assert_eq!((name.as_str(), description.as_deref()), ("p", Some("d")));
     assert_eq!(commands, ["c"]);
     let at = |line| Origin::File {
@@ -183,17 +185,118 @@ fn every_key_of_the_table_is_read_or_refused() {
 }
 
 #[test]
-fn what_is_not_enforced_is_refused_and_never_ignored() {
-    for text in [
-        "[files]\nhide = [\"x\"]",
-        "files.protect = []",
-        "[files]\ntrack = []",
-        "network.allow = [\"github.com\"]",
-        "network.host-ports = [5432]",
-        "network.publish = []",
-        "[ssh]\nkeys = []",
-        "[review]\nx = 1",
+fn the_network_is_read() {
+    let parsed = good(
+        r#"
+[network]
+mode = "filtered"
+allow = [
+    "API.example.com",
+    { host = "db.corp", ports = [5432, "5433"], private = true, plain = false },
+]
+deny = ["*.evil.example"]
+host-ports = [5432, "6379"]
+publish = [3000, "8080:80"]
+[network.hosts]
+"Db.corp" = "10.0.0.5"
+two = ["10.0.0.6", "::1"]
+"#,
+    );
+    assert_eq!(
+        parsed.fragment.network.unwrap().value,
+        NetworkMode::Filtered
+    );
+    let egress = parsed.fragment.egress;
+    let allow: Vec<String> = egress
+        .allow
+        .iter()
+        .map(|w| {
+            format!(
+                "{} {:?} {:?} {}",
+                w.value.to, w.value.ports, w.value.marks, w.origin
+            )
+        })
+        .collect();
+    assert_eq!(
+        allow,
+        [
+            "api.example.com [] [] p.toml:5",
+            "db.corp [5432, 5433] [Private] p.toml:6"
+        ]
+    );
+    assert_eq!(egress.deny[0].value.to.to_string(), "*.evil.example");
+    let ports: Vec<u16> = egress.host_ports.iter().map(|w| w.value).collect();
+    assert_eq!(ports, [5432, 6379]);
+    let publish: Vec<_> = egress
+        .publish
+        .iter()
+        .map(|w| (w.value.host, w.value.inside))
+        .collect();
+    assert_eq!(publish, [(3000, 3000), (8080, 80)]);
+    let hosts: Vec<_> = egress
+        .hosts
+        .iter()
+        .map(|(n, w)| (n.as_str(), w.value.len()))
+        .collect();
+    assert_eq!(hosts, [("db.corp", 1), ("two", 2)]);
+}
+
+#[test]
+fn mistakes_in_the_network_are_shown() {
+    for (text, what) in [
+        ("network.mode = \"filterd\"", "not a network mode"),
+        ("network.allow = \"a.com\"", "a list of rules is expected"),
+        (
+            "network.allow = [1]",
+            "a rule (a text, or a table with `host`) is expected",
+        ),
+        ("network.allow = [\"localhost:1\"]", "this machine itself"),
+        ("network.allow = [\"*.com\"]", "as good as any name"),
+        ("network.allow = [{}]", "a rule without `host`"),
+        (
+            "network.allow = [{ host = \"a.com\", port = 1 }]",
+            "unknown key `port`",
+        ),
+        (
+            "network.allow = [{ host = \"a.com\", private = 1 }]",
+            "true or false is expected",
+        ),
+        (
+            "network.allow = [{ host = \"a.com:1\", ports = [2] }]",
+            "ports are given twice",
+        ),
+        (
+            "network.allow = [{ host = \"127.0.0.1\", ports = [2] }]",
+            "this machine itself",
+        ),
+        ("network.deny = [\"a.com+plain\"]", "means nothing"),
+        ("network.host-ports = [0]", "not a port"),
+        ("network.host-ports = [53]", "the box's own"),
+        ("network.publish = [\"a:b\"]", "not a port"),
+        (
+            "network.hosts = { \"a b\" = \"10.0.0.1\" }",
+            "not the name of a host",
+        ),
+        ("network.hosts = { a = \"b\" }", "not an address"),
+        ("network.hosts = { a = [] }", "no address"),
+        (
+            "network.hosts = { a = 1 }",
+            "an address (a text) is expected",
+        ),
     ] {
+        let problems = wrong(text);
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        assert!(
+            problems[0].what.contains(what),
+            "{text}: {}",
+            problems[0].what
+        );
+    }
+}
+
+#[test]
+fn what_is_not_enforced_is_refused_and_never_ignored() {
+    for text in ["[files]\ntrack = []", "[ssh]\nkeys = []", "[review]\nx = 1"] {
         let problems = wrong(text);
         assert_eq!(problems.len(), 1, "{text}: {problems:?}");
         assert!(
@@ -204,11 +307,6 @@ fn what_is_not_enforced_is_refused_and_never_ignored() {
         );
         assert_eq!(problems[0].help, "remove the line", "{text}");
     }
-    assert!(
-        wrong("network.mode = \"filtered\"")[0]
-            .what
-            .contains("not enforced")
-    );
 }
 
 #[test]
@@ -315,7 +413,7 @@ fn a_mistake_is_shown_at_its_place() {
             2,
             8,
             "not a network mode",
-            "`none` or `host`",
+            "`none`, `filtered` or `host`",
         ),
         (
             "[layers]\noff = [\"seccomb\"]",
@@ -347,7 +445,7 @@ fn a_mistake_is_shown_at_its_place() {
 #[test]
 fn all_mistakes_of_a_text_are_reported_in_its_order() {
     let problems = wrong(
-        "zip = 1\n[limits]\nmemory = \"x\"\ncpu = \"y\"\n[files]\nread = [\"a\", \"/b\", \"c\"]\nhide = []\n",
+        "zip = 1\n[limits]\nmemory = \"x\"\ncpu = \"y\"\n[files]\nread = [\"a\", \"/b\", \"c\"]\nhide = [\"x\"]\n",
     );
     let lines: Vec<u32> = problems.iter().map(|d| d.line).collect();
     assert_eq!(lines, [1, 3, 4, 6, 6, 7], "{problems:#?}");

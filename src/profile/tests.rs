@@ -187,17 +187,46 @@ fn the_users_profile_is_chosen_first_and_replaces() {
     let loaded = load(Choice::ByCommand(OsStr::new("codex")), &dir.places()).unwrap();
     assert_eq!(
         loaded.profiles,
-        ["codex", "codex", "base", "toolchains", "git"]
+        [
+            "codex",
+            "codex",
+            "base",
+            "toolchains",
+            "git",
+            "registries",
+            "git-hosting",
+            "docs"
+        ]
     );
     assert_eq!(
         names(&loaded),
-        ["base", "toolchains", "git", "codex", "codex"]
+        [
+            "base",
+            "toolchains",
+            "git",
+            "registries",
+            "git-hosting",
+            "docs",
+            "codex",
+            "codex"
+        ]
     );
-    assert!(!loaded.fragments[4].limits.is_empty());
+    assert!(!loaded.fragments[7].limits.is_empty());
     // A replaced `base` is what the built-in profiles extend from then on.
     dir.write("user/profiles/base.toml", "description = \"mine\"\n");
     let loaded = load_named("builtin:gemini", &dir).unwrap();
-    assert_eq!(names(&loaded), ["toolchains", "git", "gemini", "base"]);
+    assert_eq!(
+        names(&loaded),
+        [
+            "toolchains",
+            "git",
+            "registries",
+            "git-hosting",
+            "docs",
+            "gemini",
+            "base"
+        ]
+    );
 }
 
 #[test]

@@ -4,7 +4,10 @@
 #![forbid(unsafe_code)]
 
 use crate::outcome::Layer;
+use crate::plan::net::PROXY_PORT;
+use crate::plan::net::rule::{self, BadRule, Rule};
 use crate::plan::{LimitName, NetworkMode, OsText};
+use crate::policy::egress::Ports;
 use crate::policy::{LimitWish, PathWish};
 
 /// A value that cannot be understood: what is wrong, and what would be right.
@@ -395,15 +398,63 @@ pub enum VariableList {
 pub fn network(text: &str) -> Result<NetworkMode, BadValue> {
     match text {
         "none" => Ok(NetworkMode::None),
+        "filtered" => Ok(NetworkMode::Filtered),
         "host" => Ok(NetworkMode::Host),
-        "filtered" => bad(
-            "the network mode `filtered` is not enforced by this version of agentbox",
-            "use `none` (no network at all) or `host` (not a boundary)",
-        ),
         _ => bad(
             format!("`{text}` is not a network mode"),
-            "use `none` or `host`",
+            "use `none`, `filtered` or `host`",
         ),
+    }
+}
+
+/// A TCP port.
+///
+/// # Errors
+/// Not a number from 1 to 65535.
+pub fn port(text: &str) -> Result<u16, BadValue> {
+    rule::port(text).map_err(BadValue::from)
+}
+
+/// A port of the host's loopback.
+///
+/// # Errors
+/// Not a port, or one that the box itself needs there.
+pub fn host_port(text: &str) -> Result<u16, BadValue> {
+    match port(text)? {
+        port @ (53 | PROXY_PORT) => bad(
+            format!("port {port} of the box's loopback is the box's own"),
+            "let the service of the host listen on another port",
+        ),
+        port => Ok(port),
+    }
+}
+
+/// `PORT` or `HOSTPORT:PORT`.
+///
+/// # Errors
+/// One of them is not a port.
+pub fn publish(text: &str) -> Result<Ports, BadValue> {
+    let (host, inside) = text.split_once(':').unwrap_or((text, text));
+    Ok(Ports {
+        host: port(host)?,
+        inside: port(inside)?,
+    })
+}
+
+/// Who may be reached: `HOST[:PORT[,PORT...]][+MARK...]`.
+///
+/// # Errors
+/// Not such a rule, or one that must not be.
+pub fn allow(text: &str) -> Result<Rule, BadValue> {
+    Rule::allow(text).map_err(BadValue::from)
+}
+
+impl From<BadRule> for BadValue {
+    fn from(bad: BadRule) -> BadValue {
+        BadValue {
+            what: bad.what,
+            help: bad.help,
+        }
     }
 }
 
@@ -575,10 +626,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_that_is_not_enforced_is_refused() {
+    fn modes_of_the_network() {
         assert_eq!(network("none").unwrap(), NetworkMode::None);
         assert_eq!(network("host").unwrap(), NetworkMode::Host);
-        assert!(network("filtered").is_err_and(|e| e.what.contains("not enforced")));
+        assert_eq!(network("filtered").unwrap(), NetworkMode::Filtered);
         assert!(network("Host").is_err());
     }
 

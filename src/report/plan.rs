@@ -42,6 +42,7 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
         NetworkMode::Host => "host: the host's network. This is NOT a boundary",
     };
     let _ = writeln!(out, "  {mode}  [{}]", plan.network.origin);
+    super::network::rules(&mut out, &plan.network);
     limits(&mut out, plan);
     stop_files(&mut out, plan);
     layers(&mut out, plan, steps);
@@ -62,7 +63,7 @@ fn heading(out: &mut String, title: &str) {
 }
 
 /// A text of a profile, without what would write on the terminal.
-fn clean(text: impl Display) -> String {
+pub(super) fn clean(text: impl Display) -> String {
     OsText::from(text.to_string()).to_string()
 }
 

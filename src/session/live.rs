@@ -11,8 +11,9 @@ use crate::session::store::{DIR, EVENTS, RECORD, RECORD_NEW, errno, failed};
 use crate::session::{SessionError, SessionId, Sessions};
 use crate::sys::random;
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat, renameat};
+use nix::fcntl::{Flock, FlockArg, OFlag, RenameFlags, openat, renameat, renameat2};
 use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde_json::value::RawValue;
 use std::fs::File;
 use std::io::Write;
@@ -224,7 +225,7 @@ fn name(sessions: &Sessions, at: Timestamp) -> Result<(SessionId, PathBuf), Sess
     })
 }
 
-/// Writes `session.json` under its temporary name and renames it: a reader sees the old one or the new one.
+/// Writes `session.json` under its temporary name and gives it its own: a reader sees the old one or the new one.
 pub(super) fn replace(dir: BorrowedFd<'_>, path: &Path, text: &[u8]) -> Result<(), SessionError> {
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -234,5 +235,12 @@ pub(super) fn replace(dir: BorrowedFd<'_>, path: &Path, text: &[u8]) -> Result<(
     File::from(file)
         .write_all(text)
         .map_err(|error| failed("write", &new)(errno(&error)))?;
-    renameat(dir, RECORD_NEW, dir, RECORD).map_err(failed("rename", new))
+    // Exchanged and not renamed over: ext4 writes a file that replaces another to the disk first, which the end of a session
+    // would wait for. Before there is a record to exchange with, and where a file system cannot (NFS), renamed.
+    match renameat2(dir, RECORD_NEW, dir, RECORD, RenameFlags::RENAME_EXCHANGE) {
+        Ok(()) => {
+            unlinkat(dir, RECORD_NEW, UnlinkatFlags::NoRemoveDir).map_err(failed("unlink", new))
+        }
+        Err(_) => renameat(dir, RECORD_NEW, dir, RECORD).map_err(failed("rename", new)),
+    }
 }

@@ -46,8 +46,8 @@ pub(super) fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Ends the session. Returns the exit status of `agentbox run`.
-pub(super) fn finish(end: End<'_>) -> u8 {
+/// Ends the session and the supervisor, with the exit status of `agentbox run`.
+pub(super) fn finish(end: End<'_>) -> ! {
     let End {
         plan,
         evidence,
@@ -99,7 +99,8 @@ pub(super) fn finish(end: End<'_>) -> u8 {
     voice.tell(&ToClient::Ended {
         status: outcome.exit_status,
     });
-    outcome.exit_status
+    // The client waits for this process. What destructors would give back piece by piece, the kernel takes at once.
+    crate::sys::process::exit_now(outcome.exit_status)
 }
 
 /// Set-uid and set-gid bits that got through are taken away: they would give others the caller's rights. Where no more than

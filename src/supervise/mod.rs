@@ -31,7 +31,7 @@ use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::{build::NAMESPACES, limits, verify};
 use crate::launch::channel::Channel;
 use crate::launch::message::{FromInit, ToClient, ToInit};
-use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, diagnose};
+use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, diagnose, nursery};
 use crate::outcome::{Evidence, How, Outcome, Status};
 use crate::plan::{OsText, Plan};
 use crate::record::Event;
@@ -71,31 +71,21 @@ pub struct Job {
     pub data: Option<OwnedFd>,
     /// Sockets of the caller that are relayed through pipes, with what is relayed.
     pub pipes: Vec<RelayPipe>,
+    /// Where the namespaces come from that are made while the supervisor plans.
+    pub nursery: Option<Channel>,
 }
 
-impl Job {
-    /// What the client keeps when the supervisor has been forked off; everything else of the job is the supervisor's, and
-    /// closed here.
-    #[must_use]
-    pub fn kept_by_client(self) -> Kept {
-        Kept {
-            sessions: self.sessions,
-            cgroup: self.cgroup,
-        }
-    }
+/// For a client whose supervisor was killed: its session is marked as lost and its cgroup removed. The box itself is the
+/// kernel's work.
+pub fn lost(sessions: &Sessions, cgroup: &crate::host::Cgroup) {
+    ending::after_loss(sessions, cgroup);
 }
 
-/// What a client needs if its supervisor is killed.
-pub struct Kept {
-    sessions: Sessions,
-    cgroup: crate::host::Cgroup,
-}
-
-impl Kept {
-    /// The supervisor was killed: its session is marked as lost and its cgroup removed. The box itself is the kernel's work.
-    pub fn supervisor_lost(&self) {
-        ending::after_loss(&self.sessions, &self.cgroup);
-    }
+/// There is no plan, and so nothing to record: what is wrong was said.
+#[must_use]
+pub fn not_begun(client: &Channel, status: u8) -> u8 {
+    let _ = client.send(&ToClient::Ended { status }, &[]);
+    status
 }
 
 /// Sessions whose supervisor was killed are marked as lost, and what is left of them is removed.
@@ -117,6 +107,7 @@ pub fn run(job: Job) -> u8 {
         client,
         data,
         pipes,
+        nursery,
     } = job;
     // Init needs the name; the record is written while it builds.
     let reserved = match Session::reserve(&sessions) {
@@ -125,7 +116,8 @@ pub fn run(job: Job) -> u8 {
     };
     inputs.session = reserved.id().as_str().to_owned();
     inputs.outside = reserved.path().to_owned();
-    let building = build(&plan, inputs, &cgroup);
+    let building = build(&plan, inputs, &cgroup, nursery.as_ref());
+    drop(nursery);
     // Begun also when there is nothing to build: a refusal is recorded.
     let mut session = match reserved.begin(&plan) {
         Ok(session) => session,
@@ -312,6 +304,7 @@ fn build(
     plan: &Plan,
     mut inputs: Inputs,
     cgroup: &crate::host::Cgroup,
+    nursery: Option<&Channel>,
 ) -> Result<Building, LaunchError> {
     let state = state::initial(&plan.state).map_err(|e| step("state", e.to_string()))?;
     let copies = state
@@ -320,7 +313,8 @@ fn build(
     inputs.state = copies.collect();
     let (group, found) = limits::prepare(&plan.limits, cgroup, &inputs.session);
     inputs.limits = found;
-    let spawned = launch::spawn(plan, inputs, group.as_ref())?;
+    let early = nursery.and_then(nursery::take);
+    let spawned = launch::spawn(plan, inputs, group.as_ref(), early)?;
     Ok(Building {
         spawned,
         group,
@@ -357,13 +351,7 @@ fn no_record(e: &SessionError) -> String {
 /// Nothing was executed and there is no session to record it in.
 fn refuse_early(client: &Channel, why: &str) -> u8 {
     say_directly(why);
-    let _ = client.send(
-        &ToClient::Ended {
-            status: crate::exit::REFUSED,
-        },
-        &[],
-    );
-    crate::exit::REFUSED
+    not_begun(client, crate::exit::REFUSED)
 }
 
 /// Nothing was executed.

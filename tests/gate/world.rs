@@ -26,8 +26,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Runs a test's body in namespaces of its own.
 pub fn in_namespaces(name: &str, body: fn()) {
     if std::env::var_os(INSIDE).is_some() {
-        // The servers' namespace: everything in 127.0.0.0/8, and nothing else.
+        // The servers' namespace. Every address is this host's, so that a server can be anywhere.
         process::interface_up(c"lo").unwrap();
+        netlink::everything_is_local(netlink::Family::V4).unwrap();
         return body();
     }
     if missing(Feature::Userns) || missing(Feature::Tool("unshare")) {
@@ -59,6 +60,7 @@ pub struct World {
     config: Config,
     rules: Allowlist,
     told: u32,
+    known: Mutex<std::collections::HashMap<String, IpAddr>>,
 }
 
 #[derive(Default)]
@@ -96,6 +98,7 @@ impl World {
             config: Config::default(),
             rules: Allowlist::default(),
             told: 0,
+            known: Mutex::default(),
         };
         world.supervise();
         world.wait("Ready", |event| matches!(event, FromGate::Ready));
@@ -163,6 +166,16 @@ impl World {
         while self.inside(|| ask(&mark)).is_none() {
             assert!(Instant::now() < until, "the gate does not obey");
         }
+    }
+
+    /// One more listener of the box.
+    pub fn listener(&mut self, addr: &str) -> &mut World {
+        let addr = addr.parse().unwrap();
+        let socket = self.inside(|| listen::tcp_on(addr).unwrap());
+        self.channel
+            .send(&ToGate::Listener, &[socket.as_fd()])
+            .unwrap();
+        self
     }
 
     /// Sends a socket that was made on the host.
@@ -279,6 +292,19 @@ impl World {
             let addr = ask(name).expect("the name exists");
             dial(addr, port).expect("somebody listens")
         })
+    }
+}
+
+impl World {
+    /// [`connect`](Self::connect) without a question, for a name that was asked for before: its address is kept.
+    pub fn connect_known(&self, name: &str, port: u16) -> TcpStream {
+        let addr = *self
+            .known
+            .lock()
+            .unwrap()
+            .entry(name.to_owned())
+            .or_insert_with(|| self.inside(|| ask(name)).expect("the name exists"));
+        self.inside(|| dial(addr, port).expect("somebody listens"))
     }
 }
 
@@ -422,4 +448,25 @@ pub fn client_hello(sni: Option<&str>, record: usize) -> Vec<u8> {
         out.extend_from_slice(part);
     }
     out
+}
+
+/// Reads until the bytes so far satisfy this.
+pub fn until(stream: &mut TcpStream, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut buf = [0; 4096];
+    while !enough(&all) {
+        let len = stream.read(&mut buf).unwrap();
+        assert!(len > 0, "ended after {:?}", String::from_utf8_lossy(&all));
+        all.extend_from_slice(&buf[..len]);
+    }
+    all
+}
+
+/// The JSON body of a refusal by HTTP, which must have this status.
+pub fn refusal_json(response: &[u8], status: &str) -> serde_json::Value {
+    let text = String::from_utf8_lossy(response);
+    assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("X-Agentbox: "), "{text}");
+    serde_json::from_str(body).unwrap()
 }

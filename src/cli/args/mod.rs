@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod live;
+mod name;
 mod plan;
 mod run;
 mod show;
@@ -79,16 +80,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
 
 /// Adds to an unknown flag of a later version that it is one: leaving it out is safe only if the human knows.
 fn not_yet(mut error: clap::Error) -> clap::Error {
-    const LATER: [&str; 8] = [
-        "--hide",
-        "--allow",
-        "--host-port",
-        "--publish",
-        "--review",
-        "--protect",
-        "--detach",
-        "--ssh",
-    ];
+    const LATER: [&str; 3] = ["--review", "--detach", "--ssh"];
     // `agentbox claude`, as with sudo or env.
     if error.kind() == ErrorKind::InvalidSubcommand
         && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)

@@ -2,8 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+use super::name::name_wish;
 use crate::outcome::Layer;
+use crate::plan::net::Rule;
+use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
 use crate::plan::{LimitName, NetworkMode, OsText};
+use crate::policy::egress::Ports;
 use crate::policy::{Fragment, LimitWish, Origin, PathWish, Request, Wish};
 use crate::profile::value::{self, ProgramList, VariableList};
 use clap::Args;
@@ -30,15 +34,30 @@ pub struct PlanArgs {
     /// Let PATH be written; a `/` at the end: a directory, made when missing
     #[arg(long, value_name = "PATH")]
     pub write: Vec<OsString>,
+    /// Hide what PATTERN names: it reads as empty (`*`: any part of a name, `**`: any directories)
+    #[arg(long, value_name = "PATTERN")]
+    pub hide: Vec<OsString>,
+    /// Let nobody change what PATTERN names
+    #[arg(long, value_name = "PATTERN")]
+    pub protect: Vec<OsString>,
     /// Let a program run that the profile refuses (terraform, kubectl, ...)
     #[arg(long, value_name = "NAME")]
     pub allow_command: Vec<OsString>,
     /// Let a variable in, or set one
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub env: Vec<OsString>,
-    /// The network: `none`, or `host` (not a boundary)
-    #[arg(long, value_name = "none|host", value_parser = network)]
+    /// The network: `none`, `filtered` (the hosts that are granted), or `host` (not a boundary)
+    #[arg(long, value_name = "none|filtered|host", value_parser = network)]
     pub net: Option<NetworkMode>,
+    /// Let HOST be reached, on 443 and 80 or on PORT; `*.HOST` is every name below it
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = allow)]
+    pub allow: Vec<Rule>,
+    /// Let the service on that port of the host's loopback be reached
+    #[arg(long, value_name = "PORT", value_parser = host_port)]
+    pub host_port: Vec<u16>,
+    /// Let the host reach PORT of the box, on its 127.0.0.1
+    #[arg(long, value_name = "[HOSTPORT:]PORT", value_parser = publish)]
+    pub publish: Vec<Ports>,
     /// memory, processes, cpu, file-size, open-files, disk, time, stop-grace; VALUE `none` lifts it
     #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
     pub limit: Vec<CliLimit>,
@@ -73,6 +92,18 @@ fn said(bad: value::BadValue) -> String {
 
 fn network(text: &str) -> Result<NetworkMode, String> {
     value::network(text).map_err(said)
+}
+
+fn allow(text: &str) -> Result<Rule, String> {
+    value::allow(text).map_err(said)
+}
+
+fn host_port(text: &str) -> Result<u16, String> {
+    value::host_port(text).map_err(said)
+}
+
+fn publish(text: &str) -> Result<Ports, String> {
+    value::publish(text).map_err(said)
 }
 
 fn layer(text: &str) -> Result<Layer, String> {
@@ -136,6 +167,14 @@ impl PlanArgs {
             let wish = path_wish(path, "--write", cwd)?;
             fragment.files.write.push(wish);
         }
+        for pattern in &self.hide {
+            let wish = name_wish(pattern, "--hide", cwd)?;
+            fragment.files.hide.push(wish);
+        }
+        for pattern in &self.protect {
+            let wish = name_wish(pattern, "--protect", cwd)?;
+            fragment.files.protect.push(wish);
+        }
         for name in &self.allow_command {
             let wish = program(name)?;
             fragment.programs.allow.push(wish);
@@ -144,7 +183,7 @@ impl PlanArgs {
         for text in &self.env {
             env(text, &mut fragment, &mut given)?;
         }
-        fragment.network = self.net.map(|mode| cli(mode, "--net"));
+        self.network(&mut fragment, &given)?;
         for limit in &self.limit {
             match *limit {
                 CliLimit::Limit(name, wish) => {
@@ -166,6 +205,70 @@ impl PlanArgs {
         fragment.require = layers(&self.require, "--require");
         fragment.allow_missing = layers(&self.allow_missing, "--allow-missing");
         Ok((fragment, given))
+    }
+
+    /// The network. Who names a host or a port means the filtered one; together with another one it would mean nothing.
+    fn network(&self, fragment: &mut Fragment, given: &GivenValues) -> Result<(), UsageError> {
+        let flags = [
+            (
+                "--allow",
+                self.allow.first().map(|rule| rule.to.to_string()),
+            ),
+            ("--host-port", self.host_port.first().map(u16::to_string)),
+            (
+                "--publish",
+                self.publish.first().map(|ports| ports.inside.to_string()),
+            ),
+        ];
+        let named = flags
+            .into_iter()
+            .find_map(|(flag, value)| Some((flag, value?)));
+        fragment.network = match (self.net, named) {
+            (Some(NetworkMode::Filtered) | None, Some((flag, _))) => {
+                let flag = if self.net.is_some() { "--net" } else { flag };
+                Some(cli(NetworkMode::Filtered, flag))
+            }
+            (Some(mode), Some((flag, value))) => {
+                let why = match mode {
+                    NetworkMode::Host => {
+                        "with --net host everything can be reached; leave one of the two out"
+                    }
+                    _ => "with --net none there is no network; leave it out, or use --net filtered",
+                };
+                return Err(UsageError::Flag {
+                    flag,
+                    value,
+                    why: why.to_owned(),
+                });
+            }
+            (mode, None) => mode.map(|mode| cli(mode, "--net")),
+        };
+        let egress = &mut fragment.egress;
+        let allow = self.allow.iter().cloned();
+        egress.allow.extend(allow.map(|rule| cli(rule, "--allow")));
+        let ports = self.host_port.iter();
+        egress
+            .host_ports
+            .extend(ports.map(|port| cli(*port, "--host-port")));
+        let publish = self.publish.iter();
+        egress
+            .publish
+            .extend(publish.map(|ports| cli(*ports, "--publish")));
+        for (name, value) in given {
+            let (Some(name), Some(value)) = (name.os().to_str(), value.os().to_str()) else {
+                continue;
+            };
+            if !names_one(name) {
+                continue;
+            }
+            let flag = format!("--env {name}");
+            match endpoint(value) {
+                Some(Endpoint::HostPort(port)) => egress.host_ports.push(cli(port, &flag)),
+                Some(Endpoint::Rule(rule)) => egress.allow.push(cli(rule, &flag)),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Arguments for a trial run in that directory, as `agentbox check` makes them.
@@ -199,7 +302,7 @@ impl PlanArgs {
     }
 }
 
-fn cli<T>(value: T, flag: &str) -> Wish<T> {
+pub(super) fn cli<T>(value: T, flag: &str) -> Wish<T> {
     Wish {
         value,
         origin: Origin::Cli {

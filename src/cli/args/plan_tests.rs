@@ -142,7 +142,9 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         layers_off,
         stop_files,
         notices,
+        egress,
     } = fragment;
+    assert!(egress.is_empty());
     let from = |flag: &str| Origin::Cli { flag: flag.into() };
     assert_eq!(name, "command line");
     assert_eq!(
@@ -237,6 +239,83 @@ fn paths_are_names_and_no_patterns() {
 }
 
 #[test]
+fn who_names_a_host_means_the_filtered_network() {
+    for (line, want) in [
+        (&["run", "--allow", "a.com", "x"][..], "--allow"),
+        (&["run", "--host-port", "5432", "x"], "--host-port"),
+        (&["run", "--publish", "8080:3000", "x"], "--publish"),
+        (
+            &["run", "--net", "filtered", "--allow", "a.com", "x"],
+            "--net",
+        ),
+    ] {
+        let network = wishes(line).0.network.unwrap();
+        assert_eq!(network.value, NetworkMode::Filtered, "{line:?}");
+        assert_eq!(
+            network.origin,
+            Origin::Cli { flag: want.into() },
+            "{line:?}"
+        );
+    }
+    let (fragment, _) = wishes(&[
+        "run",
+        "--allow",
+        "A.com:22+private",
+        "--allow=*.b.com",
+        "--host-port=5432",
+        "--publish=8080:3000",
+        "--publish=4000",
+        "x",
+    ]);
+    let egress = fragment.egress;
+    let allow: Vec<String> = egress
+        .allow
+        .iter()
+        .map(|w| w.value.to.to_string())
+        .collect();
+    assert_eq!(allow, ["a.com", "*.b.com"]);
+    assert_eq!(egress.allow[0].value.ports, [22]);
+    assert_eq!(egress.host_ports[0].value, 5432);
+    let ports: Vec<_> = egress
+        .publish
+        .iter()
+        .map(|w| (w.value.host, w.value.inside))
+        .collect();
+    assert_eq!(ports, [(8080, 3000), (4000, 4000)]);
+    for (line, want) in [
+        (
+            &["run", "--net", "none", "--allow", "a.com", "x"][..],
+            "--net none",
+        ),
+        (
+            &["run", "--net", "host", "--publish", "1", "x"],
+            "--net host",
+        ),
+    ] {
+        assert!(usage(line).contains(want), "{line:?}: {}", usage(line));
+    }
+}
+
+/// The value of `--env` is not policy, but where it says the service is has to be reachable.
+#[test]
+fn a_base_url_on_the_command_line_is_granted() {
+    let url = |text: &str| wishes(&["run", "--env", text, "x"]).0;
+    let local = url("ANTHROPIC_BASE_URL=http://user:hunter2@127.0.0.1:4000/v1");
+    assert_eq!(local.egress.host_ports[0].value, 4000);
+    assert!(!format!("{local:?}").contains("hunter2"));
+    assert_eq!(local.network, None, "the mode is the profile's");
+    let far = url("OPENAI_BASE_URL=https://llm.corp.example/v1").egress;
+    assert_eq!(far.allow[0].value.to.to_string(), "llm.corp.example");
+    assert_eq!(
+        far.allow[0].origin,
+        Origin::Cli {
+            flag: "--env OPENAI_BASE_URL".into()
+        }
+    );
+    assert!(url("OTHER=http://127.0.0.1:4000").egress.is_empty());
+}
+
+#[test]
 fn bad_usage_is_said() {
     for (line, want) in [
         (&["run"][..], "COMMAND"),
@@ -246,26 +325,18 @@ fn bad_usage_is_said() {
         (&["expalin", "x"], "'explain'"),
         (&["run", "--nett", "none", "x"], "--net"),
         (
-            &["run", "--net", "filtered", "x"],
-            "not enforced by this version",
-        ),
-        (&["run", "--net", "hots", "x"], "`none` or `host`"),
-        (
-            &["run", "--hide", "x", "y"],
-            "--hide is not enforced by this version",
+            &["run", "--net", "hots", "x"],
+            "`none`, `filtered` or `host`",
         ),
         (
-            &["run", "--allow", "github.com", "y"],
-            "--allow is not enforced by this version",
+            &["run", "--allow", "localhost:5432", "y"],
+            "--host-port 5432",
         ),
-        (
-            &["run", "--allow=github.com", "y"],
-            "--allow is not enforced by this version",
-        ),
-        (
-            &["run", "--publish", "80", "y"],
-            "--publish is not enforced by this version",
-        ),
+        (&["run", "--allow", "*.com", "y"], "+wide"),
+        (&["run", "--allow=", "y"], "a part of the name is empty"),
+        (&["run", "--host-port", "0", "y"], "not a port"),
+        (&["run", "--host-port", "53", "y"], "the box's own"),
+        (&["run", "--publish", "x:80", "y"], "not a port"),
         (
             &["run", "--review", "y"],
             "--review is not enforced by this version",

@@ -61,7 +61,10 @@ impl NameRule {
     /// Is it part of the program and not the user's own word?
     #[must_use]
     pub fn is_builtin(&self) -> bool {
-        matches!(self.origin, Origin::Builtin { .. })
+        matches!(
+            self.origin,
+            Origin::Builtin { .. } | Origin::Agentbox { .. }
+        )
     }
 }
 

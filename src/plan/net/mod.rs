@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod endpoint;
 pub mod listen;
 pub mod name;
 pub mod rule;
@@ -109,6 +110,41 @@ pub struct Deny {
     pub ports: Vec<u16>,
     /// Who says so.
     pub origin: Origin,
+}
+
+/// As one would write it: `HOST`, `HOST:PORT,...`, `HOST+MARK`. The usual ports are left out.
+impl fmt::Display for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_target(f, &self.to, &self.ports)?;
+        self.marks
+            .iter()
+            .try_for_each(|mark| write!(f, "+{}", mark.name()))
+    }
+}
+
+impl fmt::Display for Deny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_target(f, &self.to, &self.ports)
+    }
+}
+
+fn write_target(f: &mut fmt::Formatter<'_>, to: &Target, ports: &[u16]) -> fmt::Result {
+    if ports.is_empty() || ports == DEFAULT_PORTS {
+        return fmt::Display::fmt(to, f);
+    }
+    match to {
+        Target::Net(net) if net.address.is_ipv6() => {
+            write!(f, "[{}]", net.address)?;
+            if !net.is_single() {
+                write!(f, "/{}", net.prefix)?;
+            }
+        }
+        to => fmt::Display::fmt(to, f)?,
+    }
+    for (index, port) in ports.iter().enumerate() {
+        write!(f, "{}{port}", if index == 0 { ':' } else { ',' })?;
+    }
+    Ok(())
 }
 
 /// Whom a rule is about. Names are normalised ([`normalise()`]).

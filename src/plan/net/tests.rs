@@ -245,6 +245,31 @@ fn who_is_meant() {
 }
 
 #[test]
+fn a_rule_is_written_as_it_is_read() {
+    for text in [
+        "a.com",
+        "a.com:22,443",
+        "*.a.com:8443+private+plain",
+        "*",
+        "10.0.0.0/8:22",
+        "203.0.113.7",
+        "[2001:db8::1]:8080",
+        "[2001:db8::]/32:8080",
+        "2001:db8::/32",
+    ] {
+        let rule = rule(text);
+        let allow = Allow {
+            ports: rule.ports_or_default(),
+            to: rule.to,
+            marks: rule.marks,
+            origin: Origin::agentbox("test"),
+            note: None,
+        };
+        assert_eq!(allow.to_string(), text);
+    }
+}
+
+#[test]
 fn a_network_goes_through_json() {
     let origin = Origin::agentbox("test");
     let mut network = Network::of(NetworkMode::Filtered, origin.clone());

@@ -33,13 +33,14 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
         GrantKind::Private,
     );
     list(scene, &mut out, "Readable", GrantKind::Read);
+    hosts(&mut out, network);
     out.push_str("\n## Not allowed\n\n");
     out.push_str(match network.mode {
         NetworkMode::None => {
             "- The network: there is none but loopback. Downloads, pushes and remote calls fail.\n"
         }
         NetworkMode::Filtered => {
-            "- Hosts that are not listed above: their names do not resolve, and addresses are refused.\n"
+            "- Every other host: its name does not resolve (NXDOMAIN), and its address is refused. UDP (QUIC) and ICMP (ping) too.\n"
         }
         NetworkMode::Host => {
             "- The network is the host's and is not limited. Be careful with what it reaches.\n"
@@ -55,10 +56,55 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
          Say what you need and why. The human can start the session again with\n\n\
          - `--read PATH` or `--write PATH` for a file or directory,\n\
          - `--env NAME` for a variable of the environment,\n\
-         - `--net host` for the network,\n\
+         - `--allow HOST[:PORT]` for a host, `--host-port PORT` for a service on the human's own machine,\n\
+         - `--publish PORT` to see a server of yours in the human's browser,\n\
          - `--limit NAME=VALUE` for more memory, processes or time.\n",
     );
     out
+}
+
+/// Who may be reached.
+fn hosts(out: &mut String, network: &Network) {
+    if network.mode != NetworkMode::Filtered {
+        return;
+    }
+    if network.allow.is_empty() {
+        out.push_str("- No host of the network.\n");
+    } else {
+        let rules: Vec<String> = network
+            .allow
+            .iter()
+            .map(|allow| format!("`{allow}`"))
+            .collect();
+        let _ = writeln!(
+            out,
+            "- These hosts, by their names (TCP, on 443 and 80 unless said): {}.",
+            rules.join(", ")
+        );
+    }
+    if !network.deny.is_empty() {
+        let rules: Vec<String> = network.deny.iter().map(|d| format!("`{d}`")).collect();
+        let _ = writeln!(out, "- But not: {}.", rules.join(", "));
+    }
+    for port in &network.host_ports {
+        let _ = writeln!(
+            out,
+            "- A service of the human's machine on `127.0.0.1:{0}` (also `{1}:{0}`).",
+            port.port,
+            crate::plan::net::HOST_NAME
+        );
+    }
+    for ports in &network.publish {
+        let _ = writeln!(
+            out,
+            "- A server of yours on port {} is seen by the human as `127.0.0.1:{}`.",
+            ports.box_port, ports.host_port
+        );
+    }
+    out.push_str(
+        "- Servers of your own on every port from 1024 on; a granted port of a host can be taken from time to time \
+         (EADDRINUSE): listen on 127.0.0.1 instead of every address then.\n",
+    );
 }
 
 /// The grants of one kind. What every box has is left out: the list is for what is particular to this one.

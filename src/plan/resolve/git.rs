@@ -31,6 +31,7 @@ pub(super) fn grants(scene: &mut Scene<'_>) -> Option<PathBuf> {
     };
     if let Some(common) = &common {
         alternates(scene, common);
+        scene.repository = Some(common.clone());
     }
     common
 }

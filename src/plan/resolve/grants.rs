@@ -3,12 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::expand::{expand, from_cli, same, within};
+use super::network;
 use super::places::{NEVER_WHOLE, SECRETS, is_host_key, secret};
 use super::scene::{Scene, show};
 use super::tree::Shown;
 use super::walk::Walked;
 use crate::host::FileType;
-use crate::plan::{Access, GrantKind, Kind, OsText};
+use crate::plan::{Access, GrantKind, Kind, NetworkMode, OsText};
 use crate::policy::{Origin, PathWish, Wish};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -42,7 +43,7 @@ fn ask(scene: &mut Scene<'_>, path: &Path, wish: &Wish<PathWish>, access: Access
     let Some(walked) = scene.walk.follow(path) else {
         return missing(scene, path, wish, "is a loop of symlinks");
     };
-    if GENERATED.iter().any(|file| same(path, Path::new(file))) {
+    if is_generated(scene, path) {
         return;
     }
     match walked.stat {
@@ -92,6 +93,20 @@ fn ask(scene: &mut Scene<'_>, path: &Path, wish: &Wish<PathWish>, access: Access
 
 /// Files that the box has of its own whatever is wished.
 pub(super) const GENERATED: [&str; 2] = ["/etc/passwd", "/etc/group"];
+
+/// Whether the box has that file of its own, whatever the host has.
+pub(super) fn is_generated(scene: &Scene<'_>, path: &Path) -> bool {
+    generated(scene).any(|file| same(path, Path::new(file)))
+}
+
+/// Every such file.
+pub(super) fn generated(scene: &Scene<'_>) -> impl Iterator<Item = &'static str> + use<> {
+    let names: &[&str] = match network::mode(scene) {
+        NetworkMode::Filtered => &network::FILES,
+        NetworkMode::None | NetworkMode::Host => &[],
+    };
+    GENERATED.into_iter().chain(names.iter().copied())
+}
 
 /// Shown by the box's own /proc or /dev.
 fn is_box_own(real: &Path) -> bool {

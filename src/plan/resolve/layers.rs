@@ -5,7 +5,6 @@
 use super::scene::Scene;
 use crate::outcome::Layer;
 use crate::plan::{LayerOff, Network, NetworkMode};
-use crate::policy::Origin;
 
 /// `require` and `off` of the plan.
 pub(super) fn layers(scene: &mut Scene<'_>, network: &Network) -> (Vec<Layer>, Vec<LayerOff>) {
@@ -60,22 +59,4 @@ pub(super) fn layers(scene: &mut Scene<'_>, network: &Network) -> (Vec<Layer>, V
         })
         .collect();
     (require, off)
-}
-
-/// The network: what was wished, else none.
-pub(super) fn network(scene: &mut Scene<'_>) -> Network {
-    let network = match &scene.policy.wishes.network {
-        Some(wish) => Network::of(wish.value, wish.origin.clone()),
-        None => Network::of(
-            NetworkMode::None,
-            Origin::agentbox("nobody asked for a network"),
-        ),
-    };
-    if network.mode == NetworkMode::Host {
-        scene.notices.push(
-            "the network is the host's: the agent can reach everything that this machine can"
-                .into(),
-        );
-    }
-    network
 }

@@ -18,6 +18,8 @@ mod identity;
 mod kept;
 mod layers;
 mod limits;
+mod names;
+mod network;
 mod pathmap;
 mod places;
 mod refused;
@@ -97,17 +99,19 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let mut command = command::command(scene);
     let (private_links, private_dirs) = kept::private(scene);
     let state = kept::state(scene, &private_links);
-    let network = layers::network(scene);
+    let mut network = network::network(scene);
     let identity = identity::identity(scene);
     let limits = limits::limits(scene, identity.mode);
     let (require, off) = layers::layers(scene, &network);
-    let settled = view::settle(scene, private_links);
+    let mut settled = view::settle(scene, private_links);
+    let names = std::mem::take(&mut settled.named.names);
     authors::check(scene);
     let refused = refused::refused(scene);
     refused::refuse_command(scene, &refused, &command);
     refused::notices(scene, &refused);
     let (path, path_dropped) = command::search_path(scene, &settled.links);
     let env = env::env(scene, &identity, &command, path);
+    network::endpoints(scene, &env, &mut network);
     scene
         .notices
         .extend(scene.policy.wishes.notices.iter().map(|n| n.value.clone()));
@@ -131,7 +135,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         limits,
         private_dirs: private_dirs.into_iter().map(Into::into).collect(),
         state,
-        names: super::Names::default(),
+        names,
         require,
         off,
         stop_files: stop::files(scene, common.as_deref()),

@@ -27,6 +27,8 @@ pub(super) struct Scene<'a> {
     pub(super) own_dirs: Vec<PathBuf>,
     /// What the box can write by a wish, canonical: links in it may be an agent's.
     pub(super) writable: Vec<PathBuf>,
+    /// The repository's common directory, where one was found that is usable in the box.
+    pub(super) repository: Option<PathBuf>,
     /// Where the persistent private places are; canonical as far as it exists.
     pub(super) private_root: PathBuf,
 }
@@ -59,6 +61,7 @@ impl<'a> Scene<'a> {
             workspace: Place::default(),
             own_dirs: Vec::new(),
             writable: Vec::new(),
+            repository: None,
             private_root: PathBuf::new(),
         };
         for (var, default) in [

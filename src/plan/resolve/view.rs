@@ -8,13 +8,15 @@ use super::expand::{same, within};
 use super::grants::{self, GENERATED};
 use super::identity::databases;
 use super::limits::tmpfs_size;
+use super::names::{self, Again, Cover, Named};
+use super::network as net;
 use super::pathmap::PathMap;
 use super::scene::{Scene, show};
 use super::tree::Shown;
 use crate::plan::refused::{BIN, PROGRAM, Refused};
 use crate::plan::{
     Access, Identity, IdentityMode, Kind, LandlockAccess, LandlockRule, Limits, MountOp, Network,
-    OsText, View,
+    NetworkMode, OsText, View,
 };
 use crate::policy::Origin;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ pub(super) struct Settled {
     /// Links: where, and what each says.
     pub(super) links: PathMap<PathBuf>,
     masks: Vec<(PathBuf, Kind)>,
+    /// What is hidden or frozen by name.
+    pub(super) named: Named,
     cgroups: Vec<MountOp>,
 }
 
@@ -65,7 +69,7 @@ pub(super) fn base(scene: &mut Scene<'_>) {
         let origin = Origin::agentbox(why);
         for path in paths {
             let path = Path::new(path);
-            if scene.walk.lstat(path).is_some() {
+            if scene.walk.lstat(path).is_some() && !grants::is_generated(scene, path) {
                 grants::give(scene, path, Access::Read, &origin, None);
             }
         }
@@ -76,7 +80,7 @@ pub(super) fn base(scene: &mut Scene<'_>) {
 pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) -> Settled {
     let mut places: Vec<PathBuf> = ["/proc", "/dev", "/tmp", "/var/tmp", BRIEFING]
         .into_iter()
-        .chain(GENERATED)
+        .chain(grants::generated(scene))
         .map(PathBuf::from)
         .collect();
     places.push(scene.home.real.clone());
@@ -90,10 +94,12 @@ pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) ->
         links.insert(at, to);
     }
     let masks = grants::masks(scene);
+    let named = names::find(scene);
     let cgroups = cgroups::mounts(scene);
     Settled {
         links,
         masks,
+        named,
         cgroups,
     }
 }
@@ -169,6 +175,17 @@ pub(super) fn view(
     for (path, content) in GENERATED.into_iter().zip([passwd, group]) {
         file(&mut ops, &mut rules, path, content);
     }
+    if network.mode == NetworkMode::Filtered {
+        let hostname = scene
+            .walk
+            .look
+            .read(Path::new("/proc/sys/kernel/hostname"), 256);
+        let hostname = String::from_utf8(hostname.unwrap_or_default()).unwrap_or_default();
+        let files = net::files(hostname.trim());
+        for (path, content) in net::FILES.into_iter().zip(files) {
+            file(&mut ops, &mut rules, path, content);
+        }
+    }
     ops.insert("/run".into(), dir("/run"));
     ops.insert("/run/agentbox".into(), dir("/run/agentbox"));
     file(&mut ops, &mut rules, BRIEFING, briefing(scene, id, network));
@@ -224,6 +241,9 @@ pub(super) fn view(
         };
         ops.insert(at, op);
     }
+    for (at, cover) in settled.named.covers {
+        covered(scene, id.mode, &mut ops, at, cover);
+    }
     let redundant = |path: &Path, access: LandlockAccess| {
         let above = path.ancestors().skip(1);
         // A rule for writing stays where the work is: what an open costs grows with the way to the rule that grants it.
@@ -244,6 +264,43 @@ pub(super) fn view(
     // Sorted by component: parents come before what is in them.
     let ops = ops.into_iter().map(|(_, op)| op).collect();
     (View { ops }, rules)
+}
+
+/// Puts what is hidden or frozen over what is there. Hidden wins; a mount that was asked for by itself is not replaced by one
+/// that only keeps a directory where it is.
+fn covered(
+    scene: &Scene<'_>,
+    mode: IdentityMode,
+    ops: &mut PathMap<MountOp>,
+    at: PathBuf,
+    cover: Cover,
+) {
+    let target = OsText::from(&*at);
+    let again = |again: &Again, access| MountOp::Bind {
+        source: again.source.as_path().into(),
+        target: target.clone(),
+        access,
+        kind: again.kind,
+        // As the mount that it is a part of.
+        idmap: scene
+            .tree
+            .binds()
+            .get(&again.of)
+            .is_some_and(|shown| idmap(scene, mode, shown)),
+        create: false,
+    };
+    let op = match cover {
+        Cover::Empty(Kind::Dir) => MountOp::MaskDir { target },
+        Cover::Empty(Kind::File) => MountOp::MaskFile { target },
+        Cover::Refused(kind) => MountOp::Refuse { target, kind },
+        Cover::Frozen(part) => again(&part, Access::Read),
+        Cover::Pinned(part) => {
+            let op = again(&part, Access::Write);
+            ops.get_or_insert_with(&at, || op);
+            return;
+        }
+    };
+    ops.insert(at, op);
 }
 
 /// agentbox itself and the stubs of what is refused.

@@ -411,7 +411,8 @@ pub(super) fn target(op: &MountOp) -> &Path {
         | MountOp::Tmpfs { target, .. }
         | MountOp::Cgroup { target, .. }
         | MountOp::MaskFile { target }
-        | MountOp::MaskDir { target } => target.path(),
+        | MountOp::MaskDir { target }
+        | MountOp::Refuse { target, .. } => target.path(),
         MountOp::Proc => Path::new("/proc"),
         MountOp::Dev => Path::new("/dev"),
     }
@@ -449,6 +450,7 @@ pub(super) fn at(plan: &Plan, path: impl AsRef<Path>) -> String {
         Some(MountOp::Dir { .. }) => "own dir".into(),
         Some(MountOp::MaskDir { .. }) => "mask dir".into(),
         Some(MountOp::MaskFile { .. }) => "mask file".into(),
+        Some(MountOp::Refuse { .. }) => "refuse".into(),
         Some(MountOp::Cgroup { controllers, .. }) => format!("cgroup {}", controllers.join("+")),
         Some(MountOp::Proc) => "proc".into(),
         Some(MountOp::Dev) => "dev".into(),

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::profile::baked::Named;
 use crate::plan::NetworkMode;
 use crate::profile::baked::Table;
 
@@ -9,7 +10,8 @@ pub(super) static TABLE: Table = Table {
         name: "claude",
         description: Some("Claude Code"),
         extends: &[
-            ("base", 39, 45), ("toolchains", 47, 59), ("git", 61, 66),
+            ("base", 39, 45), ("toolchains", 47, 59), ("git", 61, 66), ("registries", 68, 80), ("git-hosting", 82, 95),
+            ("docs", 97, 103),
         ],
         commands: &[
             "claude",
@@ -51,6 +53,14 @@ pub(super) static TABLE: Table = Table {
             ("DISABLE_AUTOUPDATER", "1", 58), ("IS_SANDBOX", "1", 57),
         ],
         network: Some((NetworkMode::Host, 61)),
+        reach: &[
+            (Named::Exactly, "api.anthropic.com", &[], &[], 63), (Named::Exactly, "claude.ai", &[], &[], 64),
+            (Named::Exactly, "console.anthropic.com", &[], &[], 64),
+            (Named::Exactly, "platform.claude.com", &[], &[], 64),
+            (Named::Exactly, "mcp-proxy.anthropic.com", &[], &[], 65),
+            (Named::Exactly, "downloads.claude.ai", &[], &[], 66),
+        ],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

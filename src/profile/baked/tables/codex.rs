@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::profile::baked::Named;
 use crate::plan::NetworkMode;
 use crate::profile::baked::Table;
 
@@ -9,7 +10,8 @@ pub(super) static TABLE: Table = Table {
         name: "codex",
         description: Some("Codex CLI"),
         extends: &[
-            ("base", 37, 43), ("toolchains", 45, 57), ("git", 59, 64),
+            ("base", 37, 43), ("toolchains", 45, 57), ("git", 59, 64), ("registries", 66, 78), ("git-hosting", 80, 93),
+            ("docs", 95, 101),
         ],
         commands: &[
             "codex",
@@ -40,6 +42,11 @@ pub(super) static TABLE: Table = Table {
         deny: &[],
         set: &[],
         network: Some((NetworkMode::Host, 41)),
+        reach: &[
+            (Named::Exactly, "api.openai.com", &[], &[], 43), (Named::Exactly, "chatgpt.com", &[], &[], 44),
+            (Named::Exactly, "ab.chatgpt.com", &[], &[], 44), (Named::Exactly, "auth.openai.com", &[], &[], 45),
+        ],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

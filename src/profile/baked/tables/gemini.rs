@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::profile::baked::Named;
 use crate::plan::NetworkMode;
 use crate::profile::baked::Table;
 
@@ -9,7 +10,8 @@ pub(super) static TABLE: Table = Table {
         name: "gemini",
         description: Some("Gemini CLI"),
         extends: &[
-            ("base", 38, 44), ("toolchains", 46, 58), ("git", 60, 65),
+            ("base", 38, 44), ("toolchains", 46, 58), ("git", 60, 65), ("registries", 67, 79), ("git-hosting", 81, 94),
+            ("docs", 96, 102),
         ],
         commands: &[
             "gemini",
@@ -46,6 +48,16 @@ pub(super) static TABLE: Table = Table {
             ("GEMINI_SANDBOX", "false", 49),
         ],
         network: Some((NetworkMode::Host, 52)),
+        reach: &[
+            (Named::Exactly, "generativelanguage.googleapis.com", &[], &[], 54),
+            (Named::Exactly, "cloudcode-pa.googleapis.com", &[], &[], 55),
+            (Named::Exactly, "aiplatform.googleapis.com", &[], &[], 56),
+            (Named::Exactly, "oauth2.googleapis.com", &[], &[], 57),
+            (Named::Exactly, "accounts.google.com", &[], &[], 57),
+            (Named::Exactly, "www.googleapis.com", &[], &[], 57),
+            (Named::Exactly, "play.googleapis.com", &[], &[], 58),
+        ],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

@@ -35,6 +35,8 @@ pub(super) static TABLE: Table = Table {
             ("GIT_CONFIG_VALUE_1", "false", 34),
         ],
         network: None,
+        reach: &[],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

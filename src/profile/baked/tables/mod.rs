@@ -5,21 +5,27 @@
 mod base;
 mod claude;
 mod codex;
+mod docs;
 mod gemini;
+mod git_hosting;
 mod git;
 mod opencode;
+mod registries;
 mod shell;
 mod toolchains;
 
 use super::Table;
 
-pub(super) static ALL: [&Table; 8] = [
+pub(super) static ALL: [&Table; 11] = [
     &base::TABLE,
     &claude::TABLE,
     &codex::TABLE,
+    &docs::TABLE,
     &gemini::TABLE,
+    &git_hosting::TABLE,
     &git::TABLE,
     &opencode::TABLE,
+    &registries::TABLE,
     &shell::TABLE,
     &toolchains::TABLE,
 ];

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::profile::baked::Named;
 use crate::plan::NetworkMode;
 use crate::profile::baked::Table;
 
@@ -9,7 +10,8 @@ pub(super) static TABLE: Table = Table {
         name: "opencode",
         description: Some("opencode"),
         extends: &[
-            ("base", 36, 42), ("toolchains", 44, 56), ("git", 58, 63),
+            ("base", 36, 42), ("toolchains", 44, 56), ("git", 58, 63), ("registries", 65, 77), ("git-hosting", 79, 92),
+            ("docs", 94, 100),
         ],
         commands: &[
             "opencode",
@@ -51,6 +53,14 @@ pub(super) static TABLE: Table = Table {
             ("OPENCODE_DISABLE_AUTOUPDATE", "true", 51),
         ],
         network: Some((NetworkMode::Host, 54)),
+        reach: &[
+            (Named::Exactly, "models.opencode.ai", &[], &[], 56), (Named::Exactly, "models.dev", &[], &[], 56),
+            (Named::Exactly, "opencode.ai", &[], &[], 57), (Named::Exactly, "api.opencode.ai", &[], &[], 57),
+            (Named::Exactly, "api.anthropic.com", &[], &[], 58), (Named::Exactly, "api.openai.com", &[], &[], 58),
+            (Named::Exactly, "generativelanguage.googleapis.com", &[], &[], 58),
+            (Named::Exactly, "openrouter.ai", &[], &[], 58), (Named::Exactly, "registry.npmjs.org", &[], &[], 59),
+        ],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

@@ -9,7 +9,8 @@ pub(super) static TABLE: Table = Table {
         name: "shell",
         description: Some("Any other command: a shell, a build, a test run"),
         extends: &[
-            ("base", 119, 125), ("toolchains", 127, 139), ("git", 141, 146),
+            ("base", 119, 125), ("toolchains", 127, 139), ("git", 141, 146), ("registries", 148, 160),
+            ("git-hosting", 162, 175), ("docs", 177, 183),
         ],
         commands: &[],
         read: &[],
@@ -26,6 +27,8 @@ pub(super) static TABLE: Table = Table {
         deny: &[],
         set: &[],
         network: Some((NetworkMode::Host, 9)),
+        reach: &[],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

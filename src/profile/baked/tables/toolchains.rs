@@ -75,6 +75,8 @@ pub(super) static TABLE: Table = Table {
         deny: &[],
         set: &[],
         network: None,
+        reach: &[],
+        shun: &[],
         limits: &[],
         stop_grace: None,
         require: &[],

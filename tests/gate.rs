@@ -3,7 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(dead_code, unreachable_pub)]
 
-#[path = "../common/mod.rs"]
+#[path = "gate/bounds.rs"]
+mod bounds;
 mod common;
+#[path = "gate/names.rs"]
 mod names;
+#[path = "gate/outside.rs"]
+mod outside;
+#[path = "gate/proxy.rs"]
+mod proxy;
+#[path = "gate/web.rs"]
+mod web;
+#[path = "gate/world.rs"]
 mod world;

@@ -1,0 +1,358 @@
+//! What the gate costs: one stream and one short connection at a time, beside the same without it, and beside slirp4netns
+//! and pasta where they are installed. In a user namespace of its own, so that an ordinary user can make the networks.
+
+use crate::Setting;
+use crate::measure::{median, on_path};
+use crate::table;
+use agentbox::gate::dns_client::{Answer, Kind, parse, question};
+use agentbox::gate::message::{Config, FromGate, ToGate, send_rules};
+use agentbox::gate::rules::{Allowlist, Grant, Mark, Target};
+use agentbox::launch::channel::{self, Channel};
+use agentbox::sys::{listen, netlink, process};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sched::{CloneFlags, setns, unshare};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The port of the server: one where the gate has a listener for every address.
+const PORT: u16 = 80;
+const NAME: &str = "bench.example";
+
+/// Starts this program again in a user and network namespace.
+pub(crate) fn compare(setting: &Setting) {
+    let Some(unshare) = on_path("unshare") else {
+        table::line("\ngate: no unshare(1)");
+        return;
+    };
+    let status = Command::new(unshare)
+        .args(["-Urn", "--"])
+        .arg(&setting.itself)
+        .arg("gate")
+        .arg(&setting.agentbox)
+        .arg(if setting.quick { "quick" } else { "full" })
+        .status()
+        .expect("unshare");
+    if !status.success() {
+        table::line("\ngate: no user namespace");
+    }
+}
+
+/// A network from which the server can be reached.
+struct Contender {
+    name: &'static str,
+    /// The namespace of the client; none is the server's own.
+    net: Option<File>,
+    server: SocketAddr,
+    /// What has to live meanwhile.
+    _processes: Vec<Killed>,
+}
+
+/// A process that ends with its owner.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The measurement itself, in the namespace of the server.
+pub(crate) fn inner(arguments: &[OsString]) {
+    let (agentbox, quick) = (&arguments[0], arguments[1] == "quick");
+    process::interface_up(c"lo").expect("lo");
+    let listener = TcpListener::bind(("127.0.0.1", PORT)).expect("a server");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.expect("a connection");
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    let mut contenders = vec![
+        Contender {
+            name: "direct loopback",
+            net: None,
+            server: (Ipv4Addr::LOCALHOST, PORT).into(),
+            _processes: Vec::new(),
+        },
+        gate(agentbox),
+    ];
+    contenders.extend(slirp());
+    contenders.extend(pasta());
+    let (rounds, mib, short) = if quick { (3, 64, 50) } else { (7, 512, 500) };
+    let mut seen: Vec<Vec<[f64; 3]>> = contenders.iter().map(|_| Vec::new()).collect();
+    for _ in 0..rounds {
+        for (contender, seen) in contenders.iter().zip(&mut seen) {
+            seen.push(one_round(contender, mib, short));
+        }
+    }
+    let direct = seen[0].clone();
+    let mut rows = Vec::new();
+    for (contender, seen) in contenders.iter().zip(&seen) {
+        let mut row = vec![contender.name.to_owned()];
+        for i in 0..3 {
+            let ratio = median(
+                seen.iter()
+                    .zip(&direct)
+                    .map(|(ours, theirs)| ours[i] / theirs[i]),
+            );
+            let unit = if i == 0 { "us" } else { "GB/s" };
+            row.push(format!("{:.2} {unit}", median(seen.iter().map(|s| s[i]))));
+            row.push(format!("x{ratio:.2}"));
+        }
+        rows.push(row);
+    }
+    let head = ["", "connect + 1 byte", "", "up", "", "down", ""];
+    table::print("gate: one connection to a server of the host", &head, &rows);
+}
+
+/// Microseconds of a short connection, GB/s up, GB/s down.
+fn one_round(contender: &Contender, mib: usize, short: usize) -> [f64; 3] {
+    let net = contender
+        .net
+        .as_ref()
+        .map(|net| net.try_clone().expect("dup"));
+    let server = contender.server;
+    std::thread::spawn(move || {
+        if let Some(net) = net {
+            setns(net, CloneFlags::CLONE_NEWNET).expect("setns");
+        }
+        let connect = || {
+            let stream = TcpStream::connect_timeout(&server, Duration::from_secs(10));
+            let stream = stream.unwrap_or_else(|e| panic!("{server}: {e}"));
+            stream.set_nodelay(true).expect("nodelay");
+            stream
+        };
+        let times = (0..short).map(|_| {
+            let begin = Instant::now();
+            let mut stream = connect();
+            stream.write_all(b"e").expect("a byte");
+            stream.read_exact(&mut [0]).expect("a byte");
+            begin.elapsed().as_secs_f64() * 1e6
+        });
+        let latency = median(times.collect::<Vec<_>>());
+        let mut buf = vec![0; 1 << 20];
+        let bytes = (mib << 20) as f64;
+
+        let mut stream = connect();
+        let begin = Instant::now();
+        stream.write_all(b"u").expect("a word");
+        for _ in 0..mib {
+            stream.write_all(&buf).expect("a block");
+        }
+        stream.shutdown(Shutdown::Write).expect("shutdown");
+        stream.read_exact(&mut [0]).expect("the end");
+        let up = bytes / begin.elapsed().as_secs_f64() / 1e9;
+
+        let mut stream = connect();
+        let begin = Instant::now();
+        stream.write_all(b"d").expect("a word");
+        stream
+            .write_all(&u32::try_from(mib).expect("a size").to_be_bytes())
+            .expect("a size");
+        let mut got = 0;
+        while got < mib << 20 {
+            match stream.read(&mut buf).expect("a block") {
+                0 => panic!("ended after {got}"),
+                len => got += len,
+            }
+        }
+        let down = bytes / begin.elapsed().as_secs_f64() / 1e9;
+        [latency, up, down]
+    })
+    .join()
+    .expect("a round")
+}
+
+/// `e`: one byte back. `u`: takes everything, then one byte back. `d` and a number: so many MiB.
+fn serve(mut stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let mut word = [0; 1];
+    let mut buf = vec![0; 1 << 20];
+    if stream.read_exact(&mut word).is_err() {
+        return;
+    }
+    match word[0] {
+        b'e' => drop(stream.write_all(b"e")),
+        b'u' => {
+            while let Ok(1..) = stream.read(&mut buf) {}
+            let _ = stream.write_all(b"u");
+        }
+        _ => {
+            let mut size = [0; 4];
+            let _ = stream.read_exact(&mut size);
+            for _ in 0..u32::from_be_bytes(size) {
+                if stream.write_all(&buf).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn gate(agentbox: &OsString) -> Contender {
+    let (ours, theirs) = channel::pair().expect("a channel");
+    let theirs = OwnedFd::from(theirs);
+    fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty())).expect("fcntl");
+    let child = Command::new(agentbox)
+        .arg0("agentbox: gate")
+        .arg(theirs.as_raw_fd().to_string())
+        .env_clear()
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("the gate");
+    drop(theirs);
+    let config = Config {
+        hosts: vec![(NAME.to_owned(), vec![IpAddr::from(Ipv4Addr::LOCALHOST)])],
+        ..Config::default()
+    };
+    ours.send(&ToGate::Config(config), &[]).expect("the gate");
+    let rules = Allowlist {
+        allow: vec![Grant {
+            to: Target::Name(NAME.to_owned()),
+            ports: vec![PORT],
+            marks: vec![Mark::Private, Mark::Plain],
+            rule: String::new(),
+        }],
+        deny: Vec::new(),
+    };
+    send_rules(&ours, &rules).expect("the gate");
+    let (net, server) = boxed(&ours);
+    // The record of the connections is not what is measured, but has to be read.
+    std::thread::spawn(move || while let Ok(Some(_)) = ours.recv::<FromGate>() {});
+    Contender {
+        name: "the gate",
+        net: Some(net),
+        server: (server, PORT).into(),
+        _processes: vec![Killed(child)],
+    }
+}
+
+/// A box's network and the name's address in it.
+fn boxed(gate: &Channel) -> (File, IpAddr) {
+    std::thread::scope(|scope| {
+        let made = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+            process::interface_up(c"lo").expect("lo");
+            netlink::everything_is_local(netlink::Family::V4).expect("a route");
+            netlink::everything_is_local(netlink::Family::V6).expect("a route");
+            let any = |port| SocketAddr::new("::".parse().expect("an address"), port);
+            let dns = listen::udp_on(any(53)).expect("DNS");
+            let tcp = listen::tcp_on(any(PORT)).expect("a listener");
+            gate.send(&ToGate::DnsUdp, &[dns.as_fd()])
+                .expect("the gate");
+            gate.send(&ToGate::Listener, &[tcp.as_fd()])
+                .expect("the gate");
+            let client = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+            client.connect("1.1.1.1:53").expect("DNS");
+            client
+                .send(&question(1, NAME, Kind::A))
+                .expect("a question");
+            let mut answer = [0; 512];
+            let len = client.recv(&mut answer).expect("an answer");
+            let Some(Answer::Addresses(found, _)) = parse(&answer[..len], 1, NAME, Kind::A) else {
+                panic!("no address");
+            };
+            (
+                File::open("/proc/thread-self/ns/net").expect("a namespace"),
+                found[0],
+            )
+        });
+        made.join().expect("the box's network")
+    })
+}
+
+/// A process in a network namespace of its own, and that namespace.
+fn bystander() -> (Child, File) {
+    let child = Command::new("unshare")
+        .args(["-n", "--", "sleep", "600"])
+        .spawn()
+        .expect("unshare");
+    let own = std::fs::read_link("/proc/self/ns/net").expect("a namespace");
+    let path = format!("/proc/{}/ns/net", child.id());
+    let until = Instant::now() + Duration::from_secs(10);
+    while std::fs::read_link(&path).is_ok_and(|net| net == own) {
+        assert!(Instant::now() < until, "no namespace");
+    }
+    let net = File::open(&path).expect("a namespace");
+    (child, net)
+}
+
+fn slirp() -> Option<Contender> {
+    let program = on_path("slirp4netns")?;
+    let (bystander, net) = bystander();
+    let child = Command::new(program)
+        .args(["--configure", "--mtu=65520"])
+        .arg(bystander.id().to_string())
+        .arg("tap0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let server = (Ipv4Addr::new(10, 0, 2, 2), PORT).into();
+    reached(
+        "slirp4netns",
+        net,
+        server,
+        vec![Killed(bystander), Killed(child)],
+    )
+}
+
+/// Its fastest way: a port of its loopback that is the host's.
+fn pasta() -> Option<Contender> {
+    let program = on_path("pasta")?;
+    let (bystander, net) = bystander();
+    let child = Command::new(program)
+        .args(["-f", "-q", "-t", "none", "-u", "none", "-U", "none", "-T"])
+        .arg(PORT.to_string())
+        .arg(bystander.id().to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let server = (Ipv4Addr::LOCALHOST, PORT).into();
+    reached(
+        "pasta, spliced port",
+        net,
+        server,
+        vec![Killed(bystander), Killed(child)],
+    )
+}
+
+/// Waits until the server can be reached; says so if that never happens.
+fn reached(
+    name: &'static str,
+    net: File,
+    server: SocketAddr,
+    processes: Vec<Killed>,
+) -> Option<Contender> {
+    let inside = net.try_clone().expect("dup");
+    let there = std::thread::spawn(move || {
+        setns(inside, CloneFlags::CLONE_NEWNET).expect("setns");
+        let _ = process::interface_up(c"lo");
+        let until = Instant::now() + Duration::from_secs(3);
+        while TcpStream::connect_timeout(&server, Duration::from_millis(200)).is_err() {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        true
+    });
+    if !there.join().expect("a thread") {
+        table::line(&format!("\ngate: {name} cannot be used here"));
+        return None;
+    }
+    Some(Contender {
+        name,
+        net: Some(net),
+        server,
+        _processes: processes,
+    })
+}

@@ -1,0 +1,148 @@
+//! Git's index (gitformat-index(5), versions 2 to 4) as a file: is a path tracked, and is what lies there what is tracked?
+//! The index may be an agent's work, so that a path is listed proves nothing. That the listed id is the id of the file's
+//! content does: whoever wrote it had the content, and git's own store holds it.
+
+#![forbid(unsafe_code)]
+
+use sha1::{Digest, Sha1};
+use sha2::Sha256;
+
+/// How a repository names objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Sha1,
+    Sha256,
+}
+
+impl Format {
+    fn length(self) -> usize {
+        match self {
+            Format::Sha1 => 20,
+            Format::Sha256 => 32,
+        }
+    }
+
+    /// The id of a blob with that content.
+    pub(super) fn blob(self, content: &[u8]) -> Vec<u8> {
+        let head = format!("blob {}\0", content.len());
+        match self {
+            Format::Sha1 => Sha1::new()
+                .chain_update(head)
+                .chain_update(content)
+                .finalize()
+                .to_vec(),
+            Format::Sha256 => Sha256::new()
+                .chain_update(head)
+                .chain_update(content)
+                .finalize()
+                .to_vec(),
+        }
+    }
+}
+
+/// More than git makes of a path.
+const LONGEST: usize = 1 << 16;
+
+/// Calls `each` with the path and id of every entry. Returns the file name of the shared index, if this is a split one;
+/// `None` if this is no index that is understood.
+pub(super) fn entries(
+    bytes: &[u8],
+    format: Format,
+    each: &mut dyn FnMut(&[u8], &[u8]),
+) -> Option<Option<String>> {
+    let mut from = Reader { bytes, at: 0 };
+    if from.take(4)? != b"DIRC" {
+        return None;
+    }
+    let version = from.u32()?;
+    if !(2..=4).contains(&version) {
+        return None;
+    }
+    let count = from.u32()?;
+    let mut path: Vec<u8> = Vec::new();
+    for _ in 0..count {
+        let begin = from.at;
+        // ctime, mtime, dev, ino, mode, uid, gid, size.
+        from.take(40)?;
+        let id = from.take(format.length())?;
+        let flags = from.u16()?;
+        // The extended bit, from version 3 on.
+        if version >= 3 && flags & 0x4000 != 0 {
+            from.u16()?;
+        }
+        if version == 4 {
+            // How much of the path before is dropped, then the rest.
+            let drop = from.varint()?;
+            path.truncate(path.len().checked_sub(drop)?);
+            path.extend(from.until_nul()?);
+        } else {
+            path.clear();
+            path.extend(from.until_nul()?);
+            // Entries are padded to a multiple of eight with one to eight NULs, of which one is read.
+            let rest = (from.at - begin).checked_next_multiple_of(8)? - (from.at - begin);
+            from.take(rest)?;
+        }
+        if path.len() > LONGEST {
+            return None;
+        }
+        each(&path, id);
+    }
+    // Extensions: a signature and a length; the checksum follows without either.
+    while bytes.len().saturating_sub(from.at) > format.length() {
+        let signature = from.take(4)?;
+        let length = usize::try_from(from.u32()?).ok()?;
+        let body = from.take(length)?;
+        if signature == b"link" {
+            let id = body.get(..format.length())?;
+            if id.iter().any(|byte| *byte != 0) {
+                let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+                return Some(Some(format!("sharedindex.{hex}")));
+            }
+        }
+    }
+    Some(None)
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let end = self.at.checked_add(length)?;
+        let taken = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take(4)?.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take(2)?.try_into().ok().map(u16::from_be_bytes)
+    }
+
+    fn until_nul(&mut self) -> Option<&'a [u8]> {
+        let rest = self.bytes.get(self.at..)?;
+        let length = rest.iter().position(|byte| *byte == 0)?;
+        self.at += length + 1;
+        rest.get(..length)
+    }
+
+    /// The offset encoding of pack files.
+    fn varint(&mut self) -> Option<usize> {
+        let mut byte = *self.take(1)?.first()?;
+        let mut value = usize::from(byte & 0x7f);
+        while byte & 0x80 != 0 {
+            byte = *self.take(1)?.first()?;
+            value = value.checked_add(1)?.checked_mul(128)? | usize::from(byte & 0x7f);
+        }
+        Some(value)
+    }
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

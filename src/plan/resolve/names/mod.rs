@@ -1,0 +1,437 @@
+//! Names that are hidden or frozen and exist at the start: rules, a search for what they are about, and how each is covered
+//! in the box.
+//!
+//! *Hidden*: an empty file or directory over every place where it is visible, also over its other hard links, and over what a
+//! link leads to. What git tracks is left as it is where only a built-in rule is about it and its content is committed; else it
+//! is covered by what cannot be opened, so that git stops instead of committing nothing.
+//! *Frozen*: a read-only mount, and each directory above it up to the grant a mount of its own: none can be moved away.
+
+#![forbid(unsafe_code)]
+
+mod aliases;
+mod content;
+mod index;
+mod memory;
+mod rules;
+mod search;
+mod tracked;
+
+use super::expand::{below, same, upward, within};
+use super::scene::{Scene, show};
+use crate::host::FileType;
+use crate::plan::names::matcher::{Matcher, heavy_names};
+use crate::plan::names::{FoundName, How, NameKind, NameRule, Names};
+use crate::plan::{Access, GrantKind, Kind, OsText};
+use search::{Hit, Search};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use tracked::Tracked;
+
+/// How one place in the box is covered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cover {
+    /// By an empty file or directory.
+    Empty(Kind),
+    /// By a file or directory that nobody may open.
+    Refused(Kind),
+    /// By itself, read-only.
+    Frozen(Again),
+    /// By itself, so that it cannot be renamed.
+    Pinned(Again),
+}
+
+/// A part of a mount that is mounted again at its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Again {
+    pub(super) source: PathBuf,
+    pub(super) kind: Kind,
+    /// The target of the mount that it is a part of.
+    pub(super) of: PathBuf,
+}
+
+/// What is covered, and what is said of it.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub(super) names: Names,
+    pub(super) covers: Vec<(PathBuf, Cover)>,
+}
+
+/// A name that a rule is about and that is there.
+struct Target {
+    path: PathBuf,
+    file_type: FileType,
+    kind: NameKind,
+    rule: usize,
+}
+
+/// Finds what exists and decides how it is covered. Nothing is added to the tree after this.
+pub(super) fn find(scene: &mut Scene<'_>) -> Named {
+    let rules = rules::rules(scene);
+    if rules.is_empty() {
+        return Named::default();
+    }
+    let mut found = Found::default();
+    let mut roots: Vec<PathBuf> = Vec::new();
+    for rule in &rules {
+        if !roots.iter().any(|root| same(root, rule.root.path())) {
+            roots.push(rule.root.path().to_owned());
+        }
+    }
+    for root in &roots {
+        below_root(scene, &rules, root, &mut found);
+    }
+    let targets = decide(scene, &rules, found.hits);
+    let mut targets = dedupe(targets);
+    aliases::hard_links(scene, &mut targets, &mut found.skipped);
+    let mut named = Named::default();
+    let tracked = tracked::tracked(scene, &targets);
+    for (target, tracked) in targets.into_iter().zip(tracked) {
+        cover(scene, &rules, &target, tracked, &mut named);
+    }
+    if !found.skipped.is_empty() || !named.names.found.is_empty() {
+        found.skipped.insert(
+            0,
+            format!(
+                "names are not looked for in these directories: {}",
+                heavy_names()
+            ),
+        );
+    }
+    named.names.skipped = found.skipped;
+    named.names.rules = rules;
+    summary(scene, &named.names);
+    named
+}
+
+/// What the search of all roots found.
+#[derive(Default)]
+struct Found {
+    hits: Vec<Hit>,
+    skipped: Vec<String>,
+    entries: u64,
+}
+
+/// The directories of the host that are shown and in no other one that is shown.
+fn shown_dirs(scene: &Scene<'_>) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = Vec::new();
+    let binds = scene.tree.binds();
+    for (_, shown) in binds.iter().filter(|(_, shown)| shown.kind == Kind::Dir) {
+        if !dirs.iter().any(|dir| within(&shown.source, dir)) {
+            dirs.retain(|dir| !within(dir, &shown.source));
+            dirs.push(shown.source.clone());
+        }
+    }
+    dirs
+}
+
+fn below_root(scene: &mut Scene<'_>, rules: &[NameRule], root: &Path, found: &mut Found) {
+    let matcher = Matcher::new(rules, root);
+    if matcher.is_empty() {
+        return;
+    }
+    let dirs = shown_dirs(scene);
+    if dirs.iter().any(|dir| within(root, dir)) {
+        return aliases::search(scene, rules, &matcher, root, found);
+    }
+    // Not shown itself, but what is in it: each thing that is shown, as far from the root as it is.
+    let binds = scene.tree.binds();
+    let mut inside: Vec<(PathBuf, Kind)> = binds
+        .iter()
+        .filter(|(_, shown)| {
+            within(&shown.source, root) && (shown.owner.is_some() || !shown.create)
+        })
+        .map(|(_, shown)| (shown.source.clone(), shown.kind))
+        .collect();
+    inside.sort_by(|a, b| a.0.cmp(&b.0));
+    inside.dedup();
+    let mut searched: Vec<PathBuf> = Vec::new();
+    for (source, kind) in inside {
+        if searched.iter().any(|dir| within(&source, dir)) {
+            continue;
+        }
+        let mut cursor = Some(matcher.start());
+        let names: Vec<&[u8]> = below(&source, root)
+            .unwrap_or_default()
+            .split(|b| *b == b'/')
+            .collect();
+        for (number, name) in names.iter().enumerate() {
+            let Some(at) = cursor else { break };
+            let last = number + 1 == names.len();
+            let mut decision = matcher.entry(&at, name);
+            if !last {
+                // Something in a hidden or frozen directory was granted by itself: a built-in rule about the whole gives way.
+                decision.freeze = None;
+                decision.track = None;
+                decision.hide = decision.hide.filter(|rule| {
+                    rules
+                        .get(*rule)
+                        .is_some_and(|rule| rules::asked_for(&rule.origin))
+                });
+            }
+            if decision.strongest().is_some() {
+                found.hits.push(Hit {
+                    path: source.clone(),
+                    file_type: match kind {
+                        Kind::Dir => FileType::Dir,
+                        Kind::File => FileType::File,
+                    },
+                    decision,
+                });
+            }
+            cursor = matcher.enter(&at, name);
+        }
+        if let (Some(cursor), Kind::Dir) = (cursor, kind) {
+            let mut search = Search::new(scene.walk.look, &matcher, left(found));
+            search.run(&source, &cursor, None);
+            searched.push(source);
+            take(scene, &matcher, search, found);
+        }
+    }
+}
+
+/// How many entries may still be looked at.
+fn left(found: &Found) -> u64 {
+    search::ENTRIES.saturating_sub(found.entries)
+}
+
+/// What a search found, with the links followed.
+fn take(scene: &mut Scene<'_>, matcher: &Matcher, search: Search<'_>, found: &mut Found) {
+    let mut searches = vec![search];
+    let mut seen: Vec<PathBuf> = Vec::new();
+    while let Some(search) = searches.pop() {
+        found.entries += left(found).saturating_sub(search.left);
+        if let Some(place) = &search.ended {
+            let what = format!(
+                "the search for hidden and protected names ended at {}: more than {} entries or too deep",
+                show(place),
+                search::ENTRIES
+            );
+            scene.notices.push(what.clone());
+            found.skipped.push(what);
+        }
+        found.hits.extend(search.hits);
+        for link in search.links {
+            // What it leads to is what has the content; where that is not in the box there is nothing to cover.
+            let Some(walked) = scene.walk.follow(&link.path) else {
+                continue;
+            };
+            let Some(stat) = walked.stat else { continue };
+            if link.decision.strongest().is_some() {
+                found.hits.push(Hit {
+                    path: walked.real.clone(),
+                    file_type: stat.file_type,
+                    decision: link.decision,
+                });
+            }
+            if let Some(cursor) = link.inside.filter(|_| stat.file_type == FileType::Dir)
+                && seen.len() < 256
+                && !seen.contains(&walked.real)
+                && scene.tree.access(&walked.real).is_some()
+            {
+                seen.push(walked.real.clone());
+                let mut next = Search::new(scene.walk.look, matcher, left(found));
+                next.run(&walked.real, &cursor, None);
+                searches.push(next);
+            }
+        }
+    }
+}
+
+/// Which rule counts for each hit, after a look at the content where a rule wants one.
+fn decide(scene: &Scene<'_>, rules: &[NameRule], hits: Vec<Hit>) -> Vec<Target> {
+    hits.into_iter()
+        .filter_map(|hit| {
+            let mut decision = hit.decision;
+            if let Some(rule) = decision.hide.and_then(|at| rules.get(at))
+                && !concerns(scene, rule, &hit)
+            {
+                decision.hide = None;
+            }
+            let (kind, rule) = decision.strongest()?;
+            Some(Target {
+                path: hit.path,
+                file_type: hit.file_type,
+                kind,
+                rule,
+            })
+        })
+        .collect()
+}
+
+fn concerns(scene: &Scene<'_>, rule: &NameRule, hit: &Hit) -> bool {
+    let look = scene.walk.look;
+    if let Some(what) = rule.holds {
+        return hit.file_type == FileType::File
+            && look
+                .read(&hit.path, content::MOST)
+                .is_some_and(|text| content::holds(what, &text));
+    }
+    // A Python environment that is called `.env` is no secret, and nothing would run without it.
+    let is_venv = rule.is_builtin()
+        && hit.file_type == FileType::Dir
+        && look.lstat(&hit.path.join("pyvenv.cfg")).is_some();
+    !is_venv
+}
+
+/// One for each path: the strongest kind, the later rule.
+fn dedupe(mut targets: Vec<Target>) -> Vec<Target> {
+    targets.sort_by(|a, b| {
+        (
+            a.path.as_os_str().as_bytes(),
+            a.kind,
+            std::cmp::Reverse(a.rule),
+        )
+            .cmp(&(
+                b.path.as_os_str().as_bytes(),
+                b.kind,
+                std::cmp::Reverse(b.rule),
+            ))
+    });
+    targets.dedup_by(|a, b| a.path == b.path);
+    targets
+}
+
+/// Every place in the box that shows a host path, with the mount that does and what it allows.
+fn places(scene: &Scene<'_>, path: &Path) -> Vec<(PathBuf, PathBuf, Access)> {
+    let mut out = Vec::new();
+    for (target, shown) in scene.tree.binds().iter() {
+        let Some(rest) = below(path, &shown.source) else {
+            continue;
+        };
+        let place = if rest.is_empty() {
+            target.clone()
+        } else {
+            target.join(std::ffi::OsStr::from_bytes(rest))
+        };
+        // Something else may hang in between.
+        let holds = scene
+            .tree
+            .holder(&place)
+            .is_some_and(|(holder, _)| same(holder, target));
+        if holds || rest.is_empty() {
+            out.push((place, target.clone(), shown.access));
+        }
+    }
+    out
+}
+
+fn cover(
+    scene: &mut Scene<'_>,
+    rules: &[NameRule],
+    target: &Target,
+    tracked: Tracked,
+    named: &mut Named,
+) {
+    let Some(rule) = rules.get(target.rule) else {
+        return;
+    };
+    let places = places(scene, &target.path);
+    if places.is_empty() {
+        return;
+    }
+    let kind = match target.file_type {
+        FileType::Dir => Kind::Dir,
+        _ => Kind::File,
+    };
+    let how = match (target.kind, tracked) {
+        (NameKind::Track, _) => How::Tracked,
+        (NameKind::Freeze, _) => How::ReadOnly,
+        (NameKind::Hide, Tracked::Same) if rule.is_builtin() => {
+            named.names.shown.push(target.path.as_path().into());
+            return;
+        }
+        (NameKind::Hide, Tracked::No) => How::Empty,
+        (NameKind::Hide, Tracked::Same | Tracked::Differs) => How::Refused,
+    };
+    if how == How::ReadOnly && places.iter().all(|(_, _, access)| *access == Access::Read) {
+        // A grant for reading freezes it anyway.
+        return;
+    }
+    let mut targets: Vec<OsText> = Vec::new();
+    for (place, holder, access) in places {
+        let again = |source: &Path, kind| Again {
+            source: source.to_owned(),
+            kind,
+            of: holder.clone(),
+        };
+        let cover = match how {
+            How::Empty => Cover::Empty(kind),
+            How::Refused => Cover::Refused(kind),
+            How::ReadOnly if access == Access::Read => continue,
+            How::ReadOnly => Cover::Frozen(again(&target.path, kind)),
+            How::Tracked | How::Cleaned => {
+                targets.push(place.into());
+                continue;
+            }
+        };
+        if how == How::ReadOnly {
+            pin(&place, &target.path, &holder, &mut named.covers);
+        }
+        targets.push(place.as_path().into());
+        named.covers.push((place, cover));
+    }
+    let grant = match how {
+        How::Tracked => None,
+        How::ReadOnly => Some((GrantKind::Protected, None)),
+        How::Refused => Some((
+            GrantKind::Hidden,
+            Some("git tracks it: opening it is refused".to_owned()),
+        )),
+        How::Empty | How::Cleaned => Some((GrantKind::Hidden, None)),
+    };
+    if let Some((grant, note)) = grant {
+        for place in &targets {
+            scene.grant(place.path(), grant, &rule.origin, note.clone());
+        }
+    }
+    named.names.found.push(FoundName {
+        host: target.path.as_path().into(),
+        targets,
+        dir: kind,
+        kind: target.kind,
+        how,
+        rule: target.rule,
+    });
+}
+
+/// Makes every directory between a frozen name and the mount that it lies in a mount point.
+fn pin(place: &Path, source: &Path, holder: &Path, covers: &mut Vec<(PathBuf, Cover)>) {
+    for (place, source) in upward(place).zip(upward(source)).skip(1) {
+        if !within(place, holder) || same(place, holder) {
+            return;
+        }
+        if covers.iter().any(|(known, _)| same(known, place)) {
+            continue;
+        }
+        let again = Again {
+            source: source.to_owned(),
+            kind: Kind::Dir,
+            of: holder.to_owned(),
+        };
+        covers.push((place.to_owned(), Cover::Pinned(again)));
+    }
+}
+
+/// One line for the banner: what of the working copy reads as empty, and how to get at it.
+fn summary(scene: &mut Scene<'_>, names: &Names) {
+    let workspace = scene.workspace.real.clone();
+    let hidden: Vec<String> = names
+        .found
+        .iter()
+        .filter(|found| found.kind == NameKind::Hide)
+        .filter_map(|found| below(found.host.path(), &workspace))
+        .map(|name| OsText::from(std::ffi::OsStr::from_bytes(name)).to_string())
+        .collect();
+    if hidden.is_empty() {
+        return;
+    }
+    let first: Vec<&str> = hidden.iter().take(4).map(String::as_str).collect();
+    let more = match hidden.len().saturating_sub(first.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    scene.notices.push(format!(
+        "hidden: {}{more}  (--read PATH shows one)",
+        first.join(", ")
+    ));
+}

@@ -1,0 +1,183 @@
+//! What git says of hidden files: its index is read as a file, git is never run.
+
+#![forbid(unsafe_code)]
+
+use super::super::expand::{below, upward};
+use super::super::scene::Scene;
+use super::Target;
+use super::index::{self, Format};
+use crate::host::FileType;
+use crate::plan::names::NameKind;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// An index of more bytes is not read (a million files have about 100 MB): all that is hidden there counts as tracked.
+const INDEX: usize = 256 << 20;
+
+/// A larger file is not compared.
+const FILE: usize = 16 << 20;
+
+/// What git knows of a file or directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tracked {
+    /// Nothing.
+    No,
+    /// It is tracked, and what lies there is what git has.
+    Same,
+    /// It is tracked, and what lies there is something else, or cannot be compared.
+    Differs,
+}
+
+/// In the order of `targets`; only of what is hidden.
+pub(super) fn tracked(scene: &Scene<'_>, targets: &[Target]) -> Vec<Tracked> {
+    let mut out = vec![Tracked::No; targets.len()];
+    let mut repositories: Vec<(PathBuf, Vec<usize>)> = Vec::new();
+    let mut roots: HashMap<PathBuf, Option<PathBuf>> = HashMap::new();
+    for (number, target) in targets.iter().enumerate() {
+        if target.kind != NameKind::Hide {
+            continue;
+        }
+        let Some(dir) = target.path.parent() else {
+            continue;
+        };
+        let root = roots
+            .entry(dir.to_owned())
+            .or_insert_with(|| root_of(scene, dir))
+            .clone();
+        let Some(root) = root else { continue };
+        match repositories.iter_mut().find(|(known, _)| *known == root) {
+            Some((_, list)) => list.push(number),
+            None => repositories.push((root, vec![number])),
+        }
+    }
+    for (root, numbers) in repositories {
+        ask(scene, &root, targets, &numbers, &mut out);
+    }
+    out
+}
+
+/// The work tree that holds a directory.
+fn root_of(scene: &Scene<'_>, dir: &Path) -> Option<PathBuf> {
+    let found = upward(dir).find(|dir| scene.walk.lstat(&dir.join(".git")).is_some());
+    found.map(Path::to_owned)
+}
+
+fn ask(scene: &Scene<'_>, root: &Path, targets: &[Target], numbers: &[usize], out: &mut [Tracked]) {
+    let look = scene.walk.look;
+    let dot_git = root.join(".git");
+    let git_dir = match scene.walk.stat(&dot_git).map(|stat| stat.file_type) {
+        Some(FileType::Dir) => dot_git,
+        Some(FileType::File) => {
+            let text = look.read(&dot_git, 64 * 1024).unwrap_or_default();
+            match text.strip_prefix(b"gitdir:") {
+                Some(dir) => root.join(OsStr::from_bytes(dir.trim_ascii())),
+                None => return,
+            }
+        }
+        _ => return,
+    };
+    // The path of each hidden thing in the repository.
+    let mut files: HashMap<&[u8], usize> = HashMap::new();
+    let mut dirs: Vec<(&[u8], usize)> = Vec::new();
+    for number in numbers {
+        let Some(target) = targets.get(*number) else {
+            continue;
+        };
+        let Some(path) = below(&target.path, root) else {
+            continue;
+        };
+        match target.file_type {
+            FileType::Dir => dirs.push((path, *number)),
+            _ => {
+                files.insert(path, *number);
+            }
+        }
+    }
+    let format = format(scene, &git_dir);
+    let mut ids: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut each = |path: &[u8], id: &[u8]| {
+        if let Some(number) = files.get(path) {
+            ids.push((*number, id.to_vec()));
+        }
+        for (dir, number) in &dirs {
+            if path
+                .strip_prefix(*dir)
+                .is_some_and(|rest| rest.starts_with(b"/"))
+            {
+                ids.push((*number, Vec::new()));
+            }
+        }
+    };
+    let path = git_dir.join("index");
+    let Some(bytes) = look.read(&path, INDEX) else {
+        // No index: nothing was ever added.
+        return;
+    };
+    let read = if bytes.len() < INDEX {
+        index::entries(&bytes, format, &mut each)
+    } else {
+        None
+    };
+    let shared = match &read {
+        Some(Some(name)) => look
+            .read(&git_dir.join(name), INDEX)
+            .and_then(|bytes| index::entries(&bytes, format, &mut each).map(|_| ())),
+        Some(None) => Some(()),
+        None => None,
+    };
+    if shared.is_none() {
+        // What cannot be understood may list anything: git must not take an empty file for a change.
+        for number in numbers {
+            if let Some(slot) = out.get_mut(*number) {
+                *slot = Tracked::Differs;
+            }
+        }
+        return;
+    }
+    for (number, id) in ids {
+        let (Some(slot), Some(target)) = (out.get_mut(number), targets.get(number)) else {
+            continue;
+        };
+        if *slot == Tracked::Same {
+            continue;
+        }
+        let same = !id.is_empty()
+            && look
+                .read(&target.path, FILE)
+                .is_some_and(|content| content.len() < FILE && format.blob(&content) == id);
+        *slot = if same {
+            Tracked::Same
+        } else {
+            Tracked::Differs
+        };
+    }
+}
+
+/// How that repository names objects: `extensions.objectFormat` of its configuration.
+fn format(scene: &Scene<'_>, git_dir: &Path) -> Format {
+    let look = scene.walk.look;
+    let common = look
+        .read(&git_dir.join("commondir"), 64 * 1024)
+        .map_or_else(
+            || git_dir.to_owned(),
+            |line| git_dir.join(OsStr::from_bytes(line.trim_ascii())),
+        );
+    let config = look
+        .read(&common.join("config"), 1 << 20)
+        .unwrap_or_default();
+    let sha256 = config
+        .to_ascii_lowercase()
+        .split(|b| *b == b'\n')
+        .any(|line| {
+            let mut words = line.split(|b| *b == b'=');
+            words
+                .next()
+                .is_some_and(|key| key.trim_ascii() == b"objectformat")
+                && words
+                    .next()
+                    .is_some_and(|value| value.trim_ascii() == b"sha256")
+        });
+    if sha256 { Format::Sha256 } else { Format::Sha1 }
+}

@@ -1,0 +1,189 @@
+//! The network of the plan: the mode, and the rules of a filtered one.
+
+#![forbid(unsafe_code)]
+
+use super::scene::Scene;
+use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
+use crate::plan::net::{Allow, Deny, HostEntry, HostPort, PROXY_PORT, Publish, Rule, Target};
+use crate::plan::{Env, Network, NetworkMode};
+use crate::policy::{Origin, Wish};
+
+/// The mode that is wished, else none.
+pub(super) fn mode(scene: &Scene<'_>) -> NetworkMode {
+    scene
+        .policy
+        .wishes
+        .network
+        .as_ref()
+        .map_or(NetworkMode::None, |wish| wish.value)
+}
+
+/// The network: what was wished, else none.
+pub(super) fn network(scene: &mut Scene<'_>) -> Network {
+    let wish = scene.policy.wishes.network.as_ref();
+    let origin = wish.map_or_else(
+        || Origin::agentbox("nobody asked for a network"),
+        |wish| wish.origin.clone(),
+    );
+    let mut network = Network::of(mode(scene), origin);
+    match network.mode {
+        NetworkMode::None => {}
+        NetworkMode::Host => scene.notices.push(
+            "the network is the host's: the agent can reach everything that this machine can"
+                .into(),
+        ),
+        NetworkMode::Filtered => rules(scene, &mut network),
+    }
+    network
+}
+
+fn rules(scene: &mut Scene<'_>, network: &mut Network) {
+    let wishes = &scene.policy.wishes.egress;
+    for wish in &wishes.allow {
+        match &wish.value.to {
+            Target::Any => scene.notices.push(format!(
+                "every host by its name may be reached, by {}",
+                wish.origin
+            )),
+            Target::Net(net) if !net.is_single() => scene.notices.push(format!(
+                "every address of {net} may be reached without a name, by {}",
+                wish.origin
+            )),
+            _ => {}
+        }
+        add(network, &wish.value, &wish.origin, None);
+    }
+    network.deny = wishes
+        .deny
+        .iter()
+        .map(|wish| Deny {
+            to: wish.value.to.clone(),
+            ports: wish.value.ports.clone(),
+            origin: wish.origin.clone(),
+        })
+        .collect();
+    for Wish { value, origin } in &wishes.host_ports {
+        add_host_port(network, *value, origin, None);
+    }
+    network.publish = wishes
+        .publish
+        .iter()
+        .map(|wish| Publish {
+            host_port: wish.value.host,
+            box_port: wish.value.inside,
+            origin: wish.origin.clone(),
+        })
+        .collect();
+    network.hosts = wishes
+        .hosts
+        .iter()
+        .map(|(name, wish)| HostEntry {
+            name: name.clone(),
+            addresses: wish.value.clone(),
+            origin: wish.origin.clone(),
+        })
+        .collect();
+    let taken: Vec<Wish<u16>> = wishes
+        .host_ports
+        .iter()
+        .filter(|wish| matches!(wish.value, 53 | PROXY_PORT))
+        .cloned()
+        .collect();
+    for wish in taken {
+        scene.problem(
+            format!("port {} of the box's loopback is the box's own", wish.value),
+            "let the service of the host listen on another port",
+            Some(&wish.origin),
+        );
+    }
+}
+
+/// Adds a rule, once: a later one of the same host with the same marks adds its ports.
+fn add(network: &mut Network, rule: &Rule, origin: &Origin, note: Option<String>) {
+    let ports = rule.ports_or_default();
+    let same = |allow: &&Allow| allow.to == rule.to && allow.marks == rule.marks;
+    let known: Vec<u16> = network
+        .allow
+        .iter()
+        .filter(same)
+        .flat_map(|allow| allow.ports.iter().copied())
+        .collect();
+    let ports: Vec<u16> = ports
+        .into_iter()
+        .filter(|port| !known.contains(port))
+        .collect();
+    if !ports.is_empty() {
+        network.allow.push(Allow {
+            to: rule.to.clone(),
+            ports,
+            marks: rule.marks.clone(),
+            origin: origin.clone(),
+            note,
+        });
+    }
+}
+
+fn add_host_port(network: &mut Network, port: u16, origin: &Origin, note: Option<String>) {
+    if !network.host_ports.iter().any(|known| known.port == port) {
+        network.host_ports.push(HostPort {
+            port,
+            origin: origin.clone(),
+            note,
+        });
+    }
+}
+
+/// Grants what variables name that let an agent find its service. The caller has set them, and what was granted is said.
+pub(super) fn endpoints(scene: &mut Scene<'_>, env: &Env, network: &mut Network) {
+    if network.mode != NetworkMode::Filtered {
+        return;
+    }
+    for passed in &env.pass {
+        let Some(name) = passed.name.os().to_str().filter(|name| names_one(name)) else {
+            continue;
+        };
+        let value = scene.host.var(name).and_then(|value| value.to_str());
+        let Some(endpoint) = value.and_then(endpoint) else {
+            continue;
+        };
+        let note = Some(format!("the caller's {name} names it"));
+        match endpoint {
+            Endpoint::HostPort(port) => {
+                scene.notices.push(format!(
+                    "port {port} of the host's loopback may be reached, since {name} names it"
+                ));
+                add_host_port(network, port, &passed.origin, note);
+            }
+            Endpoint::Rule(rule) => {
+                scene
+                    .notices
+                    .push(format!("{} may be reached, since {name} names it", rule.to));
+                add(network, &rule, &passed.origin, note);
+            }
+        }
+    }
+}
+
+/// The files by which programs of a filtered box find names: loopback and its other name from the file, everything else
+/// from the gate's responder, which answers on every address.
+pub(super) const FILES: [&str; 3] = ["/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"];
+
+/// Their content, in the order of [`FILES`].
+pub(super) fn files(hostname: &str) -> [String; 3] {
+    let own = crate::plan::net::HOST_NAME;
+    let hostname = match hostname {
+        "" | "localhost" => String::new(),
+        name => format!("127.0.1.1 {name}\n"),
+    };
+    [
+        format!(
+            "127.0.0.1 localhost {own}\n{hostname}::1 localhost ip6-localhost ip6-loopback {own}\n"
+        ),
+        "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n\
+         protocols: files\nservices: files\nethers: files\nrpc: files\n"
+            .to_owned(),
+        "# Served by agentbox: names that were granted, and no others.\n\
+         nameserver 127.0.0.1\noptions timeout:3 attempts:2\n"
+            .to_owned(),
+    ]
+}

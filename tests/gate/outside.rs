@@ -1,0 +1,305 @@
+//! What is outside: the host's resolver, its proxies, where names may lead to; ports of the host and of the box.
+
+use crate::world::*;
+use agentbox::gate::address::Special;
+use agentbox::gate::dns::{self, Asks, Code, Record};
+use agentbox::gate::message::Why;
+use agentbox::gate::rules::{Mark, Target};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex};
+
+/// A name server of the host: 127.0.0.53, which knows these names.
+fn name_server(zone: &'static [(&'static str, [u8; 4])]) -> Arc<Mutex<Vec<String>>> {
+    let socket = UdpSocket::bind("127.0.0.53:53").unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    std::thread::spawn(move || {
+        let mut buf = [0; 2000];
+        loop {
+            let (len, from) = socket.recv_from(&mut buf).unwrap();
+            let query = dns::parse(&buf[..len]).unwrap();
+            let name = match &query.asks {
+                Asks::V4(name) | Asks::V6(name) => name.clone(),
+                other => panic!("{other:?}"),
+            };
+            let is_v4 = matches!(query.asks, Asks::V4(_));
+            log.lock().unwrap().push(name.clone());
+            let known = zone.iter().find(|(own, _)| *own == name);
+            let answer = match known {
+                None => dns::answer(&query, Code::NxDomain, &[]),
+                Some((_, addr)) if is_v4 => {
+                    dns::answer(&query, Code::NoError, &[Record::V4((*addr).into())])
+                }
+                Some(_) => dns::answer(&query, Code::NoError, &[]),
+            };
+            socket.send_to(&answer, from).unwrap();
+        }
+    });
+    asked
+}
+
+#[test]
+fn names_are_resolved_as_the_host_does_and_judged() {
+    in_namespaces(
+        "outside::names_are_resolved_as_the_host_does_and_judged",
+        || {
+            let asked = name_server(&[
+                ("private.example", [10, 0, 0, 5]),
+                ("rebound.example", [127, 0, 0, 1]),
+                ("metadata.example", [169, 254, 169, 254]),
+                ("own.example", [93, 184, 216, 34]),
+            ]);
+            server([10, 0, 0, 5], 5432, echo);
+            server([127, 0, 0, 1], 5432, echo);
+            server([93, 184, 216, 34], 5432, echo);
+            server([169, 254, 169, 254], 5432, echo);
+            let mut world = World::new();
+            world.resolver(
+                "nameserver 127.0.0.53\n",
+                "10.0.0.5 hosts.example alias.example\n",
+            );
+            for name in ["rebound", "own", "nowhere", "private"] {
+                world.grant(Target::Name(format!("{name}.example")), &[5432], &[]);
+            }
+            world.grant(
+                Target::Name("metadata.example".into()),
+                &[5432],
+                &[Mark::Private],
+            );
+            world.grant(
+                Target::Name("alias.example".into()),
+                &[5432],
+                &[Mark::Private],
+            );
+            world.configure();
+            let works = |name: &str| {
+                let mut stream = world.connect(name, 5432);
+                stream.write_all(b"x").unwrap();
+                let mut got = [0];
+                stream.read_exact(&mut got).map(|()| got)
+            };
+            let refused = |name: &str, addr: [u8; 4], kind| {
+                assert!(works(name).is_err(), "{name}");
+                let address = Ipv4Addr::from(addr).into();
+                assert_eq!(world.refusal(name).why, Why::Private { address, kind });
+            };
+            // Nothing was asked outside because the box asked: only now that it connects.
+            world.inside(|| ask("own.example")).unwrap();
+            assert!(asked.lock().unwrap().is_empty());
+            assert_eq!(works("alias.example").unwrap(), *b"x");
+            refused("private.example", [10, 0, 0, 5], Special::Private);
+            refused("rebound.example", [127, 0, 0, 1], Special::Loopback);
+            // The mark is for private networks; a metadata service has to be granted by its address.
+            refused("metadata.example", [169, 254, 169, 254], Special::Metadata);
+            // Every address is this host's own here.
+            refused("own.example", [93, 184, 216, 34], Special::Own);
+            assert!(works("nowhere.example").is_err());
+            assert!(matches!(
+                world.refusal("nowhere.example").why,
+                Why::Unresolved { .. }
+            ));
+            assert!(asked.lock().unwrap().contains(&"own.example".to_owned()));
+        },
+    );
+}
+
+#[test]
+fn private_networks_are_reached_where_granted() {
+    in_namespaces(
+        "outside::private_networks_are_reached_where_granted",
+        || {
+            name_server(&[
+                ("db.corp", [10, 0, 0, 5]),
+                ("meta.corp", [169, 254, 169, 254]),
+            ]);
+            server([10, 0, 0, 5], 5432, echo);
+            server([169, 254, 169, 254], 80, |mut stream| {
+                let _ = stream.read(&mut [0; 999]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nrole");
+            });
+            let mut world = World::new();
+            world.resolver("nameserver 127.0.0.53\n", "");
+            world.grant(Target::Name("db.corp".into()), &[5432], &[Mark::Private]);
+            world.grant(Target::Name("meta.corp".into()), &[80], &[]);
+            let address = "169.254.169.254".parse().unwrap();
+            world.grant(
+                Target::Net {
+                    address,
+                    prefix: 32,
+                },
+                &[80],
+                &[],
+            );
+            world.configure();
+            let mut stream = world.connect("db.corp", 5432);
+            stream.write_all(b"x").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+            let mut stream = world.connect("meta.corp", 80);
+            stream
+                .write_all(b"GET / HTTP/1.1\r\nHost: meta.corp\r\n\r\n")
+                .unwrap();
+            assert!(rest(&mut stream).unwrap().ends_with(b"role"));
+        },
+    );
+}
+
+#[test]
+fn what_cannot_be_reached_is_said() {
+    in_namespaces("outside::what_cannot_be_reached_is_said", || {
+        let mut world = World::new();
+        // Nobody listens there.
+        world.name(
+            "down.example",
+            &[80, 443, 5432],
+            &[Mark::Private],
+            [127, 0, 0, 9],
+        );
+        world.configure();
+        let mut stream = world.connect("down.example", 80);
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: down.example\r\n\r\n")
+            .unwrap();
+        let json = refusal_json(&rest(&mut stream).unwrap(), "502");
+        assert_eq!(json["error"], "agentbox could not connect");
+        let mut stream = world.connect("down.example", 443);
+        stream
+            .write_all(&client_hello(Some("down.example"), 999))
+            .unwrap();
+        assert_eq!(rest(&mut stream).unwrap(), [0x15, 3, 3, 0, 2, 2, 80]);
+        let addr = world.inside(|| ask("down.example")).unwrap();
+        let error = world
+            .inside(|| dial(addr, 5432))
+            .map(|mut stream| rest(&mut stream));
+        let reset = std::io::ErrorKind::ConnectionReset;
+        match error {
+            Err(e) => assert_eq!(e.kind(), reset),
+            Ok(got) => assert_eq!(got, Err(reset)),
+        }
+        assert!(matches!(
+            world.refusal("down.example").why,
+            Why::Unreachable { .. }
+        ));
+    });
+}
+
+/// A company's proxy: remembers the first line and the password of each request, and plays the server itself.
+fn company_proxy() -> Arc<Mutex<Vec<String>>> {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let seen = log.clone();
+    server([127, 0, 0, 8], 3128, move |mut stream: TcpStream| {
+        let head = String::from_utf8(until(&mut stream, |all| all.ends_with(b"\r\n\r\n"))).unwrap();
+        let line = head.lines().next().unwrap_or_default().to_owned();
+        let password = head
+            .lines()
+            .find(|line| line.starts_with("Proxy-Authorization: "))
+            .unwrap_or_default();
+        seen.lock().unwrap().push(format!("{line}|{password}"));
+        if line.starts_with("CONNECT denied") {
+            let _ = stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+        } else if line.starts_with("CONNECT") {
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            echo(stream);
+        } else {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nvia");
+            let _ = rest(&mut stream);
+        }
+    });
+    log
+}
+
+#[test]
+fn the_hosts_proxy_is_used() {
+    in_namespaces("outside::the_hosts_proxy_is_used", || {
+        let log = company_proxy();
+        server([127, 0, 0, 2], 5432, echo);
+        let mut world = World::new();
+        world.resolver(
+            "nameserver 127.0.0.53\n",
+            "127.0.0.8 proxy.corp\n127.0.0.2 direct.example\n",
+        );
+        world.config(|config| {
+            config.https_proxy = Some("http://me:pass@proxy.corp:3128/".into());
+            config.http_proxy = Some("http://proxy.corp:3128".into());
+            config.no_proxy = "direct.example".into();
+        });
+        for name in ["far.example", "denied.example"] {
+            world.grant(Target::Name(name.into()), &[443, 80], &[]);
+        }
+        world.grant(
+            Target::Name("direct.example".into()),
+            &[5432],
+            &[Mark::Private],
+        );
+        world.configure();
+        // A name that only the proxy can resolve.
+        let hello = client_hello(Some("far.example"), 999);
+        let mut stream = world.connect("far.example", 443);
+        stream.write_all(&hello).unwrap();
+        until(&mut stream, |all| all == hello);
+        let mut stream = world.connect("far.example", 80);
+        stream
+            .write_all(b"GET /x HTTP/1.1\r\nHost: far.example\r\n\r\n")
+            .unwrap();
+        until(&mut stream, |all| all.ends_with(b"via"));
+        let mut stream = world.connect("denied.example", 443);
+        stream
+            .write_all(&client_hello(Some("denied.example"), 999))
+            .unwrap();
+        assert_eq!(rest(&mut stream).unwrap(), [0x15, 3, 3, 0, 2, 2, 80]);
+        let why = world.refusal("denied.example").why.to_string();
+        assert!(why.contains("the host's proxy: HTTP/1.1 407"), "{why}");
+        let mut stream = world.connect("direct.example", 5432);
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        let seen = log.lock().unwrap().clone();
+        assert_eq!(
+            seen,
+            [
+                "CONNECT far.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
+                "GET http://far.example/x HTTP/1.1|",
+                "CONNECT denied.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
+            ]
+        );
+        // The password is nowhere in what the gate said.
+        assert!(!format!("{:?}", world.events()).contains("cGFzcw"));
+    });
+}
+
+#[test]
+fn ports_of_the_host_and_of_the_box() {
+    in_namespaces("outside::ports_of_the_host_and_of_the_box", || {
+        server([127, 0, 0, 1], 5432, echo);
+        server([127, 0, 0, 1], 6379, echo);
+        let mut world = World::new();
+        world.config(|config| config.host_ports = vec![5432]);
+        world.configure();
+        world
+            .listener("127.0.0.1:5432")
+            .listener("127.0.0.1:6379")
+            .listener("[::1]:5432");
+        let talk = |addr: &str, port| {
+            let mut stream = world.inside(|| dial(addr.parse().unwrap(), port))?;
+            stream.write_all(b"x")?;
+            let mut got = [0];
+            stream.read_exact(&mut got).map(|()| got)
+        };
+        assert_eq!(talk("127.0.0.1", 5432).unwrap(), *b"x");
+        assert_eq!(talk("::1", 5432).unwrap(), *b"x");
+        assert!(talk("127.0.0.1", 6379).is_err());
+        let refused = world.refusal("127.0.0.1");
+        assert_eq!(refused.remedy().as_deref(), Some("--host-port 6379"));
+        // The other way: a server of the box, on IPv4 and on IPv6 only.
+        for (bind, port) in [("127.0.0.1:3000", 3000), ("[::1]:3001", 3001)] {
+            let own = world.inside(|| std::net::TcpListener::bind(bind).unwrap());
+            std::thread::spawn(move || own.incoming().for_each(|stream| echo(stream.unwrap())));
+            let at = world.publish(port);
+            let mut stream = TcpStream::connect(at).unwrap();
+            stream.write_all(b"hello").unwrap();
+            until(&mut stream, |all| all == b"hello");
+        }
+        let nobody = world.publish(3999);
+        let mut stream = TcpStream::connect(nobody).unwrap();
+        assert_eq!(rest(&mut stream), Err(std::io::ErrorKind::ConnectionReset));
+    });
+}

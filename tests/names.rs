@@ -1,0 +1,480 @@
+//! Names that are hidden or frozen and exist when the box starts: every way to them, each beside a name that is neither.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::probed::errno_of;
+use common::{Errno, Feature, TestBox, missing, run};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+const BASE: &str = "extends = [\"base\", \"git\"]\n";
+
+/// Every way to each of these names in one box, as `name -> way -> what came out`.
+fn ways(b: &TestBox, names: &[&str]) -> Vec<Value> {
+    let script = b.root().join("bin/ways.py");
+    fs::write(&script, include_str!("names/ways.py")).unwrap();
+    let mut argv = vec![
+        "/usr/bin/python3".to_owned(),
+        script.to_str().unwrap().to_owned(),
+    ];
+    argv.extend(names.iter().map(|name| b.fill(name)));
+    let ran = b.run(argv);
+    let lines: Vec<Value> = ran
+        .stdout
+        .split(|b| *b == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    assert_eq!(lines.len(), names.len(), "{ran:?}");
+    lines
+}
+
+fn boxed() -> TestBox {
+    let b = TestBox::new().profile(BASE);
+    let bin = b.root().join("bin");
+    b.option("--read").option(bin.to_str().unwrap())
+}
+
+/// Git as the test user in the workspace, outside of any box.
+fn git(b: &TestBox, dir: &Path, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    let inner = b.command(["true"]);
+    b.around(&mut command, &inner);
+    command
+        .current_dir(dir)
+        .args([
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .args(["-c", "protocol.file.allow=always"])
+        .args(args);
+    run(command).ok()
+}
+
+const HIDDEN: [&str; 19] = [
+    ".env",
+    "a/b/.env.local",
+    "deep/1/2/3/4/5/6/7/8/9/.env",
+    "infra/terraform.tfstate",
+    "infra/terraform.tfstate.backup",
+    "infra/prod.tfvars",
+    "tls/server.pem",
+    "tls/server.key",
+    "tls/store.p12",
+    "kubeconfig",
+    "kube/kubeconfig-prod.yaml",
+    "x/.npmrc",
+    "x/.pypirc",
+    "x/proj-0123456789ab.json",
+    "x/my-service-account.json",
+    "with space/.env",
+    "ümlaut/.env",
+    "secret-dir/inside/deep.txt",
+    "lit*eral.txt",
+];
+
+fn content(name: &str) -> String {
+    match Path::new(name).file_name().unwrap().to_str().unwrap() {
+        ".npmrc" => "//registry.npmjs.org/:_authToken=S3CRET\n".to_owned(),
+        ".pypirc" => "[pypi]\npassword = S3CRET\n".to_owned(),
+        name if name.ends_with(".json") => {
+            "{\"type\": \"service_account\", \"private_key\": \"S3CRET\"}\n".to_owned()
+        }
+        _ => "S3CRET\n".to_owned(),
+    }
+}
+
+#[test]
+fn a_hidden_name_is_empty_by_every_way() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let mut b = boxed()
+        .file("home/ws/plain.txt", "PLAIN\n")
+        .file("home/ws/a/plain.txt", "PLAIN\n")
+        .file("home/ws/plain-dir/plain.txt", "PLAIN\n")
+        .file("home/ws/.env.example", "PLAIN\n")
+        .file("home/ws/y/.npmrc", "registry=https://PLAIN/\n")
+        .file("home/ws/y/a-b.json", "{\"a\": \"PLAIN\"}\n")
+        .file("home/ws/litter.txt", "PLAIN\n");
+    for name in HIDDEN {
+        b = b.file(&format!("home/ws/{name}"), content(name));
+    }
+    let b = b
+        .option("--hide")
+        .option("secret-dir")
+        .option("--hide")
+        .option("lit*eral.txt");
+    let mut names: Vec<String> = HIDDEN
+        .iter()
+        .map(|name| format!("{{ws}}/{name}"))
+        .filter(|name| !name.contains("secret-dir"))
+        .collect();
+    names.push("{ws}/secret-dir".into());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for answer in ways(&b, &names) {
+        for (way, out) in answer["ways"].as_object().unwrap() {
+            let out = out.as_str().unwrap();
+            assert!(
+                !out.contains("S3CRET"),
+                "{} by {way}: {out}",
+                answer["name"]
+            );
+            // Empty, or refused because the name is a mount point or on a read-only file system.
+            assert!(
+                matches!(
+                    out,
+                    "" | "EMPTY" | "EBUSY" | "EXDEV" | "EROFS" | "EACCES" | "ENOENT" | "EPERM"
+                ),
+                "{} by {way}: {out}",
+                answer["name"]
+            );
+        }
+    }
+    // The twins: by the same ways the content comes out.
+    let plain = [
+        "{ws}/a/plain.txt",
+        "{ws}/plain-dir/plain.txt",
+        "{ws}/y/.npmrc",
+        "{ws}/y/a-b.json",
+    ];
+    for answer in ways(&b, &plain) {
+        for (way, out) in answer["ways"].as_object().unwrap() {
+            let denied = matches!(way.as_str(), "proc_1_root" | "executed");
+            assert!(
+                denied || out.as_str().unwrap().contains("PLAIN"),
+                "{} by {way}: {out}",
+                answer["name"]
+            );
+        }
+    }
+    b.probe("read {ws}/plain.txt").allowed();
+    assert_eq!(
+        b.probe("read {ws}/.env.example").allowed()["text"],
+        "PLAIN\n"
+    );
+    // Outside nothing has changed.
+    for name in HIDDEN {
+        assert_eq!(
+            fs::read_to_string(b.ws().join(name)).unwrap(),
+            content(name),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_hidden_name_cannot_be_written_removed_or_replaced() {
+    let b = boxed()
+        .file("home/ws/d/.env", "S3CRET\n")
+        .file("home/ws/d/free", "x");
+    let lines = [
+        ("write {ws}/d/.env x", Errno::EROFS),
+        ("append {ws}/d/.env x", Errno::EROFS),
+        ("truncate {ws}/d/.env", Errno::EROFS),
+        ("unlink {ws}/d/.env", Errno::EBUSY),
+        ("rename {ws}/d/.env {ws}/d/other", Errno::EBUSY),
+        ("rename {ws}/d/free {ws}/d/.env", Errno::EBUSY),
+        ("link {ws}/d/.env {ws}/d/other", Errno::EXDEV),
+        ("rmdir {ws}/d", Errno::ENOTEMPTY),
+        ("chmod 511 {ws}/d/.env", Errno::EROFS),
+    ];
+    let texts: Vec<&str> = lines.iter().map(|(line, _)| *line).collect();
+    for (answer, (line, errno)) in b.batch(&texts).iter().zip(lines) {
+        assert_eq!(errno_of(answer), Some(errno), "{line}: {answer}");
+    }
+    for line in [
+        "write {ws}/d/free y",
+        "rename {ws}/d/free {ws}/d/free2",
+        "unlink {ws}/d/free2",
+    ] {
+        let _ = b.probe(line).allowed();
+    }
+    assert_eq!(
+        fs::read_to_string(b.ws().join("d/.env")).unwrap(),
+        "S3CRET\n"
+    );
+}
+
+#[test]
+fn what_links_lead_to_is_hidden() {
+    let b = boxed()
+        .file("home/ws/real/values", "S3CRET\n")
+        .file("home/ws/settings/prod.txt", "S3CRET\n")
+        .file("home/ws/real/other", "PLAIN\n");
+    symlink("real/values", b.ws().join(".env")).unwrap();
+    symlink("../settings", b.ws().join("real/dirlink")).unwrap();
+    let b = b.option("--hide").option("real/dirlink/prod.txt");
+    for path in [
+        ".env",
+        "real/values",
+        "real/dirlink/prod.txt",
+        "settings/prod.txt",
+    ] {
+        let got = b.probe(&format!("read {{ws}}/{path}")).allowed();
+        assert_eq!(got["text"], "", "{path}");
+    }
+    assert_eq!(b.probe("read {ws}/real/other").allowed()["text"], "PLAIN\n");
+}
+
+#[test]
+fn every_hard_link_of_a_hidden_file_is_hidden() {
+    let b = boxed()
+        .file("home/ws/.env", "S3CRET\n")
+        .file("home/other/x", "PLAIN\n")
+        .file("home/ws/sub/twin", "PLAIN\n")
+        .dir("home/ws/node_modules/p");
+    for link in [
+        "home/ws/sub/alias.txt",
+        "home/other/alias",
+        "home/ws/node_modules/p/alias",
+    ] {
+        fs::hard_link(b.ws().join(".env"), b.root().join(link)).unwrap();
+    }
+    fs::hard_link(b.ws().join("sub/twin"), b.ws().join("sub/twin2")).unwrap();
+    let other = b.fill("{home}/other");
+    let b = b.option("--read").option(&other);
+    for path in [
+        "{ws}/sub/alias.txt",
+        "{home}/other/alias",
+        "{ws}/node_modules/p/alias",
+        "{ws}/.env",
+    ] {
+        assert_eq!(
+            b.probe(&format!("read {path}")).allowed()["text"],
+            "",
+            "{path}"
+        );
+    }
+    for path in ["{ws}/sub/twin2", "{home}/other/x"] {
+        assert_eq!(
+            b.probe(&format!("read {path}")).allowed()["text"],
+            "PLAIN\n",
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn what_git_tracks_is_shown_or_refused_and_never_empty() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let b = boxed()
+        .file("home/ws/.env", "COMMITTED=1\n")
+        .file("home/ws/edited/.env", "PUBLIC=1\n")
+        .file("home/ws/new/.env", "S3CRET\n")
+        .file("home/ws/tls/test.pem", "PUBLIC TEST KEY\n")
+        .file("home/ws/asked/x.txt", "S3CRET\n")
+        .file("home/ws/whole/inside.txt", "S3CRET\n");
+    let ws = b.ws();
+    git(&b, &ws, &["init", "-q"]);
+    git(
+        &b,
+        &ws,
+        &["add", "-A", "--", ".env", "edited", "tls", "asked", "whole"],
+    );
+    git(&b, &ws, &["commit", "-q", "-m", "one"]);
+    fs::write(ws.join("edited/.env"), "S3CRET\n").unwrap();
+    let b = b
+        .option("--hide")
+        .option("asked/x.txt")
+        .option("--hide")
+        .option("whole");
+    assert_eq!(b.probe("read {ws}/.env").allowed()["text"], "COMMITTED=1\n");
+    assert_eq!(
+        b.probe("read {ws}/tls/test.pem").allowed()["text"],
+        "PUBLIC TEST KEY\n"
+    );
+    assert_eq!(b.probe("read {ws}/new/.env").allowed()["text"], "");
+    for path in ["edited/.env", "asked/x.txt"] {
+        b.probe(&format!("read {{ws}}/{path}"))
+            .refused(Errno::EACCES);
+        b.probe(&format!("open {{ws}}/{path} rdwr"))
+            .refused(Errno::EACCES);
+        b.probe(&format!("chmod 511 {{ws}}/{path}"))
+            .refused(Errno::EROFS);
+    }
+    b.probe("listdir {ws}/whole").refused(Errno::EACCES);
+    // Git stops, and takes nothing for a change: not an empty file, not a removal.
+    let tree = git(&b, &ws, &["rev-parse", "HEAD^{tree}"]);
+    let ran = b.sh("git commit -q -a -m two; git add -A; git status --porcelain");
+    assert!(
+        ran.complaint().contains("ermission denied") || ran.text().contains("ermission denied"),
+        "{ran:?}"
+    );
+    git(&b, &ws, &["checkout", "-q", "--", "edited"]);
+    assert_eq!(git(&b, &ws, &["rev-parse", "HEAD^{tree}"]), tree);
+    // An entry in the index alone opens nothing: the content has to be the committed one.
+    let blob = git(&b, &ws, &["hash-object", "-w", "--", ".env"]);
+    let entry = format!("100644,{},new/.env", blob.trim());
+    git(&b, &ws, &["update-index", "--add", "--cacheinfo", &entry]);
+    b.probe("read {ws}/new/.env").refused(Errno::EACCES);
+}
+
+#[test]
+fn a_grant_of_the_name_lifts_it_and_a_wider_one_does_not() {
+    let b = boxed()
+        .file("home/ws/.env", "S3CRET\n")
+        .file("home/ws/sub/.env", "S3CRET\n")
+        .file("home/ws/.claude/settings.json", "{}\n")
+        .file("home/ws/.mcp.json", "{}\n")
+        .file("home/.aws/credentials", "S3CRET\n");
+    assert_eq!(b.probe("read {ws}/.env").allowed()["text"], "");
+    let sub = b.ws().join("sub");
+    let b = b
+        .option("--read")
+        .option(".env")
+        .option("--read")
+        .option(sub.to_str().unwrap());
+    assert_eq!(b.probe("read {ws}/.env").allowed()["text"], "S3CRET\n");
+    assert_eq!(b.probe("read {ws}/sub/.env").allowed()["text"], "");
+    b.probe("write {ws}/.mcp.json x").refused(Errno::EROFS);
+    b.probe("write {ws}/.claude/settings.json x")
+        .refused(Errno::EROFS);
+    let b = b.option("--write").option(".claude");
+    b.probe("write {ws}/.claude/settings.json x").allowed();
+    b.probe("write {ws}/.mcp.json x").refused(Errno::EROFS);
+    // Said by the command line, hiding is stronger than showing.
+    let b = b.option("--hide").option(".env");
+    assert_eq!(b.probe("read {ws}/.env").allowed()["text"], "");
+    // In HOME a grant that covers it does not show it, one of exactly it does.
+    b.probe("read {home}/.aws/credentials")
+        .refused(Errno::ENOENT);
+    let aws = b.home().join(".aws");
+    let b = b.option("--read").option(aws.to_str().unwrap());
+    assert_eq!(
+        b.probe("read {home}/.aws/credentials").allowed()["text"],
+        "S3CRET\n"
+    );
+}
+
+#[test]
+fn frozen_names_cannot_be_changed_moved_or_replaced() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let b = boxed()
+        .file("home/ws/a/b/.mcp.json", "{}\n")
+        .file("home/ws/.codex/config.toml", "x\n")
+        .file("home/ws/free/.mcp.jsonx", "{}\n")
+        .file("home/ws/mine.txt", "keep\n")
+        .file("home/ws/.gitignore", "*\n");
+    let ws = b.ws();
+    git(&b, &ws, &["init", "-q"]);
+    let b = b.option("--protect").option("mine.txt");
+    let lines = [
+        ("write {ws}/a/b/.mcp.json x", Errno::EROFS),
+        ("unlink {ws}/a/b/.mcp.json", Errno::EBUSY),
+        ("rename {ws}/a/b/.mcp.json {ws}/a/b/x", Errno::EBUSY),
+        (
+            "rename {ws}/free/.mcp.jsonx {ws}/a/b/.mcp.json",
+            Errno::EXDEV,
+        ),
+        // Every directory above it stays where it is.
+        ("rename {ws}/a/b {ws}/a/c", Errno::EBUSY),
+        ("rename {ws}/a {ws}/c", Errno::EBUSY),
+        ("rename {ws}/.git {ws}/.git2", Errno::EBUSY),
+        ("rename {ws}/.git/hooks {ws}/.git/hooks2", Errno::EBUSY),
+        ("create {ws}/.git/hooks/pre-commit", Errno::EROFS),
+        ("create {ws}/.codex/hooks.json", Errno::EROFS),
+        ("rename {ws}/.codex {ws}/.codex2", Errno::EBUSY),
+        ("rename {ws} {home}/ws2", Errno::EROFS),
+        ("write {ws}/mine.txt x", Errno::EROFS),
+    ];
+    let texts: Vec<&str> = lines.iter().map(|(line, _)| *line).collect();
+    for (answer, (line, errno)) in b.batch(&texts).iter().zip(lines) {
+        let got = errno_of(answer);
+        // The workspace's parent is the box's own directory for a user, another mount's for root.
+        let also = line.contains("{ws} ")
+            && matches!(got, Some(Errno::EBUSY | Errno::EXDEV | Errno::EACCES));
+        assert!(also || got == Some(errno), "{line}: {answer}");
+    }
+    for line in [
+        "read {ws}/a/b/.mcp.json",
+        "write {ws}/free/.mcp.jsonx x",
+        "rename {ws}/free {ws}/free2",
+        "create {ws}/a/b/other",
+        "create {ws}/.git/other",
+        "write {ws}/.git/config x",
+    ] {
+        b.probe(line).allowed();
+    }
+    assert_eq!(
+        fs::read_to_string(ws.join("a/b/.mcp.json")).unwrap(),
+        "{}\n"
+    );
+}
+
+#[test]
+fn what_was_moved_with_its_directory_stays_hidden_in_the_next_box() {
+    let b = boxed()
+        .file("home/ws/secrets/prod.txt", "S3CRET\n")
+        .file("home/ws/config/.env", "S3CRET\n")
+        .file("home/ws/secrets/plain.txt", "PLAIN\n")
+        .option("--hide")
+        .option("secrets/prod.txt");
+    b.sh("mv secrets elsewhere && mkdir -p node_modules && mv config node_modules/config")
+        .ok();
+    for path in ["elsewhere/prod.txt", "node_modules/config/.env"] {
+        assert!(b.ws().join(path).exists(), "{path}");
+        assert_eq!(
+            b.probe(&format!("read {{ws}}/{path}")).allowed()["text"],
+            "",
+            "{path}"
+        );
+    }
+    // And in the one after that.
+    assert_eq!(
+        b.probe("read {ws}/elsewhere/prod.txt").allowed()["text"],
+        ""
+    );
+    assert_eq!(
+        b.probe("read {ws}/elsewhere/plain.txt").allowed()["text"],
+        "PLAIN\n"
+    );
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let b = boxed()
+        .file("home/ws/.env", "S3CRET\n")
+        .file("home/ws/.gitignore", ".env\n")
+        .file("home/ws/.mcp.json", "{}\n");
+    let ws = b.ws();
+    git(&b, &ws, &["init", "-q"]);
+    git(&b, &ws, &["add", "-A"]);
+    git(&b, &ws, &["commit", "-q", "-m", "one"]);
+    let list = |dir: &Path| {
+        let ran = run({
+            let mut command = Command::new("find");
+            command
+                .arg(dir)
+                .args(["-not", "-path", "*/agentbox*", "-printf", "%p %y %s %i\n"]);
+            command
+        });
+        let mut lines: Vec<String> = ran.ok().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let (before, home) = (list(&ws), list(&b.home()).len());
+    b.run(["true"]).ok();
+    assert_eq!(list(&ws), before);
+    let mut live = b.start(["sh", "-c", "echo up; exec sleep 1000"]);
+    live.wait_line("up");
+    live.signal(nix::sys::signal::Signal::SIGKILL);
+    live.end();
+    assert_eq!(list(&ws), before);
+    assert!(list(&b.home()).len() >= home);
+    assert_eq!(git(&b, &ws, &["status", "--porcelain"]), "");
+}
