@@ -16,6 +16,7 @@ pub mod enforce;
 pub mod exit;
 pub mod gate;
 pub mod host;
+pub mod keeper;
 pub mod launch;
 pub mod outcome;
 pub mod plan;

@@ -13,6 +13,7 @@ pub mod pause;
 pub mod profiles;
 pub mod ps;
 mod refused;
+pub mod restore;
 pub mod run;
 pub mod say;
 pub mod status;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::stop(&args),
         Command::Start(args) => stop::start(&args),
         Command::Status(args) => status::status(&args),
+        Command::Restore(args) => restore::restore(&args),
     })
 }
 

@@ -8,6 +8,7 @@
 
 pub mod build;
 pub mod caps;
+pub mod cell;
 pub mod cgroup;
 mod cgroup_file;
 pub mod env;

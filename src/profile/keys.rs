@@ -69,7 +69,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("private"),
             known("hide"),
             known("protect"),
-            not_yet("track"),
+            known("track"),
         ],
     ),
     (

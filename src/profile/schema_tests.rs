@@ -296,7 +296,7 @@ fn mistakes_in_the_network_are_shown() {
 
 #[test]
 fn what_is_not_enforced_is_refused_and_never_ignored() {
-    for text in ["[files]\ntrack = []", "[ssh]\nkeys = []", "[review]\nx = 1"] {
+    for text in ["[ssh]\nkeys = []", "[review]\nx = 1"] {
         let problems = wrong(text);
         assert_eq!(problems.len(), 1, "{text}: {problems:?}");
         assert!(

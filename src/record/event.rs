@@ -22,6 +22,16 @@ pub struct Entry {
     pub event: Event,
 }
 
+/// How a name was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Closed {
+    /// It reads as empty.
+    Masked,
+    /// It is read-only.
+    Frozen,
+}
+
 /// What can happen in a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
@@ -94,6 +104,46 @@ pub enum Event {
         /// What was done.
         what: String,
     },
+    /// A name that the host replaced or made was closed in the box.
+    NameClosed {
+        /// The host's path.
+        file: OsText,
+        /// How.
+        how: Closed,
+        /// How often since it was last recorded.
+        times: u32,
+    },
+    /// A file that was made in the session under a protected name was moved to the session's quarantine.
+    Quarantined {
+        /// The host's path.
+        file: OsText,
+    },
+    /// A protected file that was changed or deleted is again as it was when the session began.
+    PutBack {
+        /// The host's path.
+        file: OsText,
+    },
+    /// Entries of a git configuration that run programs were undone.
+    Undone {
+        /// The host's path.
+        file: OsText,
+        /// Which, in the words of agentbox's list.
+        keys: Vec<String>,
+    },
+    /// A protected file could not be compared or put back.
+    SettleFailed {
+        /// The host's path.
+        file: OsText,
+        /// Why.
+        why: String,
+    },
+    /// Not every directory can be watched; it is looked at again and again instead.
+    WatchGap {
+        /// Why.
+        why: String,
+    },
+    /// Events of watched directories were lost; everything was looked at anew.
+    WatchOverflow,
     /// The box could not be built or proven; nothing was executed.
     Refused {
         /// The whole message.
@@ -161,6 +211,27 @@ mod tests {
                 file: odd,
                 what: "set-uid bit removed".into(),
             },
+            Event::NameClosed {
+                file: "/w/.env".into(),
+                how: Closed::Masked,
+                times: 3,
+            },
+            Event::Quarantined {
+                file: "/w/.mcp.json".into(),
+            },
+            Event::PutBack {
+                file: "/w/ci".into(),
+            },
+            Event::Undone {
+                file: "/w/.git/config".into(),
+                keys: vec!["core.hookspath".into()],
+            },
+            Event::SettleFailed {
+                file: "/w/x".into(),
+                why: "EIO".into(),
+            },
+            Event::WatchGap { why: "full".into() },
+            Event::WatchOverflow,
             Event::Refused { why: "no".into() },
             Event::Ended { outcome },
         ];

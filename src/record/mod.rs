@@ -7,6 +7,6 @@ pub mod event;
 pub mod log;
 pub mod time;
 
-pub use event::{Entry, Event};
+pub use event::{Closed, Entry, Event};
 pub use log::{Appended, EventLog};
 pub use time::Timestamp;

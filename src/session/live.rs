@@ -7,7 +7,7 @@ use crate::outcome::{Evidence, Outcome};
 use crate::plan::Plan;
 use crate::record::{Appended, Event, EventLog, Timestamp};
 use crate::session::record::{Outgoing, State, VERSION};
-use crate::session::store::{DIR, EVENTS, RECORD, RECORD_NEW, errno, failed};
+use crate::session::store::{self, DIR, EVENTS, RECORD, RECORD_NEW, errno, failed};
 use crate::session::{SessionError, SessionId, Sessions};
 use crate::sys::random;
 use nix::errno::Errno;
@@ -161,6 +161,24 @@ impl Session {
     #[must_use]
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
+    }
+
+    /// Files may change from now on and have to be compared in the end, by whoever is there then.
+    ///
+    /// # Errors
+    /// The mark cannot be made.
+    pub fn unsettled(&self) -> Result<(), SessionError> {
+        let sessions = openat(&self.dir, "..", DIR, Mode::empty());
+        sessions
+            .and_then(|sessions| store::mark(sessions.as_fd(), &self.id))
+            .map_err(failed("mark", &self.path))
+    }
+
+    /// The files were compared.
+    pub fn settled(&self) {
+        if let Ok(sessions) = openat(&self.dir, "..", DIR, Mode::empty()) {
+            store::unmark(sessions.as_fd(), &self.id);
+        }
     }
 
     /// Records an event. `enforced` is remembered, so that `session.json` has the evidence at the end.

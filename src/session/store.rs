@@ -9,7 +9,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
-use nix::unistd::geteuid;
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -281,6 +281,40 @@ impl Sessions {
         }
     }
 
+    /// Sessions whose files nobody has compared with what they were, and that have no supervisor. As a rule there are none, and
+    /// this is one open(2).
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<SessionId> {
+        let Ok(mut dir) = Dir::openat(&self.dir, UNSETTLED, DIR, Mode::empty()) else {
+            return Vec::new();
+        };
+        let names = dir.iter().map_while(Result::ok);
+        let mut ids: Vec<SessionId> = names
+            .filter_map(|entry| SessionId::try_from(entry.file_name().to_str().ok()?).ok())
+            .collect();
+        ids.sort();
+        ids
+    }
+
+    /// Takes a session whose supervisor is gone; nobody else can until this is dropped.
+    #[must_use]
+    pub fn adopt(&self, id: &SessionId) -> Option<Adopted<'_>> {
+        let Ok(dir) = self.open_session(id) else {
+            // Removed as a whole.
+            unmark(self.dir.as_fd(), id);
+            return None;
+        };
+        match lock(dir.as_fd()) {
+            Locked::Ours(lock) => Some(Adopted {
+                sessions: self,
+                id: id.clone(),
+                dir,
+                _lock: lock,
+            }),
+            Locked::Theirs | Locked::NoFile => None,
+        }
+    }
+
     /// Has it a supervisor? Unlike [`liveness`](Sessions::liveness), what cannot be told counts as gone: for lists.
     #[must_use]
     pub fn is_live(&self, id: &SessionId) -> bool {
@@ -299,6 +333,49 @@ impl Sessions {
     pub(super) fn open_session(&self, id: &SessionId) -> Result<OwnedFd, SessionError> {
         openat(&self.dir, id.as_str(), DIR, Mode::empty())
             .map_err(failed("open", self.path.join(id.as_str())))
+    }
+}
+
+/// The directory of marks of sessions whose files have to be compared with what they were.
+const UNSETTLED: &str = ".unsettled";
+
+/// Marks a session, before anything in it can change a file.
+pub(super) fn mark(sessions: BorrowedFd<'_>, id: &SessionId) -> Result<(), Errno> {
+    match mkdirat(sessions, UNSETTLED, Mode::S_IRWXU) {
+        Ok(()) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let dir = openat(sessions, UNSETTLED, DIR, Mode::empty())?;
+    let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(&dir, id.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR).map(drop)
+}
+
+/// Takes the mark away.
+pub(super) fn unmark(sessions: BorrowedFd<'_>, id: &SessionId) {
+    if let Ok(dir) = openat(sessions, UNSETTLED, DIR, Mode::empty()) {
+        let _ = unlinkat(&dir, id.as_str(), UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+/// A session whose supervisor is gone, in the hands of this process.
+#[derive(Debug)]
+pub struct Adopted<'a> {
+    sessions: &'a Sessions,
+    id: SessionId,
+    dir: OwnedFd,
+    _lock: Flock<OwnedFd>,
+}
+
+impl Adopted<'_> {
+    /// Its directory.
+    #[must_use]
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// Its files were compared.
+    pub fn settled(self) {
+        unmark(self.sessions.fd(), &self.id);
     }
 }
 

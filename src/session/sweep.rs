@@ -78,7 +78,9 @@ impl Sessions {
             if swept.removed.len() >= keep.at_most {
                 break;
             }
-            if self.remove(id).is_ok_and(|outcome| outcome == Removed::Yes) {
+            // What a session moved away is its user's, however old.
+            if !self.holds_files(id) && self.remove(id).is_ok_and(|outcome| outcome == Removed::Yes)
+            {
                 swept.removed.push(id.clone());
             }
         }
@@ -102,6 +104,16 @@ impl Sessions {
             removed: Vec::new(),
             lost: self.ids()?.into_iter().filter(lost).collect(),
         })
+    }
+
+    /// Has it a quarantine?
+    fn holds_files(&self, id: &SessionId) -> bool {
+        self.open_session(id)
+            .and_then(|session| {
+                fstatat(&session, "quarantine", AtFlags::AT_SYMLINK_NOFOLLOW)
+                    .map_err(failed("stat", self.path()))
+            })
+            .is_ok()
     }
 
     /// True once in `every`, for whoever asks first: a sweep reads the whole directory, and a start is to stay cheap where

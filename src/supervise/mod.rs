@@ -11,6 +11,7 @@ mod ending;
 pub mod hostfile;
 mod joins;
 pub mod json;
+pub mod keeping;
 pub mod kill;
 pub mod merge;
 mod modes;
@@ -29,6 +30,7 @@ mod watch;
 
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::{build::NAMESPACES, limits, verify};
+use crate::keeper::process::Keeper;
 use crate::launch::channel::Channel;
 use crate::launch::message::{FromInit, ToClient, ToInit};
 use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, diagnose, nursery};
@@ -40,6 +42,7 @@ use clients::Clients;
 use control::Control;
 use ear::Ear;
 use joins::Joins;
+use keeping::Keeping;
 use part::Part;
 use relay::{Relay, RelayPipe};
 use running::Running;
@@ -118,6 +121,10 @@ pub fn run(job: Job) -> u8 {
     inputs.outside = reserved.path().to_owned();
     let building = build(&plan, inputs, &cgroup, nursery.as_ref());
     drop(nursery);
+    // Beside the building, and before anybody takes for granted what files are.
+    for line in keeping::settle_dead(&sessions) {
+        say_directly(&line);
+    }
     // Begun also when there is nothing to build: a refusal is recorded.
     let mut session = match reserved.begin(&plan) {
         Ok(session) => session,
@@ -156,7 +163,8 @@ pub fn run(job: Job) -> u8 {
         ready,
         group,
         state,
-    } = match building.and_then(|building| accept(&plan, building)) {
+        keeping,
+    } = match building.and_then(|building| accept(&plan, &session, building)) {
         Ok(started) => started,
         Err(e) => {
             // What is said first is what happened; what the host says of itself may be why.
@@ -183,6 +191,12 @@ pub fn run(job: Job) -> u8 {
         evidence: ready.evidence.clone(),
     };
     voice.note(&mut session, &enforced);
+    let keeping = keeping.map(|(keeping, event)| {
+        if let Some(event) = event {
+            voice.note(&mut session, &event);
+        }
+        Box::new(keeping) as Box<dyn Part>
+    });
     let Ready {
         spawned,
         pty,
@@ -236,6 +250,7 @@ pub fn run(job: Job) -> u8 {
             .into_iter()
             .map(|pipe| Box::new(pipe) as Box<dyn Part>),
     );
+    parts.extend(keeping);
     parts.extend(Signals::new().map(|signals| Box::new(signals) as Box<dyn Part>));
     let seen = watch::run(&mut running, &mut parts);
     ending::finish(ending::End {
@@ -282,6 +297,7 @@ struct Started {
     ready: Ready,
     group: Option<BoxCgroup>,
     state: Vec<Initial>,
+    keeping: Option<(Keeping, Option<Event>)>,
 }
 
 /// A box that init is at work on.
@@ -289,6 +305,7 @@ struct Building {
     spawned: Spawned,
     group: Option<BoxCgroup>,
     state: Vec<Initial>,
+    keeper: Option<Keeper>,
 }
 
 fn step(name: &str, why: String) -> LaunchError {
@@ -315,20 +332,37 @@ fn build(
     inputs.limits = found;
     let early = nursery.and_then(nursery::take);
     let spawned = launch::spawn(plan, inputs, group.as_ref(), early)?;
-    Ok(Building {
-        spawned,
-        group,
-        state,
-    })
+    // Beside the building: it watches the host's directories meanwhile.
+    match Keeping::start(plan) {
+        Ok(keeper) => Ok(Building {
+            spawned,
+            group,
+            state,
+            keeper,
+        }),
+        Err(why) => {
+            spawned.destroy();
+            Err(step("keeper", why))
+        }
+    }
 }
 
 /// Waits for init, and compares what it says and what the kernel says of the box with the plan.
-fn accept(plan: &Plan, building: Building) -> Result<Started, LaunchError> {
+fn accept(plan: &Plan, session: &Session, building: Building) -> Result<Started, LaunchError> {
     let Building {
         spawned,
         group,
         state,
+        keeper,
     } = building;
+    // Init still builds: what files are is remembered meanwhile.
+    let keeping = match keeper.map(|keeper| Keeping::prepare(keeper, plan, session)) {
+        Some(Err(why)) => {
+            spawned.destroy();
+            return Err(step("keeper", why));
+        }
+        prepared => prepared.and_then(Result::ok),
+    };
     let ready = spawned.ready(plan)?;
     let verified = verify::required(plan, &ready.evidence)
         .and_then(|()| verify::from_outside(plan, ready.spawned.init))
@@ -337,11 +371,22 @@ fn accept(plan: &Plan, building: Building) -> Result<Started, LaunchError> {
         ready.spawned.destroy();
         return Err(step("verify", why));
     }
-    Ok(Started {
-        ready,
-        group,
-        state,
-    })
+    let joined = keeping.map(|keeping| {
+        let gap = keeping.join(&ready.namespaces)?;
+        Ok::<_, String>((keeping, gap))
+    });
+    match joined.transpose() {
+        Ok(keeping) => Ok(Started {
+            ready,
+            group,
+            state,
+            keeping,
+        }),
+        Err(why) => {
+            ready.spawned.destroy();
+            Err(step("keeper", why))
+        }
+    }
 }
 
 fn no_record(e: &SessionError) -> String {

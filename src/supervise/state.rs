@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::enforce::cell::readable;
 use crate::plan::{OsText, StateFile};
 use crate::record::Event;
 use crate::supervise::ear::Ear;

@@ -209,7 +209,32 @@ pub fn new_filesystem(
 /// # Errors
 /// The errno of openat2(2); ELOOP when a component is a symlink.
 pub fn open(dir: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
-    const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+    resolve(dir, path, flags, RESOLVE_NO_SYMLINKS)
+}
+
+/// The same without a way out of `dir`: for a tree that somebody may change at this moment. `dir` itself when `path` is
+/// empty.
+///
+/// # Errors
+/// The errno of openat2(2): ELOOP when a component is a symlink, EXDEV when the path leaves `dir`, EAGAIN when it was changed
+/// again and again meanwhile.
+pub fn open_beneath(dir: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
+    const RESOLVE_NO_MAGICLINKS: u64 = 0x02;
+    const RESOLVE_BENEATH: u64 = 0x08;
+    let path = if path.is_empty() { c"." } else { path };
+    let resolve_flags = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH;
+    for _ in 0..64 {
+        match resolve(dir, path, flags, resolve_flags) {
+            Err(Errno::EAGAIN) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::EAGAIN)
+}
+
+const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+
+fn resolve(dir: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> Result<OwnedFd, Errno> {
     #[repr(C)]
     struct OpenHow {
         flags: u64,
@@ -219,7 +244,7 @@ pub fn open(dir: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<OwnedFd, Err
     let how = OpenHow {
         flags: u64::try_from(flags | libc::O_CLOEXEC).map_err(|_| Errno::EINVAL)?,
         mode: 0,
-        resolve: RESOLVE_NO_SYMLINKS,
+        resolve,
     };
     // SAFETY: `how` has the layout of `struct open_how` and its size is passed; `path` is a C string; both only read.
     let ret = unsafe {
@@ -232,4 +257,45 @@ pub fn open(dir: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<OwnedFd, Err
         )
     };
     owned(cvt(ret)?)
+}
+
+/// Whether a descriptor is the root of a mount (STATX_ATTR_MOUNT_ROOT).
+///
+/// # Errors
+/// The errno of statx(2).
+pub fn is_mount_root(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+    // SAFETY: an all-zero statx is valid: integers only.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: with AT_EMPTY_PATH the kernel asks for the descriptor itself and fills `found`, which outlives the call.
+    let ret = unsafe {
+        libc::statx(
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            libc::STATX_TYPE,
+            &raw mut found,
+        )
+    };
+    cvt(ret.into())?;
+    Ok(found.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0)
+}
+
+/// Whether anybody has this file open for writing, or mapped so (fcntl(2), F_SETLEASE: a read lease is refused then). It must
+/// be open for reading, and belong to the caller.
+///
+/// # Errors
+/// The errno of fcntl(2) where it says nothing: EACCES for somebody else's file, EINVAL where the file system has no leases.
+pub fn has_writer(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    // SAFETY: fcntl(2) takes integers here; F_SETLEASE touches no memory of this process.
+    let ret = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) };
+    match cvt(ret.into()) {
+        Ok(_) => {
+            // SAFETY: as above; gives the lease back.
+            let _ = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+            Ok(false)
+        }
+        Err(Errno::EAGAIN) => Ok(true),
+        Err(errno) => Err(errno),
+    }
 }

@@ -7,6 +7,7 @@
 mod live;
 mod name;
 mod plan;
+mod restore;
 mod run;
 mod show;
 mod stop;
@@ -15,6 +16,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
 pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
+pub use restore::RestoreArgs;
 pub use run::RunArgs;
 pub use show::{CheckArgs, ExplainArgs, ProfilesArgs, ProfilesCommand};
 use std::ffi::OsString;
@@ -63,6 +65,8 @@ pub enum Command {
     Start(StartArgs),
     /// Show the kill switch: what is on, how it is watched, whom it stops
     Status(StatusArgs),
+    /// List what sessions moved away because its name is protected, and give it back
+    Restore(RestoreArgs),
 }
 
 /// Parses argv (the program first).

@@ -113,9 +113,37 @@ pub fn compile_with(
     arch: Arch,
     unnamed: Action,
 ) -> Result<Vec<sock_filter>, CompileError> {
-    let ranges = ranges(rules, arch, unnamed)?;
+    assemble(&ranges(rules, arch, unnamed)?, arch)
+}
+
+/// A program that lets these calls pass, by their numbers on that machine, and kills the process for any other one: for
+/// processes of agentbox itself.
+///
+/// # Errors
+///
+/// [`CompileError::TooLong`].
+pub fn allow_list(numbers: &[u32], arch: Arch) -> Result<Vec<sock_filter>, CompileError> {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_unstable();
+    let mut ranges = vec![(0, Leaf::Act(Action::Kill))];
+    for number in numbers {
+        // The range that begins here was closed to let the neighbour before it end.
+        if ranges.last().is_some_and(|(start, _)| *start == number) {
+            ranges.pop();
+        }
+        push(&mut ranges, number, Leaf::Act(Action::Allow));
+        push(
+            &mut ranges,
+            number.saturating_add(1),
+            Leaf::Act(Action::Kill),
+        );
+    }
+    assemble(&ranges, arch)
+}
+
+fn assemble(ranges: &[(u32, Leaf)], arch: Arch) -> Result<Vec<sock_filter>, CompileError> {
     let mut program = Program::default();
-    let tree = program.tree(&ranges);
+    let tree = program.tree(ranges);
     // Loads the number, after the architecture has been found to be ours.
     program.jump_to(tree);
     program.load(0);

@@ -1,0 +1,267 @@
+//! [`Baseline`]: what tracked and frozen files were when the session began. It is in the session's directory, outside of the
+//! box, so that the comparison can be made by whoever comes after a crash.
+
+#![forbid(unsafe_code)]
+
+use super::files;
+use crate::plan::names::NameKind;
+use crate::plan::{Kind, OsText, Plan};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+/// Its name in the session's directory.
+pub const FILE: &str = "baseline";
+/// What one baseline holds at most.
+const FILES: usize = 4096;
+const BYTES: usize = 32 << 20;
+/// How deep a tracked directory is followed.
+const DEPTH: u32 = 16;
+
+/// What a file was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Content {
+    /// A regular file.
+    File {
+        /// Its permission bits.
+        mode: u32,
+        /// Where its bytes begin in the baseline, and how many they are.
+        at: (usize, usize),
+    },
+    /// A symlink.
+    Link {
+        /// What it says.
+        to: OsText,
+    },
+    /// A file that is too large, or not to be read: a change is seen, and cannot be put back.
+    Unread,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Kept {
+    /// The host's path.
+    pub(super) file: OsText,
+    /// The kind of its rule.
+    pub(super) kind: NameKind,
+    /// What it was.
+    pub(super) content: Content,
+    /// Device, inode, size, mtime and ctime in seconds and nanoseconds: where they are the same nothing was changed, since no
+    /// call sets a ctime.
+    stamp: [i64; 7],
+}
+
+impl Kept {
+    /// Is this the very same file, unchanged?
+    pub(super) fn is_untouched(&self, stat: &FileStat) -> bool {
+        self.stamp == stamp(stat)
+    }
+}
+
+fn stamp(stat: &FileStat) -> [i64; 7] {
+    [
+        stat.st_dev.cast_signed(),
+        stat.st_ino.cast_signed(),
+        stat.st_size,
+        stat.st_mtime,
+        stat.st_mtime_nsec,
+        stat.st_ctime,
+        stat.st_ctime_nsec,
+    ]
+}
+
+/// What files were.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Baseline {
+    pub(super) files: Vec<Kept>,
+    /// Frozen directories that existed: their content cannot change.
+    pub(super) frozen: Vec<OsText>,
+    /// What did not fit.
+    pub(super) left_out: usize,
+    #[serde(skip)]
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Baseline {
+    /// Reads what the plan has found.
+    #[must_use]
+    pub fn take(plan: &Plan) -> Baseline {
+        let mut baseline = Baseline::default();
+        let Ok(root) = openat(AT_FDCWD, "/", files::DIR, Mode::empty()) else {
+            return baseline;
+        };
+        for found in &plan.names.found {
+            let whole = found.kind == NameKind::Track;
+            if found.kind == NameKind::Freeze && found.dir == Kind::Dir {
+                baseline.frozen.push(found.host.clone());
+            }
+            if found.kind == NameKind::Hide || (found.dir == Kind::Dir && !whole) {
+                continue;
+            }
+            let file = found.host.path();
+            let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
+                continue;
+            };
+            if let Ok(parent) = files::open_path(root.as_fd(), parent) {
+                baseline.add(parent.as_fd(), name, file, found.kind, DEPTH);
+            }
+        }
+        baseline
+    }
+
+    fn add(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        file: &Path,
+        kind: NameKind,
+        depth: u32,
+    ) {
+        if self.files.len() >= FILES || depth == 0 {
+            self.left_out += 1;
+            return;
+        }
+        let Ok(stat) = files::stat(parent, name) else {
+            return;
+        };
+        if files::is(&stat, SFlag::S_IFDIR) {
+            let Ok(dir) = openat(parent, name, files::DIR, Mode::empty()) else {
+                return;
+            };
+            for inner in files::names(dir.as_fd()).unwrap_or_default() {
+                self.add(dir.as_fd(), &inner, &file.join(&inner), kind, depth - 1);
+            }
+            return;
+        }
+        let content = if files::is(&stat, SFlag::S_IFLNK) {
+            match readlinkat(parent, Path::new(name)) {
+                Ok(to) => Content::Link { to: to.into() },
+                Err(_) => return,
+            }
+        } else {
+            match files::read(parent, name) {
+                Ok(Some((bytes, _))) if self.bytes.len() + bytes.len() <= BYTES => {
+                    let at = (self.bytes.len(), bytes.len());
+                    self.bytes.extend(bytes);
+                    Content::File {
+                        mode: stat.st_mode & 0o777,
+                        at,
+                    }
+                }
+                _ => Content::Unread,
+            }
+        };
+        self.files.push(Kept {
+            file: OsText::from(file),
+            kind,
+            content,
+            stamp: stamp(&stat),
+        });
+    }
+
+    /// The host has put another file there, and no process of the box could write to it: from now on this is what it was.
+    pub fn renew(&mut self, file: &Path, inode: (u64, u64)) {
+        let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
+            return;
+        };
+        let now = openat(AT_FDCWD, "/", files::DIR, Mode::empty())
+            .and_then(|root| files::open_path(root.as_fd(), parent))
+            .and_then(|parent| files::read(parent.as_fd(), name));
+        // Another one is there already: that one will be told as well.
+        let Ok(Some((bytes, stat))) = now else { return };
+        if (stat.st_dev, stat.st_ino) != inode || self.bytes.len() + bytes.len() > 2 * BYTES {
+            return;
+        }
+        let kept = Kept {
+            file: OsText::from(file),
+            kind: NameKind::Freeze,
+            content: Content::File {
+                mode: stat.st_mode & 0o777,
+                at: (self.bytes.len(), bytes.len()),
+            },
+            stamp: stamp(&stat),
+        };
+        self.bytes.extend(bytes);
+        self.files.retain(|known| known.file.path() != file);
+        self.files.push(kept);
+    }
+
+    /// Nothing to compare with; what is made in the session is still looked at.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// The bytes of a file.
+    pub(super) fn bytes(&self, kept: &Kept) -> Option<&[u8]> {
+        match &kept.content {
+            Content::File {
+                at: (from, len), ..
+            } => self.bytes.get(*from..from.checked_add(*len)?),
+            Content::Link { .. } | Content::Unread => None,
+        }
+    }
+
+    /// What that file was.
+    pub(super) fn of(&self, file: &Path) -> Option<&Kept> {
+        self.files.iter().find(|kept| kept.file.path() == file)
+    }
+
+    /// Files whose stamp is not what it was, by looking at each once.
+    #[must_use]
+    pub fn changed(&self) -> Vec<PathBuf> {
+        let same = |kept: &&Kept| {
+            let file = kept.file.path();
+            nix::sys::stat::lstat(file).is_ok_and(|stat| kept.is_untouched(&stat))
+        };
+        let frozen = |kept: &&Kept| kept.kind == NameKind::Freeze;
+        let files = self
+            .files
+            .iter()
+            .filter(|kept| !frozen(kept) && !same(kept));
+        files.map(|kept| kept.file.path().to_owned()).collect()
+    }
+
+    /// Writes it into a session's directory.
+    ///
+    /// # Errors
+    /// The errno of the call that failed.
+    pub fn write(&self, session: BorrowedFd<'_>) -> Result<(), Errno> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let file = openat(session, FILE, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let mut text = serde_json::to_vec(self).map_err(|_| Errno::EINVAL)?;
+        text.push(b'\n');
+        text.extend(&self.bytes);
+        File::from(file)
+            .write_all(&text)
+            .map_err(|e| crate::sys::errno_of(&e))
+    }
+
+    /// Reads the one of a session; `None` if it has none, or was cut off by a crash of the host.
+    #[must_use]
+    pub fn read(session: BorrowedFd<'_>) -> Option<Baseline> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = openat(session, FILE, flags, Mode::empty()).ok()?;
+        let mut text = Vec::new();
+        File::from(file).read_to_end(&mut text).ok()?;
+        let line = text.iter().position(|b| *b == b'\n')?;
+        let mut baseline: Baseline = serde_json::from_slice(text.get(..line)?).ok()?;
+        baseline.bytes = text.split_off(line + 1);
+        Some(baseline)
+    }
+
+    /// The session was looked at to its end.
+    pub fn remove(session: BorrowedFd<'_>) {
+        let _ = unlinkat(session, FILE, UnlinkatFlags::NoRemoveDir);
+    }
+}

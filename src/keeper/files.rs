@@ -1,0 +1,288 @@
+//! Files of the host by descriptors: nothing here follows a symlink.
+
+#![forbid(unsafe_code)]
+
+use super::place::c_path;
+use super::quarantine::rename;
+use crate::plan::OsText;
+use crate::sys::mount;
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path};
+
+pub(super) const DIR: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
+
+/// The most bytes of a file that are compared and put back.
+pub(super) const MOST: u64 = 1 << 20;
+
+/// How deep a tree is followed.
+const DEPTH: u32 = 64;
+
+/// What could not be done with a file.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{call} {name}: {errno}")]
+pub struct TreeError {
+    call: &'static str,
+    name: OsText,
+    errno: Errno,
+}
+
+fn failed(call: &'static str, name: &OsStr) -> impl Fn(Errno) -> TreeError {
+    let name = OsText::from(name);
+    move |errno| TreeError {
+        call,
+        name: name.clone(),
+        errno,
+    }
+}
+
+pub(super) fn stat(dir: BorrowedFd<'_>, name: &OsStr) -> Result<FileStat, Errno> {
+    fstatat(dir, Path::new(name), AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+pub(super) fn exists(dir: BorrowedFd<'_>, name: &OsStr) -> bool {
+    stat(dir, name).is_ok()
+}
+
+pub(super) fn is(stat: &FileStat, kind: SFlag) -> bool {
+    stat.st_mode & SFlag::S_IFMT.bits() == kind.bits()
+}
+
+/// The names in a directory.
+pub(super) fn names(dir: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
+    let mut listing = Dir::openat(dir, ".", DIR, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in listing.iter() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(OsStr::from_bytes(name).to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The content of a regular file of at most [`MOST`] bytes, and what it is; `None` for anything else.
+pub(super) fn read(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+) -> Result<Option<(Vec<u8>, FileStat)>, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = match openat(dir, name, flags, Mode::empty()) {
+        Ok(file) => file,
+        // A link, a socket, a device without a driver.
+        Err(Errno::ELOOP | Errno::ENXIO | Errno::ENODEV) => return Ok(None),
+        Err(errno) => return Err(errno),
+    };
+    let stat = fstat(&file)?;
+    if !is(&stat, SFlag::S_IFREG) {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    File::from(file)
+        .take(MOST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| crate::sys::errno_of(&e))?;
+    let fits = u64::try_from(bytes.len()).is_ok_and(|len| len <= MOST);
+    Ok(fits.then_some((bytes, stat)))
+}
+
+/// Writes a file under another name and renames it: a reader sees the old one or the new one.
+pub(super) fn write(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    bytes: &[u8],
+    mode: u32,
+) -> Result<(), TreeError> {
+    let flags =
+        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let random = crate::sys::random::bytes::<8>()
+        .map_err(|e| failed("getrandom", name)(crate::sys::errno_of(&e)))?;
+    let mut new = OsString::from(".agentbox-");
+    for byte in random {
+        new.push(format!("{byte:02x}"));
+    }
+    let file = openat(dir, new.as_os_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
+        .map_err(failed("create", name))?;
+    let mut file = File::from(file);
+    let written = file
+        .write_all(bytes)
+        .map_err(|e| crate::sys::errno_of(&e))
+        .and_then(|()| fchmod(&file, Mode::from_bits_truncate(mode & 0o777)))
+        .and_then(|()| renameat(dir, Path::new(&new), dir, Path::new(name)));
+    written.map_err(|errno| {
+        let _ = unlinkat(dir, Path::new(&new), UnlinkatFlags::NoRemoveDir);
+        failed("write", name)(errno)
+    })
+}
+
+/// What came of a write under git's own lock.
+pub(super) enum Locked {
+    /// It was written.
+    Written,
+    /// The file is not what it was any more.
+    Changed,
+    /// Somebody holds the lock.
+    Busy,
+}
+
+/// Replaces a file that git writes, if it still has these bytes, as git itself does: under `NAME.lock`, which becomes the file.
+/// The lock is held for a few calls only, since git does not wait for it.
+pub(super) fn write_locked(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    before: &[u8],
+    bytes: &[u8],
+    mode: u32,
+) -> Result<Locked, TreeError> {
+    let mut lock = name.to_owned();
+    lock.push(".lock");
+    let lock = Path::new(&lock);
+    let flags =
+        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = match openat(dir, lock, flags, Mode::from_bits_truncate(mode & 0o777)) {
+        Ok(file) => file,
+        Err(Errno::EEXIST) => return Ok(Locked::Busy),
+        Err(errno) => return Err(failed("lock", name)(errno)),
+    };
+    let unlock = || {
+        let _ = unlinkat(dir, lock, UnlinkatFlags::NoRemoveDir);
+    };
+    if !matches!(read(dir, name), Ok(Some((now, _))) if now == before) {
+        unlock();
+        return Ok(Locked::Changed);
+    }
+    let written = File::from(file)
+        .write_all(bytes)
+        .map_err(|e| crate::sys::errno_of(&e))
+        .and_then(|()| renameat(dir, lock, dir, Path::new(name)));
+    match written {
+        Ok(()) => Ok(Locked::Written),
+        Err(errno) => {
+            unlock();
+            Err(failed("write", name)(errno))
+        }
+    }
+}
+
+/// Opens an absolute path; a component that is a symlink is an error (ELOOP).
+pub(super) fn open_path(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let below = path.strip_prefix("/").unwrap_or(path);
+    if below.as_os_str().is_empty() {
+        return mount::open(root, c".", flags);
+    }
+    mount::open(root, &c_path(below)?, flags)
+}
+
+/// The same, making what is missing of it.
+pub(super) fn make_path(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, TreeError> {
+    let mut dir = open_path(root, Path::new("/")).map_err(failed("open", OsStr::new("/")))?;
+    for part in path.components() {
+        let Component::Normal(name) = part else {
+            continue;
+        };
+        let next = match openat(&dir, name, DIR, Mode::empty()) {
+            Err(Errno::ENOENT) => {
+                mkdirat(&dir, Path::new(name), Mode::from_bits_truncate(0o755))
+                    .map_err(failed("mkdir", name))?;
+                openat(&dir, name, DIR, Mode::empty())
+            }
+            other => other,
+        };
+        dir = next.map_err(failed("open", name))?;
+    }
+    Ok(dir)
+}
+
+/// Moves a file, link or directory; across file systems by copying it.
+pub(super) fn move_tree(
+    from: BorrowedFd<'_>,
+    name: &OsStr,
+    to: BorrowedFd<'_>,
+    new: &OsStr,
+) -> Result<(), TreeError> {
+    match rename(from, name, to, new) {
+        Ok(()) => Ok(()),
+        // A file system without RENAME_NOREPLACE says EINVAL.
+        Err(Errno::EXDEV | Errno::EINVAL) => {
+            copy(from, name, to, new, DEPTH)?;
+            remove(from, name, DEPTH)
+        }
+        Err(errno) => Err(failed("rename", name)(errno)),
+    }
+}
+
+fn copy(
+    from: BorrowedFd<'_>,
+    name: &OsStr,
+    to: BorrowedFd<'_>,
+    new: &OsStr,
+    depth: u32,
+) -> Result<(), TreeError> {
+    let deeper = depth
+        .checked_sub(1)
+        .ok_or(Errno::ELOOP)
+        .map_err(failed("copy", name))?;
+    let stat = stat(from, name).map_err(failed("stat", name))?;
+    if is(&stat, SFlag::S_IFDIR) {
+        mkdirat(to, Path::new(new), Mode::S_IRWXU).map_err(failed("mkdir", name))?;
+        let source = openat(from, name, DIR, Mode::empty()).map_err(failed("open", name))?;
+        let target = openat(to, new, DIR, Mode::empty()).map_err(failed("open", name))?;
+        for inner in names(source.as_fd()).map_err(failed("list", name))? {
+            copy(source.as_fd(), &inner, target.as_fd(), &inner, deeper)?;
+        }
+        return Ok(());
+    }
+    if is(&stat, SFlag::S_IFLNK) {
+        let link = readlinkat(from, Path::new(name)).map_err(failed("readlink", name))?;
+        return symlinkat(link.as_os_str(), to, Path::new(new)).map_err(failed("symlink", name));
+    }
+    if !is(&stat, SFlag::S_IFREG) {
+        // A fifo, a socket: nothing that has a content.
+        return Ok(());
+    }
+    let open = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let make =
+        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let source = openat(from, name, open, Mode::empty()).map_err(failed("open", name))?;
+    let mode = Mode::from_bits_truncate(stat.st_mode & 0o777) | Mode::S_IRUSR;
+    let target = openat(to, new, make, mode).map_err(failed("create", name))?;
+    std::io::copy(&mut File::from(source), &mut File::from(target))
+        .map(drop)
+        .map_err(|e| failed("copy", name)(crate::sys::errno_of(&e)))
+}
+
+fn remove(dir: BorrowedFd<'_>, name: &OsStr, depth: u32) -> Result<(), TreeError> {
+    let deeper = depth
+        .checked_sub(1)
+        .ok_or(Errno::ELOOP)
+        .map_err(failed("remove", name))?;
+    match unlinkat(dir, Path::new(name), UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+        Err(Errno::EISDIR | Errno::EPERM) => {}
+        Err(errno) => return Err(failed("unlink", name)(errno)),
+    }
+    let inner = openat(dir, name, DIR, Mode::empty()).map_err(failed("open", name))?;
+    for child in names(inner.as_fd()).map_err(failed("list", name))? {
+        remove(inner.as_fd(), &child, deeper)?;
+    }
+    unlinkat(dir, Path::new(name), UnlinkatFlags::RemoveDir).map_err(failed("rmdir", name))
+}
+
+/// Removes a directory if nothing is in it.
+pub(super) fn remove_if_empty(dir: BorrowedFd<'_>, name: &OsStr) {
+    let _ = unlinkat(dir, Path::new(name), UnlinkatFlags::RemoveDir);
+}

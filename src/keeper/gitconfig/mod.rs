@@ -1,0 +1,233 @@
+//! Git configuration as text: which entries make git run something, and a file without those that were not there before.
+//! Pure. The reader follows git's own (`git_parse_source` of config.c) character by character, so that it sees every entry
+//! that git sees; what git calls a bad line is an error here. The text is the agent's: this runs in a confined child.
+
+#![forbid(unsafe_code)]
+
+mod read;
+
+use read::{Entry, parse};
+
+/// The most bytes of a file that is looked at.
+pub const MAX: usize = 1 << 20;
+
+/// Entries that make git run something, or read configuration from elsewhere that may. A `*` is any subsection; `?` means
+/// with or without one. A key that ends in `=!` counts only when its value begins with `!`.
+const EXECUTING: &[&str] = &[
+    "alias.?=!",
+    "alias.*.command",
+    "browser.*.cmd",
+    "browser.*.path",
+    "core.alternaterefscommand",
+    "core.askpass",
+    "core.editor",
+    "core.fsmonitor",
+    "core.gitproxy",
+    "core.hookspath",
+    "core.pager",
+    "core.sshcommand",
+    "core.virtualfilesystem",
+    "credential.?.helper",
+    "diff.external",
+    "diff.*.command",
+    "diff.*.textconv",
+    "difftool.*.cmd",
+    "difftool.*.path",
+    "filter.*.clean",
+    "filter.*.process",
+    "filter.*.smudge",
+    "gc.recentobjectshook",
+    "gpg.program",
+    "gpg.*.defaultkeycommand",
+    "gpg.*.program",
+    "guitool.*.cmd",
+    "hook.*.command",
+    "imap.tunnel",
+    "include.path",
+    "includeif.*.path",
+    "init.templatedir",
+    "instaweb.browser",
+    "instaweb.httpd",
+    "interactive.difffilter",
+    "lfs.?.customtransfer",
+    "lfs.customtransfer.*.path",
+    "lfs.extension.*.clean",
+    "lfs.extension.*.smudge",
+    "lfs.standalonetransferagent",
+    "lfs.*.standalonetransferagent",
+    "man.*.cmd",
+    "man.*.path",
+    "merge.*.driver",
+    "mergetool.*.cmd",
+    "mergetool.*.path",
+    "pager.?",
+    "protocol.?.allow",
+    "receive.procreceiverefs",
+    "remote.*.receivepack",
+    "remote.*.uploadpack",
+    "remote.*.vcs",
+    "sendemail.?.cccmd",
+    "sendemail.?.headercmd",
+    "sendemail.?.sendmailcmd",
+    "sendemail.?.smtpserver",
+    "sendemail.?.tocmd",
+    "sequence.editor",
+    "submodule.*.update=!",
+    "tar.*.command",
+    "trailer.*.cmd",
+    "trailer.*.command",
+    "uploadpack.packobjectshook",
+    "url.*.insteadof",
+    "url.*.pushinsteadof",
+    "web.browser",
+];
+
+/// A file without the executing entries that its base does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleaned {
+    /// The new text.
+    pub text: Vec<u8>,
+    /// What was undone, in the words of the list above: nothing that the file says gets out.
+    pub taken: Vec<&'static str>,
+}
+
+/// Why a file cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Git would refuse it as well.
+    #[error("not a git configuration (byte {at})")]
+    Bad {
+        /// Where.
+        at: usize,
+    },
+    /// Larger than [`MAX`].
+    #[error("larger than 1 MiB")]
+    TooLarge,
+}
+
+/// The row of the list that an entry falls under.
+fn executes(entry: &Entry) -> Option<&'static str> {
+    // `[a.b]` is `[a "b"]` in lower case.
+    let mut split = entry.section.splitn(2, |b| *b == b'.');
+    let section = split.next().unwrap_or_default();
+    let dotted = split.next();
+    let subsection = entry.subsection.as_deref().or(dotted);
+    EXECUTING.iter().copied().find(|row| {
+        let (pattern, bang) = match row.strip_suffix("=!") {
+            Some(pattern) => (pattern, true),
+            None => (*row, false),
+        };
+        let value = || entry.value.as_ref().and_then(|value| value.first());
+        (!bang || value() == Some(&b'!')) && matches(pattern, section, subsection, &entry.key)
+    })
+}
+
+/// Does a row of the list name this key? `alias.?` and `pager.?` have the name of their own choosing as the key, or as the
+/// subsection.
+fn matches(pattern: &str, section: &[u8], subsection: Option<&[u8]>, key: &[u8]) -> bool {
+    let words: Vec<&str> = pattern.split('.').collect();
+    let same = |word: &str, text: &[u8]| word.as_bytes() == text;
+    match words.as_slice() {
+        [s, "?"] => same(s, section),
+        [s, k] => same(s, section) && subsection.is_none() && same(k, key),
+        [s, "?", k] => same(s, section) && same(k, key),
+        [s, "*", k] => same(s, section) && subsection.is_some() && same(k, key),
+        // `lfs.customtransfer.NAME.path` is `[lfs "customtransfer.NAME"]`.
+        [s, group, "*", k] => {
+            same(s, section)
+                && same(k, key)
+                && subsection.is_some_and(|sub| {
+                    sub.to_ascii_lowercase()
+                        .strip_prefix(group.as_bytes())
+                        .is_some_and(|rest| rest.first() == Some(&b'.'))
+                })
+        }
+        _ => false,
+    }
+}
+
+/// The executing entries of a file, in the words of the list.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn executing(text: &[u8]) -> Result<Vec<&'static str>, ConfigError> {
+    Ok(parse(text)?.iter().filter_map(executes).collect())
+}
+
+/// Takes the executing entries out of `now` that `base` does not have, and puts those back that it has. `None`: nothing to
+/// do. A base that cannot be read counts as one without any.
+///
+/// # Errors
+/// `now` cannot be read.
+pub fn clean(base: &[u8], now: &[u8]) -> Result<Option<Cleaned>, ConfigError> {
+    let mut missing: Vec<Entry> = parse(base)
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|entry| executes(entry).is_some())
+        .collect();
+    let mut taken = Vec::new();
+    let mut out = Vec::with_capacity(now.len());
+    let mut from = 0;
+    for entry in parse(now)? {
+        let Some(row) = executes(&entry) else {
+            continue;
+        };
+        if let Some(at) = missing.iter().position(|known| known.same_as(&entry)) {
+            missing.remove(at);
+            continue;
+        }
+        taken.push(row);
+        let (start, end) = whole_lines(now, from, &entry.span);
+        out.extend(now.get(from..start).unwrap_or_default());
+        from = end;
+    }
+    if taken.is_empty() && missing.is_empty() {
+        return Ok(None);
+    }
+    out.extend(now.get(from..).unwrap_or_default());
+    if !missing.is_empty() && out.last().is_some_and(|last| *last != b'\n') {
+        out.push(b'\n');
+    }
+    for entry in missing {
+        taken.extend(executes(&entry));
+        entry.write(&mut out);
+    }
+    taken.sort_unstable();
+    taken.dedup();
+    Ok(Some(Cleaned { text: out, taken }))
+}
+
+/// Rows of the list as one byte for each of them.
+#[must_use]
+pub fn encode(taken: &[&'static str]) -> Vec<u8> {
+    let bit = |row: &&'static str| u8::from(taken.contains(row));
+    EXECUTING.iter().map(bit).collect()
+}
+
+/// The other way round, and what follows.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Option<(Vec<&'static str>, &[u8])> {
+    let (bits, rest) = bytes.split_at_checked(EXECUTING.len())?;
+    let rows = EXECUTING.iter().zip(bits).filter(|(_, bit)| **bit == 1);
+    Some((rows.map(|(row, _)| *row).collect(), rest))
+}
+
+/// The span with its line, if nothing else stands on it.
+fn whole_lines(text: &[u8], floor: usize, span: &std::ops::Range<usize>) -> (usize, usize) {
+    let before = text.get(floor..span.start).unwrap_or_default();
+    let blank = before
+        .iter()
+        .rev()
+        .take_while(|b| matches!(b, b' ' | b'\t'))
+        .count();
+    let start = span.start - blank;
+    let starts_line = start == 0 || text.get(start - 1) == Some(&b'\n');
+    if starts_line && text.get(span.end) == Some(&b'\n') {
+        (start, span.end + 1)
+    } else {
+        (span.start, span.end)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use super::*;
+
+fn cleaned(base: &str, now: &str) -> (String, Vec<&'static str>) {
+    match clean(base.as_bytes(), now.as_bytes()).unwrap() {
+        Some(cleaned) => (String::from_utf8(cleaned.text).unwrap(), cleaned.taken),
+        None => (now.to_owned(), Vec::new()),
+    }
+}
+
+const ORDINARY: &str = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n[remote \"origin\"]\n\turl = https://x/y\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n[branch \"main\"]\n\tremote = origin\n\tmerge = refs/heads/main\n";
+
+#[test]
+fn what_does_not_execute_stays() {
+    for now in [
+        ORDINARY,
+        "",
+        "# only a comment",
+        "[alias]\n\tst = status\n[submodule \"a\"]\n\tupdate = rebase\n\turl = ../a\n\tactive = true\n",
+        "[user]\n\tname = A\n[lfs]\n\trepositoryformatversion = 0\n[gc]\n\tauto = 0\n",
+    ] {
+        assert_eq!(cleaned("", now), (now.to_owned(), vec![]), "{now}");
+    }
+}
+
+#[test]
+fn every_way_to_write_an_executing_entry_is_seen() {
+    let rows = [
+        ("[core]\n\thooksPath = x\n", "core.hookspath"),
+        ("[CORE]HOOKSPATH=x", "core.hookspath"),
+        (
+            "[core] bare = false\n hooksPath = x # why",
+            "core.hookspath",
+        ),
+        (
+            "\u{feff}[core]\n fsmonitor = \"a\\\"b\"\\\n c\n",
+            "core.fsmonitor",
+        ),
+        ("[core]\r\n\tpager = x\r\n", "core.pager"),
+        ("[core]\n\tfsmonitor\n", "core.fsmonitor"),
+        ("[filter \"a]b\\\"c\"]\nclean = x", "filter.*.clean"),
+        ("[filter.lfs]\nprocess = x", "filter.*.process"),
+        ("[alias]\n\tx = !sh\n", "alias.?=!"),
+        ("[alias]\n\tx = \"!sh\"\n", "alias.?=!"),
+        ("[alias]\n\tx = \\\n!sh\n", "alias.?=!"),
+        ("[alias \"x\"]\n\tcommand = !sh\n", "alias.?=!"),
+        ("[alias \"x\"]\n\tcommand = sh\n", "alias.*.command"),
+        ("[credential]\nhelper=x", "credential.?.helper"),
+        (
+            "[credential \"https://a\"]\nhelper=x",
+            "credential.?.helper",
+        ),
+        ("[includeIf \"gitdir:~/\"]\npath = x", "includeif.*.path"),
+        ("[include]\npath = x", "include.path"),
+        ("[url \"x\"]\ninsteadOf = y", "url.*.insteadof"),
+        ("[pager]\nlog = x", "pager.?"),
+        ("[submodule \"a\"]\nupdate = !x", "submodule.*.update=!"),
+        ("[remote \"o\"]\nuploadpack = x", "remote.*.uploadpack"),
+        (
+            "[lfs \"customtransfer.x\"]\npath = x",
+            "lfs.customtransfer.*.path",
+        ),
+        ("[diff]\nexternal = x", "diff.external"),
+        ("[gpg \"ssh\"]\nprogram = x", "gpg.*.program"),
+        ("[hook \"x\"]\ncommand = y", "hook.*.command"),
+    ];
+    for (now, row) in rows {
+        // A byte order mark is one at the start of the file only.
+        if now.starts_with('\u{feff}') {
+            let (text, taken) = cleaned("", now);
+            assert_eq!(taken, [row], "{now}");
+            assert_eq!(executing(text.as_bytes()).unwrap(), [""; 0], "{now}");
+            continue;
+        }
+        let (text, taken) = cleaned(ORDINARY, &format!("{ORDINARY}{now}"));
+        assert_eq!(taken, [row], "{now}");
+        assert_eq!(
+            executing(text.as_bytes()).unwrap(),
+            [""; 0],
+            "{now} -> {text}"
+        );
+        assert!(text.starts_with(ORDINARY), "{text}");
+    }
+}
+
+#[test]
+fn what_was_there_before_stays_and_comes_back() {
+    let base = "[core]\n\thooksPath = .husky\n[filter \"lfs\"]\n\tclean = git-lfs clean -- %f\n";
+    assert_eq!(cleaned(base, base), (base.to_owned(), vec![]));
+    let (text, taken) = cleaned(base, "[core]\n\tbare = false\n\thooksPath = /tmp/x\n");
+    assert_eq!(taken, ["core.hookspath", "filter.*.clean"]);
+    assert_eq!(
+        text,
+        "[core]\n\tbare = false\n[core]\n\thookspath = \".husky\"\n[filter \"lfs\"]\n\tclean = \"git-lfs clean -- %f\"\n"
+    );
+    // And what was written is what was there.
+    assert_eq!(cleaned(base, &text), (text.clone(), vec![]));
+    // A value that was there is not one that may come twice.
+    let (_, taken) = cleaned("[core]\neditor=a", "[core]\neditor=a\neditor=a\n");
+    assert_eq!(taken, ["core.editor"]);
+}
+
+#[test]
+fn an_entry_on_the_line_of_its_header_goes_without_it() {
+    let (text, _) = cleaned("", "[core] pager = x\n\tbare = true\n");
+    assert_eq!(text, "[core] \n\tbare = true\n");
+}
+
+#[test]
+fn what_git_refuses_is_an_error() {
+    for text in [
+        "[core",
+        "[core\n]",
+        "[core] =",
+        "1",
+        "[core]\nx y",
+        "[a \"b]\n",
+        "[a \"b\" ]",
+        "[core]\nx = \"y\n",
+        "[core]\nx = \\q",
+        "[c_d]",
+    ] {
+        assert!(
+            matches!(clean(b"", text.as_bytes()), Err(ConfigError::Bad { .. })),
+            "{text}"
+        );
+    }
+    assert_eq!(
+        clean(b"", &vec![b'\n'; MAX + 1]),
+        Err(ConfigError::TooLarge)
+    );
+}
+
+#[test]
+fn every_row_is_reached() {
+    for row in EXECUTING {
+        let pattern = row.trim_end_matches("=!");
+        let words: Vec<&str> = pattern.split('.').collect();
+        let text = match words.as_slice() {
+            [s, "?"] => format!("[{s}]\nname = !x\n"),
+            [s, k] => format!("[{s}]\n{k} = !x\n"),
+            [s, _, k] => format!("[{s} \"Sub\"]\n{k} = !x\n"),
+            [s, g, _, k] => format!("[{s} \"{g}.Sub\"]\n{k} = !x\n"),
+            _ => panic!("{row}"),
+        };
+        assert!(
+            !executing(text.as_bytes()).unwrap().is_empty(),
+            "{row}: {text}"
+        );
+    }
+}
+
+#[test]
+fn mutations_end_and_never_leave_an_entry() {
+    let corpus = ORDINARY.to_owned()
+        + "[filter \"a\\\"b\"]\n clean = \"x \\t\" ; c\n[core]\n\tfsmonitor = a\\\n b\n[alias]\nx = !y\n";
+    let mut seed = 7u64;
+    let mut next = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(seed >> 40).unwrap()
+    };
+    for _ in 0..20_000 {
+        let mut text = corpus.clone().into_bytes();
+        for _ in 0..next() % 6 {
+            let at = next() % text.len();
+            let byte = *b"\n\r\"\\[]=#; !\tax.\0\xff".get(next() % 17).unwrap();
+            match next() % 3 {
+                0 => text[at] = byte,
+                1 => text.insert(at, byte),
+                _ => drop(text.remove(at)),
+            }
+        }
+        if let Ok(Some(cleaned)) = clean(b"", &text) {
+            // Taking an entry out may at worst leave a text that git refuses.
+            let left = executing(&cleaned.text).unwrap_or_default();
+            assert!(
+                left.is_empty(),
+                "{left:?} in {:?}",
+                String::from_utf8_lossy(&cleaned.text)
+            );
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What supervisor and keeper say to each other.
+
+#![forbid(unsafe_code)]
+
+use crate::plan::OsText;
+use crate::record::Closed;
+use serde::{Deserialize, Serialize};
+
+/// From the supervisor to the keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToKeeper {
+    /// The box stands: join it. With descriptors of its user and mount namespaces.
+    Join,
+    /// What the last [`FromKeeper::Touched`] named was looked at.
+    Settled,
+    /// Every process of the box is dead: say what the end has to look at, and end.
+    Finish,
+}
+
+/// From the keeper to the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromKeeper {
+    /// The keeper is in the box, and everything that existed at the start is covered.
+    Armed {
+        /// What it cannot watch, in words.
+        gap: Option<String>,
+    },
+    /// It cannot do its work: the box must not go on.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// A name that the host replaced or made was closed again.
+    Closed {
+        /// The host's path.
+        file: OsText,
+        /// How.
+        how: Closed,
+        /// How often since it was last said.
+        times: u32,
+        /// Device and inode of what the host put there, where it was frozen.
+        inode: Option<(u64, u64)>,
+    },
+    /// Names that run things were made or changed, perhaps by the box. The next ones follow after [`ToKeeper::Settled`].
+    Touched {
+        /// The host's paths.
+        files: Vec<OsText>,
+    },
+    /// Events were lost (IN_Q_OVERFLOW): everything is looked at anew.
+    Overflow,
+    /// A directory cannot be watched any more: it is looked at again and again instead.
+    Gap {
+        /// Why.
+        why: String,
+    },
+    /// The answer to [`ToKeeper::Finish`], in as many messages as it takes.
+    Done {
+        /// Names that were made or changed during the session and have to be compared with the start.
+        touched: Vec<OsText>,
+        /// Git directories that were born in the session.
+        born: Vec<OsText>,
+        /// Whether that is all that can have changed.
+        seen: Seen,
+        /// Whether more such messages follow.
+        more: More,
+    },
+}
+
+/// Whether the keeper saw everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// Yes.
+    All,
+    /// No: events were lost, or not every directory was watched. The end has to search.
+    Part,
+}
+
+/// Whether more of the same follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum More {
+    /// Yes.
+    Follows,
+    /// No.
+    Last,
+}

@@ -1,0 +1,31 @@
+//! The keeper: names that change later. A mask and a read-only mount follow the inode, not the name; so when the host replaces
+//! a file (an editor saves by rename, git switches branches), or a name of a rule appears, somebody outside has to put them
+//! there again.
+//!
+//! Two halves that share no power:
+//! - [`process`]: the keeper proper. It has joined the box's user and mount namespaces from outside, watches the host's
+//!   directories and makes mounts in the box. It opens nothing for writing, reads no content, follows no symlink and
+//!   parses nothing: names it compares, files it leaves to
+//! - [`settle`]: short-lived jobs of the supervisor, outside of the box, that compare files with what they were at the start
+//!   ([`baseline`]), put them back or move them to the [`quarantine`]. What has to be parsed is parsed in a confined child.
+//!
+//! A name is closed a moment after it appears: a guard-rail with a window. A descriptor that was opened in the window stays
+//! usable. What is hidden or frozen from the start, and not replaced by the host, is a boundary.
+
+#![forbid(unsafe_code)]
+
+pub mod baseline;
+mod confine;
+mod files;
+mod git;
+pub mod gitconfig;
+pub mod job;
+pub mod message;
+mod outbox;
+mod place;
+pub mod process;
+pub mod quarantine;
+mod search;
+pub mod settle;
+mod tree;
+mod watchman;

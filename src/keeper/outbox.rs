@@ -1,0 +1,210 @@
+//! [`Outbox`]: what the keeper has to say. It never waits for the supervisor, and a box that makes names without end fills
+//! neither the socket nor the record: what is said often is said once with its count.
+
+#![forbid(unsafe_code)]
+
+use super::message::{FromKeeper, More, Seen};
+use super::place::Inode;
+use crate::launch::channel::{Channel, ChannelError, Sent};
+use crate::plan::OsText;
+use crate::record::Closed;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How often the same is said.
+const PACE: Duration = Duration::from_millis(250);
+
+/// The most names that are remembered; more than that is "everything".
+const MOST: usize = 20_000;
+
+/// Bytes of names in one message; a byte can take six in JSON.
+const ROOM: usize = 16 * 1024;
+
+#[derive(Default)]
+pub(super) struct Outbox {
+    closed: BTreeMap<(PathBuf, Closed), (u32, Option<Inode>)>,
+    said: Option<Instant>,
+    /// Names that run things.
+    now: BTreeSet<PathBuf>,
+    /// The supervisor is at work on the last ones.
+    asked: bool,
+    /// Names for the end.
+    touched: BTreeSet<PathBuf>,
+    born: BTreeSet<PathBuf>,
+    missed: bool,
+    gap_said: bool,
+}
+
+impl Outbox {
+    pub(super) fn masked(&mut self, file: PathBuf) {
+        self.closed(file, Closed::Masked, None);
+    }
+
+    /// Frozen again, with what the host put there.
+    pub(super) fn frozen(&mut self, file: PathBuf, inode: Option<Inode>) {
+        self.closed(file, Closed::Frozen, inode);
+    }
+
+    fn closed(&mut self, file: PathBuf, how: Closed, inode: Option<Inode>) {
+        if self.closed.len() < MOST {
+            let (times, last) = self.closed.entry((file, how)).or_default();
+            *times += 1;
+            *last = inode;
+        }
+    }
+
+    /// A name that runs something: to be looked at now.
+    pub(super) fn now(&mut self, file: PathBuf) {
+        self.touched(file.clone());
+        if self.now.len() < MOST {
+            self.now.insert(file);
+        }
+    }
+
+    /// A name to be looked at in the end.
+    pub(super) fn touched(&mut self, file: PathBuf) {
+        if self.touched.len() < MOST {
+            self.touched.insert(file);
+        } else {
+            self.missed = true;
+        }
+    }
+
+    pub(super) fn born(&mut self, dir: PathBuf) {
+        if self.born.len() < MOST {
+            self.born.insert(dir);
+        } else {
+            self.missed = true;
+        }
+    }
+
+    /// Something may have happened that was not seen.
+    pub(super) fn missed(&mut self) {
+        self.missed = true;
+    }
+
+    pub(super) fn settled(&mut self) {
+        self.asked = false;
+    }
+
+    /// When [`flush`](Outbox::flush) has something to say that it kept back.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        (!self.closed.is_empty()).then(|| self.said.map_or_else(Instant::now, |at| at + PACE))
+    }
+
+    /// Says what can be said without waiting.
+    ///
+    /// # Errors
+    /// The supervisor is gone.
+    pub(super) fn flush(&mut self, channel: &Channel) -> Result<(), ChannelError> {
+        let now = Instant::now();
+        if !self.closed.is_empty() && self.said.is_none_or(|at| at + PACE <= now) {
+            self.said = Some(now);
+            // Bounded by the pace; the rest comes with the next one.
+            for _ in 0..32 {
+                let Some(((file, how), (times, inode))) = self.closed.pop_first() else {
+                    break;
+                };
+                let message = FromKeeper::Closed {
+                    file: OsText::from(file.clone()),
+                    how,
+                    times,
+                    inode,
+                };
+                if channel.try_send(&message, &[])? == Sent::Full {
+                    self.closed.insert((file, how), (times, inode));
+                    break;
+                }
+            }
+        }
+        if !self.asked && !self.now.is_empty() {
+            let files = batch(&self.now);
+            let message = FromKeeper::Touched {
+                files: files.iter().cloned().map(OsText::from).collect(),
+            };
+            if channel.try_send(&message, &[])? == Sent::Yes {
+                self.asked = true;
+                for file in files {
+                    self.now.remove(&file);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A directory cannot be watched: said once.
+    pub(super) fn gap(&mut self, channel: &Channel, why: &str) -> Result<(), ChannelError> {
+        if !self.gap_said {
+            let message = FromKeeper::Gap {
+                why: why.to_owned(),
+            };
+            self.gap_said = channel.try_send(&message, &[])? == Sent::Yes;
+        }
+        Ok(())
+    }
+
+    /// The last words; waits for room.
+    ///
+    /// # Errors
+    /// The supervisor is gone.
+    pub(super) fn finish(mut self, channel: &Channel) -> Result<(), ChannelError> {
+        while let Some(((file, how), (times, inode))) = self.closed.pop_first() {
+            let message = FromKeeper::Closed {
+                file: OsText::from(file),
+                how,
+                times,
+                inode,
+            };
+            channel.send(&message, &[])?;
+        }
+        let seen = if self.missed { Seen::Part } else { Seen::All };
+        loop {
+            let touched = batch(&self.touched);
+            let born = if touched.is_empty() {
+                batch(&self.born)
+            } else {
+                Vec::new()
+            };
+            for file in &touched {
+                self.touched.remove(file);
+            }
+            for dir in &born {
+                self.born.remove(dir);
+            }
+            let more = if self.touched.is_empty() && self.born.is_empty() {
+                More::Last
+            } else {
+                More::Follows
+            };
+            let texts = |paths: Vec<PathBuf>| paths.into_iter().map(OsText::from).collect();
+            channel.send(
+                &FromKeeper::Done {
+                    touched: texts(touched),
+                    born: texts(born),
+                    seen,
+                    more,
+                },
+                &[],
+            )?;
+            if more == More::Last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// As many as fit into a message, and at least one.
+fn batch(paths: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    let mut room = ROOM;
+    let mut batch = Vec::new();
+    for path in paths {
+        let size = path.as_os_str().len() + 8;
+        if size > room && !batch.is_empty() {
+            break;
+        }
+        room = room.saturating_sub(size);
+        batch.push(path.clone());
+    }
+    batch
+}

@@ -1,0 +1,208 @@
+//! The keeper's process: forked by the supervisor beside the building of the box, joins it when it stands, and then waits for
+//! what happens. It dies with the supervisor; when it dies the supervisor ends the box.
+
+#![forbid(unsafe_code)]
+
+use super::confine;
+use super::message::{FromKeeper, ToKeeper};
+use super::tree::Filled;
+use super::watchman::Watchman;
+use crate::enforce::build::close_all_but;
+use crate::launch::channel::{self, Channel, Received};
+use crate::plan::Plan;
+use crate::sys::process::{self, Fork};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns};
+use nix::unistd::Pid;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How long the watching of directories may keep the command waiting; what is left follows while it runs. What existed at the
+/// start is covered in any case.
+const BEFORE_GO: Duration = Duration::from_millis(2);
+
+/// A keeper that was started.
+#[derive(Debug)]
+pub struct Keeper {
+    /// Its pid.
+    pub pid: Pid,
+    /// Readable when it is gone.
+    pub pidfd: OwnedFd,
+    /// To it.
+    pub channel: Channel,
+}
+
+/// Does this plan need a keeper?
+#[must_use]
+pub fn is_needed(plan: &Plan) -> bool {
+    !plan.names.is_empty()
+}
+
+/// Starts the keeper; it begins to watch at once.
+///
+/// # Errors
+/// The errno of socketpair(2) or clone3(2).
+pub fn start(plan: &Plan) -> Result<Keeper, Errno> {
+    let (ours, theirs) = channel::pair().map_err(|e| crate::sys::errno_of(&e))?;
+    match process::fork_into(0)? {
+        Fork::Child => {
+            drop(ours);
+            let status = u8::from(main(plan, &theirs).is_err());
+            process::exit_now(status)
+        }
+        Fork::Parent(pid, pidfd) => Ok(Keeper {
+            pid,
+            pidfd,
+            channel: ours,
+        }),
+    }
+}
+
+impl Keeper {
+    /// Lets it join the box that stands, and waits until everything that existed is covered. Says what it cannot watch.
+    ///
+    /// # Errors
+    /// Why it cannot do its work: the command must not be started.
+    pub fn join(&self, user: &OwnedFd, mnt: &OwnedFd) -> Result<Option<String>, String> {
+        self.channel
+            .send(&ToKeeper::Join, &[user.as_fd(), mnt.as_fd()])
+            .map_err(|e| e.to_string())?;
+        match self.channel.recv::<FromKeeper>() {
+            Ok(Some((FromKeeper::Armed { gap }, _))) => Ok(gap),
+            Ok(Some((FromKeeper::Failed { why }, _))) => Err(why),
+            Ok(_) => Err("the keeper ended before it had begun".to_owned()),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let _ = process::pidfd_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        let _ = nix::sys::wait::waitpid(self.pid, None);
+    }
+}
+
+/// The supervisor is gone, or was told why not.
+struct Over;
+
+fn main(plan: &Plan, channel: &Channel) -> Result<(), Over> {
+    let over = |_: Errno| Over;
+    process::die_with_parent().map_err(over)?;
+    process::set_undumpable().map_err(over)?;
+    let _ = process::set_name(c"agentbox-keeper");
+    let _ = process::wipe_startup_block(c"agentbox: keeper");
+    close_all_but(vec![channel.as_fd().as_raw_fd()]).map_err(over)?;
+    let mut watchman = Watchman::new(plan);
+    match serve(&mut watchman, channel) {
+        Ok(()) => watchman.outbox.finish(channel).map_err(|_| Over),
+        Err(why) => {
+            let _ = channel.send(&FromKeeper::Failed { why }, &[]);
+            Err(Over)
+        }
+    }
+}
+
+enum Step {
+    Building,
+    Joined(Instant),
+    Running,
+}
+
+/// Until the session is over.
+fn serve(watchman: &mut Watchman, channel: &Channel) -> Result<(), String> {
+    let gone = |e: channel::ChannelError| e.to_string();
+    let mut step = Step::Building;
+    loop {
+        if let Step::Joined(at) = step
+            && (!watchman.tree.is_behind() || at.elapsed() >= BEFORE_GO)
+        {
+            let gap = watchman.tree.why_polled().map(str::to_owned);
+            watchman.run();
+            channel
+                .send(&FromKeeper::Armed { gap }, &[])
+                .map_err(gone)?;
+            confine::apply()?;
+            step = Step::Running;
+        }
+        if matches!(step, Step::Running) {
+            watchman.outbox.flush(channel).map_err(gone)?;
+            if let Some(why) = watchman.tree.why_polled() {
+                watchman.outbox.gap(channel, why).map_err(gone)?;
+            }
+        }
+        let (word, events) = wait(watchman, channel)?;
+        if word {
+            match channel.try_recv::<ToKeeper>().map_err(gone)? {
+                Received::Message(ToKeeper::Join, fds) => {
+                    join(watchman, &fds)?;
+                    step = Step::Joined(Instant::now());
+                }
+                Received::Message(ToKeeper::Settled, _) => watchman.outbox.settled(),
+                Received::Message(ToKeeper::Finish, _) => {
+                    last_look(watchman)?;
+                    return Ok(());
+                }
+                Received::Nothing => {}
+                Received::End => return Err("the supervisor is gone".to_owned()),
+            }
+        }
+        if events && watchman.events()? == Filled::Lost {
+            channel.send(&FromKeeper::Overflow, &[]).map_err(gone)?;
+        }
+        watchman.poll()?;
+        // One directory at a time: what happens meanwhile comes first.
+        watchman.step()?;
+    }
+}
+
+/// Everything that happened until the box was dead.
+fn last_look(watchman: &mut Watchman) -> Result<(), String> {
+    if watchman.tree.is_behind() {
+        // The rest of the tree was never looked at.
+        watchman.outbox.missed();
+    }
+    watchman.events().map(drop)
+}
+
+fn join(watchman: &mut Watchman, fds: &[OwnedFd]) -> Result<(), String> {
+    let [user, mnt] = fds else {
+        return Err("no namespaces to join".to_owned());
+    };
+    let failed = |call: &'static str| move |errno: Errno| format!("{call}: {errno}");
+    // Root has the power over the box's mounts already, and keeps its own over the files that are watched.
+    if !nix::unistd::geteuid().is_root() {
+        setns(user, CloneFlags::CLONE_NEWUSER).map_err(failed("setns to the user namespace"))?;
+    }
+    setns(mnt, CloneFlags::CLONE_NEWNS).map_err(failed("setns to the mount namespace"))?;
+    // A change of credentials makes the process dumpable again, or not, by the kernel's own rules.
+    process::set_undumpable().map_err(failed("prctl DUMPABLE"))?;
+    watchman.join()
+}
+
+/// Sleeps until something happens: a word of the supervisor, an event of a directory.
+fn wait(watchman: &Watchman, channel: &Channel) -> Result<(bool, bool), String> {
+    let mut set = vec![PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+    if let Some(fd) = watchman.tree.fd() {
+        set.push(PollFd::new(fd, PollFlags::POLLIN));
+    }
+    let deadline = [watchman.tree.deadline(), watchman.outbox.deadline()];
+    let timeout = if watchman.tree.is_behind() {
+        PollTimeout::ZERO
+    } else {
+        match deadline.into_iter().flatten().min() {
+            None => PollTimeout::NONE,
+            Some(at) => {
+                let left = at.saturating_duration_since(Instant::now());
+                PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+            }
+        }
+    };
+    match poll(&mut set, timeout) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => return Err(format!("poll: {errno}")),
+    }
+    let ready = |at: usize| set.get(at).and_then(PollFd::any).unwrap_or(false);
+    Ok((ready(0), ready(1)))
+}

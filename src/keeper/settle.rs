@@ -1,0 +1,456 @@
+//! Files at the end of a session, and names that run things at once: compared with what they were, put back, or moved to the
+//! quarantine. Runs in a job of the supervisor, outside of the box, and after a crash in whoever comes next. The session's
+//! processes may still run while a name is settled at once, so nothing is trusted between two calls: everything goes by
+//! descriptors, and what is moved away is what had the name.
+
+#![forbid(unsafe_code)]
+
+use super::baseline::{Baseline, Content, Kept};
+use super::files::{self, Locked};
+use super::git;
+use super::gitconfig::{self, Cleaned};
+use super::quarantine::{Quarantine, Why};
+use super::search;
+use crate::enforce::cell::{self, Bounds};
+use crate::plan::OsText;
+use crate::plan::names::{NameKind, Names};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, openat};
+use nix::sys::stat::{Mode, SFlag};
+use nix::unistd::symlinkat;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often a git configuration is read anew because somebody else writes it, and the pause before.
+const CONFIG_TRIES: u32 = 60;
+const CONFIG_PAUSE: Duration = Duration::from_millis(5);
+
+/// What is to be settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// These names, while the session runs.
+    Now(Vec<PathBuf>),
+    /// Everything, of a session that is over. Where not all of it was seen, the trees are searched.
+    End {
+        /// Names that were made or changed.
+        touched: Vec<PathBuf>,
+        /// Git directories that were born.
+        born: Vec<PathBuf>,
+        /// Whether there may be others.
+        search: Search,
+    },
+}
+
+/// Whether the trees are searched for what nobody has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// Yes.
+    Yes,
+    /// All was seen.
+    No,
+}
+
+/// What was done about one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Act {
+    /// The host's path.
+    pub file: OsText,
+    /// What was done.
+    pub did: Did,
+}
+
+/// What can be done about a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Did {
+    /// Moved to the quarantine: it did not exist when the session began.
+    Quarantined,
+    /// What was there when the session began is there again; the other one is in the quarantine.
+    PutBack,
+    /// It was deleted, and is there again.
+    Restored,
+    /// Entries of a git configuration that run things were undone.
+    Undone {
+        /// Which, in the words of agentbox's list.
+        keys: Vec<String>,
+    },
+    /// It could not be settled.
+    Failed {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Settles files.
+pub struct Settler<'a> {
+    names: &'a Names,
+    baseline: &'a Baseline,
+    session: BorrowedFd<'a>,
+    root: OwnedFd,
+    quarantine: Option<Quarantine>,
+    acts: Vec<Act>,
+    done: BTreeSet<PathBuf>,
+}
+
+impl<'a> Settler<'a> {
+    /// For the session whose directory this is.
+    ///
+    /// # Errors
+    /// The host's root cannot be opened.
+    pub fn new(
+        names: &'a Names,
+        baseline: &'a Baseline,
+        session: BorrowedFd<'a>,
+    ) -> Result<Settler<'a>, Errno> {
+        Ok(Settler {
+            names,
+            baseline,
+            session,
+            root: openat(AT_FDCWD, "/", files::DIR, Mode::empty())?,
+            quarantine: None,
+            acts: Vec::new(),
+            done: BTreeSet::new(),
+        })
+    }
+
+    /// Does it, and says what was done.
+    #[must_use]
+    pub fn settle(mut self, scope: &Scope) -> Vec<Act> {
+        match scope {
+            Scope::Now(names) => {
+                for file in names {
+                    self.file(file);
+                }
+            }
+            Scope::End {
+                touched,
+                born,
+                search,
+            } => {
+                let mut touched = touched.clone();
+                let mut born = born.clone();
+                if *search == Search::Yes {
+                    let found = search::search(self.root.as_fd(), self.names, self.baseline);
+                    touched.extend(found.names);
+                    born.extend(found.born);
+                }
+                born.sort();
+                born.dedup();
+                // What is in a repository of the session is settled with it, and its working copy is as good as what it was
+                // cloned from; but not the working copy of the session itself.
+                let roots: BTreeSet<&Path> =
+                    self.names.rules.iter().map(|r| r.root.path()).collect();
+                let own = |dir: &PathBuf, file: &Path| {
+                    let copy = dir
+                        .parent()
+                        .filter(|copy| dir.ends_with(".git") && !roots.contains(copy));
+                    file.starts_with(dir) || copy.is_some_and(|copy| file.starts_with(copy))
+                };
+                touched.retain(|file| !born.iter().any(|dir| own(dir, file)));
+                touched.extend(self.baseline.changed());
+                for file in touched {
+                    self.file(&file);
+                }
+                for dir in born {
+                    self.repository(&dir);
+                }
+            }
+        }
+        self.acts
+    }
+
+    fn say(&mut self, file: &Path, did: Did) {
+        self.acts.push(Act {
+            file: OsText::from(file),
+            did,
+        });
+    }
+
+    fn failed(&mut self, file: &Path, why: impl ToString) {
+        self.say(
+            file,
+            Did::Failed {
+                why: why.to_string(),
+            },
+        );
+    }
+
+    /// One name.
+    fn file(&mut self, file: &Path) {
+        if !self.done.insert(file.to_owned()) {
+            return;
+        }
+        if let Some(kept) = self.baseline.of(file) {
+            return self.compare(file, kept);
+        }
+        let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
+            return;
+        };
+        let dir = match files::open_path(self.root.as_fd(), parent) {
+            Ok(dir) => dir,
+            // A parent is gone; or it has become a link, which is looked at as a name of its own.
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return,
+            Err(errno) => return self.failed(file, errno),
+        };
+        let Ok(stat) = files::stat(dir.as_fd(), name) else {
+            return;
+        };
+        if git::is_config(file) {
+            return self.config(dir.as_fd(), name, file, b"");
+        }
+        let tracked = search::kind_of(self.names, file) == Some(NameKind::Track);
+        if tracked && files::is(&stat, SFlag::S_IFDIR) {
+            let Ok(inner) = openat(&dir, name, files::DIR, Mode::empty()) else {
+                return;
+            };
+            for child in files::names(inner.as_fd()).unwrap_or_default() {
+                self.file(&file.join(child));
+            }
+            files::remove_if_empty(dir.as_fd(), name);
+            return;
+        }
+        self.take(dir.as_fd(), name, file, Why::Made);
+    }
+
+    fn take(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, why: Why) -> bool {
+        match self.quarantine() {
+            Ok(quarantine) => match quarantine.take(dir, name, file, why) {
+                Ok(_) => {
+                    if why == Why::Made {
+                        self.say(file, Did::Quarantined);
+                    }
+                    true
+                }
+                Err(e) => {
+                    self.failed(file, e);
+                    false
+                }
+            },
+            Err(why) => {
+                self.failed(file, why);
+                false
+            }
+        }
+    }
+
+    fn quarantine(&mut self) -> Result<&mut Quarantine, String> {
+        let opened = match self.quarantine.take() {
+            Some(quarantine) => quarantine,
+            None => Quarantine::open(self.session).map_err(|e| e.to_string())?,
+        };
+        Ok(self.quarantine.insert(opened))
+    }
+
+    /// A file that existed when the session began.
+    fn compare(&mut self, file: &Path, kept: &Kept) {
+        let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
+            return;
+        };
+        let dir = match self.parent_of(parent) {
+            Ok(dir) => dir,
+            Err(why) => return self.failed(file, why),
+        };
+        let Ok(stat) = files::stat(dir.as_fd(), name) else {
+            return self.put_back(dir.as_fd(), name, file, kept, Did::Restored);
+        };
+        if kept.is_untouched(&stat) {
+            return;
+        }
+        if git::is_config(file) {
+            let base = self.baseline.bytes(kept).unwrap_or_default().to_vec();
+            return self.config(dir.as_fd(), name, file, &base);
+        }
+        let same = match &kept.content {
+            Content::File { mode, .. } => match files::read(dir.as_fd(), name) {
+                Ok(Some((bytes, stat))) => {
+                    // Who may execute it is part of what it is.
+                    (stat.st_mode & 0o111) == (mode & 0o111)
+                        && self.baseline.bytes(kept) == Some(&bytes)
+                }
+                _ => false,
+            },
+            Content::Link { to } => nix::fcntl::readlinkat(&dir, Path::new(name))
+                .is_ok_and(|now| now.as_os_str() == to.os()),
+            Content::Unread => {
+                return self.failed(file, "it was changed, and is too large to be put back");
+            }
+        };
+        if !same && self.take(dir.as_fd(), name, file, Why::Changed) {
+            self.put_back(dir.as_fd(), name, file, kept, Did::PutBack);
+        }
+    }
+
+    fn put_back(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, kept: &Kept, did: Did) {
+        let done = match &kept.content {
+            Content::File { mode, .. } => {
+                let bytes = self.baseline.bytes(kept).unwrap_or_default();
+                files::write(dir, name, bytes, *mode).map_err(|e| e.to_string())
+            }
+            Content::Link { to } => {
+                symlinkat(to.os(), dir, Path::new(name)).map_err(|e| e.to_string())
+            }
+            Content::Unread => Err("it was too large to be kept".to_owned()),
+        };
+        match done {
+            Ok(()) => self.say(file, did),
+            Err(why) => self.failed(file, why),
+        }
+    }
+
+    /// The directory, made again where it is missing. What stands in its way (a link, a file) goes to the quarantine.
+    fn parent_of(&mut self, path: &Path) -> Result<OwnedFd, String> {
+        for _ in 0..32 {
+            match files::open_path(self.root.as_fd(), path) {
+                Ok(dir) => return Ok(dir),
+                Err(Errno::ENOENT) => {
+                    return files::make_path(self.root.as_fd(), path).map_err(|e| e.to_string());
+                }
+                Err(Errno::ELOOP | Errno::ENOTDIR) => {}
+                Err(errno) => return Err(errno.to_string()),
+            }
+            // The first component from the top that is no directory.
+            let mut above: Vec<&Path> = path.ancestors().collect();
+            above.reverse();
+            let wrong = above
+                .into_iter()
+                .find(|dir| files::open_path(self.root.as_fd(), dir).is_err());
+            let (Some(dir), Some(name)) = (
+                wrong.and_then(Path::parent),
+                wrong.and_then(Path::file_name),
+            ) else {
+                continue;
+            };
+            let holder =
+                files::open_path(self.root.as_fd(), dir).map_err(|errno| errno.to_string())?;
+            if !self.take(holder.as_fd(), name, &dir.join(name), Why::Made) {
+                break;
+            }
+        }
+        Err("its directory cannot be had".to_owned())
+    }
+
+    /// A git configuration: entries that run things and were not there are undone. While the session runs git may write it
+    /// at the same time, so what was read has to be there still when it is replaced.
+    fn config(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
+        for attempt in 0..CONFIG_TRIES {
+            let (now, mode) = match files::read(dir, name) {
+                Ok(Some((now, stat))) => (now, stat.st_mode),
+                // A link, or larger than git configuration is: nothing of it can be kept.
+                Ok(None) => return self.not_a_config(dir, name, file, base),
+                Err(Errno::ENOENT) => return,
+                Err(errno) => return self.failed(file, errno),
+            };
+            let (text, keys) = match clean(base, &now) {
+                Ok(None) => return,
+                Ok(Some(cleaned)) => (cleaned.text, cleaned.taken),
+                // Git could not have read it either; but it may be half written by something that is not git.
+                Err(_) if attempt + 1 < CONFIG_TRIES => {
+                    std::thread::sleep(CONFIG_PAUSE);
+                    continue;
+                }
+                Err(_) => return self.not_a_config(dir, name, file, base),
+            };
+            let written = if attempt + 1 < CONFIG_TRIES {
+                files::write_locked(dir, name, &now, &text, mode)
+            } else {
+                // A lock that nobody gives back is no reason to leave it.
+                files::write(dir, name, &text, mode).map(|()| Locked::Written)
+            };
+            match written {
+                Ok(Locked::Written) => {
+                    let kept = self.quarantine().and_then(|quarantine| {
+                        let kept = quarantine.keep(&now, file, Why::Undone);
+                        kept.map_err(|e| e.to_string())
+                    });
+                    let keys = keys.into_iter().map(str::to_owned).collect();
+                    self.say(file, Did::Undone { keys });
+                    if let Err(why) = kept {
+                        self.failed(file, why);
+                    }
+                    return;
+                }
+                Ok(Locked::Changed | Locked::Busy) => std::thread::sleep(CONFIG_PAUSE),
+                Err(e) => return self.failed(file, e),
+            }
+        }
+    }
+
+    /// What git could not read goes as a whole; what was there before comes back.
+    fn not_a_config(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
+        if base.is_empty() {
+            self.take(dir, name, file, Why::Made);
+            return;
+        }
+        if !self.take(dir, name, file, Why::Changed) {
+            return;
+        }
+        match files::write(dir, name, base, 0o644) {
+            Ok(()) => self.say(file, Did::Undone { keys: Vec::new() }),
+            Err(e) => self.failed(file, e),
+        }
+    }
+
+    /// A git directory that was born in the session: what runs by itself is taken out of it.
+    fn repository(&mut self, path: &Path) {
+        let Ok(dir) = files::open_path(self.root.as_fd(), path) else {
+            return;
+        };
+        for name in ["config", "config.worktree"] {
+            if files::exists(dir.as_fd(), OsStr::new(name)) {
+                self.config(dir.as_fd(), OsStr::new(name), &path.join(name), b"");
+            }
+        }
+        let hooks = path.join("hooks");
+        match openat(&dir, "hooks", files::DIR, Mode::empty()) {
+            Ok(inner) => {
+                for name in files::names(inner.as_fd()).unwrap_or_default() {
+                    // Git runs none of those.
+                    if !name.as_encoded_bytes().ends_with(b".sample") {
+                        self.take(inner.as_fd(), &name, &hooks.join(&name), Why::Made);
+                    }
+                }
+            }
+            Err(Errno::ENOENT) => {}
+            // A link to where hooks are.
+            Err(_) => {
+                self.take(dir.as_fd(), OsStr::new("hooks"), &hooks, Why::Made);
+            }
+        }
+    }
+}
+
+/// Reads both texts in a confined child: the second one is the agent's.
+fn clean(base: &[u8], now: &[u8]) -> Result<Option<Cleaned>, String> {
+    let bounds = Bounds {
+        who: "the process that reads git configuration",
+        time: Duration::from_secs(5),
+        answer: 4 << 20,
+    };
+    let answer = cell::compute(bounds, || match gitconfig::clean(base, now) {
+        Ok(None) => vec![0],
+        Ok(Some(cleaned)) => {
+            // One bit for each row of the list, then the text.
+            let mut out = vec![1];
+            out.extend(gitconfig::encode(&cleaned.taken));
+            out.extend(cleaned.text);
+            out
+        }
+        Err(_) => vec![2],
+    })?;
+    match answer.split_first() {
+        Some((0, [])) => Ok(None),
+        Some((1, rest)) => {
+            let (taken, text) =
+                gitconfig::decode(rest).ok_or("an answer that cannot be read".to_owned())?;
+            Ok(Some(Cleaned {
+                text: text.to_vec(),
+                taken,
+            }))
+        }
+        _ => Err("it cannot be read".to_owned()),
+    }
+}

@@ -1,0 +1,349 @@
+//! [`Tree`]: which directories are watched (inotify(7)), and what happens in them. A directory is watched first and listed
+//! after, so that nothing is made unseen in between.
+
+#![forbid(unsafe_code)]
+
+use super::place::Place;
+use crate::plan::names::matcher::{self, Cursor};
+use nix::dir::{Dir, Type};
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use nix::sys::stat::{SFlag, fstatat};
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often a directory that cannot be watched is looked at.
+pub(super) const POLL: Duration = Duration::from_millis(200);
+
+/// The most directories that are watched.
+const MOST: usize = 200_000;
+
+/// What appears.
+const APPEAR: AddWatchFlags = AddWatchFlags::IN_CREATE
+    .union(AddWatchFlags::IN_MOVED_TO)
+    .union(AddWatchFlags::IN_ONLYDIR);
+
+/// And, where names are frozen or tracked, what happens to them.
+const CLOSELY: AddWatchFlags = APPEAR
+    .union(AddWatchFlags::IN_CLOSE_WRITE)
+    .union(AddWatchFlags::IN_MODIFY)
+    .union(AddWatchFlags::IN_DELETE)
+    .union(AddWatchFlags::IN_MOVED_FROM);
+
+/// What a name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Dir,
+    Link,
+    Other,
+}
+
+/// A watched directory.
+#[derive(Debug, Clone)]
+pub(super) struct Spot {
+    /// Which place.
+    pub(super) place: usize,
+    /// The path below it.
+    pub(super) rel: PathBuf,
+    /// Where in its rules.
+    pub(super) cursor: Cursor,
+    /// Whether all of it is tracked.
+    pub(super) within: Within,
+}
+
+/// Whether a directory is covered by a rule about one above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Within {
+    /// The rules say what is in it.
+    Rules,
+    /// Everything in it is tracked.
+    Tracked,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub(super) struct Happened {
+    wd: WatchDescriptor,
+    /// The name.
+    pub(super) name: OsString,
+    /// What.
+    pub(super) mask: AddWatchFlags,
+}
+
+impl Happened {
+    pub(super) fn has(&self, mask: AddWatchFlags) -> bool {
+        self.mask.intersects(mask)
+    }
+}
+
+/// What was read from the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// Events, or none.
+    Fine,
+    /// Events were lost.
+    Lost,
+}
+
+/// The watched directories.
+pub(super) struct Tree {
+    inotify: Option<Inotify>,
+    /// One directory can be seen by the rules of two roots.
+    spots: HashMap<WatchDescriptor, Vec<Spot>>,
+    events: VecDeque<Happened>,
+    /// Directories that are still to be watched and listed.
+    queue: VecDeque<Spot>,
+    /// Directories that cannot be watched.
+    polled: Vec<Spot>,
+    next_poll: Instant,
+    /// Why there are any; said once.
+    gap: Option<String>,
+}
+
+impl Tree {
+    pub(super) fn new() -> Tree {
+        let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
+        let (inotify, gap) = match Inotify::init(flags) {
+            Ok(inotify) => (Some(inotify), None),
+            Err(errno) => (None, Some(format!("inotify_init: {errno}"))),
+        };
+        Tree {
+            inotify,
+            spots: HashMap::new(),
+            events: VecDeque::new(),
+            queue: VecDeque::new(),
+            polled: Vec::new(),
+            next_poll: Instant::now(),
+            gap,
+        }
+    }
+
+    /// Readable when something happened.
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.inotify.as_ref().map(AsFd::as_fd)
+    }
+
+    /// To be watched and listed, later.
+    pub(super) fn later(&mut self, spot: Spot) {
+        self.queue.push_back(spot);
+    }
+
+    /// The next directory to be watched and listed.
+    pub(super) fn next(&mut self) -> Option<Spot> {
+        self.queue.pop_front()
+    }
+
+    /// A directory that was queued last and is directly in that one.
+    pub(super) fn next_below(&mut self, spot: &Spot) -> Option<Spot> {
+        let last = self.queue.back()?;
+        let below = last.place == spot.place && last.rel.parent() == Some(spot.rel.as_path());
+        if below { self.queue.pop_back() } else { None }
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// The next thing that happened.
+    pub(super) fn event(&mut self) -> Option<Happened> {
+        self.events.pop_front()
+    }
+
+    /// Reads what the kernel has, without waiting.
+    pub(super) fn fill(&mut self) -> Filled {
+        let Some(inotify) = &self.inotify else {
+            return Filled::Fine;
+        };
+        let mut filled = Filled::Fine;
+        // Bounded: a box that makes events without end must not keep them from being acted upon.
+        for _ in 0..64 {
+            let Ok(batch) = inotify.read_events() else {
+                break;
+            };
+            for InotifyEvent { wd, mask, name, .. } in batch {
+                if mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                    filled = Filled::Lost;
+                } else if mask.contains(AddWatchFlags::IN_IGNORED) {
+                    self.spots.remove(&wd);
+                } else if let Some(name) = name {
+                    self.events.push_back(Happened { wd, name, mask });
+                }
+            }
+        }
+        filled
+    }
+
+    /// Does an event that was read and not acted upon speak of this name, and say one of these things?
+    pub(super) fn is_waiting(&self, spot: &Spot, name: &OsStr, mask: AddWatchFlags) -> bool {
+        self.events.iter().any(|event| {
+            event.name == name
+                && event.has(mask)
+                && self.spots.get(&event.wd).is_some_and(|spots| {
+                    spots
+                        .iter()
+                        .any(|s| s.place == spot.place && s.rel == spot.rel)
+                })
+        })
+    }
+
+    /// The directories that an event is about.
+    pub(super) fn spots(&self, event: &Happened) -> Vec<Spot> {
+        self.spots.get(&event.wd).cloned().unwrap_or_default()
+    }
+
+    /// Watches a directory and lists it. Nothing if it is gone, or no directory.
+    pub(super) fn watch_and_list(
+        &mut self,
+        places: &[Place],
+        spot: &Spot,
+    ) -> Vec<(OsString, What)> {
+        let Some(dir) = places
+            .get(spot.place)
+            .and_then(|place| place.open_dir(&spot.rel).ok())
+        else {
+            return Vec::new();
+        };
+        if self.spots.len() >= MOST {
+            self.gap(format!("more than {MOST} directories"));
+            self.polled.push(spot.clone());
+        } else if let Err(errno) = self.add(dir.as_fd(), spot, APPEAR) {
+            self.cannot(errno, spot);
+        }
+        list(dir)
+    }
+
+    /// What happens to the names of a directory matters as well.
+    pub(super) fn watch_closely(&mut self, places: &[Place], spot: &Spot) {
+        let dir = places
+            .get(spot.place)
+            .map(|place| place.open_dir(&spot.rel));
+        if let Some(Ok(dir)) = dir
+            && let Err(errno) = self.add(dir.as_fd(), spot, CLOSELY)
+        {
+            self.cannot(errno, spot);
+        }
+    }
+
+    fn add(&mut self, dir: BorrowedFd<'_>, spot: &Spot, mask: AddWatchFlags) -> Result<(), Errno> {
+        let inotify = self.inotify.as_ref().ok_or(Errno::EMFILE)?;
+        // The working directory is the one way to name a descriptor of the host's from within the box's mount namespace.
+        nix::unistd::fchdir(dir)?;
+        // IN_MASK_ADD: a directory that is watched closely stays so.
+        let wd = inotify.add_watch(
+            ".",
+            mask | AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD),
+        )?;
+        let spots = self.spots.entry(wd).or_default();
+        // A directory that was moved has another path now.
+        spots.retain(|known| known.place != spot.place);
+        spots.push(spot.clone());
+        Ok(())
+    }
+
+    fn cannot(&mut self, errno: Errno, spot: &Spot) {
+        match errno {
+            // It was removed.
+            Errno::ENOENT | Errno::ENOTDIR => return,
+            Errno::ENOSPC => self.gap("the user's inotify watches are used up".to_owned()),
+            errno => self.gap(format!("inotify: {errno}")),
+        }
+        let known = |p: &Spot| p.place == spot.place && p.rel == spot.rel;
+        if !self.polled.iter().any(known) {
+            self.polled.push(spot.clone());
+        }
+    }
+
+    fn gap(&mut self, why: String) {
+        self.gap.get_or_insert(why);
+    }
+
+    /// Why not every directory is watched.
+    pub(super) fn why_polled(&self) -> Option<&str> {
+        self.gap.as_deref()
+    }
+
+    /// When to look at what cannot be watched.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        (!self.polled.is_empty()).then_some(self.next_poll)
+    }
+
+    /// What cannot be watched, if it is time to look at it.
+    pub(super) fn due(&mut self) -> Vec<Spot> {
+        let now = Instant::now();
+        if self.polled.is_empty() || now < self.next_poll {
+            return Vec::new();
+        }
+        self.next_poll = now + POLL;
+        self.polled.clone()
+    }
+
+    /// Lists a directory that cannot be watched.
+    pub(super) fn list_again(&self, places: &[Place], spot: &Spot) -> Vec<(OsString, What)> {
+        places
+            .get(spot.place)
+            .and_then(|place| place.open_dir(&spot.rel).ok())
+            .map_or_else(Vec::new, list)
+    }
+}
+
+/// The directory `name` of `spot`, if rules may be about something in it and it is not one of those that are never searched.
+pub(super) fn below(places: &[Place], spot: &Spot, name: &OsStr, within: Within) -> Option<Spot> {
+    let place = places.get(spot.place)?;
+    let parent = spot.rel.file_name().or_else(|| place.path.file_name());
+    if matcher::heavy(parent.unwrap_or_default().as_bytes(), name.as_bytes()) {
+        return None;
+    }
+    let cursor = match (place.matcher.enter(&spot.cursor, name.as_bytes()), within) {
+        (Some(cursor), _) => cursor,
+        (None, Within::Tracked) => Cursor::default(),
+        (None, Within::Rules) => return None,
+    };
+    Some(Spot {
+        place: spot.place,
+        rel: spot.rel.join(name),
+        cursor,
+        within,
+    })
+}
+
+/// What a name is, if it is there.
+pub(super) fn what(dir: BorrowedFd<'_>, name: &OsStr) -> Option<What> {
+    let stat = fstatat(dir, Path::new(name), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+    let kind = stat.st_mode & SFlag::S_IFMT.bits();
+    Some(if kind == SFlag::S_IFDIR.bits() {
+        What::Dir
+    } else if kind == SFlag::S_IFLNK.bits() {
+        What::Link
+    } else {
+        What::Other
+    })
+}
+
+fn list(dir: OwnedFd) -> Vec<(OsString, What)> {
+    let Ok(again) = dir.try_clone() else {
+        return Vec::new();
+    };
+    let Ok(mut entries) = Dir::from_fd(dir) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for entry in entries.iter().map_while(Result::ok) {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let what = match entry.file_type() {
+            Some(Type::Directory) => Some(What::Dir),
+            Some(Type::Symlink) => Some(What::Link),
+            Some(_) => Some(What::Other),
+            None => what(again.as_fd(), name),
+        };
+        found.extend(what.map(|what| (name.to_owned(), what)));
+    }
+    found
+}

@@ -1,0 +1,460 @@
+//! [`Watchman`]: what is done about a name that appears or changes. Decides; [`place`](super::place) mounts, the
+//! [`Tree`] watches, the [`Outbox`] tells.
+
+#![forbid(unsafe_code)]
+
+use super::git;
+use super::outbox::Outbox;
+use super::place::{self, BoxView, Covered, Inode, Place};
+use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, what};
+use crate::plan::names::{NameKind, NameRule};
+use crate::plan::{Access, Plan};
+use nix::errno::Errno;
+use nix::sys::inotify::AddWatchFlags;
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// Why a name is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Its directory was listed.
+    Listed,
+    /// It was made.
+    Made,
+    /// It was moved there: in the box nobody can move something onto a name that is frozen.
+    MovedIn,
+}
+
+/// The agent may be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Before,
+    Running,
+}
+
+/// A name on its way through the rules.
+struct Name<'a> {
+    spot: &'a Spot,
+    name: &'a OsStr,
+    what: What,
+    cause: Cause,
+}
+
+impl Name<'_> {
+    /// Below its place.
+    fn rel(&self) -> PathBuf {
+        self.spot.rel.join(self.name)
+    }
+}
+
+pub(super) struct Watchman {
+    places: Vec<Place>,
+    rules: Vec<NameRule>,
+    /// Host paths whose content is committed.
+    shown: BTreeSet<PathBuf>,
+    /// Host paths that existed at the start: the session's end compares them.
+    tracked: BTreeSet<PathBuf>,
+    /// Frozen names, by the host's path, and what they were when they were last known to be the host's.
+    frozen: HashMap<PathBuf, Option<Inode>>,
+    /// Git directories that did not exist at the start.
+    born: BTreeSet<PathBuf>,
+    pub(super) tree: Tree,
+    view: Option<BoxView>,
+    /// Names that were met before there was a box.
+    early: BTreeSet<(usize, PathBuf, NameKind)>,
+    phase: Phase,
+    pub(super) outbox: Outbox,
+}
+
+impl Watchman {
+    pub(super) fn new(plan: &Plan) -> Watchman {
+        let places = place::places(plan);
+        let mut tree = Tree::new();
+        for (number, place) in places.iter().enumerate() {
+            tree.later(Spot {
+                place: number,
+                rel: PathBuf::new(),
+                cursor: place.start.clone(),
+                within: Within::Rules,
+            });
+        }
+        let of = |kind| {
+            let found = plan.names.found.iter();
+            found
+                .filter(move |found| found.kind == kind)
+                .map(|found| found.host.path().to_owned())
+        };
+        Watchman {
+            rules: plan.names.rules.clone(),
+            shown: plan
+                .names
+                .shown
+                .iter()
+                .map(|p| p.path().to_owned())
+                .collect(),
+            tracked: of(NameKind::Track).collect(),
+            frozen: of(NameKind::Freeze).map(|path| (path, None)).collect(),
+            born: BTreeSet::new(),
+            early: place::early(plan, &places),
+            places,
+            tree,
+            view: None,
+            phase: Phase::Before,
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// This process has joined the box: covers what was met before, and looks once more at what the plan has covered.
+    ///
+    /// # Errors
+    /// A name that cannot be closed.
+    pub(super) fn join(&mut self) -> Result<(), String> {
+        let failed = |what: &str| {
+            let what = what.to_owned();
+            move |errno: Errno| format!("{what}: {errno}")
+        };
+        let (view, root) = BoxView::open().map_err(failed("the box's root"))?;
+        for place in &mut self.places {
+            place
+                .join(root.as_fd())
+                .map_err(failed(&place.path.display().to_string()))?;
+        }
+        self.view = Some(view);
+        for (place, rel, kind) in std::mem::take(&mut self.early) {
+            self.close(place, &rel, kind)
+                .map_err(failed(&rel.display().to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// From now on the agent may be there.
+    pub(super) fn run(&mut self) {
+        self.phase = Phase::Running;
+    }
+
+    /// Watches and lists one more directory.
+    ///
+    /// # Errors
+    /// A name that cannot be closed.
+    pub(super) fn step(&mut self) -> Result<(), String> {
+        let Some(spot) = self.tree.next() else {
+            return Ok(());
+        };
+        let names = self.tree.watch_and_list(&self.places, &spot);
+        self.names(&spot, names)
+    }
+
+    /// Looks at what cannot be watched, if it is time.
+    ///
+    /// # Errors
+    /// A name that cannot be closed.
+    pub(super) fn poll(&mut self) -> Result<(), String> {
+        for spot in self.tree.due() {
+            self.outbox.missed();
+            let names = self.tree.list_again(&self.places, &spot);
+            self.names(&spot, names)?;
+        }
+        Ok(())
+    }
+
+    fn names(&mut self, spot: &Spot, names: Vec<(std::ffi::OsString, What)>) -> Result<(), String> {
+        for (name, what) in names {
+            self.name(&Name {
+                spot,
+                name: &name,
+                what,
+                cause: Cause::Listed,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Acts upon everything that happened. Events that were lost are told by the answer.
+    ///
+    /// # Errors
+    /// A name that cannot be closed.
+    pub(super) fn events(&mut self) -> Result<Filled, String> {
+        let filled = self.tree.fill();
+        while let Some(event) = self.tree.event() {
+            for spot in self.tree.spots(&event) {
+                self.event(&event, &spot)?;
+            }
+        }
+        if filled == Filled::Lost {
+            self.outbox.missed();
+            self.everything_again();
+        }
+        Ok(filled)
+    }
+
+    fn everything_again(&mut self) {
+        for (number, place) in self.places.iter().enumerate() {
+            self.tree.later(Spot {
+                place: number,
+                rel: PathBuf::new(),
+                cursor: place.start.clone(),
+                within: Within::Rules,
+            });
+        }
+    }
+
+    fn event(&mut self, event: &Happened, spot: &Spot) -> Result<(), String> {
+        use AddWatchFlags as Mask;
+        let name = event.name.as_os_str();
+        if event.has(Mask::IN_CREATE | Mask::IN_MOVED_TO) {
+            let Some(what) = self.what(spot, name) else {
+                return Ok(());
+            };
+            let cause = if event.has(Mask::IN_MOVED_TO) {
+                Cause::MovedIn
+            } else {
+                Cause::Made
+            };
+            return self.name(&Name {
+                spot,
+                name,
+                what,
+                cause,
+            });
+        }
+        let file = self.host_path(spot, name);
+        if event.has(Mask::IN_DELETE | Mask::IN_MOVED_FROM) {
+            // Only the host can: in the box a frozen name is a mount point. What comes next under that name may be anybody's.
+            self.frozen.remove(&file);
+        }
+        if event.has(Mask::IN_CLOSE_WRITE | Mask::IN_DELETE | Mask::IN_MOVED_FROM)
+            && self.phase == Phase::Running
+            && matches!(self.rule(spot, name), Some((NameKind::Track, _)))
+        {
+            self.track(&file, Cause::Made);
+        }
+        Ok(())
+    }
+
+    fn what(&self, spot: &Spot, name: &OsStr) -> Option<What> {
+        let dir = self.places.get(spot.place)?.open_dir(&spot.rel).ok()?;
+        what(dir.as_fd(), name)
+    }
+
+    fn host_path(&self, spot: &Spot, name: &OsStr) -> PathBuf {
+        let place = self.places.get(spot.place);
+        place.map_or_else(PathBuf::new, |place| place.path.join(&spot.rel).join(name))
+    }
+
+    /// The strongest rule about a name, with its number; below a tracked directory everything is tracked.
+    fn rule(&self, spot: &Spot, name: &OsStr) -> Option<(NameKind, usize)> {
+        let place = self.places.get(spot.place)?;
+        let said = place.matcher.entry(&spot.cursor, name.as_bytes());
+        match spot.within {
+            Within::Rules => said.strongest(),
+            Within::Tracked => said.strongest().or(Some((NameKind::Track, usize::MAX))),
+        }
+    }
+
+    fn name(&mut self, it: &Name<'_>) -> Result<(), String> {
+        let file = self.host_path(it.spot, it.name);
+        let mut within = it.spot.within;
+        match self.rule(it.spot, it.name) {
+            Some((NameKind::Hide, rule)) if self.hides(rule, &file) => {
+                return self.hide(it, &file);
+            }
+            Some((NameKind::Hide, _)) | None => {}
+            Some((NameKind::Freeze, _)) => {
+                self.tree.watch_closely(&self.places, it.spot);
+                if self.freeze(it, &file)? == Covered::Link {
+                    self.suspect(it, &file);
+                }
+                return Ok(());
+            }
+            Some((NameKind::Track, _)) => {
+                self.tree.watch_closely(&self.places, it.spot);
+                self.track(&file, it.cause);
+                within = Within::Tracked;
+            }
+        }
+        let Some(inner) = below(&self.places, it.spot, it.name, within) else {
+            return Ok(());
+        };
+        match it.what {
+            What::Dir => {
+                self.birth(&file);
+                if it.cause == Cause::Listed {
+                    self.tree.later(inner);
+                } else {
+                    self.at_once(inner)?;
+                }
+            }
+            // `.git -> elsewhere`: what is behind it has other names than the rules know.
+            What::Link if it.name.as_bytes().first() == Some(&b'.') => {
+                let inside = self
+                    .places
+                    .get(it.spot.place)
+                    .is_some_and(|place| place.matcher.is_inside(&inner.cursor));
+                if inside {
+                    self.suspect(it, &file);
+                }
+            }
+            What::Link | What::Other => {}
+        }
+        Ok(())
+    }
+
+    /// A directory that was just made or moved in: all of it, before anything else.
+    fn at_once(&mut self, spot: Spot) -> Result<(), String> {
+        let mut rest = vec![spot];
+        // A tree that is larger waits in the queue with the others.
+        for _ in 0..2_000 {
+            let Some(spot) = rest.pop() else {
+                return Ok(());
+            };
+            for (name, what) in self.tree.watch_and_list(&self.places, &spot) {
+                let it = Name {
+                    spot: &spot,
+                    name: &name,
+                    what,
+                    cause: Cause::Listed,
+                };
+                self.name(&it)?;
+            }
+            // `name` has queued what is below.
+            while let Some(next) = self.tree.next_below(&spot) {
+                rest.push(next);
+            }
+        }
+        for spot in rest {
+            self.tree.later(spot);
+        }
+        Ok(())
+    }
+
+    fn hides(&self, rule: usize, file: &Path) -> bool {
+        self.rules.get(rule).is_some_and(|rule| {
+            // A rule about the content: the start looked into the file, the keeper reads none.
+            rule.holds.is_none() && !(rule.is_builtin() && self.shown.contains(file))
+        })
+    }
+
+    fn hide(&mut self, it: &Name<'_>, file: &Path) -> Result<(), String> {
+        let rel = it.rel();
+        if self.view.is_none() {
+            self.early.insert((it.spot.place, rel, NameKind::Hide));
+            return Ok(());
+        }
+        let covered = self
+            .close(it.spot.place, &rel, NameKind::Hide)
+            .map_err(|errno| format!("{} cannot be hidden: {errno}", file.display()))?;
+        if covered == Covered::Now && self.phase == Phase::Running {
+            self.outbox.masked(file.to_owned());
+        }
+        Ok(())
+    }
+
+    fn close(&self, place: usize, rel: &Path, kind: NameKind) -> Result<Covered, Errno> {
+        let (Some(view), Some(place)) = (&self.view, self.places.get(place)) else {
+            return Ok(Covered::Gone);
+        };
+        match kind {
+            NameKind::Hide => view.mask(place, rel),
+            NameKind::Freeze => view.freeze(place, rel).map(|(covered, _)| covered),
+            NameKind::Track => Ok(Covered::Already),
+        }
+    }
+
+    fn freeze(&mut self, it: &Name<'_>, file: &Path) -> Result<Covered, String> {
+        let rel = it.rel();
+        let Some(place) = self.places.get(it.spot.place) else {
+            return Ok(Covered::Gone);
+        };
+        if place.access == Access::Read || self.is_born(file) {
+            return Ok(Covered::Already);
+        }
+        let Some(view) = &self.view else {
+            self.early
+                .insert((it.spot.place, rel.clone(), NameKind::Freeze));
+            self.frozen.entry(file.to_owned()).or_default();
+            return Ok(Covered::Already);
+        };
+        let (covered, inode) = view
+            .freeze(place, &rel)
+            .map_err(|errno| format!("{} cannot be frozen: {errno}", file.display()))?;
+        if self.phase == Phase::Before {
+            self.frozen.insert(file.to_owned(), inode);
+            return Ok(covered);
+        }
+        match covered {
+            Covered::Gone | Covered::Link => return Ok(covered),
+            // Frozen as it was, or again because an earlier event spoke of it.
+            Covered::Already if self.frozen.contains_key(file) => return Ok(covered),
+            Covered::Already | Covered::Now => {}
+        }
+        let writer = place::has_writer(place, &rel);
+        // Everything that happened before the name was closed has been told by now.
+        let _ = self.tree.fill();
+        let meanwhile = AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_MODIFY
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_MOVED_FROM;
+        let hosts = it.cause == Cause::MovedIn
+            && self.frozen.contains_key(file)
+            && !self.tree.is_waiting(it.spot, it.name, meanwhile)
+            && writer == Ok(false);
+        self.frozen.insert(file.to_owned(), inode);
+        if hosts {
+            self.outbox.frozen(file.to_owned(), inode);
+        } else {
+            // It may be the box's: closed all the same, and looked at.
+            self.outbox.now(file.to_owned());
+        }
+        Ok(covered)
+    }
+
+    /// Something that stands where a rule's name would be, and may be the box's.
+    fn suspect(&mut self, it: &Name<'_>, file: &Path) {
+        let writable = self
+            .places
+            .get(it.spot.place)
+            .is_some_and(|place| place.access == Access::Write);
+        let known = self.frozen.contains_key(file) || self.tracked.contains(file);
+        if self.phase == Phase::Running && writable && !known && !self.is_born(file) {
+            self.outbox.now(file.to_owned());
+        }
+    }
+
+    fn track(&mut self, file: &Path, cause: Cause) {
+        if self.phase == Phase::Before || self.is_born(file) {
+            return;
+        }
+        // Listed only now, in a large tree: it may have been changed before it was watched, and the end compares it.
+        let old = cause == Cause::Listed && self.tracked.contains(file);
+        if git::is_config(file) && !old {
+            self.outbox.now(file.to_owned());
+        } else {
+            self.outbox.touched(file.to_owned());
+        }
+    }
+
+    /// Is a git directory born?
+    fn birth(&mut self, dir: &Path) {
+        if self.phase == Phase::Running
+            && git::is_git_dir(dir)
+            && !self.is_born(dir)
+            && !self.has_found_below(dir)
+        {
+            self.born.insert(dir.to_owned());
+            self.outbox.born(dir.to_owned());
+        }
+    }
+
+    fn has_found_below(&self, dir: &Path) -> bool {
+        self.frozen.keys().any(|file| file.starts_with(dir))
+            || self.tracked.iter().any(|file| file.starts_with(dir))
+    }
+
+    fn is_born(&self, file: &Path) -> bool {
+        !self.born.is_empty() && file.ancestors().any(|dir| self.born.contains(dir))
+    }
+}

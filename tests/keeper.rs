@@ -1,0 +1,447 @@
+//! Names that change while the box runs: replaced, made or moved by the host, made by the agent; and files that are compared
+//! with what they were at the end. Each beside a name that no rule knows.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Live, Ran, TestBox, live, run, until};
+use nix::sys::signal::{Signal, kill};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+const BASE: &str = "extends = [\"base\", \"git\"]\n";
+
+fn boxed() -> TestBox {
+    TestBox::new().profile(BASE)
+}
+
+/// A box that says `ready`, waits for the file `go` and then runs the script.
+fn waiting(b: &TestBox, script: &str) -> Live {
+    let text = format!("echo ready; until [ -e go ]; do sleep 0.01; done; {script}");
+    let mut live = b.start(["/bin/sh", "-c", &b.fill(&text)]);
+    live.wait_line("ready");
+    live
+}
+
+/// Does something on the host, as the test user, and lets the box go on.
+fn host(b: &TestBox, script: &str) {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-ec").arg(b.fill(script));
+    b.around(&mut command, &b.command(["true"]));
+    run(command).ok();
+}
+
+fn go_on(b: &TestBox) {
+    host(b, "touch go");
+}
+
+/// `agentbox restore ARGS`.
+fn restore(b: &TestBox, args: &[&str]) -> Ran {
+    run(b.agentbox([&["restore"], args].concat()))
+}
+
+/// The events of the only session.
+fn events(b: &TestBox) -> String {
+    let sessions = b.home().join(".local/state/agentbox/sessions");
+    let dirs = fs::read_dir(sessions).unwrap().flatten();
+    let files = dirs.filter_map(|dir| fs::read_to_string(dir.path().join("events.jsonl")).ok());
+    files.collect()
+}
+
+fn read(b: &TestBox, file: &str) -> String {
+    fs::read_to_string(b.ws().join(file)).unwrap_or_default()
+}
+
+/// Nothing of ours is left in the workspace.
+fn clean(b: &TestBox) {
+    let mut dirs = vec![b.ws()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            assert!(!name.starts_with(".agentbox-"), "{:?}", entry.path());
+            if entry.file_type().unwrap().is_dir() {
+                dirs.push(entry.path());
+            }
+        }
+    }
+}
+
+fn git(b: &TestBox, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    b.around(&mut command, &b.command(["true"]));
+    command.args(["-c", "user.name=a", "-c", "user.email=a@b"]);
+    command.args(["-c", "init.defaultBranch=main"]).args(args);
+    run(command).ok()
+}
+
+/// What a name of a hide rule reads as in the end, after the host did something, and what its twin does.
+#[test]
+fn a_hidden_name_is_closed_again_however_the_host_brings_it_back() {
+    // What the host does with NAME; NAME is `.env` and, as its twin, `plain`.
+    let moments = [
+        ("rename", "echo new > tmp.0; mv tmp.0 NAME"),
+        ("unlink and create", "rm -f NAME; echo new > NAME"),
+        ("created", "mkdir -p d; echo new > d/NAME"),
+        (
+            "moved in with its directory",
+            "mkdir x; echo new > x/NAME; mv x d",
+        ),
+        (
+            "link",
+            "echo new > other; ln -f other d.NAME; rm -rf d; mkdir d; ln other d/NAME",
+        ),
+        (
+            "deep",
+            "mkdir -p d/1/2/3/4/5; echo new > d/1/2/3/4/5/NAME; ln d/1/2/3/4/5/NAME d/NAME",
+        ),
+        (
+            "directory replaced",
+            "mkdir -p d; echo old > d/NAME; mv d e; mkdir d; echo new > d/NAME",
+        ),
+        (
+            "parent renamed",
+            "mkdir -p c; echo new > c/NAME; sleep 0.05; mv c d",
+        ),
+    ];
+    for (moment, script) in moments {
+        let b = boxed().file("{ws}/.env", "old").file("{ws}/plain", "old");
+        // The last word of a loop that ends early when the name is closed.
+        let look = "for f in .env d/.env; do i=0; while [ -s $f ] && [ $i -lt 300 ]; do sleep 0.01; i=$((i+1)); done; \
+             echo \"$f=$(cat $f 2>/dev/null)\"; done; echo \"plain=$(cat plain) d/plain=$(cat d/plain 2>/dev/null)\"";
+        let live = waiting(&b, look);
+        host(&b, &script.replace("NAME", "plain"));
+        host(
+            &b,
+            &script
+                .replace("mkdir x;", "rm -rf d; mkdir x;")
+                .replace("NAME", ".env"),
+        );
+        host(
+            &b,
+            "mkdir -p d; [ -e d/plain ] || echo new > d/plain; touch go",
+        );
+        let ran = live.end();
+        let text = ran.ok();
+        assert!(
+            text.contains("\n.env=\n") && text.contains("\nd/.env=\n"),
+            "{moment}: {ran:?}"
+        );
+        assert!(
+            text.contains("d/plain=new"),
+            "{moment}: the twin is closed: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_frozen_name_that_the_host_replaces_is_frozen_again_and_is_the_hosts() {
+    let b = boxed()
+        .file("{ws}/.claude/settings.json", "{\"a\":0}")
+        .file("{ws}/.claude/notes.txt", "old");
+    let live = waiting(
+        &b,
+        "cat .claude/settings.json; echo evil > .claude/settings.json; echo mine > .claude/notes.txt; \
+         mv .claude .other; echo \"mv=$?\"; cat .claude/notes.txt",
+    );
+    for n in 1..=5 {
+        host(
+            &b,
+            &format!("echo '{{\"a\":{n}}}' > tmp; mv tmp .claude/settings.json"),
+        );
+        until("it is frozen again", || {
+            events(&b).matches("\"frozen\"").count() == n
+        });
+    }
+    go_on(&b);
+    let ran = live.end();
+    assert_eq!(
+        ran.text().replace("ready\n", ""),
+        "{\"a\":5}\nmv=1\nmine",
+        "{ran:?}"
+    );
+    assert!(ran.complaint().contains("Read-only file system"), "{ran:?}");
+    assert_eq!(read(&b, ".claude/settings.json"), "{\"a\":5}\n");
+    clean(&b);
+}
+
+#[test]
+fn what_runs_things_goes_at_once_and_comes_back_on_demand() {
+    let b = boxed().file("{ws}/README", "x");
+    let ways = [
+        ("written", "echo evil > .mcp.json", ".mcp.json"),
+        ("moved in", "echo evil > m; mv m .mcp.json", ".mcp.json"),
+        ("linked", "echo evil > m; ln m .mcp.json", ".mcp.json"),
+        ("symlink", "echo evil > m; ln -s m .mcp.json", ".mcp.json"),
+        (
+            "deep",
+            "mkdir -p a/b/.claude; echo evil > a/b/.claude/settings.json",
+            "a/b/.claude/settings.json",
+        ),
+        (
+            "with its directory",
+            "mkdir n; echo evil > n/settings.json; mv n .claude",
+            ".claude/settings.json",
+        ),
+        (
+            "directory",
+            "mkdir -p .cursor/rules; echo evil > .cursor/mcp.json",
+            ".cursor",
+        ),
+        (
+            "link to a directory",
+            "mkdir n; echo evil > n/settings.json; ln -s n .claude",
+            ".claude",
+        ),
+    ];
+    for (way, script, name) in ways {
+        let b = boxed().file("{ws}/README", "x");
+        let wait = format!(
+            "{script}; echo twin > twin.json; i=0; while ls -d {name} >/dev/null 2>&1 && [ $i -lt 500 ]; do sleep 0.01; i=$((i+1)); done; \
+             ls -d {name} && echo still; cat twin.json"
+        );
+        let ran = b.sh(&wait);
+        assert_eq!(ran.text(), "twin", "{way}: {ran:?}");
+        assert!(ran.complaint().contains("moved away"), "{way}: {ran:?}");
+        assert!(fs::symlink_metadata(b.ws().join(name)).is_err(), "{way}");
+        assert_eq!(read(&b, "twin.json"), "twin\n");
+        let listed = restore(&b, &[]).ok();
+        assert!(
+            listed.contains(&b.fill(&format!("{{ws}}/{name}"))),
+            "{way}: {listed}"
+        );
+        let id = listed.split_whitespace().next().unwrap().to_owned();
+        restore(&b, &[&id[..8], name]).ok();
+        assert!(
+            fs::symlink_metadata(b.ws().join(name)).is_ok(),
+            "{way}: not given back"
+        );
+        clean(&b);
+    }
+    // And the other way round: no rule, no line.
+    let ran = b.sh("echo x > mcp.json; mkdir -p claude; echo x > claude/settings.json");
+    assert!(!ran.complaint().contains("moved away"), "{ran:?}");
+}
+
+/// A repository with a CI file, as of one commit.
+fn repository() -> TestBox {
+    let b = boxed()
+        .file("{ws}/README", "x")
+        .file("{ws}/.github/workflows/ci.yml", "on: push\n")
+        .file("{ws}/.envrc", "export A=1\n")
+        .file("{ws}/CODEOWNERS", "* @me\n");
+    git(&b, &["init", "-q"]);
+    git(&b, &["add", "-A"]);
+    git(&b, &["commit", "-qm", "one"]);
+    b
+}
+
+#[test]
+fn tracked_files_are_as_they_were_when_the_session_is_over() {
+    let b = repository();
+    let ran = b.sh(
+        "set -e; echo evil >> .github/workflows/ci.yml; echo evil > .github/workflows/new.yml; rm CODEOWNERS; \
+         mv .envrc x; mkdir .vscode; echo evil > .vscode/tasks.json; echo fine > .vscode/notes; echo changed > README; \
+         cat .github/workflows/new.yml",
+    );
+    assert_eq!(ran.ok(), "evil", "writable inside");
+    assert_eq!(read(&b, ".github/workflows/ci.yml"), "on: push\n");
+    assert_eq!(read(&b, "CODEOWNERS"), "* @me\n");
+    assert_eq!(read(&b, ".envrc"), "export A=1\n");
+    assert_eq!(read(&b, "README"), "changed\n", "the twin");
+    assert_eq!(read(&b, ".vscode/notes"), "fine\n", "the twin");
+    for gone in [".github/workflows/new.yml", ".vscode/tasks.json"] {
+        assert!(!b.ws().join(gone).exists(), "{gone}: {ran:?}");
+    }
+    let listed = restore(&b, &[]).ok();
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    let id = listed.split_whitespace().next().unwrap().to_owned();
+    restore(&b, &[&id, ".github/workflows/ci.yml"]).ok();
+    assert_eq!(read(&b, ".github/workflows/ci.yml"), "on: push\nevil\n");
+    // What stood there went into the quarantine instead.
+    assert!(restore(&b, &[]).ok().contains("replaced by a restore"));
+    restore(&b, &[&id, "--all"]).ok();
+    assert_eq!(read(&b, ".vscode/tasks.json"), "evil\n");
+    clean(&b);
+}
+
+#[test]
+fn of_git_configuration_only_what_runs_things_is_undone() {
+    let b = repository();
+    git(&b, &["config", "core.editor", "vim"]);
+    let ran = b.sh(
+        "git remote add origin https://example.org/x; git config branch.main.remote origin; git config core.hooksPath evil; \
+         git config alias.st status; git config alias.x '!sh'; git config --unset core.editor; \
+         i=0; while git config --local core.hooksPath >/dev/null && [ $i -lt 500 ]; do sleep 0.01; i=$((i+1)); done; \
+         git config --local -l",
+    );
+    let text = ran.ok();
+    assert!(!text.contains("hookspath"), "at once: {ran:?}");
+    let config = read(&b, ".git/config");
+    for stays in ["example.org", "st = status", "vim", "remote = origin"] {
+        assert!(config.contains(stays), "{stays}: {config}");
+    }
+    for goes in ["evil", "!sh"] {
+        assert!(!config.contains(goes), "{goes}: {config}");
+    }
+    assert!(ran.complaint().contains("core.hookspath"), "{ran:?}");
+    clean(&b);
+}
+
+#[test]
+fn a_repository_that_was_born_in_the_session_loses_what_runs_by_itself_in_the_end() {
+    let b = repository();
+    let ran = b.sh(
+        "set -e; git clone -q . copy; cd copy; git config core.pager evil; mkdir -p .git/hooks; printf '#!/bin/sh\\n' > .git/hooks/pre-commit; \
+         chmod +x .git/hooks/pre-commit; git config user.name a; git config user.email a@b; git commit -q --allow-empty -m x; \
+         ls .git/hooks/pre-commit; git config core.pager",
+    );
+    assert_eq!(
+        ran.ok(),
+        ".git/hooks/pre-commit\nevil",
+        "it keeps them while it runs"
+    );
+    assert!(
+        !b.ws().join("copy/.git/hooks/pre-commit").exists(),
+        "{ran:?}"
+    );
+    let config = read(&b, "copy/.git/config");
+    assert!(
+        !config.contains("pager") && config.contains("[remote \"origin\"]"),
+        "{config}"
+    );
+    assert!(
+        read(&b, "copy/.github/workflows/ci.yml").contains("push"),
+        "its files are its own"
+    );
+}
+
+#[test]
+fn what_a_crash_kept_from_being_settled_is_settled_by_who_comes_next() {
+    for next in ["restore", "run"] {
+        let b = repository();
+        let token = common::world::token();
+        let script = "echo evil > .github/workflows/ci.yml; echo evil > .github/workflows/new.yml; echo ready; sleep 1000; true";
+        let mut live = b.start(["/bin/sh", "-c", script, &token]);
+        live.wait_line("ready");
+        let init = live::init_of(live::find(&token));
+        let supervisor = live::parent(init).unwrap();
+        kill(supervisor, Signal::SIGKILL).unwrap();
+        live.end();
+        live::gone(&token);
+        assert_eq!(read(&b, ".github/workflows/ci.yml"), "evil\n");
+        let ran = match next {
+            "run" => b.run(["true"]),
+            _ => restore(&b, &[]),
+        };
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        assert_eq!(
+            read(&b, ".github/workflows/ci.yml"),
+            "on: push\n",
+            "{next}: {ran:?}"
+        );
+        assert!(
+            !b.ws().join(".github/workflows/new.yml").exists(),
+            "{next}: {ran:?}"
+        );
+        assert_eq!(restore(&b, &[]).ok().lines().count(), 2, "{next}");
+        clean(&b);
+    }
+}
+
+#[test]
+fn without_its_keeper_the_box_does_not_go_on() {
+    let b = boxed().file("{ws}/.env", "secret");
+    let token = common::world::token();
+    let mut live = b.start(["/bin/sh", "-c", "echo ready; sleep 1000; true", &token]);
+    live.wait_line("ready");
+    let init = live::init_of(live::find(&token));
+    let supervisor = live::parent(init).unwrap();
+    let keeper = live::all()
+        .into_iter()
+        .find(|pid| {
+            live::parent(*pid) == Some(supervisor)
+                && live::status_field(*pid, "Name").as_deref() == Some("agentbox-keeper")
+        })
+        .expect("a keeper");
+    kill(keeper, Signal::SIGKILL).unwrap();
+    let ran = live.end();
+    assert_eq!(ran.code(), 137, "{ran:?}");
+    assert!(ran.complaint().contains("keeper"), "{ran:?}");
+    live::gone(&token);
+}
+
+#[test]
+fn a_link_of_the_agents_leads_the_keeper_nowhere() {
+    // Outside of the workspace, with a name that a rule knows: it must neither be moved away nor changed.
+    let b = boxed()
+        .file("{home}/victim/settings.json", "the user's")
+        .file("{home}/victim/.mcp.json", "the user's")
+        .file("{ws}/README", "x");
+    let ran = b.sh(
+        "ln -s ../victim .claude; ln -s ../victim d; ln -s ../victim/.mcp.json .mcp.json; \
+         for i in 1 2 3 4 5 6 7 8 9 10; do mkdir .codex; mv .codex c$i; ln -s ../victim .codex; rm -rf .codex; done; sleep 0.2",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for file in ["settings.json", ".mcp.json"] {
+        let path = b.home().join("victim").join(file);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "the user's", "{path:?}");
+    }
+    assert!(fs::symlink_metadata(b.ws().join(".mcp.json")).is_err());
+}
+
+#[test]
+fn a_directory_that_became_a_link_is_a_directory_again() {
+    let b = repository();
+    b.sh("mv .github gh; ln -s gh .github; echo evil > gh/workflows/ci.yml")
+        .ok();
+    assert!(
+        fs::symlink_metadata(b.ws().join(".github"))
+            .unwrap()
+            .is_dir()
+    );
+    assert_eq!(read(&b, ".github/workflows/ci.yml"), "on: push\n");
+}
+
+#[test]
+fn a_mode_is_part_of_what_a_tracked_file_is() {
+    let b = repository();
+    let husky = b.ws().join(".husky");
+    host(&b, "mkdir .husky; echo x > .husky/pre-commit");
+    b.sh("chmod +x .husky/pre-commit; chmod 600 .envrc").ok();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o111;
+    assert_eq!(mode(&husky.join("pre-commit")), 0);
+    assert_eq!(
+        restore(&b, &[]).ok().lines().count(),
+        1,
+        "not what only its owner may read"
+    );
+}
+
+#[test]
+fn lifted_names_are_the_agents() {
+    let b = boxed()
+        .file("{ws}/.mcp.json", "old")
+        .option("--write")
+        .option("{ws}/.mcp.json");
+    let ran = b.sh("echo mine > .mcp.json; sleep 0.1; cat .mcp.json");
+    assert_eq!(ran.ok(), "mine", "{ran:?}");
+    assert_eq!(read(&b, ".mcp.json"), "mine\n");
+}
+
+#[test]
+fn bad_usage_of_restore_is_an_error_with_words() {
+    let b = boxed();
+    b.run(["true"]).ok();
+    for (args, word) in [
+        (vec!["zzzz"], "no session begins"),
+        (vec!["0", "x"], "moved nothing away"),
+    ] {
+        let ran = restore(&b, &args);
+        assert_eq!(ran.code(), 1, "{ran:?}");
+        assert!(ran.complaint().contains(word), "{ran:?}");
+    }
+    assert_eq!(restore(&b, &["--all"]).code(), 2);
+    let _ = symlink("x", b.ws().join("y"));
+}
