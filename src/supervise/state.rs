@@ -7,7 +7,6 @@
 
 #![forbid(unsafe_code)]
 
-use crate::enforce::cell::readable;
 use crate::plan::{OsText, StateFile};
 use crate::record::Event;
 use crate::supervise::ear::Ear;

@@ -52,6 +52,10 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
     );
     list(scene, &mut out, "Reads as empty", GrantKind::Hidden);
     out.push_str(
+        "- Making `.claude-stop` or `.agentbox-stop` at the top of the work: it ends this session at once, with everything in it, \
+         and only the human can start another. Do it only if the human wants you to stop.\n",
+    );
+    out.push_str(
         "\n## How to ask the human\n\n\
          Say what you need and why. The human can start the session again with\n\n\
          - `--read PATH` or `--write PATH` for a file or directory,\n\
