@@ -28,10 +28,16 @@ fn many_boxes_and_one_stop() {
         boxes.push(spawn(&mut command));
     }
     for number in 0..boxes.len() {
-        let (up, errors) = (b.ws().join(format!("up.{number}")), b.root().join(format!("err.{number}")));
+        let (up, errors) = (
+            b.ws().join(format!("up.{number}")),
+            b.root().join(format!("err.{number}")),
+        );
         until(&format!("box {number} is up"), || {
             let said = fs::read_to_string(&errors).unwrap_or_default();
-            assert!(!said.contains("could not be built") && !said.contains("not started"), "{said}");
+            assert!(
+                !said.contains("could not be built") && !said.contains("not started"),
+                "{said}"
+            );
             up.exists()
         });
     }

@@ -39,7 +39,11 @@ pub(crate) fn compare(setting: &Setting) {
         let (mut ours, mut bare) = (Vec::new(), Vec::new());
         for round in 0..rounds {
             let both = [By::StopFile, By::Sigkill];
-            for by in if round % 2 == 0 { both } else { [both[1], both[0]] } {
+            for by in if round % 2 == 0 {
+                both
+            } else {
+                [both[1], both[0]]
+            } {
                 let took = one(setting, count, by);
                 match by {
                     By::StopFile => ours.push(took),
@@ -53,11 +57,17 @@ pub(crate) fn compare(setting: &Setting) {
             sorted.sort_by(f64::total_cmp);
             let p99 = sorted[(sorted.len() * 99 / 100).min(sorted.len() - 1)];
             rows.push(vec![
-                format!("{count} process{}, {name}", if count == 1 { "" } else { "es" }),
+                format!(
+                    "{count} process{}, {name}",
+                    if count == 1 { "" } else { "es" }
+                ),
                 format!("{:.2}", median(list.iter().map(|took| took.last))),
                 format!("{:.2}", median(dead())),
                 format!("{p99:.2}"),
-                format!("{:.2}", median(dead()) / median(bare.iter().map(|took| took.dead))),
+                format!(
+                    "{:.2}",
+                    median(dead()) / median(bare.iter().map(|took| took.dead))
+                ),
             ]);
         }
     }
@@ -110,7 +120,8 @@ fn one(setting: &Setting, count: usize, by: By) -> Took {
         .filter_map(|beat| Some(u64::from_ne_bytes(beat.try_into().ok()?)))
         .max()
         .expect("a beat");
-    let milliseconds = |from: u64, to: u64| Duration::from_nanos(to.saturating_sub(from)).as_secs_f64() * 1000.0;
+    let milliseconds =
+        |from: u64, to: u64| Duration::from_nanos(to.saturating_sub(from)).as_secs_f64() * 1000.0;
     Took {
         last: milliseconds(begun, last),
         dead: milliseconds(begun, dead),
@@ -149,10 +160,17 @@ fn init_of(client: u32) -> nix::unistd::Pid {
 
 /// In the box: so many processes, each with a heart-beat; the first of them says when all are there.
 pub(crate) fn inner(arguments: &[OsString]) {
-    let count: u64 = arguments[0].to_str().and_then(|n| n.parse().ok()).expect("a number");
+    let count: u64 = arguments[0]
+        .to_str()
+        .and_then(|n| n.parse().ok())
+        .expect("a number");
     let beats = File::create("beats").expect("beats");
     let alive = File::options().write(true).open("alive").expect("the fifo");
-    let beat = |slot: u64| beats.write_all_at(&now().to_ne_bytes(), slot * 8).expect("a beat");
+    let beat = |slot: u64| {
+        beats
+            .write_all_at(&now().to_ne_bytes(), slot * 8)
+            .expect("a beat")
+    };
     for slot in 0..count {
         beat(slot);
     }
@@ -184,10 +202,15 @@ pub(crate) fn inner(arguments: &[OsString]) {
 
 /// One of many.
 pub(crate) fn beat(arguments: &[OsString]) {
-    let slot: u64 = arguments[0].to_str().and_then(|n| n.parse().ok()).expect("a number");
+    let slot: u64 = arguments[0]
+        .to_str()
+        .and_then(|n| n.parse().ok())
+        .expect("a number");
     let beats = File::options().write(true).open("beats").expect("beats");
     loop {
-        beats.write_all_at(&now().to_ne_bytes(), slot * 8).expect("a beat");
+        beats
+            .write_all_at(&now().to_ne_bytes(), slot * 8)
+            .expect("a beat");
         sleep(Duration::from_millis(1));
     }
 }
@@ -211,7 +234,16 @@ fn many(setting: &Setting) {
         let work = home.join(number.to_string());
         fs::create_dir(&work).expect("a workspace");
         let child = agentbox()
-            .args(["run", "-q", "--net", "none", "--", "sh", "-c", ": > up; exec sleep 600"])
+            .args([
+                "run",
+                "-q",
+                "--net",
+                "none",
+                "--",
+                "sh",
+                "-c",
+                ": > up; exec sleep 600",
+            ])
             .current_dir(&work)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -221,11 +253,18 @@ fn many(setting: &Setting) {
     }
     let begun = Instant::now();
     while !boxes.iter().all(|(work, _)| work.join("up").exists()) {
-        assert!(begun.elapsed() < Duration::from_secs(120), "not all boxes came up");
+        assert!(
+            begun.elapsed() < Duration::from_secs(120),
+            "not all boxes came up"
+        );
         sleep(Duration::from_millis(5));
     }
     let begun = Instant::now();
-    let stop = agentbox().arg("stop").current_dir(&home).output().expect("stop");
+    let stop = agentbox()
+        .arg("stop")
+        .current_dir(&home)
+        .output()
+        .expect("stop");
     let took = begun.elapsed().as_secs_f64() * 1000.0;
     assert!(stop.status.success(), "{stop:?}");
     let dead = boxes.iter_mut().filter_map(|(_, child)| child.wait().ok());
@@ -236,14 +275,22 @@ fn many(setting: &Setting) {
         .stderr(Stdio::null())
         .status()
         .expect("run");
-    let lifted = agentbox().arg("start").output().expect("start").status.success();
+    let lifted = agentbox()
+        .arg("start")
+        .output()
+        .expect("start")
+        .status
+        .success();
     table::line("");
     table::line(&format!(
         "{count} boxes, one `agentbox stop`: {killed} killed in {took:.0} ms by its own clock and start; the next start: status \
          {}; lifted again: {lifted}",
         refused.code().unwrap_or(-1)
     ));
-    table::line(&format!("it says: {}", String::from_utf8_lossy(&stop.stdout).trim_end()));
+    table::line(&format!(
+        "it says: {}",
+        String::from_utf8_lossy(&stop.stdout).trim_end()
+    ));
     remove(&home);
 }
 

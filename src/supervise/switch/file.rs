@@ -4,9 +4,10 @@
 
 use crate::record::Timestamp;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{OFlag, RenameFlags, open, openat, renameat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -104,18 +105,34 @@ pub fn make(path: &Path, reason: &str, by: &str, dir_mode: Option<u32>) -> Resul
             });
         }
     }
-    // Under its own name at once: that is what stops. A temporary one in a working copy could be taken away before.
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let file = match openat(&at, name, flags, Mode::from_bits_truncate(0o644)) {
-        Err(Errno::EEXIST) => return Ok(Made::Already),
+    // Where nobody else writes, whole at once, so that who is stopped can read why. In a working copy under its own name at
+    // once: that is what stops, and a temporary one could be taken away before.
+    let temporary = OsString::from(format!(".stop-{}", std::process::id()));
+    let first = match dir_mode {
+        Some(_) => temporary.as_os_str(),
+        None => name,
+    };
+    let file = match openat(&at, first, flags, Mode::from_bits_truncate(0o644)) {
+        Err(Errno::EEXIST) if dir_mode.is_none() => return Ok(Made::Already),
         other => other.map_err(failed("create", path))?,
     };
     let now = Timestamp::now();
     let text = format!("{reason}\n{MARK} ({by}) at {now}; `agentbox start` removes it\n");
-    File::from(file)
-        .write_all(text.as_bytes())
-        .map_err(|error| failed("write", path)(crate::sys::errno_of(&error)))?;
+    let written = File::from(file).write_all(text.as_bytes());
+    if dir_mode.is_some() {
+        // Also half written (a full disk): it stops.
+        let done = renameat2(&at, first, &at, name, RenameFlags::RENAME_NOREPLACE);
+        if let Err(errno) = done {
+            let _ = unlinkat(&at, first, UnlinkatFlags::NoRemoveDir);
+            if errno == Errno::EEXIST {
+                return Ok(Made::Already);
+            }
+            return Err(failed("rename", path)(errno));
+        }
+    }
+    written.map_err(|error| failed("write", path)(crate::sys::errno_of(&error)))?;
     Ok(Made::New)
 }
 
