@@ -2,9 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::message::{Config, ToGate, send_rules};
+use super::message::{Config, ToGate, rules};
 use super::rules::{Allowlist, Deny, Grant, Mark, Target};
-use crate::launch::channel::{Channel, ChannelError};
 use crate::plan::net::{self, Network};
 
 /// What the host's environment says of its own proxies. Holds passwords.
@@ -36,15 +35,10 @@ impl HostProxies {
     }
 }
 
-/// Tells a gate the network of a plan: at its start, and again when it has changed.
-///
-/// # Errors
-/// The channel's error.
-pub fn configure(
-    channel: &Channel,
-    network: &Network,
-    proxies: &HostProxies,
-) -> Result<(), ChannelError> {
+/// What a gate is told of the network of a plan: at its start, and again when it has changed. Messages and not calls, since
+/// the supervisor never waits for a gate.
+#[must_use]
+pub fn configuration(network: &Network, proxies: &HostProxies) -> Vec<ToGate> {
     let config = Config {
         hosts: network
             .hosts
@@ -56,8 +50,9 @@ pub fn configure(
         http_proxy: proxies.http.clone(),
         no_proxy: proxies.none.clone(),
     };
-    channel.send(&ToGate::Config(config), &[])?;
-    send_rules(channel, &Allowlist::from(network))
+    let mut out = vec![ToGate::Config(config)];
+    out.extend(rules(&Allowlist::from(network)));
+    out
 }
 
 impl From<&Network> for Allowlist {

@@ -415,31 +415,29 @@ impl TryFrom<String> for Text {
 /// How many rules go into one message: far below its bound even if each is as long as a rule can be.
 const CHUNK: usize = 64;
 
+/// The rules in as many messages as they need.
+#[must_use]
+pub fn rules(rules: &Allowlist) -> Vec<ToGate> {
+    let part = |allow: &[Grant], deny: &[Deny], then| ToGate::Rules {
+        allow: allow.to_vec(),
+        deny: deny.to_vec(),
+        then,
+    };
+    let allow = rules.allow.chunks(CHUNK);
+    let deny = rules.deny.chunks(CHUNK);
+    allow
+        .map(|allow| part(allow, &[], Then::More))
+        .chain(deny.map(|deny| part(&[], deny, Then::More)))
+        .chain([part(&[], &[], Then::Done)])
+        .collect()
+}
+
 /// Sends the rules in as many messages as they need. Waits while the channel is full.
 ///
 /// # Errors
 /// The channel's error.
-pub fn send_rules(channel: &Channel, rules: &Allowlist) -> Result<(), ChannelError> {
-    let part = |allow: &[Grant], deny: &[Deny]| {
-        let message = ToGate::Rules {
-            allow: allow.to_vec(),
-            deny: deny.to_vec(),
-            then: Then::More,
-        };
-        channel.send(&message, &[])
-    };
-    for allow in rules.allow.chunks(CHUNK) {
-        part(allow, &[])?;
-    }
-    for deny in rules.deny.chunks(CHUNK) {
-        part(&[], deny)?;
-    }
-    channel.send(
-        &ToGate::Rules {
-            allow: Vec::new(),
-            deny: Vec::new(),
-            then: Then::Done,
-        },
-        &[],
-    )
+pub fn send_rules(channel: &Channel, allowlist: &Allowlist) -> Result<(), ChannelError> {
+    rules(allowlist)
+        .iter()
+        .try_for_each(|message| channel.send(message, &[]))
 }

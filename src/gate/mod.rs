@@ -36,5 +36,5 @@ pub mod upstream;
 pub mod web;
 pub mod words;
 
-pub use convert::{HostProxies, configure};
+pub use convert::{HostProxies, configuration};
 pub use start::{Process, start};

@@ -111,6 +111,11 @@ impl Outbox {
         }
     }
 
+    /// The next message, if there is one.
+    pub fn take(&self) -> Option<FromGate> {
+        self.queue().messages.pop_front()
+    }
+
     /// Waits for the next message.
     pub async fn next(&self) -> FromGate {
         loop {

@@ -74,7 +74,13 @@ async fn run(channel: &Channel, gate: Arc<Gate>) -> Result<(), String> {
             ready.readable().await.map_err(|e| e.to_string())?;
             match channel.try_recv::<ToGate>() {
                 Ok(Received::Nothing) => clear(&ready, Interest::READABLE),
-                Ok(Received::End) => return Ok(()),
+                Ok(Received::End) => {
+                    // The box is gone. What has happened is told: the record is exact.
+                    while let Some(message) = gate.outbox.take() {
+                        let _ = channel.try_send(&message, &[]);
+                    }
+                    return Ok(());
+                }
                 Ok(Received::Message(message, fds)) => {
                     obey(&gate, message, fds, &mut rules)?;
                 }

@@ -104,6 +104,66 @@ pub enum Event {
         /// What was done.
         what: String,
     },
+    /// A granted name was asked for and got its address of the box.
+    Resolved {
+        /// The name.
+        name: String,
+        /// Its address inside.
+        address: String,
+    },
+    /// The network refused something, or could not do it.
+    Unreached {
+        /// The name or address that the box asked for.
+        to: String,
+        /// The port; none where only the name was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
+        /// Why, in words.
+        why: String,
+        /// The policy refused it; otherwise the state of the network did.
+        policy: bool,
+        /// The rule that refused it, empty if none did.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        rule: String,
+    },
+    /// A connection out of the box was made.
+    Connected {
+        /// Counts up from 1 in one gate.
+        id: u64,
+        /// The name or address that the box asked for.
+        to: String,
+        /// The port.
+        port: u16,
+        /// Where it leads, as far as that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<String>,
+    },
+    /// It ended.
+    Disconnected {
+        /// As in `Connected`.
+        id: u64,
+        /// Bytes out of the box.
+        sent: u64,
+        /// Bytes into the box.
+        received: u64,
+    },
+    /// Events of the network that are not in this record, since there were too many at once.
+    NetworkDropped {
+        /// How many.
+        count: u64,
+        /// How many of them were refusals.
+        refused: u64,
+    },
+    /// The gate ended; there is no network until the next one is there.
+    GateLost {
+        /// How.
+        why: String,
+    },
+    /// A human changed the rules of the network.
+    NetworkChanged {
+        /// How: `allow a.com`.
+        change: String,
+    },
     /// A name that the host replaced or made was closed in the box.
     NameClosed {
         /// The host's path.
@@ -210,6 +270,38 @@ mod tests {
             Event::Swept {
                 file: odd,
                 what: "set-uid bit removed".into(),
+            },
+            Event::Resolved {
+                name: "a.com".into(),
+                address: "198.18.0.1".into(),
+            },
+            Event::Unreached {
+                to: "b.com".into(),
+                port: Some(443),
+                why: "no rule grants it".into(),
+                policy: true,
+                rule: String::new(),
+            },
+            Event::Connected {
+                id: 1,
+                to: "a.com".into(),
+                port: 443,
+                address: Some("192.0.2.1:443".into()),
+            },
+            Event::Disconnected {
+                id: 1,
+                sent: 2,
+                received: 3,
+            },
+            Event::NetworkDropped {
+                count: 2,
+                refused: 1,
+            },
+            Event::GateLost {
+                why: "killed".into(),
+            },
+            Event::NetworkChanged {
+                change: "allow a.com".into(),
             },
             Event::NameClosed {
                 file: "/w/.env".into(),

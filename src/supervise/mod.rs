@@ -8,6 +8,8 @@ mod clients;
 pub mod control;
 pub mod ear;
 mod ending;
+mod gate;
+mod gate_words;
 pub mod hostfile;
 mod joins;
 pub mod json;
@@ -20,6 +22,7 @@ pub(crate) mod part;
 mod queue;
 pub mod relay;
 pub(crate) mod running;
+mod seen;
 mod signals;
 pub mod state;
 pub mod switch;
@@ -32,7 +35,7 @@ use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::{build::NAMESPACES, limits, verify};
 use crate::keeper::process::Keeper;
 use crate::launch::channel::Channel;
-use crate::launch::message::{FromInit, ToClient, ToInit};
+use crate::launch::message::{ToClient, ToInit};
 use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, diagnose, nursery};
 use crate::outcome::{Evidence, How, Outcome, Status};
 use crate::plan::{OsText, Plan};
@@ -41,11 +44,13 @@ use crate::session::{Session, SessionError, Sessions};
 use clients::Clients;
 use control::Control;
 use ear::Ear;
+use gate_words::Say;
 use joins::Joins;
 use keeping::Keeping;
 use part::Part;
 use relay::{Relay, RelayPipe};
 use running::Running;
+use seen::Seen;
 use state::{Initial, StateSync};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -119,8 +124,10 @@ pub fn run(job: Job) -> u8 {
     };
     inputs.session = reserved.id().as_str().to_owned();
     inputs.outside = reserved.path().to_owned();
+    let proxies = gate::proxies(&plan.network, &inputs.caller_env);
     let building = build(&plan, inputs, &cgroup, nursery.as_ref());
     drop(nursery);
+    let network = gate::Network::start(&plan.network, proxies);
     // Beside the building, and before anybody takes for granted what files are.
     for line in keeping::settle_dead(&sessions) {
         say_directly(&line);
@@ -202,7 +209,7 @@ pub fn run(job: Job) -> u8 {
         pty,
         home,
         namespaces: _namespaces,
-        listeners: _listeners,
+        listeners,
         evidence,
     } = ready;
     let has_pty = pty.is_some();
@@ -219,6 +226,13 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     };
+    let mut network = match network {
+        Ok(network) => network,
+        Err(why) => {
+            spawned.destroy();
+            return refuse(voice, session, begun, &why);
+        }
+    };
     if let Err(why) = stop_files.still_none() {
         spawned.destroy();
         return refuse(voice, session, begun, &why);
@@ -229,6 +243,7 @@ pub fn run(job: Job) -> u8 {
         return refuse(voice, session, begun, why);
     }
     voice.tell(&ToClient::Started { pty: has_pty });
+    network.serve(listeners, if has_pty { Say::AtTheEnd } else { Say::AtOnce });
     if sessions.due(ending::SWEEP_EVERY) {
         ending::sweep_sessions(&sessions, &cgroup);
     }
@@ -245,6 +260,7 @@ pub fn run(job: Job) -> u8 {
     parts.push(Box::new(State(state)));
     parts.push(Box::new(Clients::new(relay)));
     parts.push(Box::<Joins>::default());
+    parts.push(Box::new(network));
     parts.extend(
         pipes
             .into_iter()
@@ -427,28 +443,4 @@ fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> 
         status: outcome.exit_status,
     });
     outcome.exit_status
-}
-
-/// What the loop saw.
-pub(crate) struct Seen {
-    how: How,
-    cpu_ms: u64,
-    max_rss_kib: u64,
-}
-
-impl Seen {
-    fn of(message: FromInit) -> Option<Seen> {
-        match message {
-            FromInit::Ended {
-                how,
-                cpu_ms,
-                max_rss_kib,
-            } => Some(Seen {
-                how,
-                cpu_ms,
-                max_rss_kib,
-            }),
-            _ => None,
-        }
-    }
 }

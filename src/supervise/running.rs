@@ -15,6 +15,7 @@ use crate::plan::{LimitName, Plan};
 use crate::record::Event;
 use crate::session::Session;
 use nix::poll::PollFlags;
+use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,8 @@ pub(crate) struct Running {
     pub(crate) asked: Vec<Asked>,
     /// What init said of commands that joined.
     pub(super) joins: Vec<(JoinEvent, Vec<OwnedFd>)>,
+    /// Sockets of the box's network that init made, or the errno, in the order in which they were asked for.
+    pub(super) sockets: VecDeque<Result<OwnedFd, i32>>,
     /// How many look at the terminal.
     pub(super) viewers: usize,
 }
@@ -110,6 +113,7 @@ impl Running {
             group,
             asked: Vec::new(),
             joins: Vec::new(),
+            sockets: VecDeque::new(),
             viewers: 0,
         }
     }
@@ -297,6 +301,10 @@ impl Running {
                     if self.pause == Pause::Stopping(None) {
                         self.pause = Pause::Still;
                     }
+                }
+                Ok(Received::Message(FromInit::Socket { errno }, fds)) => {
+                    let socket = fds.into_iter().next();
+                    self.sockets.push_back(socket.ok_or(errno));
                 }
                 Ok(Received::Message(FromInit::Joined { id }, fds)) => {
                     self.joins.push((JoinEvent::Started(id), fds));

@@ -78,13 +78,27 @@ pub fn connect_udp(address: [u8; 4]) -> Result<(), Errno> {
         .map_err(errno)
 }
 
-/// connect(2) of a stream socket to the discard port, without waiting.
+/// connect(2) of a stream socket to the discard port.
 ///
 /// # Errors
-/// ECONNREFUSED where this very network namespace answers; EINPROGRESS where something was sent.
+/// ECONNREFUSED where this very network namespace answers; ETIMEDOUT where something was sent and nothing came back.
 pub fn connect_tcp(address: [u8; 4]) -> Result<(), Errno> {
-    use nix::sys::socket::{AddressFamily, SockaddrIn, connect};
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::sys::socket::{AddressFamily, SockaddrIn, connect, getsockopt, sockopt};
+    use std::os::fd::AsFd as _;
     let socket = super::listen::tcp(AddressFamily::Inet)?;
     let [a, b, c, d] = address;
-    connect(socket.as_raw_fd(), &SockaddrIn::new(a, b, c, d, 9))
+    match connect(socket.as_raw_fd(), &SockaddrIn::new(a, b, c, d, 9)) {
+        Err(Errno::EINPROGRESS) => {}
+        other => return other,
+    }
+    // Loopback answers within the call or as soon as the kernel comes to it.
+    let mut set = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+    match poll(&mut set, PollTimeout::from(1000u16))? {
+        0 => Err(Errno::ETIMEDOUT),
+        _ => match getsockopt(&socket, sockopt::SocketError)? {
+            0 => Ok(()),
+            errno => Err(Errno::from_raw(errno)),
+        },
+    }
 }

@@ -69,6 +69,48 @@ impl Network {
     }
 }
 
+/// Changes of a live session.
+impl Network {
+    /// Allows what the rule says, and lifts a deny of exactly the same. Returns the change in words.
+    ///
+    /// # Errors
+    /// As for [`Rule::allow`].
+    pub fn allow_now(&mut self, text: &str) -> Result<String, BadRule> {
+        let rule = Rule::allow(text)?;
+        self.deny.retain(|deny| deny.to != rule.to);
+        let allow = Allow {
+            ports: rule.ports_or_default(),
+            to: rule.to,
+            marks: rule.marks,
+            origin: Origin::Cli {
+                flag: "agentbox allow".to_owned(),
+            },
+            note: None,
+        };
+        let change = format!("allow {allow}");
+        self.allow.push(allow);
+        Ok(change)
+    }
+
+    /// Denies what the rule says. Returns the change in words.
+    ///
+    /// # Errors
+    /// As for [`Rule::deny`].
+    pub fn deny_now(&mut self, text: &str) -> Result<String, BadRule> {
+        let rule = Rule::deny(text)?;
+        let deny = Deny {
+            to: rule.to,
+            ports: rule.ports,
+            origin: Origin::Cli {
+                flag: "agentbox deny".to_owned(),
+            },
+        };
+        let change = format!("deny {deny}");
+        self.deny.push(deny);
+        Ok(change)
+    }
+}
+
 /// The modes of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

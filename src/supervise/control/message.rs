@@ -28,9 +28,28 @@ pub enum Request {
         /// The size of the window.
         size: Size,
     },
+    /// Change the rules of the network at once. Answered by [`Reply::Done`].
+    Network(Change),
     /// Run another command in the box. With the descriptors of [`Join::stdio`]. Answered by [`Reply::Done`]; from then on the
     /// connection speaks `FromClient` and `ToClient`.
     Exec(Join),
+}
+
+/// A change of the network of a live session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Let a host be reached. The text of a rule: what it may say is decided once, where rules are read.
+    Allow(String),
+    /// Let it be reached no more; its connections are cut.
+    Deny(String),
+    /// Let the host reach a port of the box.
+    Publish {
+        /// On the host's 127.0.0.1.
+        host_port: u16,
+        /// In the box.
+        box_port: u16,
+    },
 }
 
 /// The answer to a [`Request`].
@@ -114,7 +133,9 @@ impl Request {
     pub fn who(&self) -> Who {
         match self {
             Request::Status | Request::Kill | Request::Pause | Request::Resume => Who::OwnerOrRoot,
-            Request::Detach | Request::Attach { .. } | Request::Exec(_) => Who::Owner,
+            Request::Network(_) | Request::Detach | Request::Attach { .. } | Request::Exec(_) => {
+                Who::Owner
+            }
         }
     }
 
@@ -128,6 +149,7 @@ impl Request {
             | Request::Kill
             | Request::Pause
             | Request::Resume
+            | Request::Network(_)
             | Request::Detach => 0,
         }
     }

@@ -177,7 +177,7 @@ impl Control {
                 running.resume();
                 let _ = channel.try_send(&Reply::Done, &[]);
             }
-            Request::Detach | Request::Attach { .. } | Request::Exec(_) => {
+            Request::Network(_) | Request::Detach | Request::Attach { .. } | Request::Exec(_) => {
                 running.asked.push(Asked {
                     request,
                     fds,

@@ -5,11 +5,12 @@
 use crate::record::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, RenameFlags, open, openat, renameat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, Mode, SFlag};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -33,12 +34,6 @@ pub enum StopError {
         /// Why.
         errno: Errno,
     },
-    /// Others may write in the directory: they could lift the switch, or pull it.
-    #[error("{} may be written by others than root; chmod go-w it", path.display())]
-    Open {
-        /// The directory.
-        path: PathBuf,
-    },
 }
 
 impl StopError {
@@ -47,7 +42,6 @@ impl StopError {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             StopError::Call { errno, .. } => Some(*errno),
-            StopError::Open { .. } => None,
         }
     }
 }
@@ -97,43 +91,50 @@ pub fn make(path: &Path, reason: &str, by: &str, dir_mode: Option<u32>) -> Resul
         Mode::empty(),
     )
     .map_err(failed("open", dir))?;
-    if dir_mode.is_some() {
-        let stat = fstat(&at).map_err(failed("fstat", dir))?;
-        if stat.st_mode & 0o022 != 0 {
-            return Err(StopError::Open {
-                path: dir.to_owned(),
-            });
-        }
-    }
-    let flags =
-        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    // Where nobody else writes, whole at once, so that who is stopped can read why. In a working copy under its own name at
-    // once: that is what stops, and a temporary one could be taken away before.
-    let temporary = OsString::from(format!(".stop-{}", std::process::id()));
-    let first = match dir_mode {
-        Some(_) => temporary.as_os_str(),
-        None => name,
-    };
-    let file = match openat(&at, first, flags, Mode::from_bits_truncate(0o644)) {
-        Err(Errno::EEXIST) if dir_mode.is_none() => return Ok(Made::Already),
-        other => other.map_err(failed("create", path))?,
-    };
     let now = Timestamp::now();
     let text = format!("{reason}\n{MARK} ({by}) at {now}; `agentbox start` removes it\n");
-    let written = File::from(file).write_all(text.as_bytes());
-    if dir_mode.is_some() {
-        // Also half written (a full disk): it stops.
-        let done = renameat2(&at, first, &at, name, RenameFlags::RENAME_NOREPLACE);
-        if let Err(errno) = done {
-            let _ = unlinkat(&at, first, UnlinkatFlags::NoRemoveDir);
-            if errno == Errno::EEXIST {
-                return Ok(Made::Already);
-            }
-            return Err(failed("rename", path)(errno));
-        }
+    // Where nobody else writes, whole at once, so that who is stopped can read why. In a working copy under its own name at
+    // once: that is what stops, and a temporary one could be taken away before.
+    let moved = match dir_mode {
+        Some(_) => move_in(&at, name, &text),
+        None => Err(Errno::EINVAL),
+    };
+    match moved {
+        Ok(()) => return Ok(Made::New),
+        Err(Errno::EEXIST) => return Ok(Made::Already),
+        // A file system without RENAME_NOREPLACE, a full disk, a remainder that cannot be replaced: the name is what counts.
+        Err(_) => {}
     }
-    written.map_err(|error| failed("write", path)(crate::sys::errno_of(&error)))?;
+    let flags = WRITE | OFlag::O_EXCL;
+    let file = match openat(&at, name, flags, Mode::from_bits_truncate(0o644)) {
+        Err(Errno::EEXIST) => return Ok(Made::Already),
+        other => other.map_err(failed("create", path))?,
+    };
+    File::from(file)
+        .write_all(text.as_bytes())
+        .map_err(|error| failed("write", path)(crate::sys::errno_of(&error)))?;
     Ok(Made::New)
+}
+
+const WRITE: OFlag = OFlag::O_WRONLY
+    .union(OFlag::O_CREAT)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_CLOEXEC);
+
+/// Writes a file under a temporary name and renames it to a name that nothing has.
+fn move_in(dir: &OwnedFd, name: &OsStr, text: &str) -> Result<(), Errno> {
+    let temporary = OsString::from(format!(".stop-{}", std::process::id()));
+    let temporary = temporary.as_os_str();
+    let mode = Mode::from_bits_truncate(0o644);
+    let file = openat(dir, temporary, WRITE | OFlag::O_TRUNC, mode)?;
+    let done = File::from(file)
+        .write_all(text.as_bytes())
+        .map_err(|error| crate::sys::errno_of(&error))
+        .and_then(|()| renameat2(dir, temporary, dir, name, RenameFlags::RENAME_NOREPLACE));
+    if done.is_err() {
+        let _ = unlinkat(dir, temporary, UnlinkatFlags::NoRemoveDir);
+    }
+    done
 }
 
 /// Removes a stop file that [`make`] made.
