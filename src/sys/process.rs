@@ -479,3 +479,7 @@ pub fn interface_up(name: &CStr) -> Result<(), Errno> {
     let ret = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
     cvt(c_long::from(ret)).map(|_| ())
 }
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;
