@@ -10,6 +10,7 @@ pub mod explain;
 pub mod kill;
 mod live;
 pub mod logs;
+mod machine;
 pub mod pause;
 pub mod profiles;
 pub mod ps;
@@ -17,6 +18,8 @@ mod refused;
 pub mod restore;
 pub mod run;
 pub mod say;
+pub mod status;
+pub mod stop;
 pub mod why;
 
 use crate::exit;
@@ -61,6 +64,9 @@ pub fn main() -> ExitCode {
         Command::Why(args) => why::why(&args),
         Command::Check(args) => check::run(&args),
         Command::Profiles(args) => profiles::profiles(&args),
+        Command::Stop(args) => stop::stop(&args),
+        Command::Start(args) => stop::start(&args),
+        Command::Status(args) => status::status(&args),
         Command::Restore(args) => restore::restore(&args),
     })
 }

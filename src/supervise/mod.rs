@@ -6,6 +6,7 @@
 pub mod client;
 mod clients;
 pub mod control;
+pub mod ear;
 mod ending;
 mod gate;
 mod gate_words;
@@ -44,6 +45,7 @@ use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use clients::Clients;
 use control::Control;
+use ear::Ear;
 use gate_words::Say;
 use joins::Joins;
 use part::Part;
@@ -229,7 +231,8 @@ pub fn run(job: Job) -> u8 {
         evidence,
     } = ready;
     let has_pty = pty.is_some();
-    let (screen, state) = match attend(&plan, pty, home.zip(Some(state))) {
+    let ear = stop_files.ear();
+    let (screen, state) = match attend(&plan, pty, home.zip(Some(state)), ear) {
         Ok((screen, state, events)) => {
             for event in &events {
                 voice.note(&mut session, event);
@@ -307,6 +310,7 @@ fn attend(
     plan: &Plan,
     terminal: Option<OwnedFd>,
     state: Option<(OwnedFd, Vec<Initial>)>,
+    ear: Option<Ear>,
 ) -> Result<Attended, String> {
     let screen = terminal
         .map(Screen::new)
@@ -315,7 +319,7 @@ fn attend(
     let Some((home, files)) = state else {
         return Ok((screen, None, Vec::new()));
     };
-    let (sync, events) = StateSync::new(files, home, &plan.identity.home)
+    let (sync, events) = StateSync::new(files, home, &plan.identity.home, ear)
         .map_err(|e| format!("state files cannot be written back: {e}"))?;
     Ok((screen, Some(sync), events))
 }

@@ -10,6 +10,7 @@ mod plan;
 mod restore;
 mod run;
 mod show;
+mod stop;
 mod why;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -20,6 +21,7 @@ pub use restore::RestoreArgs;
 pub use run::RunArgs;
 pub use show::{CheckArgs, ExplainArgs, ProfilesArgs, ProfilesCommand};
 use std::ffi::OsString;
+pub use stop::{StartArgs, StatusArgs, StopArgs, WhichArgs};
 pub use why::{Verb, WhyArgs};
 
 /// agentbox.
@@ -67,6 +69,12 @@ pub enum Command {
     Check(CheckArgs),
     /// List, show and validate profiles
     Profiles(ProfilesArgs),
+    /// Kill sessions and let none start
+    Stop(StopArgs),
+    /// Take back what `stop` did
+    Start(StartArgs),
+    /// Show the kill switch: what is on, how it is watched, whom it stops
+    Status(StatusArgs),
     /// List what sessions moved away because its name is protected, and give it back
     Restore(RestoreArgs),
 }

@@ -68,7 +68,9 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
         GrantKind::Protected,
     );
     out.push_str(
-        "- Files that run programs outside of the box later are not yours to make or change: `.git/hooks`, `.mcp.json`, \
+        "- Making `.claude-stop` or `.agentbox-stop` at the top of the work: it ends this session at once, with everything in it, \
+         and only the human can start another. Do it only if the human wants you to stop.\n\
+         - Files that run programs outside of the box later are not yours to make or change: `.git/hooks`, `.mcp.json`, \
          agents' settings are moved away at once; CI files, `.vscode`, `.envrc` and the like are put back when the session \
          ends; entries of git configuration that run programs (hooks, pagers, filters, aliases with `!`) are undone. Say \
          what you would change there, and let the human do it. A new `.env` or key reads as empty as soon as it is there.\n",
