@@ -8,6 +8,7 @@ pub mod explain;
 pub mod kill;
 mod live;
 pub mod logs;
+pub mod network;
 pub mod pause;
 pub mod profiles;
 pub mod ps;
@@ -50,6 +51,9 @@ pub fn main() -> ExitCode {
         Command::Kill(args) => kill::kill(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),
+        Command::Allow(args) => network::allow(&args),
+        Command::Deny(args) => network::deny(&args),
+        Command::Publish(args) => network::publish(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::run(&args),

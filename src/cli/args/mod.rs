@@ -6,6 +6,7 @@
 
 mod live;
 mod name;
+mod network;
 mod plan;
 mod restore;
 mod run;
@@ -14,6 +15,7 @@ mod show;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
+pub use network::{PublishArgs, RuleArgs};
 pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
 pub use restore::RestoreArgs;
 pub use run::RunArgs;
@@ -49,6 +51,12 @@ pub enum Command {
     Pause(IdsArgs),
     /// Let a paused session go on
     Resume(IdsArgs),
+    /// Let a live session reach a host
+    Allow(RuleArgs),
+    /// Let a live session reach a host no more
+    Deny(RuleArgs),
+    /// Let the host reach a port of a live session's box
+    Publish(PublishArgs),
     /// Show what happened in a session
     Logs(LogsArgs),
     /// Show what a run would be allowed, and who says so
