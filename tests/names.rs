@@ -45,6 +45,9 @@ fn git(b: &TestBox, dir: &Path, args: &[&str]) -> String {
     b.around(&mut command, &inner);
     command
         .current_dir(dir)
+        // The same ids whenever it runs.
+        .env("GIT_AUTHOR_DATE", "2020-01-01T00:00:00Z")
+        .env("GIT_COMMITTER_DATE", "2020-01-01T00:00:00Z")
         .args([
             "-c",
             "user.name=a",
@@ -477,4 +480,179 @@ fn nothing_is_left_behind() {
     assert_eq!(list(&ws), before);
     assert!(list(&b.home()).len() >= home);
     assert_eq!(git(&b, &ws, &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn git_configuration_is_shown_without_credentials() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let b = boxed()
+        .file(
+            "home/.gitconfig",
+            "[user]\n\tname = Me\n[credential]\n\thelper = store\n[url \"https://me:S3CRET@host/\"]\n\tinsteadOf = x:\n\
+             [include]\n\tpath = .gitconfig.work\n[includeIf \"gitdir:/never/\"]\n\tpath = more.inc\n",
+        )
+        .file("home/.gitconfig.work", "[user]\n\temail = me@work\n[github]\n\ttoken = S3CRET\n")
+        .file("home/more.inc", "[alias]\n\tst = status\n")
+        .file("home/.git-credentials", "https://me:S3CRET@host\n")
+        .file("home/ws/x", "1\n");
+    let ws = b.ws();
+    let all = "git config --list --show-origin; cat ~/.gitconfig ~/.gitconfig.work ~/more.inc; cat ~/.git-credentials";
+    let ran = b.sh(all);
+    let text = ran.text();
+    assert!(
+        !text.contains("S3CRET") && !text.contains("store"),
+        "{text}"
+    );
+    for word in [
+        "user.name=Me",
+        "user.email=me@work",
+        "st = status",
+        "https://host/",
+    ] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    // What actions/checkout leaves: a header in the repository's file, and an include of a file of the runner.
+    git(&b, &ws, &["init", "-q"]);
+    git(
+        &b,
+        &ws,
+        &["remote", "add", "origin", "https://me:S3CRET@host/x.git"],
+    );
+    let b = b.file(
+        "runner/credentials.config",
+        "[http]\n\textraheader = AUTHORIZATION: basic S3CRET\n",
+    );
+    let include = b.root().join("runner/credentials.config");
+    git(
+        &b,
+        &ws,
+        &[
+            "config",
+            "includeIf.gitdir:/.path",
+            include.to_str().unwrap(),
+        ],
+    );
+    git(
+        &b,
+        &ws,
+        &[
+            "config",
+            "http.https://github.com/.extraheader",
+            "AUTHORIZATION: basic S3CRET",
+        ],
+    );
+    let before = fs::read(ws.join(".git/config")).unwrap();
+    let ran = b.sh("git config --list; cat .git/config; git remote -v");
+    assert!(!ran.text().contains("S3CRET"), "{ran:?}");
+    assert!(ran.text().contains("https://host/x.git"), "{ran:?}");
+    b.probe(&format!("read {}", include.display()))
+        .refused(Errno::ENOENT);
+    assert!(!b.sh("git remote add other y").text().contains("S3CRET"));
+    b.sh("git -c user.email=a@b add x && git -c user.email=a@b commit -q -m one")
+        .ok();
+    assert_eq!(fs::read(ws.join(".git/config")).unwrap(), before);
+    // A granted include is cleaned as well, a named file is shown as it is.
+    let b = b
+        .option("--read")
+        .option(include.parent().unwrap().to_str().unwrap());
+    assert!(
+        !b.sh(&format!("cat {}", include.display()))
+            .text()
+            .contains("S3CRET")
+    );
+    let b = b.option("--write").option(".git/config");
+    assert!(b.sh("cat .git/config").ok().contains("S3CRET"));
+}
+
+#[test]
+fn the_target_of_hooks_path_is_frozen() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let b = boxed()
+        .file("home/ws/scripts/githooks/pre-commit", "#!/bin/sh\n")
+        .file("home/ws/scripts/x", "1");
+    git(&b, &b.ws(), &["init", "-q"]);
+    b.probe("write {ws}/scripts/githooks/pre-commit x")
+        .allowed();
+    git(
+        &b,
+        &b.ws(),
+        &["config", "core.hooksPath", "scripts/githooks"],
+    );
+    b.probe("write {ws}/scripts/githooks/pre-commit x")
+        .refused(Errno::EROFS);
+    b.probe("create {ws}/scripts/githooks/pre-push")
+        .refused(Errno::EROFS);
+    b.probe("rename {ws}/scripts {ws}/s2").refused(Errno::EBUSY);
+    b.probe("write {ws}/scripts/x 2").allowed();
+}
+
+/// A hundred operations in a repository with frozen hooks, a submodule, a nested repository and agents' settings: the same
+/// refs, trees and states inside as outside.
+#[test]
+fn git_does_inside_what_it_does_outside() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let script = include_str!("names/operations.sh");
+    let count = script
+        .lines()
+        .filter(|line| line.starts_with("op "))
+        .count();
+    assert!(count >= 100, "{count} operations");
+    let mut results = Vec::new();
+    for inside in [true, false] {
+        let b = TestBox::new()
+            .profile(BASE)
+            .file("home/.gitconfig", "[user]\n\tname = A\n\temail = a@b\n[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n")
+            .file("home/ws/.mcp.json", "{}\n")
+            .file("home/ws/.claude/settings.json", "{}\n")
+            .file("home/ws/.env", "S3CRET\n")
+            .file("home/ws/.gitignore", ".env\n.mcp.json\n.claude/\nlog\nnested/\nlib-src/\nbare.git/\nclone/\nwt*/\n")
+            .file("home/ws/src/a.txt", "1\n")
+            .file("home/ws/lib-src/lib.txt", "lib\n")
+            .file("home/ws/nested/n.txt", "n\n");
+        let ws = b.ws();
+        for dir in ["lib-src", "nested", "."] {
+            let dir = ws.join(dir);
+            git(&b, &dir, &["init", "-q", "-b", "main"]);
+            fs::write(
+                dir.join(".git/hooks/pre-commit"),
+                "#!/bin/sh\necho hook >>\"$(git rev-parse --show-toplevel)/log\"\n",
+            )
+            .unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(dir.join(".git/hooks/pre-commit"), mode).unwrap();
+            b.chown(&dir.join(".git/hooks/pre-commit"));
+            git(&b, &dir, &["add", "-A"]);
+            git(&b, &dir, &["commit", "-q", "-m", "first"]);
+        }
+        git(
+            &b,
+            &ws,
+            &["submodule", "--quiet", "add", "./lib-src", "sub"],
+        );
+        git(&b, &ws, &["commit", "-q", "-m", "sub"]);
+        let out = if inside {
+            b.sh(script)
+        } else {
+            let mut shell = Command::new("/bin/sh");
+            let inner = b.command(["true"]);
+            b.around(&mut shell, &inner);
+            shell.arg("-c").arg(script);
+            run(shell)
+        };
+        let root = b.root().to_str().unwrap().to_owned();
+        results.push(out.text().replace(&root, "ROOT"));
+        assert!(out.text().lines().count() > count, "{out:?}");
+        assert_eq!(fs::read_to_string(ws.join(".env")).unwrap(), "S3CRET\n");
+    }
+    let (inside, outside) = (&results[0], &results[1]);
+    for (number, (a, b)) in inside.lines().zip(outside.lines()).enumerate() {
+        assert_eq!(a, b, "line {number}: inside and outside differ");
+    }
+    assert_eq!(inside.lines().count(), outside.lines().count());
 }

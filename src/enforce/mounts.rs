@@ -137,13 +137,17 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     // The masks' own tmpfs becomes read-only when everything is in it.
     let masks = Path::new("/run/agentbox/masks");
     root.dir(Path::new("/run/agentbox"), 0o755)?;
-    root.tmpfs(masks, 0o755, 64 * 1024, attr::NOSUID | attr::NODEV)?;
+    let covers: u64 = covers(view).map(|(_, content)| pages(content)).sum();
+    root.tmpfs(masks, 0o755, 64 * 1024 + covers, attr::NOSUID | attr::NODEV)?;
     // With the permission to write, so that it is the read-only mount that refuses it, and says so (EROFS).
     root.file(&masks.join("file"), 0o644, b"")?;
     root.dir(&masks.join("dir"), 0o755)?;
     // Without any permission: the command has no capability that would read it all the same.
     root.file(&masks.join("refused"), 0, b"")?;
     root.dir(&masks.join("refused.d"), 0)?;
+    for (number, content) in self::covers(view) {
+        root.file(&masks.join(cover_name(number)), 0o644, content)?;
+    }
     root.restrict(masks, attr::RDONLY)?;
     root.file(
         Path::new(CANARY),
@@ -151,7 +155,12 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         b"a Landlock rule is missing where this can be read\n",
     )?;
 
-    for (op, source) in view.ops.iter().zip(&sources) {
+    for (number, (op, source)) in view.ops.iter().zip(&sources).enumerate() {
+        if let MountOp::Cover { target, .. } = op {
+            let file = relative(&masks.join(cover_name(number)))?;
+            gone_is_hidden(root.cover(&file.to_string_lossy(), target.path()))?;
+            continue;
+        }
         operation(&mut root, op, source.as_ref(), &host, &devices, b.disk)?;
     }
     for place in &b.plan.refused.places {
@@ -174,6 +183,30 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     Ok(Some(
         Evidence::full(Layer::View).proven(format!("{mounts} host trees on a new root")),
     ))
+}
+
+/// The operations that cover something by a text, by their number among all.
+fn covers(view: &View) -> impl Iterator<Item = (usize, &[u8])> {
+    view.ops
+        .iter()
+        .enumerate()
+        .filter_map(|(number, op)| match op {
+            MountOp::Cover { content, .. } => Some((number, content.bytes())),
+            _ => None,
+        })
+}
+
+/// Its file among the masks.
+fn cover_name(number: usize) -> String {
+    format!("cover.{number}")
+}
+
+/// What a file takes of a tmpfs, with its inode.
+fn pages(content: &[u8]) -> u64 {
+    let pages = content.len() / 4096 + 2;
+    u64::try_from(pages)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(4096)
 }
 
 fn operation(
@@ -213,6 +246,8 @@ fn operation(
         MountOp::Dev => pseudo::dev(root, devices, disk),
         MountOp::MaskFile { target } => gone_is_hidden(root.mask(target.path(), Mask::File)),
         MountOp::MaskDir { target } => gone_is_hidden(root.mask(target.path(), Mask::Dir)),
+        // Made with the masks, and put here by `apply`.
+        MountOp::Cover { .. } => Ok(()),
         MountOp::Refuse { target, kind } => {
             let mask = match kind {
                 Kind::Dir => Mask::RefusedDir,

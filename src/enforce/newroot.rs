@@ -311,6 +311,12 @@ impl NewRoot {
         }
     }
 
+    /// A file of the masks over what is at `target`.
+    pub(super) fn cover(&self, file: &str, target: &Path) -> Result<(), StepError> {
+        self.mount_at(file, target, MsFlags::MS_BIND)
+            .map_err(|errno| StepError::new("cover", target.display(), errno))
+    }
+
     pub(super) fn mask(&self, target: &Path, mask: Mask) -> Result<(), StepError> {
         if self.mask_if_there(target, mask)? {
             return Ok(());

@@ -123,7 +123,15 @@ fn is_own(addr: IpAddr) -> bool {
     };
     let source = std::net::UdpSocket::bind((any, 0))
         .and_then(|socket| socket.connect((addr, 9)).and_then(|()| socket.local_addr()));
-    source.is_ok_and(|source| source.ip() == addr)
+    match source {
+        Ok(source) => source.ip() == addr,
+        // No route and no such family: the connection will say so. Whatever else keeps the answer back (no descriptor is
+        // left) must not look like a no.
+        Err(e) => !matches!(
+            e.raw_os_error(),
+            Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
+        ),
+    }
 }
 
 /// IPv6 and IPv4 by turns, beginning with the family of the first one.

@@ -50,13 +50,12 @@ fn text(host: &Host) -> Text {
 }
 
 async fn http(gate: &Arc<Gate>, client: TcpStream, mut pending: Pending) {
-    let before = pending.0.clone();
     let request = match web::first_request(&client, &mut pending).await {
         Ok(Some(request)) => request,
         Ok(None) | Err(End::Gone | End::Broken | End::Done) => return,
         Err(End::Refused(mut refusal)) => {
-            // Whom it was for, as it was written.
-            let line = before.split(|b| *b == b'\r').next().unwrap_or_default();
+            // Whom it was for, as it was written: what is no request was not taken out.
+            let line = pending.0.split(|b| *b == b'\r').next().unwrap_or_default();
             let target = line.split(|b| *b == b' ').nth(1).unwrap_or(b"the proxy");
             if let Why::NotHttp { what } = &refusal.why
                 && what.as_str() == "a host that is no host"

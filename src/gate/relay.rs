@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -15,6 +15,29 @@ use tokio::time::timeout;
 /// are what a relay costs, not copies.
 const FIRST: usize = 64 * 1024;
 const LARGEST: usize = 1024 * 1024;
+
+/// The most bytes that all slow receivers together may have waiting before every read becomes small, and how small.
+const MOST_WAITING: usize = 16 * 1024 * 1024;
+const SMALL: usize = 8 * 1024;
+
+/// Bytes that were read and wait for slow receivers.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts bytes in [`WAITING`] while it lives, also when its connection is cut.
+struct Waits(usize);
+
+impl Waits {
+    fn new(len: usize) -> Waits {
+        WAITING.fetch_add(len, Ordering::Relaxed);
+        Waits(len)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -37,6 +60,9 @@ pub async fn copy(from: &TcpStream, to: &TcpStream, count: &AtomicU64) -> Result
     let mut size = FIRST;
     loop {
         from.readable().await.map_err(|_| Broken::Source)?;
+        if WAITING.load(Ordering::Relaxed) > MOST_WAITING {
+            size = SMALL;
+        }
         let (len, rest) = match once(from, to, size) {
             Ok(Once::Nothing) => continue,
             Ok(Once::End) => return Ok(()),
@@ -46,6 +72,7 @@ pub async fn copy(from: &TcpStream, to: &TcpStream, count: &AtomicU64) -> Result
         count.fetch_add((len - rest.len()) as u64, Ordering::Relaxed);
         if !rest.is_empty() {
             // Back-pressure: nothing more is read before this is gone.
+            let _waits = Waits::new(rest.len());
             write_all(to, &rest, count).await?;
         }
         if len == size {

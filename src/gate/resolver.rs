@@ -22,6 +22,8 @@ use tokio::time::timeout;
 
 /// How long the host's files are taken for what they were.
 const FRESH: Duration = Duration::from_secs(2);
+/// How long the supervisor may take to send them.
+const ANSWER: Duration = Duration::from_secs(1);
 /// How long a name server may take, the first and the second time.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
 /// How long the other family is waited for when one has answered.
@@ -45,6 +47,7 @@ struct State {
     servers: Vec<SocketAddr>,
     hosts: HashMap<String, Vec<IpAddr>>,
     read: Option<Instant>,
+    requested: Option<Instant>,
     kept: HashMap<String, Kept>,
     /// Names that are being asked for: one question for all who wait.
     asking: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
@@ -151,12 +154,19 @@ impl Resolver {
     async fn refresh(&self, gate: &Gate) {
         let fresh = |at: Instant| at.elapsed() < FRESH;
         let mut files = self.files.subscribe();
-        if self.state().read.is_some_and(fresh) {
-            return;
+        {
+            let mut state = self.state();
+            if state.read.is_some_and(fresh) {
+                return;
+            }
+            // One request for all who wait.
+            if !state.requested.is_some_and(|at| at.elapsed() < ANSWER) {
+                state.requested = Some(Instant::now());
+                gate.outbox.request(FromGate::NeedResolver);
+            }
         }
-        gate.outbox.request(FromGate::NeedResolver);
         // Without an answer the old ones are used.
-        let _ = timeout(Duration::from_secs(1), files.changed()).await;
+        let _ = timeout(ANSWER, files.changed()).await;
     }
 }
 

@@ -43,6 +43,10 @@ pub async fn next_request(
             }
             Head::More => {}
         }
+        if pending.0.is_empty() {
+            // Nothing is kept for a connection that is silent between its requests.
+            pending.0 = Vec::new();
+        }
         let read = read_some(client, &mut pending.0).await;
         if read.map_err(|_| End::Gone)? == 0 {
             return if pending.0.is_empty() {

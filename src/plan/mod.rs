@@ -225,6 +225,13 @@ pub enum MountOp {
         /// Where.
         target: OsText,
     },
+    /// A file of the box's own over what is there, read-only.
+    Cover {
+        /// Where.
+        target: OsText,
+        /// Its content.
+        content: OsText,
+    },
     /// What nobody may open (EACCES, its owner included) over what is there.
     Refuse {
         /// Where.

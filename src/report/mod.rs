@@ -5,6 +5,7 @@
 pub mod check;
 pub mod events;
 pub mod layers;
+mod names;
 pub mod network;
 pub mod plan;
 pub mod profiles;

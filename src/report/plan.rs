@@ -34,6 +34,7 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
     ] {
         grants(&mut out, plan, title, kind);
     }
+    super::names::text(&mut out, plan);
     variables(&mut out, plan);
     heading(&mut out, "network");
     let mode = match plan.network.mode {

@@ -50,7 +50,18 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
         "- Files that are not listed above are not there: credentials (~/.ssh, ~/.aws, ...), other projects, other homes.\n\
          - Mounting, other namespaces, tracing what is not yours, loading modules, set-uid files, raising privileges.\n",
     );
-    list(scene, &mut out, "Reads as empty", GrantKind::Hidden);
+    list(
+        scene,
+        &mut out,
+        "Reads as empty or cannot be opened, and cannot be written (EROFS, EACCES, EBUSY)",
+        GrantKind::Hidden,
+    );
+    list(
+        scene,
+        &mut out,
+        "Readable, but neither it nor a directory above it can be changed or moved (EROFS, EBUSY, EXDEV)",
+        GrantKind::Protected,
+    );
     out.push_str(
         "\n## How to ask the human\n\n\
          Say what you need and why. The human can start the session again with\n\n\

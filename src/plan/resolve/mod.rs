@@ -13,6 +13,7 @@ mod credential;
 mod env;
 mod expand;
 mod git;
+mod gitconfig;
 mod grants;
 mod identity;
 mod kept;
@@ -96,6 +97,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     view::base(scene);
     grants::files(scene);
     let common = git::grants(scene);
+    gitconfig::look(scene);
     let mut command = command::command(scene);
     let (private_links, private_dirs) = kept::private(scene);
     let state = kept::state(scene, &private_links);

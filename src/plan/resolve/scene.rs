@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::gitconfig::Cleaned;
 use super::tree::Tree;
 use super::walk::Walker;
 use crate::host::{FileType, Host, Lookup};
@@ -27,6 +28,8 @@ pub(super) struct Scene<'a> {
     pub(super) own_dirs: Vec<PathBuf>,
     /// What the box can write by a wish, canonical: links in it may be an agent's.
     pub(super) writable: Vec<PathBuf>,
+    /// Files that the box sees without their credentials.
+    pub(super) cleaned: Vec<Cleaned>,
     /// The repository's common directory, where one was found that is usable in the box.
     pub(super) repository: Option<PathBuf>,
     /// Where the persistent private places are; canonical as far as it exists.
@@ -61,6 +64,7 @@ impl<'a> Scene<'a> {
             workspace: Place::default(),
             own_dirs: Vec::new(),
             writable: Vec::new(),
+            cleaned: Vec::new(),
             repository: None,
             private_root: PathBuf::new(),
         };

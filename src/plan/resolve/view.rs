@@ -5,6 +5,7 @@
 use super::briefing::briefing;
 use super::cgroups;
 use super::expand::{same, within};
+use super::gitconfig;
 use super::grants::{self, GENERATED};
 use super::identity::databases;
 use super::limits::tmpfs_size;
@@ -28,6 +29,8 @@ pub(super) struct Settled {
     masks: Vec<(PathBuf, Kind)>,
     /// What is hidden or frozen by name.
     pub(super) named: Named,
+    /// Git's configuration without its credentials.
+    cleaned: Vec<(PathBuf, MountOp)>,
     cgroups: Vec<MountOp>,
 }
 
@@ -95,11 +98,14 @@ pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) ->
     }
     let masks = grants::masks(scene);
     let named = names::find(scene);
+    let mut cleaned = Vec::new();
+    gitconfig::cover(scene, &mut cleaned);
     let cgroups = cgroups::mounts(scene);
     Settled {
         links,
         masks,
         named,
+        cleaned,
         cgroups,
     }
 }
@@ -241,6 +247,7 @@ pub(super) fn view(
         };
         ops.insert(at, op);
     }
+    gitconfig::put(&mut ops, settled.cleaned);
     for (at, cover) in settled.named.covers {
         covered(scene, id.mode, &mut ops, at, cover);
     }

@@ -22,6 +22,7 @@ use crate::host::FileType;
 use crate::plan::names::matcher::{Matcher, heavy_names};
 use crate::plan::names::{FoundName, How, NameKind, NameRule, Names};
 use crate::plan::{Access, GrantKind, Kind, OsText};
+pub(super) use rules::{asked_for, path_of};
 use search::{Hit, Search};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -292,7 +293,7 @@ fn dedupe(mut targets: Vec<Target>) -> Vec<Target> {
 }
 
 /// Every place in the box that shows a host path, with the mount that does and what it allows.
-fn places(scene: &Scene<'_>, path: &Path) -> Vec<(PathBuf, PathBuf, Access)> {
+pub(super) fn places(scene: &Scene<'_>, path: &Path) -> Vec<(PathBuf, PathBuf, Access)> {
     let mut out = Vec::new();
     for (target, shown) in scene.tree.binds().iter() {
         let Some(rest) = below(path, &shown.source) else {

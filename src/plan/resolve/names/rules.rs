@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use super::super::expand::{below, expand, from_cli, same, within};
+use super::super::gitconfig;
 use super::super::scene::Scene;
 use crate::host::FileType;
 use crate::plan::OsText;
-use crate::plan::names::matcher::literal;
+use crate::plan::names::matcher::{Matcher, literal};
 use crate::plan::names::{NameKind, NameRule, Verdict};
 use crate::policy::{NameWish, Origin, PathWish, Wish};
 use std::ffi::{OsStr, OsString};
@@ -31,6 +32,9 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
                 rule(scene, kind, wish, &mut out);
             }
         }
+        if rank == Rank::Builtin {
+            hooks(scene, &mut out);
+        }
     }
     repository(scene, &mut out);
     out
@@ -50,6 +54,31 @@ impl Rank {
             Origin::Builtin { .. } | Origin::Agentbox { .. } => Rank::Builtin,
             Origin::File { .. } => Rank::File,
             Origin::Cli { .. } => Rank::Cli,
+        }
+    }
+}
+
+/// The directories that `core.hooksPath` names; not what is tracked, so that a tool may make its hooks anew (husky).
+fn hooks(scene: &Scene<'_>, out: &mut Vec<NameRule>) {
+    let root = &scene.workspace.real;
+    for pattern in gitconfig::hooks(scene) {
+        let matcher = Matcher::new(out, root);
+        let mut cursor = Some(matcher.start());
+        let mut tracked = false;
+        for name in pattern.bytes().split(|b| *b == b'/') {
+            let Some(at) = cursor else { break };
+            tracked |= matcher.entry(&at, name).track.is_some();
+            cursor = matcher.enter(&at, name);
+        }
+        if !tracked {
+            out.push(NameRule {
+                kind: NameKind::Freeze,
+                root: root.as_path().into(),
+                pattern,
+                verdict: Verdict::Applies,
+                holds: None,
+                origin: Origin::agentbox("core.hooksPath"),
+            });
         }
     }
 }
@@ -222,7 +251,7 @@ fn lifts(scene: &Scene<'_>, rank: Rank, out: &mut Vec<NameRule>) {
 }
 
 /// The path of a grant; a problem with it was said before.
-fn path_of(scene: &Scene<'_>, wish: &Wish<PathWish>) -> Option<PathBuf> {
+pub(in super::super) fn path_of(scene: &Scene<'_>, wish: &Wish<PathWish>) -> Option<PathBuf> {
     let bytes = wish.value.path.bytes();
     let tail = |start: &str| bytes.strip_prefix(start.as_bytes());
     let (base, rest) = if let Some(rest) = tail("~/").or_else(|| tail("${home}/")) {
@@ -271,6 +300,6 @@ fn repository(scene: &Scene<'_>, out: &mut Vec<NameRule>) {
 }
 
 /// Was it named by the user, and not by a profile that is part of the program?
-pub(super) fn asked_for(origin: &Origin) -> bool {
+pub(in super::super) fn asked_for(origin: &Origin) -> bool {
     from_cli(origin) || Rank::of(origin) == Rank::File
 }

@@ -412,6 +412,7 @@ pub(super) fn target(op: &MountOp) -> &Path {
         | MountOp::Cgroup { target, .. }
         | MountOp::MaskFile { target }
         | MountOp::MaskDir { target }
+        | MountOp::Cover { target, .. }
         | MountOp::Refuse { target, .. } => target.path(),
         MountOp::Proc => Path::new("/proc"),
         MountOp::Dev => Path::new("/dev"),
@@ -450,6 +451,7 @@ pub(super) fn at(plan: &Plan, path: impl AsRef<Path>) -> String {
         Some(MountOp::Dir { .. }) => "own dir".into(),
         Some(MountOp::MaskDir { .. }) => "mask dir".into(),
         Some(MountOp::MaskFile { .. }) => "mask file".into(),
+        Some(MountOp::Cover { .. }) => "cover".into(),
         Some(MountOp::Refuse { .. }) => "refuse".into(),
         Some(MountOp::Cgroup { controllers, .. }) => format!("cgroup {}", controllers.join("+")),
         Some(MountOp::Proc) => "proc".into(),

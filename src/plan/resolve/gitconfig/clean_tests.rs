@@ -1,0 +1,156 @@
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+use super::*;
+
+fn cleaned(text: &str) -> Option<String> {
+    clean(text.as_bytes())
+        .unwrap()
+        .map(|t| String::from_utf8(t).unwrap())
+}
+
+#[test]
+fn what_goes_and_what_stays() {
+    // (the text, what must not be left of it, what must be)
+    for (text, gone, left) in [
+        (
+            "[http \"https://github.com/\"]\n\textraheader = AUTHORIZATION: basic QUJD\n",
+            "QUJD",
+            "",
+        ),
+        (
+            "[http]\nEXTRAHEADER=AUTHORIZATION: basic QUJD\n[core]\n\tbare = false",
+            "QUJD",
+            "bare",
+        ),
+        (
+            "[remote \"o\"]\nurl = https://me:s3cret@host/x.git\n",
+            "s3cret",
+            "https://host/x.git",
+        ),
+        (
+            "[remote \"o\"]\npushurl = https://x-access-token:abc@github.com/x\n",
+            "abc",
+            "https://github.com/x",
+        ),
+        (
+            "[remote \"o\"]\nurl = https://0123456789abcdef0123456789abcdef01234567@host/x\n",
+            "0123456789",
+            "https://host/x",
+        ),
+        (
+            "[url \"https://u:s3cret@host/\"]\n\tinsteadOf = git@host:\n",
+            "s3cret",
+            "git@host:",
+        ),
+        (
+            "[http]\n\tproxy = http://u:s3cret@proxy:3128\n",
+            "s3cret",
+            "http://proxy:3128",
+        ),
+        (
+            "[credential]\n\thelper = store\n[user]\n\tname = A\n",
+            "store",
+            "name = \"A\"",
+        ),
+        (
+            "[credential \"https://x\"]\n\thelper = !f() { echo password=x; }; f\n",
+            "password",
+            "",
+        ),
+        ("[github]\n\ttoken = abc\n\tuser = me\n", "abc", "me"),
+        (
+            "[sendemail]\n\tsmtpPass = abc\n\tsmtpUser = me\n",
+            "abc",
+            "me",
+        ),
+        (
+            "[remote \"o\"]\nurl = ssh://git:s3cret@host/x\n",
+            "s3cret",
+            "ssh://git@host/x",
+        ),
+        ("[a]\nb = \"https://u:s3\\\"cret@h/\"\n", "cret", ""),
+        (
+            "[http]\n\textraheader = AUTHOR\\\n\tIZATION: QUJD\n[a]\n\tb = c\n",
+            "QUJD",
+            "b = \"c\"",
+        ),
+        (
+            "[a] b = c # https://u:s3cret@host/\n",
+            "s3cret",
+            "b = \"c\"",
+        ),
+        ("; https://u:s3cret@host/\n[a]\nb\n", "s3cret", "[a]\n\tb\n"),
+    ] {
+        let Some(out) = cleaned(text) else {
+            panic!("nothing went: {text}");
+        };
+        assert!(!out.contains(gone), "{text}\n->\n{out}");
+        assert!(out.contains(left), "{text}\n->\n{out}");
+        // What is clean stays as it is.
+        assert_eq!(cleaned(&out), None, "{out}");
+    }
+}
+
+#[test]
+fn a_clean_text_is_left_alone() {
+    for text in [
+        "",
+        "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n",
+        "[remote \"origin\"]\n\turl = git@github.com:a/b.git\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n",
+        "[remote \"origin\"]\n\turl = https://me@host/a/b.git\n",
+        "[alias]\n\tlg = \"!git log | cat\" ; mine\n",
+        "[includeIf \"gitdir:~/work/\"]\n\tpath = work.inc\n",
+    ] {
+        assert_eq!(cleaned(text), None, "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_configuration_is_an_error_and_no_panic() {
+    for text in [
+        "[a",
+        "[a \"b]",
+        "x = y",
+        "[a]\n= y",
+        "[a]\nb = \"c",
+        "[a]\nb = \\x",
+        "[a]\nb c",
+    ] {
+        assert!(clean(text.as_bytes()).is_err(), "{text}");
+    }
+    let whole =
+        b"[a \"b\\\"c\"]\n\tk = \"v \\n\\\\\" ; x\n[http \"https://u:p@h/\"]\n\textraheader = x\n";
+    for cut in 0..whole.len() {
+        let _ = clean(whole.get(..cut).unwrap());
+    }
+    for at in 0..whole.len() {
+        let mut bytes = whole.to_vec();
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte ^= 0x5a;
+        }
+        let _ = clean(&bytes);
+    }
+}
+
+/// Git reads what is written as it read what it was.
+#[test]
+fn git_agrees() {
+    let dir = std::env::temp_dir().join(format!("agentbox-gitconfig-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let text = "[a \"b\\\"c\"]\n\tk = \"v  \\n\\\\\" ; x\n\tflag\n[core.Old] x = 1\n[a]\n e = a \\\n b\n t = x\\ty  \n[http]\n\textraheader = gone\n";
+    let list = |name: &str, text: &[u8]| {
+        let file = dir.join(name);
+        std::fs::write(&file, text).unwrap();
+        let out = std::process::Command::new("git")
+            .args(["config", "--null", "--list", "--file"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{out:?}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let before = list("before", text.as_bytes());
+    let after = list("after", &clean(text.as_bytes()).unwrap().unwrap());
+    assert_eq!(before.replace("http.extraheader\ngone\0", ""), after);
+    std::fs::remove_dir_all(&dir).unwrap();
+}

@@ -1,0 +1,278 @@
+//! Git's configuration is shown through a copy without extra headers, passwords in URLs, tokens and credential helpers,
+//! where it holds any.
+//!
+//! The user's own files may include others, which are granted through the same cleaning. A repository's configuration may be
+//! an agent's work: what it includes is cleaned where it is visible anyway and never granted.
+//!
+//! A repository's own `config` has to stay writable, since git replaces it by rename. Over one with a secret in it hangs a
+//! read-only copy: `git remote add` and `push -u` fail there with EBUSY. To let git write the file would be to show it.
+
+#![forbid(unsafe_code)]
+
+mod clean;
+mod parse;
+
+use super::expand::{below, within};
+use super::grants::give;
+use super::names::{asked_for, places};
+use super::pathmap::PathMap;
+use super::scene::{Scene, show};
+use super::workspace::tidy;
+use crate::host::FileType;
+use crate::plan::names::matcher::literal;
+use crate::plan::{Access, GrantKind, Kind, MountOp, OsText};
+use crate::policy::Origin;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// A larger one is no configuration.
+const MOST: usize = 1 << 20;
+
+/// How many files are looked at.
+const FILES: usize = 256;
+
+/// A file that the box sees as something else.
+#[derive(Debug, Clone)]
+pub(super) struct Cleaned {
+    path: PathBuf,
+    content: Vec<u8>,
+}
+
+/// Whose word a file is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// The user's or the system's: no box can write it.
+    User,
+    /// The repository's.
+    Repository,
+}
+
+/// Looks through every configuration that the box will see and grants what the user's own includes.
+pub(super) fn look(scene: &mut Scene<'_>) {
+    let mut todo: Vec<(PathBuf, Whose)> = Vec::new();
+    for path in [
+        scene.home.path.join(".gitconfig"),
+        scene.xdg("XDG_CONFIG_HOME", ".config").join("git/config"),
+        PathBuf::from("/etc/gitconfig"),
+    ] {
+        todo.push((path, Whose::User));
+    }
+    let repositories = repositories(scene);
+    todo.extend(
+        repositories
+            .into_iter()
+            .map(|path| (path, Whose::Repository)),
+    );
+    let mut seen: Vec<PathBuf> = Vec::new();
+    while let Some((path, whose)) = todo.pop() {
+        let real = scene.real_of(&path);
+        if seen.len() >= FILES || seen.contains(&real) {
+            continue;
+        }
+        seen.push(real.clone());
+        let Some(text) = scene.walk.look.read(&real, MOST) else {
+            continue;
+        };
+        // What the box can write is not the user's word, whoever includes it.
+        let whose = match scene.tree.access(&real) {
+            Some(Access::Write) => Whose::Repository,
+            _ => whose,
+        };
+        for path in included(scene, &text, real.parent().unwrap_or(&real)) {
+            let target = scene.real_of(&path);
+            let visible = scene.tree.access(&target).is_some();
+            let is_file = scene
+                .walk
+                .stat(&target)
+                .is_some_and(|s| s.file_type == FileType::File);
+            let granted = whose == Whose::User && !visible && is_file && {
+                let origin = Origin::agentbox("git's configuration includes it");
+                give(scene, &path, Access::Read, &origin, None)
+            };
+            if visible || granted {
+                todo.push((path, whose));
+            }
+        }
+        consider(scene, &real, &text, whose);
+    }
+}
+
+/// Decides what the box sees of a file.
+fn consider(scene: &mut Scene<'_>, real: &Path, text: &[u8], whose: Whose) {
+    let files = &scene.policy.wishes.files;
+    // A grant of exactly this file, by the user, shows it as it is.
+    let lifted = files.read.iter().chain(&files.write).any(|wish| {
+        asked_for(&wish.origin)
+            && super::names::path_of(scene, wish).is_some_and(|path| scene.real_of(&path) == real)
+    });
+    if lifted {
+        return;
+    }
+    let content = match clean::clean(text) {
+        Ok(None) => return,
+        Ok(Some(content)) => content,
+        Err(()) if credential(text) || whose == Whose::User => {
+            scene.notices.push(format!(
+                "{} is no git configuration that is understood: it reads as empty",
+                show(real)
+            ));
+            Vec::new()
+        }
+        Err(()) => return,
+    };
+    if whose == Whose::Repository {
+        scene.notices.push(format!(
+            "{} holds credentials: a copy without them is shown, which git cannot change (--write {} shows it as it is)",
+            show(real),
+            show(real)
+        ));
+    }
+    scene.cleaned.push(Cleaned {
+        path: real.to_owned(),
+        content,
+    });
+}
+
+fn credential(text: &[u8]) -> bool {
+    text.split(|b| *b == b'\n').any(super::credential::value)
+}
+
+/// The configurations of the workspace's repository: its own, its work trees' and its submodules'.
+fn repositories(scene: &Scene<'_>) -> Vec<PathBuf> {
+    let Some(common) = scene.repository.clone() else {
+        return Vec::new();
+    };
+    let look = scene.walk.look;
+    let mut out = vec![common.join("config"), common.join("config.worktree")];
+    for name in look
+        .read_dir(&common.join("worktrees"))
+        .into_iter()
+        .take(FILES)
+    {
+        out.push(common.join("worktrees").join(name).join("config.worktree"));
+    }
+    // A submodule's name may hold slashes.
+    let mut dirs = vec![(common.join("modules"), 0)];
+    while let Some((dir, depth)) = dirs.pop() {
+        for name in look.read_dir(&dir).into_iter().take(FILES) {
+            let module = dir.join(name);
+            if out.len() >= FILES || depth > 4 {
+                break;
+            }
+            if look.lstat(&module.join("HEAD")).is_some() {
+                out.push(module.join("config"));
+                dirs.push((module.join("modules"), depth + 1));
+            } else if look
+                .lstat(&module)
+                .is_some_and(|s| s.file_type == FileType::Dir)
+            {
+                dirs.push((module, depth + 1));
+            }
+        }
+    }
+    out.retain(|path| look.lstat(path).is_some());
+    out
+}
+
+/// What a configuration includes, whatever the condition.
+fn included(scene: &Scene<'_>, text: &[u8], dir: &Path) -> Vec<PathBuf> {
+    let Some((variables, _)) = parse::variables(text) else {
+        return Vec::new();
+    };
+    variables
+        .iter()
+        .filter(|v| matches!(v.section.as_slice(), b"include" | b"includeif") && v.key == b"path")
+        .filter_map(|v| v.value.as_deref())
+        .map(|value| named(scene, value, dir))
+        .take(FILES)
+        .collect()
+}
+
+/// A path of a configuration: `~/x`, absolute, or relative to `dir`.
+fn named(scene: &Scene<'_>, value: &[u8], dir: &Path) -> PathBuf {
+    match value.strip_prefix(b"~/") {
+        Some(rest) => tidy(&scene.home.path.join(OsStr::from_bytes(rest))),
+        None => tidy(&dir.join(OsStr::from_bytes(value))),
+    }
+}
+
+/// Where `core.hooksPath` of any of these files leads in the workspace, as patterns below it.
+pub(super) fn hooks(scene: &Scene<'_>) -> Vec<OsText> {
+    let mut files = vec![
+        scene.home.path.join(".gitconfig"),
+        scene.xdg("XDG_CONFIG_HOME", ".config").join("git/config"),
+        PathBuf::from("/etc/gitconfig"),
+    ];
+    files.extend(repositories(scene));
+    let work = &scene.workspace.real;
+    let mut out: Vec<OsText> = Vec::new();
+    for file in files {
+        let Some(text) = scene.walk.look.read(&file, MOST) else {
+            continue;
+        };
+        let Some((variables, _)) = parse::variables(&text) else {
+            continue;
+        };
+        for value in variables
+            .iter()
+            .filter(|v| v.section == b"core" && v.subsection.is_none() && v.key == b"hookspath")
+            .filter_map(|v| v.value.as_deref())
+        {
+            let real = scene.real_of(&named(scene, value, work));
+            let Some(way) = below(&real, work).filter(|way| !way.is_empty()) else {
+                continue;
+            };
+            let names: Vec<Vec<u8>> = way.split(|b| *b == b'/').map(literal).collect();
+            let pattern = OsText::from(OsString::from_vec(names.join(&b'/')));
+            if !out.contains(&pattern) {
+                out.push(pattern);
+            }
+        }
+    }
+    out
+}
+
+/// Puts the cleaned copies where the files are.
+pub(super) fn cover(scene: &mut Scene<'_>, ops: &mut Vec<(PathBuf, MountOp)>) {
+    for Cleaned { path, content } in std::mem::take(&mut scene.cleaned) {
+        let content = OsText::from(OsString::from_vec(content));
+        for (place, holder, _) in places(scene, &path) {
+            let alone = place == holder
+                && scene
+                    .tree
+                    .binds()
+                    .get(&holder)
+                    .is_some_and(|shown| shown.kind == Kind::File)
+                && !scene
+                    .tree
+                    .binds()
+                    .keys()
+                    .any(|at| *at != holder && within(&holder, at));
+            let target = OsText::from(place.as_path());
+            let origin = Origin::agentbox("git's configuration without its credentials");
+            let note = Some("a copy without credentials".to_owned());
+            scene.grant(&place, GrantKind::Hidden, &origin, note);
+            // A file of the box's own where nothing of the host's is around it; else something over the host's.
+            let op = match (alone, content.os().to_str()) {
+                (true, Some(text)) => MountOp::File {
+                    target,
+                    mode: 0o444,
+                    content: text.to_owned(),
+                },
+                _ => MountOp::Cover {
+                    target,
+                    content: content.clone(),
+                },
+            };
+            ops.push((place, op));
+        }
+    }
+}
+
+/// Replaces what the view would show by its cleaned copy.
+pub(super) fn put(ops: &mut PathMap<MountOp>, covers: Vec<(PathBuf, MountOp)>) {
+    for (at, op) in covers {
+        ops.insert(at, op);
+    }
+}
