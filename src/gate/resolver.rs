@@ -160,7 +160,7 @@ impl Resolver {
                 return;
             }
             // One request for all who wait.
-            if !state.requested.is_some_and(|at| at.elapsed() < ANSWER) {
+            if state.requested.is_none_or(|at| at.elapsed() >= ANSWER) {
                 state.requested = Some(Instant::now());
                 gate.outbox.request(FromGate::NeedResolver);
             }
