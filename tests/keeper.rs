@@ -420,6 +420,170 @@ fn a_mode_is_part_of_what_a_tracked_file_is() {
 }
 
 #[test]
+fn a_tracked_file_follows_its_branch_and_not_the_agent() {
+    let b = repository();
+    git(&b, &["checkout", "-qb", "other"]);
+    host(
+        &b,
+        "echo 'on: pull_request' > .github/workflows/ci.yml; echo 'on: release' > .github/workflows/release.yml",
+    );
+    git(&b, &["add", "-A"]);
+    git(&b, &["commit", "-qm", "two"]);
+    git(&b, &["checkout", "-q", "main"]);
+    // Objects of this very moment would count as the session's.
+    until("git's objects are old", || {
+        let age = fs::metadata(b.ws().join(".git/index"))
+            .unwrap()
+            .modified()
+            .unwrap();
+        age.elapsed().is_ok_and(|age| age.as_millis() > 100)
+    });
+    let ran = b.sh("git checkout -q other && git worktree add -q wt main && git status --short");
+    assert_eq!(ran.ok(), "?? wt/", "{ran:?}");
+    assert_eq!(
+        read(&b, ".github/workflows/ci.yml"),
+        "on: pull_request\n",
+        "{ran:?}"
+    );
+    assert_eq!(read(&b, ".github/workflows/release.yml"), "on: release\n");
+    assert_eq!(read(&b, "wt/.github/workflows/ci.yml"), "on: push\n");
+    // What the agent itself gave to git is not what a branch had.
+    let ran = b.sh("echo evil > .github/workflows/ci.yml; git add -A .github; git -c user.name=a -c user.email=a@b commit -qm x");
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_eq!(
+        read(&b, ".github/workflows/ci.yml"),
+        "on: pull_request\n",
+        "{ran:?}"
+    );
+}
+
+/// Ten git commands that touch tracked files and configuration, each as often as it may come: the same outside and inside.
+#[test]
+fn git_does_inside_what_it_does_outside() {
+    let script = "set -e; export GIT_AUTHOR_DATE=2026-01-01T00:00:00Z GIT_COMMITTER_DATE=2026-01-01T00:00:00Z; \
+        g() { git -c user.name=a -c user.email=a@b -c protocol.file.allow=always \"$@\"; }; \
+        for i in 1 2 3 4 5 6 7 8; do \
+          g checkout -q other; g checkout -q main; g checkout -qb b$i; echo $i > f$i; g add f$i; g commit -qm f$i; \
+          g checkout -q main; g merge -q --no-ff -m m$i b$i; echo s >> README; g stash -q; g stash pop -q; \
+          g commit -qam r$i; g rebase -q main b$i; g checkout -q main; g remote add r$i https://example.org/$i; \
+          g config branch.b$i.remote r$i; g worktree add -q wt$i b$i; g tag t$i; \
+        done; g gc -q; g submodule add -q ./ sub 2>/dev/null || true; g branch -d b1 2>/dev/null || true";
+    let world = || {
+        let b = repository();
+        git(&b, &["checkout", "-qb", "other"]);
+        host(
+            &b,
+            "echo 'on: other' > .github/workflows/ci.yml; echo x > other.txt",
+        );
+        git(&b, &["add", "-A"]);
+        git(&b, &["commit", "-qm", "two"]);
+        git(&b, &["checkout", "-q", "main"]);
+        b
+    };
+    // Hashes of commits have the time of the first two in them; trees have not.
+    let state = |b: &TestBox| {
+        let mut text = git(b, &["status", "--short"]);
+        for reference in git(
+            b,
+            &[
+                "for-each-ref",
+                "--format=%(refname)",
+                "refs/heads",
+                "refs/tags",
+            ],
+        )
+        .lines()
+        {
+            text += &format!(
+                "\n{reference} {}",
+                git(b, &["rev-parse", &format!("{reference}^{{tree}}")])
+            );
+            text += &format!(" {}", git(b, &["rev-list", "--count", reference]));
+        }
+        text += &git(b, &["config", "--local", "-l"]);
+        text + &git(b, &["worktree", "list"])
+            .replace(b.ws().to_str().unwrap(), "WS")
+            .lines()
+            .map(|l| {
+                l.split_whitespace()
+                    .filter(|w| w.len() != 7)
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let (outside, inside) = (world(), world());
+    host(&outside, script);
+    until("git's objects are old", || {
+        let age = fs::metadata(inside.ws().join(".git/index"))
+            .unwrap()
+            .modified()
+            .unwrap();
+        age.elapsed().is_ok_and(|age| age.as_millis() > 100)
+    });
+    let ran = inside.sh(script);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let (out, ins) = (state(&outside), state(&inside));
+    assert_eq!(
+        out.replace(outside.ws().to_str().unwrap(), "WS"),
+        ins.replace(inside.ws().to_str().unwrap(), "WS"),
+        "{ran:?}"
+    );
+}
+
+/// A loop of the agent's that spins on a hidden name while the host replaces it: what got through is printed, and is little.
+#[test]
+fn a_loop_on_a_hidden_name_sees_little_of_what_the_host_writes() {
+    const ROUNDS: usize = 1000;
+    let b = boxed().file("{ws}/.env", "secret 0");
+    let script = b.root().join("bin/spin.py");
+    fs::write(
+        &script,
+        "import os,sys,time\nprint('ready',flush=True)\nseen={}\nreads=0\nwhile not os.path.exists('stop'):\n  for _ in range(50):\n    reads+=1\n    try:\n      t=open('.env').read()\n    except OSError:\n      continue\n    if t:\n      n=time.perf_counter()\n      f,l=seen.get(t,(n,n))\n      seen[t]=(f,n)\nw=sorted((l-f)*1e3 for f,l in seen.values())\nprint('reads',reads,'through',len(seen),'median',w[len(w)//2] if w else 0,'longest',w[-1] if w else 0)\n",
+    )
+    .unwrap();
+    let mut live = b.start(["/usr/bin/python3", script.to_str().unwrap()]);
+    live.wait_line("ready");
+    host(
+        &b,
+        &format!(
+            "i=0; while [ $i -lt {ROUNDS} ]; do i=$((i+1)); echo secret $i > .x; mv .x .env; done; touch stop"
+        ),
+    );
+    let ran = live.end();
+    let text = ran.ok();
+    // Not by a print macro: the harness would swallow it.
+    let line = format!(
+        "LOOP {ROUNDS} replacements: {}\n",
+        text.lines().last().unwrap()
+    );
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    assert!(text.contains("through"), "{ran:?}");
+    // In the end it is closed.
+    assert!(b.sh("cat .env").ok().is_empty());
+}
+
+#[test]
+fn a_refused_program_that_is_upgraded_is_refused_still() {
+    let b = TestBox::new()
+        .profile("extends = [\"base\", \"git\"]\n[commands]\ndeny = [\"mytool\"]\nsearch = [\"{t}/tools\"]\n[files]\nread = [\"{t}/tools\"]\n")
+        .script("{t}/tools/mytool", "#!/bin/sh\necho old\n")
+        .script("{t}/tools/other", "#!/bin/sh\necho old\n");
+    let live = waiting(
+        &b,
+        "i=0; while {t}/tools/mytool 2>/dev/null && [ $i -lt 300 ]; do sleep 0.01; i=$((i+1)); done; {t}/tools/mytool; echo $?; {t}/tools/other",
+    );
+    host(
+        &b,
+        "for n in mytool other; do printf '#!/bin/sh\\necho new\\n' > ../../tools/x; chmod 755 ../../tools/x; mv ../../tools/x ../../tools/$n; done; touch go",
+    );
+    let ran = live.end();
+    let text = ran.text();
+    assert!(text.ends_with("126\nnew"), "{ran:?}");
+}
+
+#[test]
 fn lifted_names_are_the_agents() {
     let b = boxed()
         .file("{ws}/.mcp.json", "old")

@@ -58,6 +58,37 @@ fn the_client_is_killed_during_the_start() {
     gone(&name);
 }
 
+/// What makes the namespaces ahead of the supervisor, and what brings init into them, is gone when the command runs; init is
+/// the supervisor's own child, so that the box dies with it (`killed_supervisor` in life.rs).
+#[test]
+fn helpers_of_the_start_are_gone() {
+    for net in ["none", "host"] {
+        let b = TestBox::new().net(net);
+        let name = token();
+        let live = b.start_probe(&format!("sleep 600 {name}"));
+        let init = init_of(find(&name));
+        let supervisor = parent(init).unwrap();
+        assert_eq!(
+            parent(supervisor),
+            Some(live.pid()),
+            "--net {net}: the supervisor is the client's child"
+        );
+        let children = |of: Pid| -> Vec<Pid> {
+            all()
+                .into_iter()
+                .filter(|pid| parent(*pid) == Some(of))
+                .collect()
+        };
+        assert_eq!(children(live.pid()), [supervisor], "--net {net}");
+        assert!(children(supervisor).contains(&init), "--net {net}");
+        for pid in children(supervisor) {
+            assert_ne!(common::live::state(pid), Some('Z'), "--net {net}: {pid}");
+        }
+        drop(live);
+        gone(&name);
+    }
+}
+
 fn quiet(mut command: std::process::Command) -> std::process::Command {
     command
         .stdout(std::process::Stdio::null())

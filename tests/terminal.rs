@@ -187,6 +187,7 @@ fn shell_main(
             let terminal = HostTerminal::capture();
             let end = client::run(ClientLink {
                 control,
+                role: client::Role::Owner,
                 data: Some(data.into()),
                 signals,
                 terminal,

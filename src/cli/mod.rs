@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod attach;
 pub mod check;
+pub mod exec;
 pub mod explain;
 pub mod kill;
 mod live;
@@ -48,6 +50,9 @@ pub fn main() -> ExitCode {
     ExitCode::from(match cli.command {
         Command::Run(args) => run::run(args),
         Command::Ps(args) => ps::ps(&args),
+        Command::Exec(args) => exec::exec(&args),
+        Command::Attach(args) => attach::attach(&args),
+        Command::Detach(args) => attach::detach(&args),
         Command::Kill(args) => kill::kill(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),
@@ -65,7 +70,7 @@ pub fn main() -> ExitCode {
 /// The exit status of bad usage: `run` has one status for everything that is agentbox's own.
 fn usage_status(argv: &[OsString]) -> u8 {
     match argv.get(1) {
-        Some(first) if first == "run" => exit::REFUSED,
+        Some(first) if first == "run" || first == "exec" => exit::REFUSED,
         _ => exit::USAGE,
     }
 }
@@ -116,6 +121,14 @@ pub enum CliError {
     /// A live session could not be asked.
     #[error(transparent)]
     Live(#[from] CallError),
+    /// A limit that counts what passes a terminal, and there is none.
+    #[error(
+        "the limit `{0}` counts what passes the terminal of the box, and this run has none; start it with --detach, or lift it with --limit {0}=none"
+    )]
+    Unmetered(&'static str),
+    /// A terminal is needed and there is none.
+    #[error("none of stdin, stdout and stderr is a terminal")]
+    NoTerminal,
     /// `--status-fd` names a descriptor that cannot be written.
     #[error("--status-fd {0}: {why}; open it in the shell, as in `--status-fd 3 3>FILE`", why = .1.desc())]
     StatusFd(RawFd, Errno),
@@ -144,6 +157,11 @@ impl CliError {
     /// For `map_err` of what gives an `io::Error`.
     pub fn io(call: &'static str) -> impl Fn(std::io::Error) -> CliError {
         move |error| CliError::Call(call, Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+    }
+
+    /// For `map_err` of what gives an errno.
+    pub fn call(call: &'static str) -> impl Fn(Errno) -> CliError {
+        move |errno| CliError::Call(call, errno)
     }
 
     /// What is said, line by line, without the prefix.
@@ -185,6 +203,8 @@ impl CliError {
             | CliError::Session(_)
             | CliError::NoSession(_)
             | CliError::Live(_)
+            | CliError::NoTerminal
+            | CliError::Unmetered(_)
             | CliError::Call(..) => exit::NO,
         }
     }

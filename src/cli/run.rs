@@ -4,7 +4,7 @@
 
 use super::args::GivenValues;
 use super::args::RunArgs;
-use super::{CliError, places, policy_for, say};
+use super::{CliError, attach, places, policy_for, say};
 use crate::host::{Host, Idmap, RealLookup};
 use crate::launch::channel::{self, Channel};
 use crate::launch::command::{Descriptor, Inherited};
@@ -12,13 +12,14 @@ use crate::launch::pty::HostTerminal;
 use crate::launch::{self, Inputs, nursery, stdio};
 use crate::outcome::{Evidence, Layer};
 use crate::plan::resolve::resolve;
-use crate::plan::{NetworkMode, Plan};
+use crate::plan::{Limit, LimitBy, NetworkMode, Plan};
 use crate::policy::Policy;
+use crate::profile::value::limit_name;
 use crate::report;
 use crate::session::{SessionError, Sessions};
 use crate::supervise::client::{self, ClientEnd, ClientLink, Signals};
 use crate::supervise::relay::{Direction, RelayPipe};
-use crate::supervise::{self, Job};
+use crate::supervise::{self, Attendance, Job};
 use crate::sys::process::{self, Fork};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
@@ -69,6 +70,18 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// The plan, the sessions and the host of a run whose terminal is that.
+    fn ready(&self, terminal: Option<&HostTerminal>) -> Result<(Plan, Sessions, Host), CliError> {
+        let (plan, host) = self.plan()?;
+        let counted = |limit: &&Limit| limit.by == LimitBy::Terminal;
+        if terminal.is_none()
+            && let Some(limit) = plan.limits.list.iter().find(counted)
+        {
+            return Err(CliError::Unmetered(limit_name(limit.name)));
+        }
+        Ok((plan, sessions(&host)?, host))
+    }
+
     /// Makes the plan. What was found out about the host on the way is in the host that is returned.
     fn plan(&self) -> Result<(Plan, Host), CliError> {
         let mut host = self.host.clone();
@@ -85,6 +98,13 @@ impl Wanted {
         Ok((plan, host))
     }
 
+    /// The supervisor was killed.
+    fn clean_up(&self) {
+        if let Ok(sessions) = sessions(&self.host) {
+            supervise::lost(&sessions, &self.host.cgroup);
+        }
+    }
+
     /// The namespaces are the same whatever the plan will be: an ordinary caller's ids are kept, and the network has its own.
     fn has_nursery(&self) -> bool {
         let mode = self.policy.wishes.network.as_ref().map(|wish| wish.value);
@@ -95,6 +115,7 @@ impl Wanted {
 /// Descriptors that the supervisor has and the client must not keep.
 struct Handed {
     control: Channel,
+    attendance: Attendance,
     data: Option<OwnedFd>,
     stdio: [Descriptor; 3],
     pipes: Vec<RelayPipe>,
@@ -105,10 +126,23 @@ struct Handed {
 /// The supervisor is forked off before there is a plan, while this process is small; it plans, and meanwhile this process
 /// makes namespaces for it.
 fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> {
-    let stdio = stdio::classify().map_err(CliError::Stdio)?;
-    let terminal = stdio::wants_pty(&stdio)
-        .then(HostTerminal::capture)
-        .flatten();
+    let attendance = if wanted.args.detach {
+        Attendance::Leaves
+    } else {
+        Attendance::Stays
+    };
+    let (stdio, terminal) = match attendance {
+        Attendance::Stays => {
+            let stdio = stdio::classify().map_err(CliError::Stdio)?;
+            let has = stdio::wants_pty(&stdio);
+            (stdio, has.then(HostTerminal::capture).flatten())
+        }
+        // Nothing of the caller's: it goes, and the session stays.
+        Attendance::Leaves => {
+            let terminal = HostTerminal::capture_or_default().map_err(CliError::call("openpty"))?;
+            ([stdio::Stdio::Pty; 3], Some(terminal))
+        }
+    };
     let mut pipes = Vec::new();
     let descriptors = descriptors(&stdio, &mut pipes)?;
     let signals = Signals::block().map_err(|errno| CliError::Call("sigprocmask", errno))?;
@@ -118,12 +152,12 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
     process::set_handler(Signal::SIGCHLD, &default)
         .map_err(|errno| CliError::Call("sigaction", errno))?;
     let (client, control) = channel::pair().map_err(CliError::io("socketpair"))?;
-    let (data, client_data) = match terminal {
-        Some(_) => {
+    let (data, client_data) = match (&terminal, attendance) {
+        (Some(_), Attendance::Stays) => {
             let (a, b) = channel::stream_pair().map_err(CliError::io("socketpair"))?;
             (Some(a), Some(b))
         }
-        None => (None, None),
+        _ => (None, None),
     };
     let (nursery, theirs) = if wanted.has_nursery() {
         let (a, b) = channel::pair().map_err(CliError::io("socketpair"))?;
@@ -133,6 +167,7 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
     };
     let handed = Handed {
         control,
+        attendance,
         data,
         stdio: descriptors,
         pipes,
@@ -153,18 +188,28 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
             if let Some(nursery) = nursery {
                 nursery::raise(nursery);
             }
+            if attendance == Attendance::Leaves {
+                drop(signals);
+                return Ok(attach::sent_away(&client).unwrap_or_else(|| {
+                    let _ = nix::sys::wait::waitpid(supervisor, None);
+                    wanted.clean_up();
+                    ClientEnd::Lost.status()
+                }));
+            }
             let end = client::run(ClientLink {
                 control: client,
                 data: client_data,
+                role: client::Role::Owner,
                 signals,
                 terminal,
             });
+            if end == ClientEnd::Detached {
+                return Ok(end.status());
+            }
             // Nothing of agentbox is left when `run` returns.
             let _ = nix::sys::wait::waitpid(supervisor, None);
-            if end == ClientEnd::Lost
-                && let Ok(sessions) = sessions(&wanted.host)
-            {
-                supervise::lost(&sessions, &wanted.host.cgroup);
+            if end == ClientEnd::Lost {
+                wanted.clean_up();
             }
             Ok(end.status())
         }
@@ -183,10 +228,7 @@ fn supervisor(
     terminal: Option<HostTerminal>,
     inherited: Inherited,
 ) -> u8 {
-    let planned = wanted
-        .plan()
-        .and_then(|(plan, host)| Ok((plan, sessions(&host)?, host)));
-    let (plan, sessions, host) = match planned {
+    let (plan, sessions, host) = match wanted.ready(terminal.as_ref()) {
         Ok(planned) => planned,
         Err(e) => {
             for line in e.lines() {
@@ -218,6 +260,7 @@ fn supervisor(
         sessions,
         status: handed.status,
         client: handed.control,
+        attendance: handed.attendance,
         data: handed.data,
         pipes: handed.pipes,
         nursery: handed.nursery,

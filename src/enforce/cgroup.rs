@@ -97,8 +97,15 @@ fn settings(limits: &Limits, by: LimitBy) -> Vec<Setting> {
                 );
             }
             // The others are no limits of a control group; `by` cannot say so of them.
-            (LimitName::FileSize | LimitName::OpenFiles | LimitName::Disk | LimitName::Time, _) => {
-            }
+            (
+                LimitName::FileSize
+                | LimitName::OpenFiles
+                | LimitName::Disk
+                | LimitName::Time
+                | LimitName::Idle
+                | LimitName::Output,
+                _,
+            ) => {}
         }
     }
     list

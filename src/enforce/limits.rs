@@ -61,7 +61,14 @@ pub fn apply(limits: &Limits, kernel_uid: u32) -> Evidence {
             },
             (LimitBy::Affinity, _) => affinity(limit.value),
             // Enforced by others: the supervisor's half, the view, a timer.
-            (LimitBy::CgroupV2 | LimitBy::CgroupV1 | LimitBy::Tmpfs | LimitBy::Timer, _) => {
+            (
+                LimitBy::CgroupV2
+                | LimitBy::CgroupV1
+                | LimitBy::Tmpfs
+                | LimitBy::Timer
+                | LimitBy::Terminal,
+                _,
+            ) => {
                 continue;
             }
         };
@@ -121,7 +128,11 @@ fn resource(name: LimitName) -> Option<(Resource, &'static str)> {
         LimitName::Processes => Some((Resource::RLIMIT_NPROC, "RLIMIT_NPROC")),
         LimitName::FileSize => Some((Resource::RLIMIT_FSIZE, "RLIMIT_FSIZE")),
         LimitName::OpenFiles => Some((Resource::RLIMIT_NOFILE, "RLIMIT_NOFILE")),
-        LimitName::Cpu | LimitName::Disk | LimitName::Time => None,
+        LimitName::Cpu
+        | LimitName::Disk
+        | LimitName::Time
+        | LimitName::Idle
+        | LimitName::Output => None,
     }
 }
 

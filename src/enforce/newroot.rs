@@ -134,7 +134,12 @@ impl NewRoot {
     }
 
     fn in_host_tree(&self, path: &Path) -> bool {
-        self.host_trees.iter().any(|tree| path.starts_with(tree))
+        // By bytes: both are absolute and plain, and this is asked of every tree for every name of the view.
+        let path = path.as_os_str().as_bytes();
+        self.host_trees.iter().any(|tree| {
+            let rest = path.strip_prefix(tree.as_os_str().as_bytes());
+            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        })
     }
 
     /// Makes a file with this content.

@@ -81,6 +81,29 @@ impl HostTerminal {
         HostTerminal::of([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
     }
 
+    /// The same, or a terminal of 24 lines with the kernel's own settings if none of them is one.
+    ///
+    /// # Errors
+    /// The errno of openpty(3).
+    pub fn capture_or_default() -> Result<HostTerminal, Errno> {
+        if let Some(found) = HostTerminal::capture() {
+            return Ok(HostTerminal {
+                output: HostOutput::Raw,
+                ..found
+            });
+        }
+        let pty = nix::pty::openpty(None, None)?;
+        Ok(HostTerminal {
+            termios: tcgetattr(&pty.slave)?,
+            winsize: Winsize {
+                rows: 24,
+                cols: 80,
+                ..Winsize::default()
+            },
+            output: HostOutput::Raw,
+        })
+    }
+
     /// The same for any three descriptors.
     #[must_use]
     pub fn of(stdio: [BorrowedFd<'_>; 3]) -> Option<HostTerminal> {

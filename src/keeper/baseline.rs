@@ -6,6 +6,7 @@
 use super::files;
 use crate::plan::names::NameKind;
 use crate::plan::{Kind, OsText, Plan};
+use crate::record::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag};
@@ -86,6 +87,8 @@ pub struct Baseline {
     pub(super) files: Vec<Kept>,
     /// Frozen directories that existed: their content cannot change.
     pub(super) frozen: Vec<OsText>,
+    /// When it was taken: git objects that are older are none of the session's.
+    pub(super) taken: (i64, i64),
     /// What did not fit.
     pub(super) left_out: usize,
     #[serde(skip)]
@@ -96,7 +99,15 @@ impl Baseline {
     /// Reads what the plan has found.
     #[must_use]
     pub fn take(plan: &Plan) -> Baseline {
-        let mut baseline = Baseline::default();
+        // The times of inodes come from the kernel's coarse clock, which is up to a tick behind.
+        let taken = Timestamp::now().millis().saturating_sub(20);
+        let mut baseline = Baseline {
+            taken: (
+                i64::try_from(taken / 1000).unwrap_or(0),
+                i64::try_from(taken % 1000).unwrap_or(0) * 1_000_000,
+            ),
+            ..Baseline::default()
+        };
         let Ok(root) = openat(AT_FDCWD, "/", files::DIR, Mode::empty()) else {
             return baseline;
         };

@@ -16,14 +16,17 @@
 
 pub mod baseline;
 mod confine;
+mod confined;
 mod files;
 mod git;
 pub mod gitconfig;
 pub mod job;
 pub mod message;
+mod objects;
 mod outbox;
 mod place;
 pub mod process;
+mod programs;
 pub mod quarantine;
 mod search;
 pub mod settle;

@@ -41,6 +41,11 @@ impl Outbox {
         self.closed(file, Closed::Masked, None);
     }
 
+    /// Refused again.
+    pub(super) fn refused(&mut self, file: PathBuf) {
+        self.closed(file, Closed::Refused, None);
+    }
+
     /// Frozen again, with what the host put there.
     pub(super) fn frozen(&mut self, file: PathBuf, inode: Option<Inode>) {
         self.closed(file, Closed::Frozen, inode);

@@ -5,6 +5,7 @@
 
 use crate::plan::names::NameKind;
 use crate::plan::names::matcher::{Cursor, Matcher};
+use crate::plan::refused::STUB;
 use crate::plan::{Access, Kind, MountOp, Plan};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
@@ -12,7 +13,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use std::collections::BTreeSet;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -37,6 +38,45 @@ pub(super) struct Place {
     pub(super) matcher: Rc<Matcher>,
     /// Where in the rules the directory is.
     pub(super) start: Cursor,
+    /// What the place is watched for.
+    pub(super) purpose: Purpose,
+}
+
+/// What a place is watched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Names of its rules, at any depth.
+    Names,
+    /// Programs that are refused, in this directory alone.
+    Programs,
+}
+
+/// Every directory where a refused program is or may appear.
+pub(super) fn program_places(plan: &Plan) -> Vec<Place> {
+    let refused = &plan.refused;
+    let found = refused.places.iter().filter_map(|p| p.path.path().parent());
+    let dirs: BTreeSet<&Path> = refused
+        .searched
+        .iter()
+        .map(|d| d.path())
+        .chain(found)
+        .collect();
+    let matcher = Rc::new(Matcher::new(&[], Path::new("/")));
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    dirs.into_iter()
+        .filter_map(|dir| {
+            Some(Place {
+                host: open(dir, flags, Mode::empty()).ok()?,
+                path: dir.to_owned(),
+                boxed_path: dir.to_owned(),
+                boxed: None,
+                access: Access::Read,
+                matcher: Rc::clone(&matcher),
+                start: matcher.start(),
+                purpose: Purpose::Programs,
+            })
+        })
+        .collect()
 }
 
 /// Every directory of the host's that rules are about and that the box sees.
@@ -84,6 +124,7 @@ pub(super) fn places(plan: &Plan) -> Vec<Place> {
                 access: *access,
                 matcher: Rc::clone(&matcher),
                 start,
+                purpose: Purpose::Names,
             });
         }
     }
@@ -159,6 +200,8 @@ pub(super) struct BoxView {
     masks: OwnedFd,
     /// File systems of the box's own: its root and the masks. What is on one of them is not the host's.
     own: [u64; 2],
+    /// What stands for a refused program, if any is refused.
+    stub: Option<(OwnedFd, Inode)>,
 }
 
 enum Look {
@@ -192,12 +235,52 @@ impl BoxView {
             libc::O_PATH | libc::O_DIRECTORY,
         )?;
         let own = [fstat(&masks)?.st_dev, fstat(&root)?.st_dev];
-        Ok((BoxView { masks, own }, root))
+        let stub = c_path(Path::new(STUB.trim_start_matches('/')))?;
+        let stub = match mount::open_beneath(root.as_fd(), &stub, libc::O_PATH) {
+            Ok(stub) => {
+                let stat = fstat(&stub)?;
+                Some((stub, (stat.st_dev, stat.st_ino)))
+            }
+            Err(_) => None,
+        };
+        Ok((BoxView { masks, own, stub }, root))
     }
 
     /// Something of the box's own is there already.
     fn covers(&self, stat: &FileStat) -> bool {
         self.own.contains(&stat.st_dev)
+    }
+
+    /// Puts the refusal over a program; over a symlink itself, so that what it leads to stays for its other names.
+    ///
+    /// # Errors
+    /// As [`BoxView::mask`].
+    pub(super) fn refuse(&self, place: &Place, name: &OsStr) -> Result<Covered, Errno> {
+        let (Some(dir), Some((stub, inode))) = (&place.boxed, &self.stub) else {
+            return Ok(Covered::Gone);
+        };
+        let name = c_path(Path::new(name))?;
+        let mut done = Covered::Already;
+        for _ in 0..TRIES {
+            let flags = libc::O_PATH | libc::O_NOFOLLOW;
+            let there = match mount::open_beneath(dir.as_fd(), &name, flags) {
+                Ok(there) => fstat(&there)?,
+                Err(Errno::ENOENT) => return Ok(Covered::Gone),
+                Err(errno) => return Err(errno),
+            };
+            if (there.st_dev, there.st_ino) == *inode {
+                return Ok(done);
+            }
+            let tree = mount::clone_tree(stub.as_fd(), c"", Reach::One)?;
+            match mount::attach(tree.as_fd(), dir.as_fd(), &name) {
+                Ok(()) => done = Covered::Now,
+                // It was removed meanwhile; or it is a directory, and no program.
+                Err(Errno::ENOENT) => {}
+                Err(Errno::ENOTDIR) => return Ok(Covered::Gone),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::EAGAIN)
     }
 
     /// The same name from both sides.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// How long the watching of directories may keep the command waiting; what is left follows while it runs. What existed at the
 /// start is covered in any case.
-const BEFORE_GO: Duration = Duration::from_millis(2);
+const BEFORE_GO: Duration = Duration::from_micros(300);
 
 /// A keeper that was started.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub struct Keeper {
 /// Does this plan need a keeper?
 #[must_use]
 pub fn is_needed(plan: &Plan) -> bool {
-    !plan.names.is_empty()
+    !plan.names.is_empty() || !plan.refused.searched.is_empty()
 }
 
 /// Starts the keeper; it begins to watch at once.
@@ -92,6 +92,8 @@ fn main(plan: &Plan, channel: &Channel) -> Result<(), Over> {
     process::die_with_parent().map_err(over)?;
     process::set_undumpable().map_err(over)?;
     let _ = process::set_name(c"agentbox-keeper");
+    // Best effort: a name is closed the sooner on a busy machine.
+    let _ = process::set_slice(100_000);
     let _ = process::wipe_startup_block(c"agentbox: keeper");
     close_all_but(vec![channel.as_fd().as_raw_fd()]).map_err(over)?;
     let mut watchman = Watchman::new(plan);

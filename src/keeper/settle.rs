@@ -6,12 +6,11 @@
 #![forbid(unsafe_code)]
 
 use super::baseline::{Baseline, Content, Kept};
+use super::confined::clean;
 use super::files::{self, Locked};
 use super::git;
-use super::gitconfig::{self, Cleaned};
 use super::quarantine::{Quarantine, Why};
-use super::search;
-use crate::enforce::cell::{self, Bounds};
+use super::{objects, search};
 use crate::plan::OsText;
 use crate::plan::names::{NameKind, Names};
 use nix::errno::Errno;
@@ -213,7 +212,27 @@ impl<'a> Settler<'a> {
             files::remove_if_empty(dir.as_fd(), name);
             return;
         }
+        if tracked
+            && let Ok(Some((bytes, _))) = files::read(dir.as_fd(), name)
+            && self.is_gits(file, &bytes)
+        {
+            return;
+        }
         self.take(dir.as_fd(), name, file, Why::Made);
+    }
+
+    /// Is it content that was there before the session: in git, so that the file has followed its branch, or in a file of the
+    /// same name, of which a worktree has a copy?
+    fn is_gits(&self, file: &Path, bytes: &[u8]) -> bool {
+        let copy = |kept: &Kept| {
+            kept.file.path().file_name() == file.file_name()
+                && self.baseline.bytes(kept) == Some(bytes)
+        };
+        if self.baseline.files.iter().any(copy) {
+            return true;
+        }
+        objects::store(self.root.as_fd(), file)
+            .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken))
     }
 
     fn take(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, why: Why) -> bool {
@@ -269,7 +288,8 @@ impl<'a> Settler<'a> {
                 Ok(Some((bytes, stat))) => {
                     // Who may execute it is part of what it is.
                     (stat.st_mode & 0o111) == (mode & 0o111)
-                        && self.baseline.bytes(kept) == Some(&bytes)
+                        && (self.baseline.bytes(kept) == Some(&bytes)
+                            || (kept.kind == NameKind::Track && self.is_gits(file, &bytes)))
                 }
                 _ => false,
             },
@@ -420,37 +440,5 @@ impl<'a> Settler<'a> {
                 self.take(dir.as_fd(), OsStr::new("hooks"), &hooks, Why::Made);
             }
         }
-    }
-}
-
-/// Reads both texts in a confined child: the second one is the agent's.
-fn clean(base: &[u8], now: &[u8]) -> Result<Option<Cleaned>, String> {
-    let bounds = Bounds {
-        who: "the process that reads git configuration",
-        time: Duration::from_secs(5),
-        answer: 4 << 20,
-    };
-    let answer = cell::compute(bounds, || match gitconfig::clean(base, now) {
-        Ok(None) => vec![0],
-        Ok(Some(cleaned)) => {
-            // One bit for each row of the list, then the text.
-            let mut out = vec![1];
-            out.extend(gitconfig::encode(&cleaned.taken));
-            out.extend(cleaned.text);
-            out
-        }
-        Err(_) => vec![2],
-    })?;
-    match answer.split_first() {
-        Some((0, [])) => Ok(None),
-        Some((1, rest)) => {
-            let (taken, text) =
-                gitconfig::decode(rest).ok_or("an answer that cannot be read".to_owned())?;
-            Ok(Some(Cleaned {
-                text: text.to_vec(),
-                taken,
-            }))
-        }
-        _ => Err("it cannot be read".to_owned()),
     }
 }

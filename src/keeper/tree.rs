@@ -217,6 +217,18 @@ impl Tree {
         list(dir)
     }
 
+    /// Watches a directory and does not list it.
+    pub(super) fn watch(&mut self, places: &[Place], spot: &Spot) {
+        let dir = places
+            .get(spot.place)
+            .map(|place| place.open_dir(&spot.rel));
+        if let Some(Ok(dir)) = dir
+            && let Err(errno) = self.add(dir.as_fd(), spot, APPEAR)
+        {
+            self.cannot(errno, spot);
+        }
+    }
+
     /// What happens to the names of a directory matters as well.
     pub(super) fn watch_closely(&mut self, places: &[Place], spot: &Spot) {
         let dir = places

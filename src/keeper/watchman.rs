@@ -5,9 +5,10 @@
 
 use super::git;
 use super::outbox::Outbox;
-use super::place::{self, BoxView, Covered, Inode, Place};
+use super::place::{self, BoxView, Covered, Inode, Place, Purpose};
 use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, what};
 use crate::plan::names::{NameKind, NameRule};
+use crate::plan::refused::Refused;
 use crate::plan::{Access, Plan};
 use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
@@ -30,15 +31,15 @@ enum Cause {
 
 /// The agent may be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Before,
     Running,
 }
 
 /// A name on its way through the rules.
-struct Name<'a> {
-    spot: &'a Spot,
-    name: &'a OsStr,
+pub(super) struct Name<'a> {
+    pub(super) spot: &'a Spot,
+    pub(super) name: &'a OsStr,
     what: What,
     cause: Cause,
 }
@@ -51,7 +52,7 @@ impl Name<'_> {
 }
 
 pub(super) struct Watchman {
-    places: Vec<Place>,
+    pub(super) places: Vec<Place>,
     rules: Vec<NameRule>,
     /// Host paths whose content is committed.
     shown: BTreeSet<PathBuf>,
@@ -61,17 +62,20 @@ pub(super) struct Watchman {
     frozen: HashMap<PathBuf, Option<Inode>>,
     /// Git directories that did not exist at the start.
     born: BTreeSet<PathBuf>,
+    /// Programs that are refused, and where some were found.
+    pub(super) refused: Refused,
     pub(super) tree: Tree,
-    view: Option<BoxView>,
+    pub(super) view: Option<BoxView>,
     /// Names that were met before there was a box.
     early: BTreeSet<(usize, PathBuf, NameKind)>,
-    phase: Phase,
+    pub(super) phase: Phase,
     pub(super) outbox: Outbox,
 }
 
 impl Watchman {
     pub(super) fn new(plan: &Plan) -> Watchman {
-        let places = place::places(plan);
+        let mut places = place::places(plan);
+        places.extend(place::program_places(plan));
         let mut tree = Tree::new();
         for (number, place) in places.iter().enumerate() {
             tree.later(Spot {
@@ -98,6 +102,7 @@ impl Watchman {
             tracked: of(NameKind::Track).collect(),
             frozen: of(NameKind::Freeze).map(|path| (path, None)).collect(),
             born: BTreeSet::new(),
+            refused: plan.refused.clone(),
             early: place::early(plan, &places),
             places,
             tree,
@@ -143,6 +148,11 @@ impl Watchman {
         let Some(spot) = self.tree.next() else {
             return Ok(());
         };
+        // What is there was covered by the plan a moment ago; thousands of names need no second look.
+        if self.purpose(&spot) == Purpose::Programs && self.phase == Phase::Before {
+            self.tree.watch(&self.places, &spot);
+            return Ok(());
+        }
         let names = self.tree.watch_and_list(&self.places, &spot);
         self.names(&spot, names)
     }
@@ -256,6 +266,9 @@ impl Watchman {
 
     fn name(&mut self, it: &Name<'_>) -> Result<(), String> {
         let file = self.host_path(it.spot, it.name);
+        if self.purpose(it.spot) == Purpose::Programs {
+            return self.program(it, &file);
+        }
         let mut within = it.spot.within;
         match self.rule(it.spot, it.name) {
             Some((NameKind::Hide, rule)) if self.hides(rule, &file) => {

@@ -179,6 +179,11 @@ pub enum ToClient {
         /// The signal.
         signal: i32,
     },
+    /// You may leave: the session goes on (`run --detach`, `agentbox detach`).
+    Detached {
+        /// Its name.
+        session: String,
+    },
     /// The session is over and nothing of it is left; all output has been written to the data socket before.
     Ended {
         /// The exit status of `agentbox run`.

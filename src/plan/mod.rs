@@ -381,6 +381,10 @@ pub enum LimitName {
     Disk,
     /// Seconds of wall-clock time.
     Time,
+    /// Seconds in which nothing passes the terminal in either direction.
+    Idle,
+    /// Bytes that are written to the terminal.
+    Output,
 }
 
 /// One limit.
@@ -426,6 +430,8 @@ pub enum LimitBy {
     Affinity,
     /// A timer of the supervisor.
     Timer,
+    /// What the supervisor counts as it relays the terminal.
+    Terminal,
 }
 
 /// A file that its program replaces through a lock directory and rename.

@@ -59,6 +59,8 @@ mod tests {
             ("", "", true),
             ("", "A", false),
             ("**A", "BA", true),
+            // Nothing but `*` is special; profiles may not write it in a name of a variable.
+            ("A?", "AB", false),
         ] {
             assert_eq!(
                 matches(pattern, name.as_bytes()),

@@ -28,7 +28,7 @@ pub(crate) fn bad<T>(what: impl Into<String>, help: impl Into<String>) -> Result
 }
 
 /// The limits by the names that profiles and `--limit` use.
-pub const LIMITS: [(&str, LimitName); 7] = [
+pub const LIMITS: [(&str, LimitName); 9] = [
     ("memory", LimitName::Memory),
     ("processes", LimitName::Processes),
     ("cpu", LimitName::Cpu),
@@ -36,6 +36,8 @@ pub const LIMITS: [(&str, LimitName); 7] = [
     ("open-files", LimitName::OpenFiles),
     ("disk", LimitName::Disk),
     ("time", LimitName::Time),
+    ("idle", LimitName::Idle),
+    ("output", LimitName::Output),
 ];
 
 /// The name of a limit as it is typed.
@@ -67,12 +69,14 @@ pub fn limit(name: LimitName, text: &str) -> Result<LimitWish, BadValue> {
             },
             None => size(text).map(LimitWish::Value),
         },
-        LimitName::FileSize | LimitName::Disk => size(text).map(LimitWish::Value),
-        LimitName::Time => duration(text).and_then(|seconds| {
+        LimitName::FileSize | LimitName::Disk | LimitName::Output => {
+            size(text).map(LimitWish::Value)
+        }
+        LimitName::Time | LimitName::Idle => duration(text).and_then(|seconds| {
             if seconds > 0.0 {
                 Ok(LimitWish::Value(seconds))
             } else {
-                bad("a time limit of 0", "\"90s\", \"2h\" or \"none\"")
+                bad("a limit of no time", "\"90s\", \"2h\" or \"none\"")
             }
         }),
         LimitName::Cpu => match number(text) {
@@ -620,6 +624,8 @@ mod tests {
             ("A=B", Keep, false),
             ("", Keep, false),
             ("A B", Deny, false),
+            ("A?", Keep, false),
+            ("A?", Deny, false),
         ] {
             assert_eq!(variable(text, list).is_ok(), fine, "{text:?}");
         }

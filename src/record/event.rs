@@ -30,6 +30,8 @@ pub enum Closed {
     Masked,
     /// It is read-only.
     Frozen,
+    /// It is a program that is refused.
+    Refused,
 }
 
 /// What can happen in a session.

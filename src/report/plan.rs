@@ -236,6 +236,7 @@ fn limits(out: &mut String, plan: &Plan) {
                 LimitBy::Tmpfs => "tmpfs",
                 LimitBy::Affinity => "affinity",
                 LimitBy::Timer => "timer",
+                LimitBy::Terminal => "terminal",
             };
             [
                 format!("  {} {}", limit_name(limit.name), limit_value(limit)),
@@ -269,13 +270,17 @@ fn limit_name(name: LimitName) -> &'static str {
         LimitName::OpenFiles => "open-files",
         LimitName::Disk => "disk",
         LimitName::Time => "time",
+        LimitName::Idle => "idle",
+        LimitName::Output => "output",
     }
 }
 
 fn limit_value(limit: &Limit) -> String {
     match limit.name {
-        LimitName::Memory | LimitName::FileSize | LimitName::Disk => bytes(limit.value),
-        LimitName::Time => seconds(limit.value),
+        LimitName::Memory | LimitName::FileSize | LimitName::Disk | LimitName::Output => {
+            bytes(limit.value)
+        }
+        LimitName::Time | LimitName::Idle => seconds(limit.value),
         LimitName::Cpu | LimitName::Processes | LimitName::OpenFiles => format!("{}", limit.value),
     }
 }

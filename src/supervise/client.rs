@@ -7,8 +7,10 @@
 
 #![forbid(unsafe_code)]
 
+mod data;
 mod flow;
 mod job;
+pub mod keys;
 
 use super::modes::Modes;
 use super::queue::Queue;
@@ -20,6 +22,8 @@ use crate::launch::message::{FromClient, SignalTo, ToClient};
 use crate::launch::pty::HostTerminal;
 use crate::plan::text::write_escaped;
 use crate::sys::tty::{EdgeWatch, Winsize};
+use data::Data;
+use keys::Escape;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use std::collections::VecDeque;
@@ -34,12 +38,25 @@ const OUTBOX: usize = 64;
 pub struct ClientLink {
     /// Messages from and to the supervisor. Only the client may hold this end.
     pub control: Channel,
-    /// Bytes of the pseudo-terminal, if the box has one.
+    /// Bytes of the pseudo-terminal, if the box has one; for [`Role::Joiner`] it comes with `Started`.
     pub data: Option<OwnedFd>,
+    /// Whose client it is.
+    pub role: Role,
     /// The signals, blocked before the supervisor was forked.
     pub signals: Signals,
     /// The caller's terminal as it was at the start, if the box has a pseudo-terminal.
     pub terminal: Option<HostTerminal>,
+}
+
+/// What the client is to the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It started the session (`run`): its signals are the command's, and its end is a hang-up.
+    Owner,
+    /// It looks at the session (`attach`): what ends it ends nothing else, and [`keys`] make it leave.
+    Viewer,
+    /// It started another command in the box (`exec`), on whose terminal or pipes it is.
+    Joiner,
 }
 
 /// How the client ended.
@@ -53,6 +70,8 @@ pub enum ClientEnd {
     },
     /// The supervisor is gone without a word; this has been said on stderr.
     Lost,
+    /// The client left, and the session goes on.
+    Detached,
 }
 
 impl ClientEnd {
@@ -62,6 +81,7 @@ impl ClientEnd {
         match self {
             ClientEnd::Ended { status } => status,
             ClientEnd::Lost => LOST,
+            ClientEnd::Detached => 0,
         }
     }
 }
@@ -77,7 +97,9 @@ pub fn run(link: ClientLink) -> ClientEnd {
     let size = link.terminal.as_ref().map(|host| host.winsize);
     let mut client = Client {
         control: Some(link.control),
-        data: link.data,
+        data: link.data.map(Data::Socket),
+        role: link.role,
+        escape: Escape::new(),
         signals: link.signals,
         terminal: link.terminal.map(|host| Terminal::open(&host, stdio)),
         keys: Queue::new(),
@@ -109,7 +131,9 @@ struct Client {
     /// `None` when the supervisor has closed it.
     control: Option<Channel>,
     /// `None` when all output has come.
-    data: Option<OwnedFd>,
+    data: Option<Data>,
+    role: Role,
+    escape: Escape,
     signals: Signals,
     terminal: Option<Terminal>,
     /// From the terminal to the box.
@@ -247,6 +271,10 @@ impl Client {
         match signal {
             Signal::SIGWINCH => self.resize(),
             Signal::SIGCONT => self.resumed(),
+            // Another shell's job: its stop is its own.
+            Signal::SIGTSTP if self.role != Role::Owner && !over => {
+                self.stop(signal, Scope::Itself)
+            }
             Signal::SIGTSTP if self.phase == Phase::Building || over => {
                 self.stop(Signal::SIGTSTP, Scope::Itself);
             }
@@ -261,6 +289,7 @@ impl Client {
                 self.data = None;
                 self.screen.clear();
             }
+            _ if self.role == Role::Viewer => self.leave(),
             Signal::SIGHUP => self.hang_up(to),
             _ => self.forward(signal, to),
         }
@@ -281,7 +310,21 @@ impl Client {
         }
     }
 
+    /// Leaves; the session goes on.
+    fn leave(&mut self) {
+        self.phase = Phase::Over(ClientEnd::Detached);
+        self.data = None;
+        self.control = None;
+        self.screen.clear();
+    }
+
     fn resize(&mut self) {
+        if let (Some(size), Some(data)) =
+            (self.terminal.as_ref().and_then(Terminal::size), &self.data)
+            && data.resize(size)
+        {
+            return;
+        }
         if let Some(size) = self.terminal.as_ref().and_then(Terminal::size) {
             self.outbox
                 .retain(|message| !matches!(message, FromClient::Resize { .. }));
@@ -316,7 +359,12 @@ impl Client {
     fn read_control(&mut self) {
         while let Some(control) = &self.control {
             match control.try_recv::<ToClient>() {
-                Ok(Received::Message(message, _)) => self.on_message(message),
+                Ok(Received::Message(message, fds)) => {
+                    if let Some(master) = fds.into_iter().next() {
+                        self.data = Data::master(master);
+                    }
+                    self.on_message(message);
+                }
                 Ok(Received::Nothing) => return,
                 // A connection that carries nonsense is as good as none. Closing it ends the session.
                 Ok(Received::End) | Err(_) => {
@@ -334,6 +382,7 @@ impl Client {
             ToClient::Say { line } => self.say(&line),
             ToClient::Started { pty } => self.started(pty),
             ToClient::Stopped { signal } => self.stopped(signal),
+            ToClient::Detached { .. } => self.leave(),
             ToClient::Ended { status } => self.phase = Phase::Over(ClientEnd::Ended { status }),
         }
     }

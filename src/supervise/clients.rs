@@ -1,55 +1,103 @@
-//! The terminal client and the pseudo-terminal that it shows.
+//! Who looks at the session: the client that started it, and those that attached.
 
 #![forbid(unsafe_code)]
 
+use super::Attendance;
+use super::control::Asked;
+use super::control::message::{Reply, Request, State};
 use super::part::{Part, PollSet, Ready};
-use super::relay::Relay;
+use super::quiet::Meter;
 use super::running::Running;
+use super::screen::Screen;
 use super::watch::PATIENCE;
-use crate::launch::channel::Received;
+use crate::launch::channel::{Channel, Received};
 use crate::launch::message::{FromClient, SignalTo, ToClient};
+use crate::record::Event;
+use crate::sys::process;
 use crate::sys::tty::Winsize;
+use nix::poll::PollFlags;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How many may look at once.
+const MOST: usize = 16;
+
+/// How long a window is one line lower than it is, so that a program draws itself again for who attached.
+const NUDGE: Duration = Duration::from_millis(60);
+
+/// One that attached.
+struct Viewer {
+    /// Its number in the screen.
+    id: u32,
+    channel: Channel,
+}
 
 /// Who looks at the session.
 pub(super) struct Clients {
-    relay: Option<Relay>,
+    screen: Option<Screen>,
+    /// The number of the client that started the session.
+    owner: Option<u32>,
+    viewers: Vec<Viewer>,
+    /// The size that the window is given back, and when.
+    nudged: Option<(Instant, Winsize)>,
+    /// The client that started the session waits for being sent away.
+    attendance: Attendance,
+    meter: Meter,
 }
 
-/// Keys of the poll set.
-const MASTER: usize = 0;
-const DATA: usize = 1;
+/// Keys of the poll set: the screen's wishes, and behind them the viewers' channels.
+const SCREEN: usize = 0;
+const CHANNELS: usize = 1000;
 
 impl Clients {
-    pub(super) fn new(relay: Option<Relay>) -> Clients {
-        Clients { relay }
+    /// `owner` is the data socket of the client that started the session.
+    pub(super) fn new(
+        mut screen: Option<Screen>,
+        owner: Option<OwnedFd>,
+        attendance: Attendance,
+        meter: Meter,
+    ) -> Clients {
+        let owner = screen
+            .as_mut()
+            .zip(owner)
+            .map(|(screen, data)| screen.add(data));
+        Clients {
+            screen,
+            owner,
+            viewers: Vec::new(),
+            nudged: None,
+            attendance,
+            meter,
+        }
     }
 
-    fn hear(&mut self, running: &mut Running) {
+    /// The command runs, and nobody need stay for it.
+    fn send_away(&mut self, running: &mut Running) {
+        self.attendance = Attendance::Stays;
+        let session = running.session.id().to_string();
+        running.voice.tell(&ToClient::Detached { session });
+        running.voice.client = None;
+        // The caller's pipes end with the client: nobody may wait for the session by them.
+        let Ok(null) = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+        else {
+            return;
+        };
+        for number in 0..3 {
+            let _ = process::dup_to(null.as_fd(), number);
+        }
+    }
+
+    fn hear_owner(&mut self, running: &mut Running) {
         while let Some(client) = &running.voice.client {
             match client.try_recv::<FromClient>() {
                 Ok(Received::Nothing) => return,
-                Ok(Received::Message(
-                    FromClient::Resize {
-                        rows,
-                        cols,
-                        xpixel,
-                        ypixel,
-                    },
-                    _,
-                )) => {
-                    if let Some(relay) = &self.relay {
-                        let _ = relay.set_winsize(Winsize {
-                            rows,
-                            cols,
-                            xpixel,
-                            ypixel,
-                        });
-                    }
-                }
                 Ok(Received::Message(FromClient::Signal { signal, to }, _)) => {
                     running.signal(signal, to);
                 }
-                Ok(Received::Message(FromClient::Continued, _)) => running.continued(),
+                Ok(Received::Message(message, _)) => self.told(&message, running),
                 // The terminal is gone without a word: as if it had been closed.
                 Ok(Received::End) | Err(_) => {
                     running.voice.client = None;
@@ -60,36 +108,207 @@ impl Clients {
         }
     }
 
+    fn hear_viewer(&mut self, number: usize, running: &mut Running) {
+        while let Some(Viewer { id, channel }) = self.viewers.get(number) {
+            match channel.try_recv::<FromClient>() {
+                Ok(Received::Nothing) => return,
+                // A signal to who looks is not for the command.
+                Ok(Received::Message(FromClient::Signal { .. }, _)) => {}
+                Ok(Received::Message(message, _)) => self.told(&message, running),
+                Ok(Received::End) | Err(_) => {
+                    let id = *id;
+                    self.viewers.remove(number);
+                    self.left(id, running);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, message: &FromClient, running: &mut Running) {
+        match message {
+            FromClient::Resize {
+                rows,
+                cols,
+                xpixel,
+                ypixel,
+            } => {
+                self.nudged = None;
+                self.resize(Winsize {
+                    rows: *rows,
+                    cols: *cols,
+                    xpixel: *xpixel,
+                    ypixel: *ypixel,
+                });
+            }
+            FromClient::Continued => running.continued(),
+            FromClient::Signal { .. } => {}
+        }
+    }
+
+    /// The window is as large as that of who changed it last.
+    fn resize(&self, size: Winsize) {
+        if let Some(screen) = &self.screen {
+            let _ = screen.set_winsize(size);
+        }
+    }
+
+    fn left(&mut self, id: u32, running: &mut Running) {
+        if let Some(screen) = &mut self.screen {
+            screen.remove(id);
+        }
+        running.note(&Event::Detached);
+    }
+
+    fn asked(&mut self, asked: Asked, running: &mut Running) {
+        match asked.request {
+            Request::Attach { size } => self.attach(asked, size.into(), running),
+            Request::Detach => {
+                let _ = asked.channel.try_send(&Reply::Done, &[]);
+                self.all_leave(running);
+            }
+            _ => running.asked.push(asked),
+        }
+    }
+
+    fn attach(&mut self, mut asked: Asked, size: Winsize, running: &mut Running) {
+        let refuse = |asked: Asked, why: &str| asked.refuse(why);
+        let Some(screen) = &mut self.screen else {
+            return refuse(
+                asked,
+                "it has no terminal: its stdin, stdout and stderr are pipes or files",
+            );
+        };
+        if self.viewers.len() >= MOST {
+            return refuse(asked, "too many look at it");
+        }
+        if running.state() == State::Ending {
+            return refuse(asked, "it is ending");
+        }
+        let Some(data) = asked.fds.pop() else {
+            return refuse(asked, "no data socket came with the request");
+        };
+        let _ = asked.channel.try_send(&Reply::Done, &[]);
+        let _ = asked
+            .channel
+            .try_send(&ToClient::Started { pty: true }, &[]);
+        let before = screen.winsize();
+        let id = screen.add(data);
+        self.viewers.push(Viewer {
+            id,
+            channel: asked.channel,
+        });
+        running.note(&Event::Attached);
+        // A program draws itself again when the size of its window changes.
+        if before == Some(size) && size.rows > 1 {
+            self.nudged = Some((Instant::now() + NUDGE, size));
+            let rows = size.rows - 1;
+            self.resize(Winsize { rows, ..size });
+        } else {
+            self.resize(size);
+        }
+        // Whoever stopped it has left; who comes wants to see it work.
+        if running.state() == State::Stopped {
+            running.continued();
+        }
+    }
+
+    /// Everybody leaves, also the client that started the session; it goes on.
+    fn all_leave(&mut self, running: &mut Running) {
+        if running.voice.client.is_some() {
+            let id = running.session.id().clone();
+            running.say(&format!(
+                "left session {id}, which goes on: agentbox attach {id}"
+            ));
+            let session = id.to_string();
+            running.voice.tell(&ToClient::Detached { session });
+            running.voice.client = None;
+            match self.owner.take() {
+                Some(owner) => self.left(owner, running),
+                None => running.note(&Event::Detached),
+            }
+        }
+        for viewer in std::mem::take(&mut self.viewers) {
+            let session = running.session.id().to_string();
+            let _ = viewer
+                .channel
+                .try_send(&ToClient::Detached { session }, &[]);
+            self.left(viewer.id, running);
+        }
+    }
+
+    /// A stop on the terminal is for who typed it: its client stops, too, and the shell behind it takes over.
     fn tell_stop(&mut self, running: &mut Running) {
-        let relay = &mut self.relay;
-        let settled = || relay.as_mut().is_none_or(Relay::settle);
-        if let Some(signal) = running.take_stop(settled) {
-            running.voice.tell(&ToClient::Stopped { signal });
+        let screen = &mut self.screen;
+        let settled = || screen.as_mut().is_none_or(Screen::settle);
+        let Some(signal) = running.take_stop(settled) else {
+            return;
+        };
+        let active = self.screen.as_ref().and_then(Screen::active);
+        let message = ToClient::Stopped { signal };
+        match self.viewers.iter().find(|viewer| Some(viewer.id) == active) {
+            Some(viewer) => drop(viewer.channel.try_send(&message, &[])),
+            None => running.voice.tell(&message),
         }
     }
 }
 
 impl Part for Clients {
     fn pollfds<'a>(&'a self, set: &mut PollSet<'a>) {
-        let wishes = self.relay.as_ref().map(Relay::wishes).unwrap_or_default();
-        for (key, wish) in [MASTER, DATA].into_iter().zip(wishes) {
+        let wishes = self.screen.as_ref().map(Screen::wishes).unwrap_or_default();
+        for (key, wish) in (SCREEN..).zip(wishes) {
             if let Some((fd, flags)) = wish {
                 set.add(key, fd, flags);
             }
         }
+        for (key, viewer) in (CHANNELS..).zip(&self.viewers) {
+            set.add(key, viewer.channel.as_fd(), PollFlags::POLLIN);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let nudged = self.nudged.map(|(at, _)| at);
+        nudged.into_iter().chain(self.meter.deadline()).min()
     }
 
     fn on_ready(&mut self, ready: &Ready<'_>, running: &mut Running) {
-        self.hear(running);
-        if let Some(relay) = &mut self.relay {
-            relay.moved([ready.of(MASTER), ready.of(DATA)]);
+        self.hear_owner(running);
+        if self.attendance == Attendance::Leaves && running.has_started() {
+            self.send_away(running);
+        }
+        if let Some(screen) = &mut self.screen {
+            let found: Vec<_> = (SCREEN..=screen.viewers())
+                .map(|key| ready.of(key))
+                .collect();
+            screen.moved(&found);
+            let paused = running.state() == State::Paused;
+            let enough = self.meter.see(screen.traffic(), paused, Instant::now());
+            if let Some(trigger) = enough {
+                running.stop(trigger);
+            }
+        }
+        for number in (0..self.viewers.len()).rev() {
+            if ready.readable(CHANNELS + number) {
+                self.hear_viewer(number, running);
+            }
+        }
+        if let Some((_, size)) = self.nudged.take_if(|(at, _)| *at <= Instant::now()) {
+            self.resize(size);
+        }
+        for asked in std::mem::take(&mut running.asked) {
+            self.asked(asked, running);
         }
         self.tell_stop(running);
+        running.viewers = self.screen.as_ref().map_or(0, Screen::viewers);
     }
 
-    fn finish(&mut self, _: &mut Running) {
-        if let Some(relay) = &mut self.relay {
-            let _ = relay.drain(PATIENCE);
+    fn finish(&mut self, running: &mut Running) {
+        if let Some(screen) = &mut self.screen {
+            let _ = screen.drain(PATIENCE);
+        }
+        let status = running.exit_status;
+        for viewer in self.viewers.drain(..) {
+            let _ = viewer.channel.try_send(&ToClient::Ended { status }, &[]);
         }
     }
 }

@@ -75,6 +75,7 @@ pub(super) fn finish(end: End<'_>) -> ! {
             running.say(&format!("a cgroup was left behind: {e}"));
         }
     }
+    running.exit_status = crate::exit::status(&how);
     for part in &mut parts {
         part.finish(&mut running);
     }

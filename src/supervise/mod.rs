@@ -19,10 +19,13 @@ mod modes;
 pub mod never;
 pub(crate) mod part;
 mod queue;
+mod quiet;
 pub mod relay;
 pub(crate) mod running;
+mod screen;
 mod seen;
 mod signals;
+mod start;
 pub mod state;
 pub mod switch;
 pub mod syncjob;
@@ -31,11 +34,9 @@ mod voice;
 mod watch;
 
 use crate::enforce::cgroup::BoxCgroup;
-use crate::enforce::{build::NAMESPACES, limits, verify};
-use crate::keeper::process::Keeper;
 use crate::launch::channel::Channel;
 use crate::launch::message::{ToClient, ToInit};
-use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, diagnose, nursery};
+use crate::launch::{Inputs, Ready, diagnose};
 use crate::outcome::{Evidence, How, Outcome, Status};
 use crate::plan::{OsText, Plan};
 use crate::record::Event;
@@ -44,11 +45,13 @@ use clients::Clients;
 use control::Control;
 use gate_words::Say;
 use joins::Joins;
-use keeping::Keeping;
 use part::Part;
-use relay::{Relay, RelayPipe};
+use quiet::Meter;
+use relay::RelayPipe;
 use running::Running;
+use screen::Screen;
 use seen::Seen;
+use start::{Started, accept, build};
 use state::{Initial, StateSync};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -56,6 +59,15 @@ use std::time::Instant;
 use switch::StopFiles;
 use voice::{Voice, say_directly};
 use watch::{Signals, State};
+
+/// Whether the client that starts a session stays with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attendance {
+    /// It shows the terminal, passes signals on, and its end is a hang-up.
+    Stays,
+    /// It leaves when the command runs (`run --detach`).
+    Leaves,
+}
 
 /// What the supervisor is told.
 pub struct Job {
@@ -73,7 +85,9 @@ pub struct Job {
     pub status: Option<File>,
     /// To the terminal client.
     pub client: Channel,
-    /// The client's end of the pseudo-terminal's bytes.
+    /// Whether the client stays.
+    pub attendance: Attendance,
+    /// The supervisor's end of the pseudo-terminal's bytes, if the client stays and there is one.
     pub data: Option<OwnedFd>,
     /// Sockets of the caller that are relayed through pipes, with what is relayed.
     pub pipes: Vec<RelayPipe>,
@@ -111,6 +125,7 @@ pub fn run(job: Job) -> u8 {
         banner,
         status,
         client,
+        attendance,
         data,
         pipes,
         nursery,
@@ -211,12 +226,12 @@ pub fn run(job: Job) -> u8 {
         evidence,
     } = ready;
     let has_pty = pty.is_some();
-    let (relay, state) = match attend(&plan, pty.zip(data), home.zip(Some(state))) {
-        Ok((relay, state, events)) => {
+    let (screen, state) = match attend(&plan, pty, home.zip(Some(state))) {
+        Ok((screen, state, events)) => {
             for event in &events {
                 voice.note(&mut session, event);
             }
-            (relay, state)
+            (screen, state)
         }
         Err(why) => {
             spawned.destroy();
@@ -255,7 +270,12 @@ pub fn run(job: Job) -> u8 {
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(stop_files)];
     parts.extend(control.map(|control| Box::new(control) as Box<dyn Part>));
     parts.push(Box::new(State(state)));
-    parts.push(Box::new(Clients::new(relay)));
+    parts.push(Box::new(Clients::new(
+        screen,
+        data,
+        attendance,
+        Meter::new(&plan, begun),
+    )));
     parts.push(Box::<Joins>::default());
     parts.push(Box::new(network));
     parts.extend(
@@ -276,24 +296,24 @@ pub fn run(job: Job) -> u8 {
     })
 }
 
-type Attended = (Option<Relay>, Option<StateSync>, Vec<Event>);
+type Attended = (Option<Screen>, Option<StateSync>, Vec<Event>);
 
 /// Takes the terminal and the state files in hand, before the command can touch either.
 fn attend(
     plan: &Plan,
-    terminal: Option<(OwnedFd, OwnedFd)>,
+    terminal: Option<OwnedFd>,
     state: Option<(OwnedFd, Vec<Initial>)>,
 ) -> Result<Attended, String> {
-    let relay = terminal
-        .map(|(master, data)| Relay::new(master, data))
+    let screen = terminal
+        .map(Screen::new)
         .transpose()
         .map_err(|e| format!("the terminal cannot be relayed: {e}"))?;
     let Some((home, files)) = state else {
-        return Ok((relay, None, Vec::new()));
+        return Ok((screen, None, Vec::new()));
     };
     let (sync, events) = StateSync::new(files, home, &plan.identity.home)
         .map_err(|e| format!("state files cannot be written back: {e}"))?;
-    Ok((relay, Some(sync), events))
+    Ok((screen, Some(sync), events))
 }
 
 /// A layer that does not hold in full, and that the plan goes without.
@@ -301,103 +321,6 @@ fn gap(evidence: &Evidence) -> Option<(&'static str, &str)> {
     match &evidence.status {
         Status::Full => None,
         Status::Partial { why } | Status::Absent { why } => Some((evidence.layer.name(), why)),
-    }
-}
-
-/// A box that stands and was accepted.
-struct Started {
-    ready: Ready,
-    group: Option<BoxCgroup>,
-    state: Vec<Initial>,
-    keeping: Option<(Keeping, Option<Event>)>,
-}
-
-/// A box that init is at work on.
-struct Building {
-    spawned: Spawned,
-    group: Option<BoxCgroup>,
-    state: Vec<Initial>,
-    keeper: Option<Keeper>,
-}
-
-fn step(name: &str, why: String) -> LaunchError {
-    LaunchError::Step {
-        step: name.to_owned(),
-        why,
-        errno: 0,
-    }
-}
-
-/// Takes copies of the state files, prepares the limits and starts init.
-fn build(
-    plan: &Plan,
-    mut inputs: Inputs,
-    cgroup: &crate::host::Cgroup,
-    nursery: Option<&Channel>,
-) -> Result<Building, LaunchError> {
-    let state = state::initial(&plan.state).map_err(|e| step("state", e.to_string()))?;
-    let copies = state
-        .iter()
-        .filter_map(|copy| Some((copy.file.target.clone(), copy.bytes.clone()?)));
-    inputs.state = copies.collect();
-    let (group, found) = limits::prepare(&plan.limits, cgroup, &inputs.session);
-    inputs.limits = found;
-    let early = nursery.and_then(nursery::take);
-    let spawned = launch::spawn(plan, inputs, group.as_ref(), early)?;
-    // Beside the building: it watches the host's directories meanwhile.
-    match Keeping::start(plan) {
-        Ok(keeper) => Ok(Building {
-            spawned,
-            group,
-            state,
-            keeper,
-        }),
-        Err(why) => {
-            spawned.destroy();
-            Err(step("keeper", why))
-        }
-    }
-}
-
-/// Waits for init, and compares what it says and what the kernel says of the box with the plan.
-fn accept(plan: &Plan, session: &Session, building: Building) -> Result<Started, LaunchError> {
-    let Building {
-        spawned,
-        group,
-        state,
-        keeper,
-    } = building;
-    // Init still builds: what files are is remembered meanwhile.
-    let keeping = match keeper.map(|keeper| Keeping::prepare(keeper, plan, session)) {
-        Some(Err(why)) => {
-            spawned.destroy();
-            return Err(step("keeper", why));
-        }
-        prepared => prepared.and_then(Result::ok),
-    };
-    let ready = spawned.ready(plan)?;
-    let verified = verify::required(plan, &ready.evidence)
-        .and_then(|()| verify::from_outside(plan, ready.spawned.init))
-        .and_then(|()| verify::namespaces(plan, &ready.namespaces, &NAMESPACES));
-    if let Err(why) = verified {
-        ready.spawned.destroy();
-        return Err(step("verify", why));
-    }
-    let joined = keeping.map(|keeping| {
-        let gap = keeping.join(&ready.namespaces)?;
-        Ok::<_, String>((keeping, gap))
-    });
-    match joined.transpose() {
-        Ok(keeping) => Ok(Started {
-            ready,
-            group,
-            state,
-            keeping,
-        }),
-        Err(why) => {
-            ready.spawned.destroy();
-            Err(step("keeper", why))
-        }
     }
 }
 

@@ -55,8 +55,20 @@ impl Queue {
         self.end = 0;
     }
 
-    /// Appends bytes of our own, whatever the bound (the few bytes of a reset).
+    /// How many bytes fit behind those that wait.
+    pub(super) fn room(&self) -> usize {
+        if self.is_empty() {
+            CAPACITY
+        } else {
+            CAPACITY.saturating_sub(self.end)
+        }
+    }
+
+    /// Appends bytes, whatever the bound: who has to keep it asks for [`Queue::room`].
     pub(super) fn append(&mut self, bytes: &[u8]) {
+        if self.is_empty() {
+            self.clear();
+        }
         self.buf.truncate(self.end);
         self.buf.extend_from_slice(bytes);
         self.end = self.buf.len();

@@ -38,6 +38,8 @@ pub(crate) struct Running {
     stopped: Option<(i32, Instant)>,
     /// Why agentbox killed the box.
     trigger: Option<Trigger>,
+    /// The command was executed.
+    started: bool,
     /// The command is stopped on its terminal.
     command: CommandState,
     pause: Pause,
@@ -53,6 +55,8 @@ pub(crate) struct Running {
     pub(super) sockets: VecDeque<Result<OwnedFd, i32>>,
     /// How many look at the terminal.
     pub(super) viewers: usize,
+    /// What the session ends with, when it is over: for who looks at it.
+    pub(super) exit_status: u8,
 }
 
 /// What the command does, as far as its terminal is concerned.
@@ -107,6 +111,7 @@ impl Running {
             obey_until: None,
             stopped: None,
             trigger: None,
+            started: false,
             command: CommandState::Runs,
             pause: Pause::No,
             owes_continue: false,
@@ -115,6 +120,7 @@ impl Running {
             joins: Vec::new(),
             sockets: VecDeque::new(),
             viewers: 0,
+            exit_status: crate::exit::REFUSED,
         }
     }
 
@@ -171,6 +177,11 @@ impl Running {
         if std::mem::take(&mut self.owes_continue) {
             let _ = self.tell_init(&ToInit::Continue, &[]);
         }
+    }
+
+    /// The command was executed.
+    pub(super) fn has_started(&self) -> bool {
+        self.started
     }
 
     /// Paused, and nothing moves any more.
@@ -290,6 +301,7 @@ impl Running {
                 Ok(Received::Nothing) => return None,
                 Ok(Received::Message(FromInit::Started, _)) => {
                     let init = self.spawned.init.as_raw();
+                    self.started = true;
                     self.note(&Event::Started { init });
                 }
                 Ok(Received::Message(FromInit::Stopped { signal }, _)) => {

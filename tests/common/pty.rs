@@ -16,6 +16,7 @@ pub struct Terminal {
     master: File,
     slave: File,
     seen: Arc<Mutex<Vec<u8>>>,
+    before: (u32, u32, u32),
 }
 
 impl Terminal {
@@ -30,6 +31,7 @@ impl Terminal {
         };
         let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
         let (master, slave) = (File::from(master), File::from(slave));
+        let before = settings(&slave);
         let dup = || Stdio::from(slave.try_clone().unwrap());
         command.stdin(dup()).stdout(dup()).stderr(dup());
         // SAFETY: setsid and TIOCSCTTY are plain system calls and touch no memory of the parent.
@@ -56,7 +58,13 @@ impl Terminal {
             master,
             slave,
             seen,
+            before,
         }
+    }
+
+    /// The settings before the command was started.
+    pub fn settings_before(&self) -> (u32, u32, u32) {
+        self.before
     }
 
     /// What came so far.
@@ -107,12 +115,7 @@ impl Terminal {
 
     /// The settings of the terminal, for comparison: local and input flags.
     pub fn settings(&self) -> (u32, u32, u32) {
-        let settings = nix::sys::termios::tcgetattr(self.slave.as_fd()).unwrap();
-        (
-            settings.local_flags.bits(),
-            settings.input_flags.bits(),
-            settings.output_flags.bits(),
-        )
+        settings(&self.slave)
     }
 
     /// The name of the terminal on the host.
@@ -147,6 +150,15 @@ impl Terminal {
             same
         });
     }
+}
+
+fn settings(slave: &File) -> (u32, u32, u32) {
+    let settings = nix::sys::termios::tcgetattr(slave.as_fd()).unwrap();
+    (
+        settings.local_flags.bits(),
+        settings.input_flags.bits(),
+        settings.output_flags.bits(),
+    )
 }
 
 impl Drop for Terminal {

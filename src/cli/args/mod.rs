@@ -45,6 +45,12 @@ pub enum Command {
     Run(RunArgs),
     /// List the live sessions, with what they cost
     Ps(PsArgs),
+    /// Run another command in a session's box, under all its layers
+    Exec(ExecArgs),
+    /// Show a session's terminal, also beside others that do
+    Attach(IdArgs),
+    /// Make the terminals of a session leave; it goes on
+    Detach(IdArgs),
     /// Kill everything in a session's box, at once
     Kill(KillArgs),
     /// Stop everything in a session's box where it is

@@ -58,7 +58,7 @@ pub struct PlanArgs {
     /// Let the host reach PORT of the box, on its 127.0.0.1
     #[arg(long, value_name = "[HOSTPORT:]PORT", value_parser = publish)]
     pub publish: Vec<Ports>,
-    /// memory, processes, cpu, file-size, open-files, disk, time, stop-grace; VALUE `none` lifts it
+    /// memory, processes, cpu, file-size, open-files, disk, time, idle, output, stop-grace; VALUE `none` lifts it
     #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
     pub limit: Vec<CliLimit>,
     /// Layers that must hold (`agentbox check --layers` names them)

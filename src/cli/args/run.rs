@@ -18,6 +18,9 @@ pub struct RunArgs {
     /// No byte of agentbox on stderr unless it refuses, fails or kills
     #[arg(short, long)]
     pub quiet: bool,
+    /// Print the session's name and return as soon as COMMAND runs; `agentbox attach` shows its terminal
+    #[arg(short, long)]
+    pub detach: bool,
     /// Print the plan and run nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -63,6 +63,12 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
         GrantKind::Protected,
     );
     out.push_str(
+        "- Files that run programs outside of the box later are not yours to make or change: `.git/hooks`, `.mcp.json`, \
+         agents' settings are moved away at once; CI files, `.vscode`, `.envrc` and the like are put back when the session \
+         ends; entries of git configuration that run programs (hooks, pagers, filters, aliases with `!`) are undone. Say \
+         what you would change there, and let the human do it. A new `.env` or key reads as empty as soon as it is there.\n",
+    );
+    out.push_str(
         "\n## How to ask the human\n\n\
          Say what you need and why. The human can start the session again with\n\n\
          - `--read PATH` or `--write PATH` for a file or directory,\n\

@@ -7,6 +7,7 @@ use super::scene::Scene;
 use crate::plan::{
     Command, Env, EnvPass, EnvSet, EnvStripped, Identity, IdentityMode, OsText, Stripped,
 };
+use crate::policy::pattern::{is_pattern, matches};
 use crate::policy::{Origin, Wish};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -212,7 +213,7 @@ fn judge<'a>(
         .max_by_key(|wish| rank(&wish.origin));
     let denied = deny
         .iter()
-        .filter(|wish| matches(wish.value.as_bytes(), name))
+        .filter(|wish| matches(&wish.value, name))
         // Of the same strength, a rule for exactly this name is the stronger one.
         .map(|wish| (rank(&wish.origin), !is_pattern(&wish.value)))
         .max();
@@ -229,7 +230,7 @@ fn judge<'a>(
     }
     let pattern = keep
         .iter()
-        .filter(|wish| is_pattern(&wish.value) && matches(wish.value.as_bytes(), name))
+        .filter(|wish| is_pattern(&wish.value) && matches(&wish.value, name))
         .max_by_key(|wish| rank(&wish.origin));
     match (pattern, denied) {
         (_, Some(_)) => Verdict::Strip(Stripped::Denied),
@@ -247,42 +248,6 @@ fn steering(name: &[u8]) -> bool {
         || name.starts_with(b"GIT_CONFIG_")
         || name.starts_with(b"BASH_FUNC_")
         || STEERING.iter().any(|s| s.as_bytes() == name)
-}
-
-fn is_pattern(text: &str) -> bool {
-    text.contains(['*', '?'])
-}
-
-/// `*` is any number of bytes, `?` is one.
-pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    // Two pointers with one place to come back to: linear for every pattern that a person writes, never exponential.
-    let (mut p, mut n) = (0, 0);
-    let mut back: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                back = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || name.get(n) == Some(c) => {
-                p += 1;
-                n += 1;
-            }
-            _ => match back {
-                Some((star, from)) => {
-                    p = star + 1;
-                    n = from + 1;
-                    back = Some((star, n));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern
-        .get(p..)
-        .unwrap_or_default()
-        .iter()
-        .all(|c| *c == b'*')
 }
 
 /// A TMPDIR that the box has: /tmp itself, or a directory in something that is granted for writing.

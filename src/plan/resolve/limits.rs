@@ -139,6 +139,14 @@ fn limit(host: &Host, name: LimitName, value: f64, origin: Origin, mode: Identit
             LimitBy::Timer,
             "wall-clock time from the start of the command",
         ),
+        LimitName::Idle => (
+            LimitBy::Terminal,
+            "time in which nothing is written to its terminal or typed on it; a run without a terminal is refused",
+        ),
+        LimitName::Output => (
+            LimitBy::Terminal,
+            "bytes that it writes to its terminal; a run without a terminal is refused",
+        ),
     };
     Limit {
         name,
@@ -158,6 +166,8 @@ fn word(name: LimitName) -> &'static str {
         LimitName::OpenFiles => "open-files",
         LimitName::Disk => "disk",
         LimitName::Time => "time",
+        LimitName::Idle => "idle",
+        LimitName::Output => "output",
     }
 }
 

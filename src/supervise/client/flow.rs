@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Client, ClientEnd};
+use super::keys::Typed;
+use super::{Client, ClientEnd, Role};
 use crate::exit;
 use crate::launch::message::SignalTo;
 use crate::supervise::queue::Moved;
@@ -11,8 +12,7 @@ use crate::sys::sigaction::is_ignored;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use nix::sys::socket::{MsgFlags, recv, send};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// How long a last answer of the terminal is waited for, and how long a terminal may refuse bytes before a stop or an end goes
@@ -28,10 +28,7 @@ impl Client {
         if !self.screen.is_empty() {
             return;
         }
-        let fd = data.as_raw_fd();
-        let (moved, count) = self
-            .screen
-            .fill(|room| recv(fd, room, MsgFlags::MSG_DONTWAIT));
+        let (moved, count) = self.screen.fill(|room| data.read(room));
         let pending = self.screen.pending();
         let new = pending.len().saturating_sub(count);
         self.modes.see(pending.get(new..).unwrap_or_default());
@@ -85,18 +82,58 @@ impl Client {
         let Some(terminal) = &mut self.terminal else {
             return;
         };
-        match self.keys.fill(|room| terminal.read(room)).0 {
+        let (role, escape) = (self.role, &mut self.escape);
+        let mut leaves = false;
+        let read = |room: &mut [u8]| {
+            if role != Role::Viewer {
+                return terminal.read(room);
+            }
+            // One byte is kept free for a prefix that was held back.
+            let most = room.len().saturating_sub(1);
+            let len = terminal.read(room.get_mut(..most).unwrap_or_default())?;
+            if len == 0 {
+                return Ok(0);
+            }
+            match escape.sift(room, len) {
+                // Nothing for the box yet, and not the end.
+                Typed::Keys(0) => Err(Errno::EAGAIN),
+                Typed::Keys(kept) => Ok(kept),
+                Typed::Leave(kept) => {
+                    leaves = true;
+                    if kept > 0 {
+                        Ok(kept)
+                    } else {
+                        Err(Errno::EAGAIN)
+                    }
+                }
+            }
+        };
+        let moved = self.keys.fill(read).0;
+        if leaves {
+            self.write_keys();
+            self.leave();
+            return;
+        }
+        match moved {
             Moved::Some => self.modes.answered(),
             Moved::Wait => {}
-            Moved::End if terminal.is_gone() => {
-                terminal.close_input();
+            Moved::End if self.terminal.as_ref().is_some_and(Terminal::is_gone) => {
+                if self.role == Role::Viewer {
+                    self.leave();
+                    return;
+                }
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.close_input();
+                }
                 if !is_ignored(Signal::SIGHUP) {
                     self.hang_up(SignalTo::Foreground);
                 }
             }
             // It is not our turn any more (EIO in a group that no shell looks after).
             Moved::End => {
-                terminal.enter_raw();
+                if let Some(terminal) = &mut self.terminal {
+                    terminal.enter_raw();
+                }
                 self.watch_unless_raw();
             }
         }
@@ -104,9 +141,7 @@ impl Client {
 
     pub(super) fn write_keys(&mut self) {
         let Some(data) = &self.data else { return };
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        let fd = data.as_raw_fd();
-        if self.keys.flush(|bytes| send(fd, bytes, flags)) == Moved::End {
+        if self.keys.flush(|bytes| data.write(bytes)) == Moved::End {
             self.keys.clear();
         }
     }
@@ -114,7 +149,8 @@ impl Client {
     /// The end: what the command left on is switched off if it had no chance to, and the terminal is given back.
     pub(super) fn finish(&mut self, end: ClientEnd) {
         let status = end.status();
-        if status > 128 || status == exit::TIME_LIMIT {
+        // Who leaves a session takes off the terminal what that has set on it.
+        if status > 128 || status == exit::TIME_LIMIT || end == ClientEnd::Detached {
             self.screen.append(&self.modes.resets());
             self.show_all();
         }

@@ -1,0 +1,98 @@
+//! Did git have this content before the session? Then the agent did not make it, and a tracked file that has it has followed
+//! its branch. Answered by what the kernel says of git's own files: the time of the last change of an inode (ctime) is set
+//! by nobody. What a session has written, or packed anew, does not count.
+
+#![forbid(unsafe_code)]
+
+use super::files;
+use nix::fcntl::openat;
+use nix::sys::stat::{FileStat, Mode, SFlag};
+use sha1::{Digest as _, Sha1};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+/// A moment: seconds and nanoseconds.
+pub(super) type Moment = (i64, i64);
+
+/// The object store of the repository that a file is in: of the nearest directory above it with a git directory. A linked
+/// worktree has none of its own; what is above it counts.
+pub(super) fn store(root: BorrowedFd<'_>, file: &Path) -> Option<OwnedFd> {
+    let mut above = file.ancestors().skip(1);
+    above.find_map(|dir| files::open_path(root, &dir.join(".git/objects")).ok())
+}
+
+/// Was there a blob of this content in the store before that moment?
+pub(super) fn had(store: BorrowedFd<'_>, content: &[u8], before: Moment) -> bool {
+    let mut hash = Sha1::new();
+    hash.update(format!("blob {}\0", content.len()));
+    hash.update(content);
+    let id: [u8; 20] = hash.finalize().into();
+    loose(store, &id, before) || packed(store, &id, before).unwrap_or(false)
+}
+
+fn is_old(stat: &FileStat, before: Moment) -> bool {
+    files::is(stat, SFlag::S_IFREG) && (stat.st_ctime, stat.st_ctime_nsec) < before
+}
+
+fn loose(store: BorrowedFd<'_>, id: &[u8; 20], before: Moment) -> bool {
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (dir, name) = hex.split_at(2);
+    openat(store, dir, files::DIR, Mode::empty())
+        .and_then(|dir| files::stat(dir.as_fd(), OsStr::new(name)))
+        .is_ok_and(|stat| is_old(&stat, before))
+}
+
+fn packed(store: BorrowedFd<'_>, id: &[u8; 20], before: Moment) -> Option<bool> {
+    use nix::fcntl::OFlag;
+    let packs = openat(store, "pack", files::DIR, Mode::empty()).ok()?;
+    for name in files::names(packs.as_fd()).ok()? {
+        if !name.as_encoded_bytes().ends_with(b".idx") {
+            continue;
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let Ok(index) = openat(&packs, name.as_os_str(), flags, Mode::empty()) else {
+            continue;
+        };
+        let old = nix::sys::stat::fstat(&index).is_ok_and(|stat| is_old(&stat, before));
+        if old && lists(&File::from(index), id) == Some(true) {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
+/// Does the index of a pack (version 2, gitformat-pack(5)) list this object? A table of how many objects begin with at most
+/// each byte, then the sorted ids.
+fn lists(index: &File, id: &[u8; 20]) -> Option<bool> {
+    const IDS: u64 = 8 + 256 * 4;
+    let mut head = [0; 8];
+    index.read_exact_at(&mut head, 0).ok()?;
+    if head != [0xff, b't', b'O', b'c', 0, 0, 0, 2] {
+        return None;
+    }
+    let count = |byte: u64| {
+        let mut number = [0; 4];
+        index.read_exact_at(&mut number, 8 + byte * 4).ok()?;
+        Some(u64::from(u32::from_be_bytes(number)))
+    };
+    let first = u64::from(*id.first()?);
+    let mut low = match first.checked_sub(1) {
+        Some(before) => count(before)?,
+        None => 0,
+    };
+    let mut high = count(first)?;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let mut found = [0; 20];
+        index.read_exact_at(&mut found, IDS + middle * 20).ok()?;
+        match found.cmp(id) {
+            std::cmp::Ordering::Equal => return Some(true),
+            std::cmp::Ordering::Less => low = middle + 1,
+            std::cmp::Ordering::Greater => high = middle,
+        }
+    }
+    Some(false)
+}

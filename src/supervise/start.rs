@@ -1,0 +1,115 @@
+//! From a plan to a box that stands and was accepted.
+
+#![forbid(unsafe_code)]
+
+use super::keeping::Keeping;
+use super::state::{self, Initial};
+use crate::enforce::cgroup::BoxCgroup;
+use crate::enforce::{build::NAMESPACES, limits, verify};
+use crate::keeper::process::Keeper;
+use crate::launch::channel::Channel;
+use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, nursery};
+use crate::plan::Plan;
+use crate::record::Event;
+use crate::session::Session;
+
+/// A box that stands and was accepted.
+pub(super) struct Started {
+    pub(super) ready: Ready,
+    pub(super) group: Option<BoxCgroup>,
+    pub(super) state: Vec<Initial>,
+    pub(super) keeping: Option<(Keeping, Option<Event>)>,
+}
+
+/// A box that init is at work on.
+pub(super) struct Building {
+    pub(super) spawned: Spawned,
+    pub(super) group: Option<BoxCgroup>,
+    pub(super) state: Vec<Initial>,
+    pub(super) keeper: Option<Keeper>,
+}
+
+fn step(name: &str, why: String) -> LaunchError {
+    LaunchError::Step {
+        step: name.to_owned(),
+        why,
+        errno: 0,
+    }
+}
+
+/// Takes copies of the state files, prepares the limits and starts init.
+pub(super) fn build(
+    plan: &Plan,
+    mut inputs: Inputs,
+    cgroup: &crate::host::Cgroup,
+    nursery: Option<&Channel>,
+) -> Result<Building, LaunchError> {
+    let state = state::initial(&plan.state).map_err(|e| step("state", e.to_string()))?;
+    let copies = state
+        .iter()
+        .filter_map(|copy| Some((copy.file.target.clone(), copy.bytes.clone()?)));
+    inputs.state = copies.collect();
+    let (group, found) = limits::prepare(&plan.limits, cgroup, &inputs.session);
+    inputs.limits = found;
+    let early = nursery.and_then(nursery::take);
+    let spawned = launch::spawn(plan, inputs, group.as_ref(), early)?;
+    // Beside the building: it watches the host's directories meanwhile.
+    match Keeping::start(plan) {
+        Ok(keeper) => Ok(Building {
+            spawned,
+            group,
+            state,
+            keeper,
+        }),
+        Err(why) => {
+            spawned.destroy();
+            Err(step("keeper", why))
+        }
+    }
+}
+
+/// Waits for init, and compares what it says and what the kernel says of the box with the plan.
+pub(super) fn accept(
+    plan: &Plan,
+    session: &Session,
+    building: Building,
+) -> Result<Started, LaunchError> {
+    let Building {
+        spawned,
+        group,
+        state,
+        keeper,
+    } = building;
+    // Init still builds: what files are is remembered meanwhile.
+    let keeping = match keeper.map(|keeper| Keeping::prepare(keeper, plan, session)) {
+        Some(Err(why)) => {
+            spawned.destroy();
+            return Err(step("keeper", why));
+        }
+        prepared => prepared.and_then(Result::ok),
+    };
+    let ready = spawned.ready(plan)?;
+    let verified = verify::required(plan, &ready.evidence)
+        .and_then(|()| verify::from_outside(plan, ready.spawned.init))
+        .and_then(|()| verify::namespaces(plan, &ready.namespaces, &NAMESPACES));
+    if let Err(why) = verified {
+        ready.spawned.destroy();
+        return Err(step("verify", why));
+    }
+    let joined = keeping.map(|keeping| {
+        let gap = keeping.join(&ready.namespaces)?;
+        Ok::<_, String>((keeping, gap))
+    });
+    match joined.transpose() {
+        Ok(keeping) => Ok(Started {
+            ready,
+            group,
+            state,
+            keeping,
+        }),
+        Err(why) => {
+            ready.spawned.destroy();
+            Err(step("keeper", why))
+        }
+    }
+}

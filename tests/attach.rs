@@ -1,0 +1,426 @@
+//! Terminals that come and go: `run --detach`, `attach`, `detach`, and the limits that count what passes a terminal.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::live::{find, gone, with_token};
+use common::pty::Terminal;
+use common::world::token;
+use common::{TestBox, run, until};
+use std::process::Command;
+
+/// `agentbox run --detach -- sh -c SCRIPT`; the name of the session.
+fn detached(b: &TestBox, options: &[&str], script: &str) -> String {
+    let mut args = vec!["run", "--net", "none", "--read"];
+    let bin = b.root().join("bin");
+    args.push(bin.to_str().unwrap());
+    args.extend(options);
+    let script = b.fill(script);
+    args.extend(["--detach", "--", "/bin/sh", "-c", &script]);
+    let ran = run(b.agentbox(&args));
+    let text = ran.ok();
+    assert_eq!(text.trim().len(), 10, "{ran:?}");
+    text.trim().to_owned()
+}
+
+fn attach(b: &TestBox, id: &str) -> Terminal {
+    Terminal::start(b.agentbox(["attach", id]), 24, 80)
+}
+
+fn state(b: &TestBox, id: &str) -> String {
+    let rows: serde_json::Value =
+        serde_json::from_str(&run(b.agentbox(["ps", "--json"])).ok()).unwrap();
+    let row = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["session"] == id);
+    row.map_or("gone".to_owned(), |row| {
+        row["state"].as_str().unwrap().to_owned()
+    })
+}
+
+const ECHO: &str =
+    "echo started; while read line; do echo \"got $line\"; [ \"$line\" = end ] && exit 4; done";
+
+#[test]
+fn a_session_without_a_window_is_attached_left_and_attached_again() {
+    let b = TestBox::new();
+    let id = detached(&b, &[], ECHO);
+    assert_eq!(state(&b, &id), "running");
+    let mut first = attach(&b, &id);
+    let before = first.settings_before();
+    // What was written before somebody looked.
+    first.expect("started");
+    first.send("one\n");
+    first.expect("got one");
+    // The keys that leave; other keys behind the prefix are keys.
+    first.send("\x1cd");
+    assert_eq!(first.end().code(), Some(0), "{}", first.text());
+    assert_eq!(first.settings(), before, "the terminal is as it was");
+    assert_eq!(state(&b, &id), "running");
+    let mut second = attach(&b, &id);
+    second.expect("got one");
+    // Two look at once, and both see everything.
+    let mut third = attach(&b, &id);
+    third.expect("got one");
+    second.send("two\n");
+    second.expect("got two");
+    third.expect("got two");
+    // A window that is closed ends nothing.
+    second.child.kill().unwrap();
+    drop(second);
+    third.send("three\n");
+    third.expect("got three");
+    third.send("end\n");
+    assert_eq!(
+        third.end().code(),
+        Some(4),
+        "the session's status: {}",
+        third.text()
+    );
+    assert_eq!(state(&b, &id), "gone");
+    let text = run(b.agentbox(["logs", &id])).ok();
+    assert_eq!(text.matches("attached").count(), 3, "{text}");
+    assert!(text.contains("exited with 4"), "{text}");
+}
+
+#[test]
+fn the_window_has_the_size_of_who_came_last() {
+    let b = TestBox::new();
+    let id = detached(
+        &b,
+        &[],
+        "trap 'stty size' WINCH; echo started; while :; do sleep 0.05; done",
+    );
+    let small = Terminal::start(b.agentbox(["attach", &id]), 20, 70);
+    small.expect("20 70");
+    let large = Terminal::start(b.agentbox(["attach", &id]), 50, 120);
+    large.expect("50 120");
+    small.expect("50 120");
+    small.resize(21, 71);
+    large.expect("21 71");
+    // The same size again: the program is made to draw itself all the same.
+    let same = Terminal::start(b.agentbox(["attach", &id]), 21, 71);
+    same.expect("20 71");
+    same.expect_count("21 71", 2);
+    assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
+}
+
+#[test]
+fn a_session_with_a_window_is_detached_from_elsewhere() {
+    let b = TestBox::new();
+    let name = token();
+    let script = b.fill(&format!(
+        "echo started; {{probe}} sleep 600 {name} & read line; echo got $line; wait"
+    ));
+    let mut window = Terminal::start(b.command(["/bin/sh", "-c", &script]), 24, 80);
+    let before = window.settings_before();
+    window.expect("started");
+    let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+    assert_eq!(run(b.agentbox(["detach", &id])).code(), 0);
+    assert_eq!(window.end().code(), Some(0), "{}", window.text());
+    assert!(
+        window.text().contains("agentbox attach"),
+        "{}",
+        window.text()
+    );
+    assert_eq!(window.settings(), before);
+    assert_eq!(state(&b, &id), "running");
+    find(&name);
+    let mut elsewhere = attach(&b, &id);
+    elsewhere.send("hello\n");
+    elsewhere.expect("got hello");
+    assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
+    assert_eq!(elsewhere.end().code(), Some(137), "{}", elsewhere.text());
+    gone(&name);
+}
+
+/// The twin of the above: whoever did not ask for it loses the session with its window.
+#[test]
+fn a_closed_window_ends_the_session() {
+    let b = TestBox::new();
+    let name = token();
+    let mut window = Terminal::start(
+        b.command(b.probe_words(&format!("sleep 600 {name}"))),
+        24,
+        80,
+    );
+    find(&name);
+    window.child.kill().unwrap();
+    drop(window);
+    gone(&name);
+    until("no session is left", || {
+        run(b.agentbox(["ps", "-q"])).ok().is_empty()
+    });
+}
+
+#[test]
+fn what_ends_at_once_or_cannot_start_says_so() {
+    let b = TestBox::new();
+    let ran = run(b.agentbox(["run", "--net", "none", "--detach", "--", "/no/such/program"]));
+    assert_eq!(ran.code(), 127, "{ran:?}");
+    assert!(ran.stdout.is_empty(), "{ran:?}");
+    let ran = run(b.agentbox([
+        "run", "--net", "none", "--detach", "--read", "/no/such", "--", "true",
+    ]));
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    // Without a terminal there is nothing to attach to.
+    let live = b.start_probe("on-signal 15 3");
+    let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+    let mut refused = attach(&b, &id);
+    assert_eq!(refused.end().code(), Some(1));
+    assert!(
+        refused.text().contains("has no terminal"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(
+        run(b.agentbox(["attach", &id])).code(),
+        1,
+        "and no terminal to show it on"
+    );
+    drop(live);
+}
+
+#[test]
+fn limits_that_count_what_passes_the_terminal() {
+    let b = TestBox::new();
+    let name = token();
+    let id = detached(
+        &b,
+        &["--limit", "idle=1s"],
+        &format!("echo started; {{probe}} sleep 600 {name}"),
+    );
+    gone(&name);
+    until("it ended", || state(&b, &id) == "gone");
+    assert!(
+        run(b.agentbox(["logs", &id]))
+            .ok()
+            .contains("idle limit (status 124)")
+    );
+    let id = detached(&b, &["--limit", "output=100KiB"], "echo started; exec yes");
+    until("it ended", || state(&b, &id) == "gone");
+    assert!(
+        run(b.agentbox(["logs", &id]))
+            .ok()
+            .contains("output limit (status 137)")
+    );
+    // The twins: what writes is not idle, and what writes little is let go on.
+    let id = detached(
+        &b,
+        &["--limit", "idle=1s", "--limit", "output=100KiB"],
+        "n=0; while [ $n -lt 20 ]; do echo x; sleep 0.1; n=$((n+1)); done; exit 6",
+    );
+    until("it ended", || state(&b, &id) == "gone");
+    assert!(
+        run(b.agentbox(["logs", &id]))
+            .ok()
+            .contains("exited with 6")
+    );
+    // Asked for and not to be had: nothing is executed.
+    for limit in ["idle=1h", "output=1GiB"] {
+        let ran = run(b.agentbox([
+            "run", "--net", "none", "--limit", limit, "--", "touch", "ran",
+        ]));
+        assert_eq!(ran.code(), 125, "{ran:?}");
+        assert!(ran.complaint().contains("--detach"), "{ran:?}");
+    }
+    assert!(!b.ws().join("ran").exists());
+    assert!(with_token(&name).is_empty());
+}
+
+/// A slow reader of several holds nobody up, and sees the end of what it missed.
+#[test]
+fn who_does_not_read_is_left_behind() {
+    let b = TestBox::new();
+    let id = detached(&b, &[], "read line; seq 1 200000; echo the-end; read line");
+    let mut stopped = attach(&b, &id);
+    let mut reads = attach(&b, &id);
+    until("both look", || {
+        run(b.agentbox(["logs", &id]))
+            .ok()
+            .matches("attached")
+            .count()
+            == 2
+    });
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(stopped.child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    reads.send("go\n");
+    reads.expect("the-end");
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
+    stopped.expect("the-end");
+    stopped.send("\x1c\x04");
+    assert_eq!(stopped.end().code(), Some(0));
+    assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
+}
+
+/// A real terminal emulator with a real shell: Ctrl-C, Ctrl-Z, fg, resize, detach, attach from another window, exec beside it,
+/// kill.
+#[test]
+fn a_shell_in_tmux() {
+    if common::missing(common::Feature::Tool("tmux")) {
+        return;
+    }
+    let b = TestBox::new();
+    let socket = b.root().join("tmux");
+    let tmux = |args: &[&str]| {
+        let mut command = Command::new("tmux");
+        command
+            .arg("-S")
+            .arg(&socket)
+            .args(["-f", "/dev/null"])
+            .args(args);
+        b.around(&mut command, &b.agentbox(["ps"]));
+        run(command)
+    };
+    let screen = |window: &str| tmux(&["capture-pane", "-p", "-S", "-200", "-t", window]).text();
+    let shows = |window: &str, text: &str| {
+        let mut last = String::new();
+        let come = common::until_within(common::PATIENCE, || {
+            last = screen(window);
+            last.contains(text)
+        });
+        assert!(come, "{window} does not show {text:?}: {last}");
+    };
+    let keys = |window: &str, keys: &[&str]| {
+        let mut args = vec!["send-keys", "-t", window];
+        args.extend(keys);
+        assert_eq!(tmux(&args).code(), 0);
+    };
+    let size = |window: &str| {
+        tmux(&[
+            "display-message",
+            "-p",
+            "-t",
+            window,
+            "#{pane_height} #{pane_width}",
+        ])
+        .text()
+    };
+    let line = |command: &Command| {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<String> = words
+            .map(|w| format!("'{}'", w.to_str().unwrap()))
+            .collect();
+        words.join(" ")
+    };
+    let env = "PS1='outside> '";
+    assert_eq!(
+        tmux(&[
+            "new-session",
+            "-d",
+            "-s",
+            "one",
+            "-x",
+            "100",
+            "-y",
+            "30",
+            &format!("{env} exec bash --norc --noprofile")
+        ])
+        .code(),
+        0
+    );
+    assert_eq!(
+        tmux(&[
+            "new-window",
+            "-d",
+            "-t",
+            "one:1",
+            "-n",
+            "two",
+            &format!("{env} exec bash --norc --noprofile")
+        ])
+        .code(),
+        0
+    );
+    let (first, second) = ("one:0", "one:1");
+    shows(first, "outside>");
+    shows(second, "outside>");
+    let command = b.command(["bash", "--norc", "--noprofile"]);
+    keys(first, &[&line(&command), "Enter"]);
+    shows(first, "$");
+    keys(first, &["PS1='inside> '", "Enter"]);
+    shows(first, "inside>");
+    let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+    // Ctrl-C ends the job and not the shell.
+    keys(first, &["sleep 1000", "Enter"]);
+    let sleeps = || {
+        common::live::all().iter().any(|p| {
+            std::fs::read(format!("/proc/{p}/cmdline")).unwrap_or_default() == b"sleep\x001000\x00"
+        })
+    };
+    until("the job runs", sleeps);
+    keys(first, &["C-c"]);
+    keys(first, &["echo after-int=$?", "Enter"]);
+    shows(first, "after-int=130");
+    // Ctrl-Z and fg of the shell inside.
+    let cat = |wanted: char| {
+        let all = common::live::all();
+        let mut cats = all.iter().filter(|p| {
+            std::fs::read(format!("/proc/{p}/cmdline")).unwrap_or_default() == b"cat\0--\0-\0"
+        });
+        cats.any(|p| common::live::state(*p) == Some(wanted))
+    };
+    keys(first, &["cat -- -", "Enter"]);
+    until("cat waits", || cat('S'));
+    keys(first, &["C-z"]);
+    shows(first, "Stopped");
+    keys(first, &["fg", "Enter"]);
+    until("cat waits again", || cat('S'));
+    keys(first, &["typed-to-cat", "Enter"]);
+    until("what was typed and what cat says of it", || {
+        screen(first).matches("typed-to-cat").count() >= 2
+    });
+    keys(first, &["C-d"]);
+    // The whole box stopped for the shell outside, and on again.
+    keys(first, &["kill -STOP $$", "Enter"]);
+    shows(first, "outside> ");
+    keys(first, &["fg", "Enter"]);
+    keys(first, &["echo back-again", "Enter"]);
+    shows(first, "\nback-again");
+    // Detached from another window, attached there, with the window's size.
+    let detach = b.agentbox(["detach", &id]);
+    keys(second, &[&line(&detach), "Enter"]);
+    shows(first, "which goes on");
+    let attach = b.agentbox(["attach", &id]);
+    keys(second, &[&line(&attach), "Enter"]);
+    shows(second, "back-again");
+    keys(second, &["sleep 0.3; stty size", "Enter"]);
+    shows(second, &size(second));
+    assert_eq!(
+        tmux(&["resize-window", "-t", second, "-x", "90", "-y", "25"]).code(),
+        0
+    );
+    keys(second, &["sleep 0.3; stty size", "Enter"]);
+    shows(second, &size(second));
+    // Beside it, from the first window.
+    let exec = b.agentbox([
+        "exec",
+        &id,
+        "--",
+        "bash",
+        "--norc",
+        "--noprofile",
+        "-c",
+        "echo beside; tty",
+    ]);
+    keys(first, &[&line(&exec), "Enter"]);
+    shows(first, "beside");
+    shows(first, "/dev/pts/1");
+    // The keys that leave.
+    keys(second, &["C-\\", "d"]);
+    shows(second, "left session");
+    let kill = b.agentbox(["kill", &id]);
+    keys(second, &[&line(&kill), "Enter", "echo killed=$?", "Enter"]);
+    shows(second, "killed=0");
+    // Both terminals are usable.
+    for window in [first, second] {
+        keys(
+            window,
+            &["stty -a | grep -o -w -- '-*echo' ; echo usable", "Enter"],
+        );
+        shows(window, "\nusable");
+    }
+    assert_eq!(tmux(&["kill-server"]).code(), 0);
+}

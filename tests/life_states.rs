@@ -1,0 +1,206 @@
+//! Walks through the states of a session's life and kills one of its processes in each: nothing of the box survives, nothing is
+//! left on disk but the record, the terminal is usable, and the record says what happened.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::live::{all_gone, find, gone, init_of, parent, with_token};
+use common::pty::Terminal;
+use common::world::token;
+use common::{TestBox, run, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    /// By Ctrl-Z on its terminal.
+    Stopped,
+    Paused,
+    /// A second terminal looks at it.
+    Attached,
+    /// A second command is in it.
+    Joined,
+    /// SIGTERM was sent and is ignored; the grace runs.
+    Terminating,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Client,
+    Supervisor,
+    Init,
+    Command,
+}
+
+struct Family {
+    supervisor: Pid,
+    init: Pid,
+    command: Pid,
+}
+
+fn sessions(b: &TestBox) -> PathBuf {
+    b.home().join(".local/state/agentbox/sessions")
+}
+
+fn id(b: &TestBox) -> String {
+    run(b.agentbox(["ps", "-q"])).ok().trim().to_owned()
+}
+
+/// Where two windows look, the second one is returned, and must be kept.
+fn bring(
+    b: &TestBox,
+    window: &mut Terminal,
+    id: &str,
+    name: &str,
+    state: State,
+) -> Option<Terminal> {
+    let told = |what: &str| {
+        until(what, || run(b.agentbox(["logs", id])).ok().contains(what));
+    };
+    match state {
+        State::Running => {}
+        State::Stopped => {
+            window.send("\x1a");
+            told("stopped");
+        }
+        State::Paused => assert_eq!(run(b.agentbox(["pause", id])).code(), 0),
+        State::Attached => {
+            let second = Terminal::start(b.agentbox(["attach", id]), 20, 70);
+            second.expect("ready");
+            return Some(second);
+        }
+        State::Joined => {
+            let probe = b.probe_program();
+            let words = [
+                "exec",
+                id,
+                "--",
+                probe.to_str().unwrap(),
+                "sleep",
+                "600",
+                name,
+            ];
+            let before = with_token(name).len();
+            let second = Terminal::start(b.agentbox(words), 20, 70);
+            // The calling process has the token in its words, too.
+            until("it joined", || with_token(name).len() >= before + 2);
+            return Some(second);
+        }
+        State::Terminating => {
+            kill(
+                Pid::from_raw(i32::try_from(window.child.id()).unwrap()),
+                Signal::SIGTERM,
+            )
+            .unwrap();
+        }
+    }
+    None
+}
+
+fn walk(state: State, victim: Victim) {
+    let what = format!("{victim:?} while {state:?}");
+    let b = TestBox::new().profile("extends = [\"shell\"]\n[limits]\nstop-grace = \"300s\"\n");
+    let name = token();
+    let script = b.fill(&format!(
+        "trap '' TERM; {{probe}} ignore 15 600 {name} & echo ready; while :; do sleep 0.1; done"
+    ));
+    // `exec` of a shell with job control would stop it, not the command: the script is the command.
+    let mut window = Terminal::start(b.command(["/bin/sh", "-c", &script]), 24, 80);
+    let before = window.settings_before();
+    window.expect("ready");
+    let background = find(&name);
+    let init = init_of(background);
+    let family = Family {
+        supervisor: parent(init).unwrap(),
+        init,
+        command: parent(background).unwrap(),
+    };
+    let id = id(&b);
+    let second = bring(&b, &mut window, &id, &name, state);
+    let client = Pid::from_raw(i32::try_from(window.child.id()).unwrap());
+    let killed = match victim {
+        Victim::Client => client,
+        Victim::Supervisor => family.supervisor,
+        Victim::Init => family.init,
+        Victim::Command => family.command,
+    };
+    kill(killed, Signal::SIGKILL).unwrap();
+    // A client that goes is a hang-up, which has its grace; what obeys no signal is killed by the second.
+    if victim == Victim::Client {
+        until(&format!("{what}: hung up or gone"), || {
+            let ended = with_token(&name).is_empty();
+            if !ended && state != State::Terminating {
+                // The script obeys SIGHUP; a box that is paused does when it goes on.
+                let _ = run(b.agentbox(["resume", &id]));
+            }
+            ended
+        });
+    }
+    // A stopped client is a job that its shell would continue.
+    let _ = kill(client, Signal::SIGCONT);
+    all_gone(&[family.supervisor, family.init, family.command, background]);
+    gone(&name);
+    if victim != Victim::Client {
+        let status = window.end();
+        assert_ne!(status.code(), Some(0), "{what}: {}", window.text());
+        assert_eq!(
+            window.settings(),
+            before,
+            "{what}: the terminal is as it was"
+        );
+    }
+    if let Some(mut second) = second {
+        let settings = second.settings_before();
+        second.end();
+        assert_eq!(second.settings(), settings, "{what}");
+    }
+    // The next call cleans up and tells.
+    let mut record = serde_json::Value::Null;
+    until(&format!("{what}: the record says what happened"), || {
+        assert!(run(b.agentbox(["ps", "-q"])).ok().is_empty(), "{what}");
+        let text = std::fs::read(sessions(&b).join(&id).join("session.json")).unwrap();
+        record = serde_json::from_slice(&text).unwrap();
+        record["state"] != "open"
+    });
+    let outcome = &record["outcome"];
+    match victim {
+        Victim::Supervisor => assert_eq!(record["state"], "lost", "{what}"),
+        Victim::Init => assert_eq!(outcome["trigger"], "lost", "{what}: {outcome}"),
+        Victim::Command => assert_eq!(outcome["signal"], 9, "{what}: {outcome}"),
+        Victim::Client => assert_eq!(record["state"], "ended", "{what}: {outcome}"),
+    }
+    let mut left: Vec<_> = std::fs::read_dir(sessions(&b).join(&id))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["events.jsonl", "session.json"], "{what}");
+    assert_eq!(
+        std::fs::read_dir(b.ws()).unwrap().count(),
+        0,
+        "{what}: the workspace is as it was"
+    );
+}
+
+#[test]
+fn every_process_is_killed_in_every_state() {
+    for state in [
+        State::Running,
+        State::Stopped,
+        State::Paused,
+        State::Attached,
+        State::Joined,
+        State::Terminating,
+    ] {
+        for victim in [
+            Victim::Supervisor,
+            Victim::Init,
+            Victim::Command,
+            Victim::Client,
+        ] {
+            walk(state, victim);
+        }
+    }
+}
