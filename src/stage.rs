@@ -18,11 +18,11 @@ pub enum Stage {
     },
 }
 
-/// argv[0] of the gate, which is also what `ps` shows. No file has this name.
+/// The gate's `argv[0]`, which is also what `ps` shows. No file has this name.
 pub const GATE: &CStr = c"agentbox: gate";
 
 impl Stage {
-    /// Reads argv: argv[0] is the name of a stage, argv[1] the number of its descriptor.
+    /// Reads argv: `argv[0]` is the name of a stage, `argv[1]` the number of its descriptor.
     pub fn of(mut argv: impl Iterator<Item = impl AsRef<OsStr>>) -> Stage {
         let is_gate = argv
             .next()

@@ -84,10 +84,25 @@ impl Drop for Keeper {
     }
 }
 
+/// Descriptors 0 to 2 become /dev/null. One that cannot is kept, which makes nothing less safe.
+fn let_go_of_stdio() {
+    let null = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null");
+    if let Ok(null) = null {
+        for number in 0..3 {
+            let _ = process::dup_to(null.as_fd(), number);
+        }
+    }
+}
+
 /// The supervisor is gone, or was told why not.
 struct Over;
 
 fn main(plan: &Plan, channel: &Channel) -> Result<(), Over> {
+    // It outlives the caller's wait for them (`ID=$(agentbox run --detach ...)`) and says nothing there.
+    let_go_of_stdio();
     let over = |_: Errno| Over;
     process::die_with_parent().map_err(over)?;
     process::set_undumpable().map_err(over)?;
