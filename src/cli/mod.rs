@@ -11,6 +11,7 @@ pub mod kill;
 mod live;
 pub mod logs;
 mod machine;
+pub mod network;
 pub mod pause;
 pub mod profiles;
 pub mod ps;
@@ -59,6 +60,9 @@ pub fn main() -> ExitCode {
         Command::Kill(args) => kill::kill(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),
+        Command::Allow(args) => network::allow(&args),
+        Command::Deny(args) => network::deny(&args),
+        Command::Publish(args) => network::publish(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Why(args) => why::why(&args),

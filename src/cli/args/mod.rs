@@ -6,6 +6,7 @@
 
 mod live;
 mod name;
+mod network;
 mod plan;
 mod restore;
 mod run;
@@ -16,6 +17,7 @@ mod why;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
+pub use network::{PublishArgs, RuleArgs};
 pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
 pub use restore::RestoreArgs;
 pub use run::RunArgs;
@@ -59,6 +61,12 @@ pub enum Command {
     Pause(IdsArgs),
     /// Let a paused session go on
     Resume(IdsArgs),
+    /// Let a live session reach a host
+    Allow(RuleArgs),
+    /// Let a live session reach a host no more
+    Deny(RuleArgs),
+    /// Let the host reach a port of a live session's box
+    Publish(PublishArgs),
     /// Show what happened in a session
     Logs(LogsArgs),
     /// Show what a run would be allowed, and who says so
