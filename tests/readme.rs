@@ -12,9 +12,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 const README: &str = include_str!("../README.md");
-const DOCS: [(&str, &str); 3] = [
+const DOCS: [(&str, &str); 4] = [
     ("README.md", README),
     ("docs/profiles.md", include_str!("../docs/profiles.md")),
+    ("docs/network.md", include_str!("../docs/network.md")),
     (
         "docs/threat-model.md",
         include_str!("../docs/threat-model.md"),

@@ -468,3 +468,85 @@ fn the_stubs_and_agentbox_itself_cannot_be_changed() {
     assert_ne!(world.sh("echo x >/run/agentbox/bin/new").code(), 0);
     assert_eq!(world.sh("echo x >new && cat new").ok(), "x");
 }
+
+/// The events of one kind in the records of a world's sessions.
+fn events(world: &TestBox, kind: &str) -> Vec<serde_json::Value> {
+    let sessions = world.home().join(".local/state/agentbox/sessions");
+    let mut out = Vec::new();
+    for session in std::fs::read_dir(sessions).unwrap().flatten() {
+        let text = std::fs::read_to_string(session.path().join("events.jsonl")).unwrap_or_default();
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        out.extend(lines.filter(|event| event["event"] == kind));
+    }
+    out
+}
+
+#[test]
+fn what_was_refused_is_in_the_record_and_said_at_the_end() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let world = tools();
+    let ran = world.sh(
+        "terraform apply '-auto approve'; {t}/tools/terraform \"$(printf 'a\\nb')\"; fine; true",
+    );
+    assert_eq!(ran.ok(), SECRET);
+    let said = "agentbox: refused programs were started 2 times: the record has them";
+    assert!(ran.complaint().contains(said), "{ran:?}");
+    let reports: Vec<String> = events(&world, "program-refused")
+        .iter()
+        .map(|event| event["report"].as_str().unwrap().to_owned())
+        .collect();
+    let path = world.fill("{t}/tools/terraform");
+    assert_eq!(
+        reports,
+        [
+            "/run/agentbox/bin/terraform\0apply\0-auto approve\0".to_owned(),
+            format!("{path}\0a\nb\0"),
+        ]
+    );
+    let quiet = tools().option("-q").sh("terraform 2>/dev/null; true");
+    assert_eq!(quiet.complaint(), "");
+    // Nothing was refused, nothing is said.
+    let world = tools();
+    assert!(!world.sh("fine").complaint().contains("refused program"));
+    assert!(events(&world, "program-refused").is_empty());
+}
+
+#[test]
+fn a_flood_of_reports_costs_neither_the_record_nor_the_session() {
+    if missing(Feature::Userns) || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let world = TestBox::new();
+    // Longer than 4 KiB, no text, with descriptors, as many as go in two seconds; then one that is a plain one.
+    let ran = world.sh("python3 -c 'import socket, time, os\n\
+         s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+         s.setblocking(False)\n\
+         s.connect(\"/run/agentbox/report\")\n\
+         end = time.time() + 2\n\
+         sent = 0\n\
+         while time.time() < end:\n\
+         \x20   try:\n\
+         \x20       socket.send_fds(s, [b\"\\xff\" * 9000], [0])\n\
+         \x20       sent += 1\n\
+         \x20   except BlockingIOError: pass\n\
+         print(sent)'; echo done");
+    let text = ran.ok();
+    let sent: u64 = text.lines().next().unwrap().parse().unwrap();
+    assert!(text.ends_with("done") && sent >= 32, "{text}");
+    let reports = events(&world, "program-refused");
+    // 32 in each second and what waited at the end.
+    assert!(
+        (32..=200).contains(&reports.len()),
+        "{} of {sent}",
+        reports.len()
+    );
+    let longest = reports
+        .iter()
+        .map(|r| r["report"]["bytes"].as_str().unwrap().len())
+        .max();
+    assert_eq!(longest, Some(2 * 4096), "4 KiB, as hexadecimal digits");
+}

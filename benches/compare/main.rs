@@ -7,6 +7,7 @@
 
 mod gate;
 mod idle;
+mod kill;
 mod measure;
 mod start;
 mod steady;
@@ -42,6 +43,15 @@ fn main() {
         gate::inner(&arguments[1..]);
         return;
     }
+    if let Some(word) = arguments.first().and_then(|word| word.to_str())
+        && word.starts_with("kill")
+    {
+        match word {
+            "kill" => kill::inner(&arguments[1..]),
+            _ => kill::beat(&arguments[1..]),
+        }
+        return;
+    }
     // `cargo bench` says so; anything else (`cargo test --all-targets`) only wants to know that it builds.
     if !arguments.iter().any(|word| word == "--bench") {
         table::line("run it by scripts/bench");
@@ -61,7 +71,7 @@ fn main() {
         quick: arguments.iter().any(|word| word == "--quick"),
     };
     let only = |name: &str| {
-        let named = ["--start", "--steady", "--idle", "--gate"];
+        let named = ["--start", "--steady", "--idle", "--gate", "--kill"];
         let any = arguments
             .iter()
             .any(|word| named.iter().any(|name| word == name));
@@ -76,6 +86,9 @@ fn main() {
     }
     if only("--idle") {
         idle::compare(&setting);
+    }
+    if only("--kill") {
+        kill::compare(&setting);
     }
     if only("--gate") {
         gate::compare(&setting);

@@ -42,7 +42,7 @@ pub fn run(args: &CheckArgs) -> u8 {
             return exit::NO;
         }
     };
-    let trials: Vec<Trial> = [NetworkMode::Host, NetworkMode::None]
+    let trials: Vec<Trial> = [NetworkMode::Filtered, NetworkMode::None, NetworkMode::Host]
         .map(|mode| trial(&host, mode))
         .into();
     let refused = trials.iter().any(|trial| trial.result.is_err());
@@ -84,8 +84,8 @@ fn trials_data(trials: &[Trial]) -> Vec<report::check::Trial<'_>> {
 
 fn trial(host: &Host, mode: NetworkMode) -> Trial {
     let what = match mode {
-        NetworkMode::Filtered => "a run with a filtered network (--net filtered)",
-        NetworkMode::Host => "a default run (--net host)",
+        NetworkMode::Filtered => "a default run (--net filtered)",
+        NetworkMode::Host => "a run on the host's network (--net host)",
         NetworkMode::None => "a run without network (--net none)",
     };
     Trial {
@@ -120,6 +120,7 @@ fn attempt(host: &Host, mode: NetworkMode) -> Result<Vec<Evidence>, String> {
         terminal: None,
         stdio: [const { Descriptor::Null }; 3],
         state: Vec::new(),
+        report: None,
         inherited: Inherited {
             mask: SigSet::empty(),
             ignored: Vec::new(),

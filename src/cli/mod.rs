@@ -10,6 +10,8 @@ pub mod explain;
 pub mod kill;
 mod live;
 pub mod logs;
+mod machine;
+pub mod network;
 pub mod pause;
 pub mod profiles;
 pub mod ps;
@@ -17,6 +19,9 @@ mod refused;
 pub mod restore;
 pub mod run;
 pub mod say;
+pub mod status;
+pub mod stop;
+pub mod why;
 
 use crate::exit;
 use crate::host::{Host, HostError, Lookup};
@@ -55,10 +60,17 @@ pub fn main() -> ExitCode {
         Command::Kill(args) => kill::kill(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),
+        Command::Allow(args) => network::allow(&args),
+        Command::Deny(args) => network::deny(&args),
+        Command::Publish(args) => network::publish(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Why(args) => why::why(&args),
         Command::Check(args) => check::run(&args),
         Command::Profiles(args) => profiles::profiles(&args),
+        Command::Stop(args) => stop::stop(&args),
+        Command::Start(args) => stop::start(&args),
+        Command::Status(args) => status::status(&args),
         Command::Restore(args) => restore::restore(&args),
     })
 }
@@ -108,6 +120,11 @@ pub enum CliError {
     /// Descriptors 0 to 2 are nothing that may reach the box; never empty.
     #[error("{}", joined(.0))]
     Stdio(Vec<Refusal>),
+    /// Options that say what a box shall be, in a box.
+    #[error(
+        "this is a box already, and it is asked about as it is: leave the options and COMMAND out"
+    )]
+    Fixed,
     /// There is no place for the session's record.
     #[error("the session's record cannot be written: {0}")]
     Session(#[from] SessionError),
@@ -189,7 +206,7 @@ impl CliError {
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
-            CliError::Usage(_) => exit::USAGE,
+            CliError::Usage(_) | CliError::Fixed => exit::USAGE,
             CliError::StatusFd(..) => exit::USAGE,
             CliError::Profile(_)
             | CliError::Problems(_)

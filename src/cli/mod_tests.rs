@@ -232,7 +232,7 @@ fn a_real_host_gets_a_plan_with_the_limits_of_base() {
     assert_eq!(plan.network.mode, crate::plan::NetworkMode::None);
     assert!(plan.env.stripped.iter().any(|s| s.name.os() == "TMUX"));
     assert!(!crate::report::plan::banner(&plan).is_empty());
-    let host_net = parse(&["run", "/bin/sh"]).command;
+    let host_net = parse(&["run", "--net", "host", "/bin/sh"]).command;
     let Command::Run(args) = host_net else {
         panic!()
     };

@@ -252,6 +252,7 @@ fn supervisor(
             terminal,
             stdio: handed.stdio,
             state: Vec::new(),
+            report: None,
             inherited,
             limits: Evidence::full(Layer::Limits),
         },

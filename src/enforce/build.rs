@@ -33,6 +33,8 @@ pub struct Build<'a> {
     pub sources: Option<Vec<Option<super::mounts::Source>>>,
     /// Copies of state files: path inside and content.
     pub state: Vec<(OsText, Vec<u8>)>,
+    /// The socket on which the stubs of refused programs report, without a name yet.
+    pub report: Option<OwnedFd>,
     /// The compiled filter.
     pub filter: seccomp::Program,
     /// Bytes of each private place.
@@ -47,6 +49,8 @@ pub struct Build<'a> {
     pub caller_env: Vec<(OsString, OsString)>,
     /// Descriptors above 2 that must stay open: the socket to the supervisor, pipes of the command.
     pub keep: Vec<RawFd>,
+    /// The file of the plan in the box, to be written when there is time.
+    pub extract: Option<std::fs::File>,
     /// The pseudo-terminal.
     pub pty: Option<Pty>,
     /// HOME of the box, where state files are.
@@ -156,6 +160,7 @@ pub(super) fn descriptors(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErr
     let listeners = b.listeners.iter().map(|(_, socket)| socket);
     let fds = b.namespaces.iter().chain(&b.home).chain(listeners);
     keep.extend(fds.map(AsRawFd::as_raw_fd));
+    keep.extend(b.extract.iter().map(AsRawFd::as_raw_fd));
     keep.extend(
         b.pty
             .iter()

@@ -9,13 +9,15 @@ use super::build::Build;
 use super::newroot::{ALLOW_MOUNT, Mask, NewRoot, attributes, reach, relative};
 use super::pseudo;
 use crate::outcome::{Evidence, Layer};
+use crate::plan::refused::{PLAN, REPORT};
 use crate::plan::{Access, Kind, MountOp, View};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::socket::UnixAddr;
 use nix::sys::stat::Mode;
 use std::io::Read as _;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// A file that the view has and no Landlock rule grants: the self-proof reads it, and that it fails is Landlock's doing.
@@ -166,6 +168,10 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     for place in &b.plan.refused.places {
         root.refuse(place.path.path())?;
     }
+    b.extract = Some(root.late_file(Path::new(PLAN), 0o444)?);
+    if let Some(report) = b.report.take() {
+        name_socket(&report, Path::new(REPORT))?;
+    }
     for (target, content) in &b.state {
         root.file(target.path(), 0o600, content)?;
     }
@@ -183,6 +189,14 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     Ok(Some(
         Evidence::full(Layer::View).proven(format!("{mounts} host trees on a new root")),
     ))
+}
+
+/// Gives a socket that the supervisor listens on its name in the new root, which is the working directory.
+fn name_socket(socket: &OwnedFd, at: &Path) -> Result<(), StepError> {
+    let failed = |errno| StepError::new("bind", at.display(), errno);
+    let below = at.strip_prefix("/").map_err(|_| failed(Errno::EINVAL))?;
+    let address = UnixAddr::new(below).map_err(failed)?;
+    nix::sys::socket::bind(socket.as_raw_fd(), &address).map_err(failed)
 }
 
 /// The operations that cover something by a text, by their number among all.

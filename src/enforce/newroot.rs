@@ -165,6 +165,18 @@ impl NewRoot {
             .map_err(|e| failed(crate::sys::errno_of(&e)))
     }
 
+    /// Makes an empty file that this process can still write when the root is read-only: it is opened through a clone of the
+    /// mount, which stays as it is.
+    pub(super) fn late_file(&self, path: &Path, mode: u32) -> Result<std::fs::File, StepError> {
+        let failed = |call| move |errno| StepError::new(call, path.display(), errno);
+        let clone = mount::clone_tree(self.fd(), c"", Reach::One).map_err(failed("open_tree"))?;
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(mode);
+        openat(&clone, relative(path)?.as_c_str(), flags, mode)
+            .map(std::fs::File::from)
+            .map_err(failed("create"))
+    }
+
     /// Makes an empty file to mount on.
     pub(super) fn mount_point(&mut self, path: &Path) -> Result<(), StepError> {
         if let Some(parent) = path.parent() {

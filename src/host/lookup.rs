@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{FileType, Identity, Lookup, Stat};
+use super::{FileType, Identity, Lookup, Stat, Want};
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::unistd::{AccessFlags, eaccess};
@@ -82,6 +82,15 @@ impl Lookup for RealLookup {
         let each = names.iter().enumerate();
         each.filter_map(|(at, name)| Some((at, from_raw(&stat(name)?))))
             .collect()
+    }
+
+    fn permits(&self, path: &Path, want: Want) -> bool {
+        let flags = match want {
+            Want::Read => AccessFlags::R_OK,
+            Want::Write => AccessFlags::W_OK,
+            Want::Search => AccessFlags::X_OK,
+        };
+        eaccess(path, flags).is_ok()
     }
 
     fn executable(&self, path: &Path) -> bool {

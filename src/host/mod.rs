@@ -106,6 +106,8 @@ pub trait Lookup {
         each.filter_map(|(at, name)| Some((at, self.lstat(&dir.join(name))?)))
             .collect()
     }
+    /// Do the file's own permissions allow this to the effective user? Follows symlinks.
+    fn permits(&self, path: &Path, want: Want) -> bool;
     /// Would execve(2) find execute permission?
     fn executable(&self, path: &Path) -> bool;
     /// Calls `each` for every entry of a directory, in no order, with its type and the inode that the directory says (on some
@@ -166,6 +168,17 @@ pub struct Identity {
     pub changed: i128,
     /// When it was made (0 if the file system does not say); never changes.
     pub born: i128,
+}
+
+/// What permissions can allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Read a file, list a directory.
+    Read,
+    /// Write a file, make and remove entries of a directory.
+    Write,
+    /// Execute a file, search a directory.
+    Search,
 }
 
 /// What [`Lookup`] says of a file.

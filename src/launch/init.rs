@@ -53,7 +53,7 @@ pub(super) fn main(
     start: Start,
 ) -> ! {
     let status = match build_box(plan, inputs, prepare, channel, start) {
-        Ok(built) => built.serve(channel),
+        Ok(built) => built.serve(plan, channel),
         Err((step, e)) => {
             let (why, errno) = (e.to_string(), e.errno as i32);
             let _ = channel.send(
@@ -79,6 +79,8 @@ struct Built {
     pty: Option<OwnedFd>,
     inherited: Inherited,
     signals: SignalFd,
+    /// The plan in the box, not written yet.
+    extract: Option<std::fs::File>,
     /// Commands that joined.
     joins: Joins,
     /// Everything is stopped.
@@ -119,6 +121,7 @@ fn build_box(
         stdio,
         state,
         inherited,
+        report,
         limits,
     } = inputs;
     let exec = Exec::new(&plan.command).map_err(start("take the command"))?;
@@ -142,6 +145,7 @@ fn build_box(
         limits,
         sources: prepare.sources,
         state,
+        report,
         filter,
         disk: disk(plan),
         terminal,
@@ -149,6 +153,7 @@ fn build_box(
         envp: &envp,
         caller_env,
         keep: keep.chain([channel.as_fd().as_raw_fd()]).collect(),
+        extract: None,
         pty: None,
         home: None,
         namespaces: Vec::new(),
@@ -170,6 +175,7 @@ fn build_box(
         .send(&FromInit::Ready { evidence }, &fds)
         .map_err(|e| ("report", StepError::new("send", e, Errno::EPIPE)))?;
     let pty = b.pty.take().map(|pty| pty.slave);
+    let extract = b.extract.take();
     // The rest of what was sent is the supervisor's now; nothing of it may stay open beside the command.
     drop((std::mem::take(&mut b.namespaces), b.home.take()));
     drop(std::mem::take(&mut b.listeners));
@@ -186,6 +192,7 @@ fn build_box(
         pty,
         inherited,
         signals,
+        extract,
         joins: Joins::default(),
         still: None,
     })
@@ -216,6 +223,19 @@ fn hand_out_socket(family: Family, channel: &Channel) {
     let _ = channel.send(&FromInit::Socket { errno }, &fds);
 }
 
+/// Writes the plan for `agentbox why` in the box, now that the command runs beside it. It holds no secret; what the box cannot
+/// see is known by name only, and agentbox's own places are left out.
+fn write_plan(plan: &Plan, mut file: std::fs::File) {
+    let told = Plan {
+        private_dirs: Vec::new(),
+        ..plan.clone()
+    };
+    // Without it `agentbox why` says that it cannot tell; nothing else depends on it.
+    if let Ok(text) = serde_json::to_vec(&told) {
+        let _ = std::io::Write::write_all(&mut file, &text);
+    }
+}
+
 fn disk(plan: &Plan) -> u64 {
     plan.limits
         .get(LimitName::Disk)
@@ -224,7 +244,7 @@ fn disk(plan: &Plan) -> u64 {
 
 impl Built {
     /// Waits for the word, starts the command and stays until it ends. Returns init's own exit status.
-    fn serve(mut self, channel: &Channel) -> u8 {
+    fn serve(mut self, plan: &Plan, channel: &Channel) -> u8 {
         if !matches!(channel.recv::<ToInit>(), Ok(Some((ToInit::Go, _)))) {
             return 1;
         }
@@ -243,6 +263,9 @@ impl Built {
         let_go_of_stdio();
         if channel.send(&FromInit::Started, &[]).is_err() {
             return 1;
+        }
+        if let Some(file) = self.extract.take() {
+            write_plan(plan, file);
         }
         loop {
             let mut fds = [

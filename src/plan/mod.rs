@@ -10,6 +10,7 @@ pub mod refused;
 pub mod resolve;
 pub mod stop;
 pub mod text;
+pub mod why;
 
 use crate::outcome::Layer;
 use crate::policy::Origin;

@@ -20,6 +20,9 @@ pub const STUB: &str = "/run/agentbox/bin/.refused";
 /// Who refuses what, one line for each rule: beside the stub, for its message.
 pub const RULES: &str = "/run/agentbox/bin/.rules";
 
+/// The plan of the box, for `agentbox why` in it.
+pub const PLAN: &str = "/run/agentbox/plan.json";
+
 /// Where a stub reports to: a datagram socket of the supervisor.
 pub const REPORT: &str = "/run/agentbox/report";
 

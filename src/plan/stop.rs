@@ -6,6 +6,7 @@ use super::OsText;
 use crate::policy::Origin;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::Path;
 
 /// The file that `agentbox stop --workspace` makes, and that counts in every workspace.
 pub const WORKSPACE_NAME: &str = ".agentbox-stop";
@@ -59,4 +60,22 @@ impl fmt::Display for StopScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The stop files of every session: the user's, in the default place and where `XDG_CONFIG_HOME` says, and the machine's.
+#[must_use]
+pub fn everywhere(home: &Path, config: &Path) -> Vec<StopFile> {
+    let file = |dir: &Path, scope| StopFile {
+        file: dir.join(NAME).into(),
+        scope,
+        origin: Origin::agentbox("the kill switch"),
+    };
+    // The default place always: whoever says stop may not have the variable.
+    let default = home.join(".config");
+    let mut out = vec![file(&default.join("agentbox"), StopScope::User)];
+    if config != default {
+        out.push(file(&config.join("agentbox"), StopScope::User));
+    }
+    out.extend([RUN_DIR, ETC_DIR].map(|dir| file(Path::new(dir), StopScope::Host)));
+    out
 }

@@ -106,6 +106,11 @@ pub enum Event {
         /// What was done.
         what: String,
     },
+    /// A refused program was started, says who calls itself its stub: anybody in the box can.
+    ProgramRefused {
+        /// What it said, not understood: its path and its arguments, each ended by a NUL byte, at most 4 KiB.
+        report: OsText,
+    },
     /// A granted name was asked for and got its address of the box.
     Resolved {
         /// The name.
@@ -272,6 +277,9 @@ mod tests {
             Event::Swept {
                 file: odd,
                 what: "set-uid bit removed".into(),
+            },
+            Event::ProgramRefused {
+                report: OsText::from(std::ffi::OsString::from("/usr/bin/su\0-\0")),
             },
             Event::Resolved {
                 name: "a.com".into(),

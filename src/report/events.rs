@@ -48,6 +48,7 @@ fn what(event: &Event) -> String {
         Event::StateWritten { file, .. } => format!("written    {file}"),
         Event::StateKept { file, why } => format!("kept       {file}: {why}"),
         Event::Swept { file, what } => format!("swept      {file}: {what}"),
+        Event::ProgramRefused { report } => format!("refused    a program: {report}"),
         Event::Refused { why } => format!("refused    {}", why.lines().next().unwrap_or_default()),
         Event::Ended { outcome } => {
             format!(

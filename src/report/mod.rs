@@ -10,6 +10,8 @@ pub mod network;
 pub mod plan;
 pub mod profiles;
 pub mod sessions;
+pub mod switches;
+pub mod why;
 
 use std::fmt::{Display, Write as _};
 

@@ -34,6 +34,7 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
     ] {
         grants(&mut out, plan, title, kind);
     }
+    refused(&mut out, plan);
     super::names::text(&mut out, plan);
     variables(&mut out, plan);
     heading(&mut out, "network");
@@ -171,6 +172,26 @@ fn by_source<'a>(out: &mut String, title: &str, items: impl Iterator<Item = (Str
     for (from, items) in sources {
         wrapped(out, &format!("  {title} [{from}]: "), 4, items);
     }
+}
+
+fn refused(out: &mut String, plan: &Plan) {
+    let refused = &plan.refused;
+    if refused.rules.is_empty() {
+        return;
+    }
+    heading(out, "refused programs");
+    let rules = refused.rules.iter();
+    by_source(
+        out,
+        "names",
+        rules.map(|rule| (rule.name.clone(), &rule.origin)),
+    );
+    wrapped(
+        out,
+        "  covered here: ",
+        4,
+        refused.places.iter().map(|place| &place.path),
+    );
 }
 
 fn variables(out: &mut String, plan: &Plan) {

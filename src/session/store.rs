@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// The file of the events, whose lock says that the session lives.
 pub(super) const EVENTS: &str = "events.jsonl";
@@ -254,6 +255,16 @@ impl Sessions {
             path,
             why: error.to_string(),
         })
+    }
+
+    /// Whether the record of a session was written since then.
+    #[must_use]
+    pub fn written_since(&self, id: &SessionId, since: Timestamp) -> bool {
+        let record = self.path.join(id.as_str()).join(RECORD);
+        let written = record.symlink_metadata().and_then(|meta| meta.modified());
+        // The times of inodes are up to a tick (10 ms) behind.
+        let limit = Duration::from_millis(since.millis().saturating_sub(20));
+        written.is_ok_and(|at| at >= SystemTime::UNIX_EPOCH + limit)
     }
 
     /// Whether a session has a supervisor. What cannot be told counts as live, so that nothing is taken from it.

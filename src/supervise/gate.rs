@@ -187,7 +187,7 @@ impl Network {
 
     fn obey(&mut self, message: FromGate, running: &mut Running) {
         match message {
-            FromGate::Ready => {}
+            FromGate::Ready => self.told.serves(),
             FromGate::Failed { why } => {
                 running.say(&format!("the gate cannot serve the network: {why}"));
             }
@@ -433,14 +433,15 @@ impl Part for Network {
     }
 
     fn finish(&mut self, running: &mut Running) {
+        self.hear(running);
         let Some(gate) = self.gate.take() else { return };
-        // Its end of file: it says what it still knows, and goes. Who never did anything has nothing to say.
+        // Its end of file: it says what it still knows, and goes. Who has not served yet has nothing to say.
         let _ = nix::sys::socket::shutdown(
             std::os::fd::AsRawFd::as_raw_fd(&gate.channel.as_fd()),
             nix::sys::socket::Shutdown::Write,
         );
         let until = Instant::now() + LAST_WORDS;
-        while self.told.anything() && Instant::now() < until {
+        while self.told.may_know_more() && Instant::now() < until {
             match gate.channel.try_recv::<FromGate>() {
                 Ok(Received::Message(FromGate::Event(event), _)) => self.told.event(event, running),
                 Ok(Received::Message(..)) => {}

@@ -29,18 +29,22 @@ pub(super) struct Told {
     /// In order, those that a terminal in use kept back.
     kept: Vec<String>,
     more: u64,
-    anything: bool,
+    serves: bool,
 }
 
 impl Told {
-    /// Whether the gate ever had an event.
-    pub(super) fn anything(&self) -> bool {
-        self.anything
+    /// A gate serves: from here on something may have happened that it has not told yet.
+    pub(super) fn serves(&mut self) {
+        self.serves = true;
+    }
+
+    /// Whether one ever did.
+    pub(super) fn may_know_more(&self) -> bool {
+        self.serves
     }
 
     /// Records an event, and says a refusal that is new.
     pub(super) fn event(&mut self, event: GateEvent, running: &mut Running) {
-        self.anything = true;
         let noted = match event {
             GateEvent::Resolved { name, address } => Event::Resolved {
                 name: name.to_string(),

@@ -6,6 +6,7 @@
 pub mod client;
 mod clients;
 pub mod control;
+pub mod ear;
 mod ending;
 mod gate;
 mod gate_words;
@@ -21,6 +22,7 @@ pub(crate) mod part;
 mod queue;
 mod quiet;
 pub mod relay;
+mod reports;
 pub(crate) mod running;
 mod screen;
 mod seen;
@@ -43,11 +45,13 @@ use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use clients::Clients;
 use control::Control;
+use ear::Ear;
 use gate_words::Say;
 use joins::Joins;
 use part::Part;
 use quiet::Meter;
 use relay::RelayPipe;
+use reports::{Reports, Verbose};
 use running::Running;
 use screen::Screen;
 use seen::Seen;
@@ -137,6 +141,7 @@ pub fn run(job: Job) -> u8 {
     };
     inputs.session = reserved.id().as_str().to_owned();
     inputs.outside = reserved.path().to_owned();
+    let reports = Reports::new(Verbose::of(&banner), &mut inputs.report);
     let proxies = gate::proxies(&plan.network, &inputs.caller_env);
     let building = build(&plan, inputs, &cgroup, nursery.as_ref());
     drop(nursery);
@@ -226,7 +231,8 @@ pub fn run(job: Job) -> u8 {
         evidence,
     } = ready;
     let has_pty = pty.is_some();
-    let (screen, state) = match attend(&plan, pty, home.zip(Some(state))) {
+    let ear = stop_files.ear();
+    let (screen, state) = match attend(&plan, pty, home.zip(Some(state)), ear) {
         Ok((screen, state, events)) => {
             for event in &events {
                 voice.note(&mut session, event);
@@ -283,6 +289,7 @@ pub fn run(job: Job) -> u8 {
             .into_iter()
             .map(|pipe| Box::new(pipe) as Box<dyn Part>),
     );
+    parts.extend(reports.map(|reports| Box::new(reports) as Box<dyn Part>));
     parts.extend(keeping);
     parts.extend(Signals::new().map(|signals| Box::new(signals) as Box<dyn Part>));
     let seen = watch::run(&mut running, &mut parts);
@@ -303,6 +310,7 @@ fn attend(
     plan: &Plan,
     terminal: Option<OwnedFd>,
     state: Option<(OwnedFd, Vec<Initial>)>,
+    ear: Option<Ear>,
 ) -> Result<Attended, String> {
     let screen = terminal
         .map(Screen::new)
@@ -311,7 +319,7 @@ fn attend(
     let Some((home, files)) = state else {
         return Ok((screen, None, Vec::new()));
     };
-    let (sync, events) = StateSync::new(files, home, &plan.identity.home)
+    let (sync, events) = StateSync::new(files, home, &plan.identity.home, ear)
         .map_err(|e| format!("state files cannot be written back: {e}"))?;
     Ok((screen, Some(sync), events))
 }

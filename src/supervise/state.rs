@@ -7,14 +7,13 @@
 
 #![forbid(unsafe_code)]
 
-use crate::enforce::cell::readable;
 use crate::plan::{OsText, StateFile};
 use crate::record::Event;
+use crate::supervise::ear::Ear;
 use crate::supervise::hostfile::{HostFile, HostFileError, ReadError, read_regular};
 use crate::supervise::syncjob::{self, Again, Job, Report, Running};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use nix::sys::stat::fstat;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -30,8 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LAST_PATIENCE: Duration = Duration::from_secs(11);
 /// The pause before another try where the lock was held.
 const RETRY: Duration = Duration::from_millis(500);
-/// How many buffers of events are read at once; the rest is for the next turn.
-const DRAIN: usize = 64;
 
 /// A state file and what the box's copy begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +84,12 @@ struct Tracked {
     file: StateFile,
     /// Below HOME of the box.
     relative: PathBuf,
-    watch: Option<WatchDescriptor>,
+    watch: Option<i32>,
     /// The box's copy when it was last in step.
     base: Option<Vec<u8>>,
+    /// What it was when it could not be written back for a reason that stays: not tried again until it is another, or the
+    /// end.
+    tried: Option<Vec<u8>>,
     changed: Changed,
     /// Said already; a box must not fill the record with the same line.
     said: Option<String>,
@@ -102,16 +102,16 @@ enum Changed {
     Since(Instant),
 }
 
-/// The write-back of a session's state files. Poll [`watch`](StateSync::watch) and [`job`](StateSync::job) for reading,
-/// with at most [`timeout`](StateSync::timeout), and call [`on_ready`](StateSync::on_ready) after each. Idle, it asks for
-/// no wake-up.
+/// The write-back of a session's state files. Poll [`job`](StateSync::job) for reading, with at most
+/// [`timeout`](StateSync::timeout), and call [`on_ready`](StateSync::on_ready) after each wake-up, also of the instance
+/// that its [`Ear`] listens to. Idle, it asks for none.
 #[derive(Debug)]
 pub struct StateSync {
     home: OwnedFd,
-    inotify: Option<Inotify>,
+    ear: Option<Ear>,
     files: Vec<Tracked>,
-    /// Events wait; they are read then. Until then the watch is not polled, so that a box which makes files without end
-    /// wakes the supervisor twenty times a second and not more.
+    /// Something happened; the directories are watched again then, and everything is looked at. Until then they are not
+    /// watched, so that a box which makes files without end wakes the supervisor twenty times a second and not more.
     settle: Option<Instant>,
     /// No write-back before that.
     pace: Instant,
@@ -131,14 +131,10 @@ impl StateSync {
         files: Vec<Initial>,
         box_home: OwnedFd,
         home: &OsText,
+        ear: Option<Ear>,
     ) -> Result<(StateSync, Vec<Event>), StateError> {
         let mut events = Vec::new();
         let mut tracked = Vec::new();
-        let inotify = if files.is_empty() {
-            None
-        } else {
-            Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()
-        };
         for Initial { file, bytes } in files {
             let outside = || StateError::Outside {
                 target: file.target.clone(),
@@ -157,9 +153,9 @@ impl StateSync {
             {
                 return Err(outside());
             }
-            let watch = inotify
+            let watch = ear
                 .as_ref()
-                .and_then(|inotify| watch(inotify, &box_home, &relative).ok());
+                .and_then(|ear| watch(ear, &box_home, &relative).ok());
             if watch.is_none() {
                 events.push(Event::StateKept {
                     file: file.source.clone(),
@@ -174,28 +170,20 @@ impl StateSync {
                 relative,
                 watch,
                 base: bytes,
+                tried: None,
                 changed,
                 said: None,
             });
         }
         let sync = StateSync {
             home: box_home,
-            inotify,
+            ear,
             files: tracked,
             settle: None,
             pace: Instant::now(),
             running: None,
         };
         Ok((sync, events))
-    }
-
-    /// Becomes readable when something changed in a watched directory; `None` while that is known already.
-    #[must_use]
-    pub fn watch(&self) -> Option<BorrowedFd<'_>> {
-        self.inotify
-            .as_ref()
-            .filter(|_| self.settle.is_none())
-            .map(AsFd::as_fd)
     }
 
     /// Becomes readable when the write-back that runs has ended; `None` when none runs.
@@ -225,10 +213,13 @@ impl StateSync {
         let mut events = Vec::new();
         let now = Instant::now();
         match self.settle {
-            None if self.watch().is_some_and(readable) => self.settle = Some(now + SETTLE),
+            None if self.ear.as_ref().is_some_and(Ear::take) => {
+                self.settle = Some(now + SETTLE);
+                self.unwatch();
+            }
             Some(at) if at <= now => {
                 self.settle = None;
-                self.drain(now);
+                self.watch_again(now);
             }
             _ => {}
         }
@@ -282,23 +273,24 @@ impl StateSync {
         events
     }
 
-    /// Reads the events and marks the files that they name.
-    fn drain(&mut self, now: Instant) {
-        let Some(inotify) = &self.inotify else { return };
-        for _ in 0..DRAIN {
-            let Ok(batch) = inotify.read_events() else {
-                return;
-            };
-            for event in batch {
-                // Events were lost: every file may have changed.
-                let lost = event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
-                for file in &mut self.files {
-                    let named = file.watch == Some(event.wd)
-                        && event.name.as_deref() == file.relative.file_name();
-                    if (lost || named) && file.changed == Changed::No {
-                        file.changed = Changed::Since(now);
-                    }
-                }
+    fn unwatch(&mut self) {
+        let Some(ear) = &self.ear else { return };
+        for file in &self.files {
+            if let Some(watch) = file.watch {
+                ear.unwatch(watch);
+            }
+        }
+    }
+
+    /// Watches the directories again, and then looks at every file: what happened in between was no event.
+    fn watch_again(&mut self, now: Instant) {
+        let Some(ear) = &self.ear else { return };
+        // What was heard of the watches that are gone.
+        let _old = ear.take();
+        for file in self.files.iter_mut().filter(|file| file.watch.is_some()) {
+            file.watch = watch(ear, &self.home, &file.relative).ok();
+            if file.changed == Changed::No {
+                file.changed = Changed::Since(now);
             }
         }
     }
@@ -312,6 +304,7 @@ impl StateSync {
             // the file without the login.
             Ok(None) => return None,
             Ok(bytes) if bytes == file.base => return None,
+            Ok(bytes) if say == Said::WhatLasts && bytes == file.tried => return None,
             Ok(Some(bytes)) => bytes,
             Err(why) => return file.kept(why, say),
         };
@@ -378,13 +371,19 @@ impl Tracked {
             Report::Kept {
                 why,
                 again: Again::BoxWrites,
-            } => (say == Said::Everything)
-                .then(|| self.kept(why, say))
-                .flatten(),
+            } => {
+                self.tried = Some(bytes);
+                (say == Said::Everything)
+                    .then(|| self.kept(why, say))
+                    .flatten()
+            }
             Report::Kept {
                 why,
                 again: Again::HostChanges,
-            } => self.kept(why, say),
+            } => {
+                self.tried = Some(bytes);
+                self.kept(why, say)
+            }
         }
     }
 
@@ -418,7 +417,7 @@ fn open_below(home: &OwnedFd, path: &Path, flags: OFlag) -> Result<OwnedFd, Errn
     Err(Errno::EAGAIN)
 }
 
-fn watch(inotify: &Inotify, home: &OwnedFd, relative: &Path) -> Result<WatchDescriptor, Errno> {
+fn watch(ear: &Ear, home: &OwnedFd, relative: &Path) -> Result<i32, Errno> {
     let parent = relative
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -426,9 +425,8 @@ fn watch(inotify: &Inotify, home: &OwnedFd, relative: &Path) -> Result<WatchDesc
     let dir = open_below(home, parent, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
     // By the descriptor's own link: the path inside means nothing outside.
     let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    let mask =
-        AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_ONLYDIR;
-    inotify.add_watch(path.as_str(), mask)
+    let mask = libc::IN_MOVED_TO | libc::IN_CLOSE_WRITE | libc::IN_ONLYDIR;
+    ear.watch(Path::new(&path), mask)
 }
 
 /// The bytes of the box's copy; `None` if there is none.

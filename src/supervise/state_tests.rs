@@ -3,9 +3,11 @@
 use super::*;
 use crate::policy::Origin;
 use crate::supervise::json;
+use crate::sys::inotify::Inotify;
 use crate::sys::testing::{Scratch, scratch};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
+use std::rc::Rc;
 
 /// A host's HOME and a box's HOME with one state file.
 struct World {
@@ -43,7 +45,7 @@ impl World {
         }
     }
 
-    fn sync(&self) -> StateSync {
+    fn sync(&self) -> Listening {
         let files = initial(&[self.file()]).unwrap();
         if let [
             Initial {
@@ -54,7 +56,7 @@ impl World {
             std::fs::write(self.inside.path().join("state.json"), bytes).unwrap();
         }
         let home = File::open(self.inside.path()).unwrap().into();
-        let (sync, events) = StateSync::new(files, home, &HOME.into()).unwrap();
+        let (sync, events) = Listening::new(files, home);
         assert_eq!(events, []);
         sync
     }
@@ -62,6 +64,36 @@ impl World {
     /// As the agents write: a new file, renamed.
     fn write_in_box(&self, text: &str) {
         put(self.inside.path(), text);
+    }
+}
+
+/// A write-back and the instance that its ear listens to, read as the supervisor does.
+struct Listening {
+    sync: StateSync,
+    inotify: Rc<Inotify>,
+    ear: Ear,
+}
+
+impl Listening {
+    fn new(files: Vec<Initial>, home: OwnedFd) -> (Listening, Vec<Event>) {
+        let inotify = Rc::new(Inotify::new().unwrap());
+        let ear = Ear::new(inotify.clone());
+        let (sync, events) = StateSync::new(files, home, &HOME.into(), Some(ear.clone())).unwrap();
+        (Listening { sync, inotify, ear }, events)
+    }
+
+    fn on_ready(&mut self) -> Vec<Event> {
+        let mut buffer = [0; 65536];
+        self.inotify.read(&mut buffer, |_| self.ear.hear()).unwrap();
+        self.sync.on_ready()
+    }
+}
+
+impl std::ops::Deref for Listening {
+    type Target = StateSync;
+
+    fn deref(&self) -> &StateSync {
+        &self.sync
     }
 }
 
@@ -74,7 +106,7 @@ fn put(dir: &Path, text: &str) {
 
 /// Runs the loop as the supervisor does until `enough` or the time is over; returns events and wake-ups.
 fn pump(
-    sync: &mut StateSync,
+    sync: &mut Listening,
     time: Duration,
     mut enough: impl FnMut(&[Event]) -> bool,
 ) -> (Vec<Event>, usize) {
@@ -84,7 +116,7 @@ fn pump(
         let rest = until.saturating_duration_since(Instant::now());
         let timeout = sync.timeout().map_or(rest, |due| due.min(rest)) + Duration::from_millis(1);
         {
-            let mut fds: Vec<_> = [sync.watch(), sync.job()]
+            let mut fds: Vec<_> = [Some(sync.inotify.as_fd()), sync.job()]
                 .into_iter()
                 .flatten()
                 .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
@@ -126,7 +158,7 @@ fn a_write_in_the_box_reaches_the_host_while_it_runs() {
         !events.is_empty()
     });
     assert_eq!(world.on_host(), r#"{"a":3,"h":1}"#);
-    assert_eq!(sync.finish(), []);
+    assert_eq!(sync.sync.finish(), []);
 }
 
 #[test]
@@ -178,7 +210,7 @@ fn the_end_writes_what_no_turn_did() {
     assert!(!world.inside.path().join("state.json").exists());
     world.write_in_box("{\n  \"login\": true\n}");
     assert!(matches!(
-        sync.finish().as_slice(),
+        sync.sync.finish().as_slice(),
         [Event::StateWritten { .. }]
     ));
     assert_eq!(world.on_host(), "{\n  \"login\": true\n}");
@@ -192,7 +224,7 @@ fn the_end_writes_what_no_turn_did() {
         std::fs::read_to_string(next.inside.path().join("state.json")).unwrap(),
         "{\n  \"login\": true\n}"
     );
-    assert_eq!(sync.finish(), []);
+    assert_eq!(sync.sync.finish(), []);
 }
 
 #[test]
@@ -200,7 +232,7 @@ fn a_deleted_copy_leaves_the_host_alone() {
     let world = World::new(Some(r#"{"a":1}"#));
     let sync = world.sync();
     std::fs::remove_file(world.inside.path().join("state.json")).unwrap();
-    assert_eq!(sync.finish(), []);
+    assert_eq!(sync.sync.finish(), []);
     assert_eq!(world.on_host(), r#"{"a":1}"#);
 }
 
@@ -251,7 +283,7 @@ fn hostile_copies_are_kept_out_and_said() {
         std::fs::remove_file(&copy).unwrap();
         plant(&copy, &secret.path().join("key"));
         pump(&mut sync, Duration::from_millis(150), |_| false);
-        let events = sync.finish();
+        let events = sync.sync.finish();
         assert!(
             matches!(events.as_slice(), [Event::StateKept { why: said, .. }] if said.contains(why)),
             "{name}: {events:?}"
@@ -275,7 +307,7 @@ fn a_half_written_copy_is_not_an_event() {
         matches!(events.as_slice(), [Event::StateWritten { .. }]),
         "{events:?}"
     );
-    assert_eq!(sync.finish(), []);
+    assert_eq!(sync.sync.finish(), []);
 }
 
 #[test]
@@ -298,7 +330,7 @@ fn a_broken_host_file_is_said_once_and_left() {
     // Mended by the human: the end brings it home.
     std::fs::write(world.host_path(), r#"{"a":1}"#).unwrap();
     assert!(matches!(
-        sync.finish().as_slice(),
+        sync.sync.finish().as_slice(),
         [Event::StateWritten { .. }]
     ));
     assert_eq!(world.on_host(), r#"{"a":3}"#);
@@ -347,7 +379,12 @@ fn targets_outside_of_home_are_refused() {
             ..world.file()
         };
         let home = File::open(world.inside.path()).unwrap().into();
-        let made = StateSync::new(vec![Initial { file, bytes: None }], home, &HOME.into());
+        let made = StateSync::new(
+            vec![Initial { file, bytes: None }],
+            home,
+            &HOME.into(),
+            None,
+        );
         assert_eq!(made.is_ok(), fits, "{target}");
     }
 }
@@ -360,7 +397,7 @@ fn a_file_in_a_subdirectory_works_without_a_watch() {
         ..world.file()
     };
     let home = File::open(world.inside.path()).unwrap().into();
-    let (sync, events) = StateSync::new(initial(&[file]).unwrap(), home, &HOME.into()).unwrap();
+    let (sync, events) = Listening::new(initial(&[file]).unwrap(), home);
     assert!(
         matches!(events.as_slice(), [Event::StateKept { why, .. }] if why.contains("at the end only")),
         "{events:?}"
@@ -369,7 +406,7 @@ fn a_file_in_a_subdirectory_works_without_a_watch() {
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("state.json"), r#"{"a":1}"#).unwrap();
     assert!(matches!(
-        sync.finish().as_slice(),
+        sync.sync.finish().as_slice(),
         [Event::StateWritten { .. }]
     ));
     assert_eq!(world.on_host(), r#"{"a":1}"#);
@@ -407,13 +444,13 @@ fn three_writers_lose_nothing() {
                         .unwrap();
                 std::fs::write(&copy, &text).unwrap();
                 let home = File::open(session.inside.path()).unwrap().into();
-                let (mut sync, _) = StateSync::new(files, home, &HOME.into()).unwrap();
+                let (mut sync, _) = Listening::new(files, home);
                 for value in 0..WRITES {
                     text = member(&text, name, value);
                     put(session.inside.path(), &text);
                     pump(&mut sync, Duration::from_millis(7), |_| false);
                 }
-                sync.finish();
+                sync.sync.finish();
             });
         }
         scope.spawn(|| {

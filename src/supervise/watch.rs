@@ -105,10 +105,8 @@ pub(super) struct State(pub(super) Option<StateSync>);
 impl Part for State {
     fn pollfds<'a>(&'a self, set: &mut PollSet<'a>) {
         let Some(sync) = &self.0 else { return };
-        for (key, fd) in [sync.watch(), sync.job()].into_iter().enumerate() {
-            if let Some(fd) = fd {
-                set.add(key, fd, PollFlags::POLLIN);
-            }
+        if let Some(fd) = sync.job() {
+            set.add(0, fd, PollFlags::POLLIN);
         }
     }
 

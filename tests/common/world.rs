@@ -263,6 +263,8 @@ pub enum Feature {
     Tool(&'static str),
     /// 32-bit system calls.
     Int80,
+    /// execveat(2) with AT_EXECVE_CHECK (Linux 6.14).
+    ExecveCheck,
 }
 
 impl Feature {
@@ -277,6 +279,7 @@ impl Feature {
             Feature::CgroupPids => "cgroup".into(),
             Feature::Tool(name) => name.into(),
             Feature::Int80 => "int80".into(),
+            Feature::ExecveCheck => "execve-check".into(),
         }
     }
 
@@ -293,6 +296,7 @@ impl Feature {
             }
             Feature::Tool(name) => tool(name).is_some(),
             Feature::Int80 => cfg!(target_arch = "x86_64"),
+            Feature::ExecveCheck => execve_check(),
         }
     }
 }
@@ -303,6 +307,23 @@ pub fn tool(name: &str) -> Option<PathBuf> {
         .iter()
         .map(|dir| Path::new(dir).join(name))
         .find(|path| fs::metadata(path).is_ok_and(|m| m.is_file() && m.mode() & 0o111 != 0))
+}
+
+/// Does the kernel check without executing?
+fn execve_check() -> bool {
+    let none = [std::ptr::null::<libc::c_char>()];
+    // SAFETY: a C string and two empty, terminated arrays; an unknown flag is EINVAL, a known one executes nothing.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            libc::AT_FDCWD,
+            c"/bin/sh".as_ptr(),
+            none.as_ptr(),
+            none.as_ptr(),
+            0x10000,
+        )
+    };
+    done == 0
 }
 
 /// The ABI that the running kernel declares.

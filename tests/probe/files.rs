@@ -14,6 +14,7 @@ use std::path::Path;
 pub(crate) fn run(op: &str, args: &Args<'_>) -> Option<Answer> {
     Some(match op {
         "read" => read(args),
+        "may" => may(args),
         "write" => write(OpenOptions::new().write(true), args),
         "append" => write(OpenOptions::new().append(true), args),
         "create" => create(args),
@@ -80,6 +81,69 @@ fn contents(mut file: impl Read) -> Answer {
 }
 
 /// At most the first 4096 bytes.
+/// `may read|write|exec PATH`: can it be done? What is made is taken away again. Says also whether what is there is the stub of
+/// a refused program, and how many bytes of it can be read.
+fn may(args: &Args<'_>) -> Answer {
+    const AT_EXECVE_CHECK: i32 = 0x10000;
+    let path = Path::new(args.os(1));
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    match args.text(0) {
+        "read" => {
+            let mut head = Vec::new();
+            let mut file = OpenOptions::new()
+                .read(true)
+                .custom_flags(flags)
+                .open(path)
+                .at("open")?;
+            if file.metadata().at("fstat")?.is_file() {
+                let _ = (&mut file).take(32).read_to_end(&mut head);
+            }
+            let stub = head.starts_with(b"#!/run/agentbox/agentbox ");
+            Ok(json!({"stub": stub, "bytes": head.len()}))
+        }
+        "write" => {
+            let is_dir = fs::metadata(path).is_ok_and(|m| m.is_dir());
+            let new = path.join(format!(".may.{}", std::process::id()));
+            let path = if is_dir { &new } else { path };
+            let opened = OpenOptions::new()
+                .write(true)
+                .custom_flags(flags)
+                .open(path);
+            match opened {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    OpenOptions::new()
+                        .write(true)
+                        .create_new(true)
+                        .open(path)
+                        .at("create")?;
+                    none(fs::remove_file(path), "unlink")
+                }
+                other => none(other.map(drop), "open"),
+            }
+        }
+        _ => {
+            let path = args.c(1);
+            let none = [std::ptr::null::<libc::c_char>()];
+            // SAFETY: a C string and two empty, terminated arrays, all of which outlive the call; with AT_EXECVE_CHECK nothing
+            // is executed.
+            let done = unsafe {
+                libc::syscall(
+                    libc::SYS_execveat,
+                    libc::AT_FDCWD,
+                    path.as_ptr(),
+                    none.as_ptr(),
+                    none.as_ptr(),
+                    AT_EXECVE_CHECK,
+                )
+            };
+            if done != 0 {
+                return last("execveat");
+            }
+            Ok(Value::Null)
+        }
+    }
+}
+
 fn read(args: &Args<'_>) -> Answer {
     contents(File::open(args.os(0)).at("open")?)
 }

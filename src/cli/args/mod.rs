@@ -6,19 +6,25 @@
 
 mod live;
 mod name;
+mod network;
 mod plan;
 mod restore;
 mod run;
 mod show;
+mod stop;
+mod why;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
+pub use network::{PublishArgs, RuleArgs};
 pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
 pub use restore::RestoreArgs;
 pub use run::RunArgs;
 pub use show::{CheckArgs, ExplainArgs, ProfilesArgs, ProfilesCommand};
 use std::ffi::OsString;
+pub use stop::{StartArgs, StatusArgs, StopArgs, WhichArgs};
+pub use why::{Verb, WhyArgs};
 
 /// agentbox.
 #[derive(Debug, Clone, Parser)]
@@ -55,14 +61,28 @@ pub enum Command {
     Pause(IdsArgs),
     /// Let a paused session go on
     Resume(IdsArgs),
+    /// Let a live session reach a host
+    Allow(RuleArgs),
+    /// Let a live session reach a host no more
+    Deny(RuleArgs),
+    /// Let the host reach a port of a live session's box
+    Publish(PublishArgs),
     /// Show what happened in a session
     Logs(LogsArgs),
     /// Show what a run would be allowed, and who says so
     Explain(ExplainArgs),
+    /// Would the box allow it, by which rule, and what would change that
+    Why(WhyArgs),
     /// Find out by trying what this host can enforce
     Check(CheckArgs),
     /// List, show and validate profiles
     Profiles(ProfilesArgs),
+    /// Kill sessions and let none start
+    Stop(StopArgs),
+    /// Take back what `stop` did
+    Start(StartArgs),
+    /// Show the kill switch: what is on, how it is watched, whom it stops
+    Status(StatusArgs),
     /// List what sessions moved away because its name is protected, and give it back
     Restore(RestoreArgs),
 }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub type GivenValues = BTreeMap<OsText, OsText>;
 
 /// What the box is: the same for `run` and `explain`.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct PlanArgs {
     /// Another profile than the one that COMMAND's name selects
     #[arg(short, long, value_name = "NAME|FILE")]

@@ -50,6 +50,11 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
         "- Files that are not listed above are not there: credentials (~/.ssh, ~/.aws, ...), other projects, other homes.\n\
          - Mounting, other namespaces, tracing what is not yours, loading modules, set-uid files, raising privileges.\n",
     );
+    if !scene.policy.wishes.programs.deny.is_empty() {
+        out.push_str(
+            "- Programs that act outside of the working copy (terraform, kubectl, aws, docker, sudo, ...): a stub in their place ends with 126. A copy of your own is no way around it: the credentials are not here.\n",
+        );
+    }
     list(
         scene,
         &mut out,
@@ -63,15 +68,19 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
         GrantKind::Protected,
     );
     out.push_str(
-        "- Files that run programs outside of the box later are not yours to make or change: `.git/hooks`, `.mcp.json`, \
+        "- Making `.claude-stop` or `.agentbox-stop` at the top of the work: it ends this session at once, with everything in it, \
+         and only the human can start another. Do it only if the human wants you to stop.\n\
+         - Files that run programs outside of the box later are not yours to make or change: `.git/hooks`, `.mcp.json`, \
          agents' settings are moved away at once; CI files, `.vscode`, `.envrc` and the like are put back when the session \
          ends; entries of git configuration that run programs (hooks, pagers, filters, aliases with `!`) are undone. Say \
          what you would change there, and let the human do it. A new `.env` or key reads as empty as soon as it is there.\n",
     );
     out.push_str(
         "\n## How to ask the human\n\n\
+         `agentbox why read|write|exec|env THING` says whether something is allowed, by which rule, and what would change it.\n\n\
          Say what you need and why. The human can start the session again with\n\n\
          - `--read PATH` or `--write PATH` for a file or directory,\n\
+         - `--allow-command NAME` for a program that is refused,\n\
          - `--env NAME` for a variable of the environment,\n\
          - `--allow HOST[:PORT]` for a host, `--host-port PORT` for a service on the human's own machine,\n\
          - `--publish PORT` to see a server of yours in the human's browser,\n\

@@ -112,7 +112,8 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     refused::refuse_command(scene, &refused, &command);
     refused::notices(scene, &refused);
     let (path, path_dropped) = command::search_path(scene, &settled.links);
-    let env = env::env(scene, &identity, &command, path);
+    let mut env = env::env(scene, &identity, &command, path);
+    network::proxies(&mut env, &network);
     network::endpoints(scene, &env, &mut network);
     scene
         .notices

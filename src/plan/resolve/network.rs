@@ -5,7 +5,7 @@
 use super::scene::Scene;
 use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
 use crate::plan::net::{Allow, Deny, HostEntry, HostPort, PROXY_PORT, Publish, Rule, Target};
-use crate::plan::{Env, Network, NetworkMode};
+use crate::plan::{Env, EnvSet, Network, NetworkMode};
 use crate::policy::{Origin, Wish};
 
 /// The mode that is wished, else none.
@@ -162,6 +162,52 @@ pub(super) fn endpoints(scene: &mut Scene<'_>, env: &Env, network: &mut Network)
             }
         }
     }
+}
+
+/// A program that the caller has told to use a proxy uses the box's: the caller's own is not reached from inside, the gate
+/// uses it on its way out. Programs that were told nothing need none, every connection arrives at the gate.
+pub(super) fn proxies(env: &mut Env, network: &Network) {
+    const PROXIES: [&str; 6] = [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ];
+    const NONE: [&str; 2] = ["NO_PROXY", "no_proxy"];
+    if network.mode != NetworkMode::Filtered {
+        return;
+    }
+    let is = |names: &[&str], name: &crate::plan::OsText| names.iter().any(|n| name.os() == *n);
+    let passed: Vec<_> = env
+        .pass
+        .extract_if(.., |pass| is(&PROXIES, &pass.name) || is(&NONE, &pass.name))
+        .map(|pass| pass.name)
+        .collect();
+    if !passed.iter().any(|name| is(&PROXIES, name)) {
+        return;
+    }
+    let mut set = |name: crate::plan::OsText, value: &str| {
+        if !env.given.contains(&name) && !env.set.iter().any(|set| set.name == name) {
+            env.set.push(EnvSet {
+                name,
+                value: value.into(),
+                origin: Origin::agentbox("the box's proxy in the place of the caller's"),
+            });
+        }
+    };
+    let url = format!("http://127.0.0.1:{PROXY_PORT}");
+    for name in passed.into_iter().filter(|name| is(&PROXIES, name)) {
+        set(name, &url);
+    }
+    for name in NONE {
+        set(
+            name.into(),
+            "localhost,127.0.0.1,::1,.localhost,host.agentbox.internal",
+        );
+    }
+    set("NODE_USE_ENV_PROXY".into(), "1");
 }
 
 /// The files by which programs of a filtered box find names: loopback and its other name from the file, everything else

@@ -5,7 +5,7 @@
 
 use super::scene::Scene;
 use super::workspace::repository_around;
-use crate::plan::stop::{ETC_DIR, NAME, RUN_DIR, StopFile, StopScope, WORKSPACE_NAME};
+use crate::plan::stop::{StopFile, StopScope, WORKSPACE_NAME, everywhere};
 use crate::policy::{Origin, Wish};
 use std::path::{Path, PathBuf};
 
@@ -43,13 +43,7 @@ pub(super) fn files(scene: &Scene<'_>, common: Option<&Path>) -> Vec<StopFile> {
         }
         add(dir, WORKSPACE_NAME, *scope, &own);
     }
-    // The default place too: whoever says stop may not have the variable.
-    let default = scene.home.path.join(".config");
-    for dir in [default, scene.xdg("XDG_CONFIG_HOME", ".config")] {
-        add(&dir.join("agentbox"), NAME, StopScope::User, &own);
-    }
-    for dir in [RUN_DIR, ETC_DIR] {
-        add(Path::new(dir), NAME, StopScope::Host, &own);
-    }
+    let config = scene.xdg("XDG_CONFIG_HOME", ".config");
+    out.extend(everywhere(&scene.home.path, &config));
     out
 }

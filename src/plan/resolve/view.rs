@@ -14,7 +14,7 @@ use super::network as net;
 use super::pathmap::PathMap;
 use super::scene::{Scene, show};
 use super::tree::Shown;
-use crate::plan::refused::{BIN, PROGRAM, Refused};
+use crate::plan::refused::{BIN, PLAN, PROGRAM, Refused};
 use crate::plan::{
     Access, Identity, IdentityMode, Kind, LandlockAccess, LandlockRule, Limits, MountOp, Network,
     NetworkMode, OsText, View,
@@ -195,6 +195,8 @@ pub(super) fn view(
     ops.insert("/run".into(), dir("/run"));
     ops.insert("/run/agentbox".into(), dir("/run/agentbox"));
     file(&mut ops, &mut rules, BRIEFING, briefing(scene, id, network));
+    // Made by init, since it says what this is all about.
+    rules.insert(PLAN.into(), LandlockAccess::Read);
     for op in own_programs(scene, id.mode, refused) {
         if let MountOp::Bind { target, .. } = &op {
             rules.insert(target.path().to_owned(), LandlockAccess::Read);

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::message::{Reply, Request, Status};
+use super::message::{Change, Reply, Request, Status};
 use super::peer::Peer;
 use super::socket;
 use crate::launch::channel::{Channel, ChannelError};
@@ -306,6 +306,16 @@ pub fn status(sessions: &Sessions, id: &SessionId) -> Result<Status, CallError> 
 pub fn pause(sessions: &Sessions, id: &SessionId) -> Result<(), CallError> {
     Line::open(sessions, id)?
         .ask(&Request::Pause, &[])
+        .map(drop)
+}
+
+/// Changes the rules of its network.
+///
+/// # Errors
+/// It could not be asked, or it said no.
+pub fn network(sessions: &Sessions, id: &SessionId, change: &Change) -> Result<(), CallError> {
+    Line::open(sessions, id)?
+        .ask(&Request::Network(change.clone()), &[])
         .map(drop)
 }
 

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::file::MARK;
 use crate::outcome::Trigger;
 use crate::plan::stop::{StopFile, StopScope};
 use crate::plan::text::write_escaped;
@@ -136,6 +137,17 @@ pub fn trigger(tripped: &Tripped, caller: (u32, &str)) -> Trigger {
     }
 }
 
+/// Whether it is there now, and what is to be said of it then.
+#[must_use]
+pub fn state(stop: &StopFile, caller: (u32, &str)) -> Option<Trigger> {
+    let cause = match look(stop.file.path()) {
+        Look::Nothing => return None,
+        Look::There => Cause::Found,
+        Look::Unknown(errno) => Cause::Unknown(errno),
+    };
+    Some(trigger(&Tripped::new(Some(stop), cause), caller))
+}
+
 /// What is said of a switch, at the start and at the end: which, whose, since when, why, and what lifts it.
 #[must_use]
 pub fn sentence(trigger: &Trigger) -> String {
@@ -200,7 +212,15 @@ fn content(path: &Path) -> Option<String> {
         .take(MAX)
         .read_to_end(&mut bytes)
         .ok()?;
-    let trimmed = bytes.trim_ascii();
+    // The second line of `agentbox stop` says what the rest of this sentence says.
+    let mark = format!("\n{MARK}");
+    let own = bytes
+        .windows(mark.len())
+        .position(|at| at == mark.as_bytes());
+    let trimmed = own
+        .and_then(|at| bytes.get(..at))
+        .unwrap_or(&bytes)
+        .trim_ascii();
     if trimmed.is_empty() {
         return None;
     }

@@ -9,12 +9,13 @@
 #![forbid(unsafe_code)]
 
 mod again;
+pub mod file;
 mod look;
 mod part;
 mod poller;
 mod walk;
 
-pub use look::{Cause, Tripped, sentence, trigger};
+pub use look::{Cause, Tripped, sentence, state, trigger};
 pub(crate) use part::StopFiles;
 
 use crate::plan::stop::StopFile;

@@ -5,6 +5,7 @@
 use super::{Mounts, Switches, Tripped, Watched, sentence, trigger};
 use crate::plan::{OsText, Plan};
 use crate::record::Event;
+use crate::supervise::ear::Ear;
 use crate::supervise::kill;
 use crate::supervise::part::{Part, PollSet, Ready};
 use crate::supervise::running::Running;
@@ -18,6 +19,8 @@ const HELPER: usize = 2;
 /// The stop files of the session that this supervisor has.
 pub(crate) struct StopFiles {
     switches: Switches,
+    /// Of who else listens to the instance.
+    ear: Option<Ear>,
     /// For the owner's name.
     caller: (u32, String),
     done: bool,
@@ -29,8 +32,11 @@ impl StopFiles {
     /// # Errors
     /// One is there, or nobody can say: why there is no start.
     pub(crate) fn arm(plan: &Plan) -> Result<StopFiles, String> {
+        let switches = Switches::arm(&plan.stop_files);
+        let ear = switches.inotify().map(Ear::new);
         let mut armed = StopFiles {
-            switches: Switches::arm(&plan.stop_files),
+            switches,
+            ear,
             caller: (plan.identity.caller_uid, plan.identity.user.clone()),
             done: false,
         };
@@ -43,12 +49,20 @@ impl StopFiles {
         }
     }
 
+    /// For what else the session watches.
+    pub(crate) fn ear(&self) -> Option<Ear> {
+        self.ear.clone()
+    }
+
     /// Whether there is none since it was armed.
     ///
     /// # Errors
     /// Why there is no start.
     pub(crate) fn still_none(&mut self) -> Result<(), String> {
-        match self.switches.on_ready(Mounts::Ask, |_| {}) {
+        match self
+            .switches
+            .on_ready(Mounts::Ask, |_| self.ear.iter().for_each(Ear::hear))
+        {
             None => Ok(()),
             Some(tripped) => Err(self.refusal(&tripped)),
         }
@@ -110,7 +124,10 @@ impl Part for StopFiles {
         } else {
             Mounts::Changed
         };
-        if let Some(tripped) = self.switches.on_ready(mounts, |_| {}) {
+        if let Some(tripped) = self
+            .switches
+            .on_ready(mounts, |_| self.ear.iter().for_each(Ear::hear))
+        {
             // First the deed; who did it and why is read from the disk at leisure.
             kill::kill(&running.spawned.pidfd);
             self.done = true;

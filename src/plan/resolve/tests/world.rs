@@ -1,6 +1,6 @@
 //! A file system in memory and a host to go with it.
 
-use crate::host::{Cgroup, FileType, Host, Lookup, Stat};
+use crate::host::{Cgroup, FileType, Host, Lookup, Stat, Want};
 use crate::plan::problem::Problem;
 use crate::plan::resolve::resolve;
 use crate::plan::{Access, GrantKind, Kind, MountOp, NetworkMode, OsText, Plan};
@@ -183,6 +183,18 @@ impl Lookup for Memory {
             Node::File(content, _) => Some(content.iter().copied().take(max).collect()),
             _ => None,
         }
+    }
+
+    fn permits(&self, path: &Path, want: Want) -> bool {
+        let bit = match want {
+            Want::Read => 4,
+            Want::Write => 2,
+            Want::Search => 1,
+        };
+        self.stat(path).is_some_and(|s| {
+            let shift = if s.uid == 1000 { 6 } else { 0 };
+            s.mode >> shift & bit != 0
+        })
     }
 
     fn executable(&self, path: &Path) -> bool {

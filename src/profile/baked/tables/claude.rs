@@ -52,7 +52,7 @@ pub(super) static TABLE: Table = Table {
         set: &[
             ("DISABLE_AUTOUPDATER", "1", 58), ("IS_SANDBOX", "1", 57),
         ],
-        network: Some((NetworkMode::Host, 61)),
+        network: Some((NetworkMode::Filtered, 61)),
         reach: &[
             (Named::Exactly, "api.anthropic.com", &[], &[], 63), (Named::Exactly, "claude.ai", &[], &[], 64),
             (Named::Exactly, "console.anthropic.com", &[], &[], 64),

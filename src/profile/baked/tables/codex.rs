@@ -41,7 +41,7 @@ pub(super) static TABLE: Table = Table {
         ],
         deny: &[],
         set: &[],
-        network: Some((NetworkMode::Host, 41)),
+        network: Some((NetworkMode::Filtered, 41)),
         reach: &[
             (Named::Exactly, "api.openai.com", &[], &[], 43), (Named::Exactly, "chatgpt.com", &[], &[], 44),
             (Named::Exactly, "ab.chatgpt.com", &[], &[], 44), (Named::Exactly, "auth.openai.com", &[], &[], 45),

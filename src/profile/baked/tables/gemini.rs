@@ -47,7 +47,7 @@ pub(super) static TABLE: Table = Table {
         set: &[
             ("GEMINI_SANDBOX", "false", 49),
         ],
-        network: Some((NetworkMode::Host, 52)),
+        network: Some((NetworkMode::Filtered, 52)),
         reach: &[
             (Named::Exactly, "generativelanguage.googleapis.com", &[], &[], 54),
             (Named::Exactly, "cloudcode-pa.googleapis.com", &[], &[], 55),

@@ -52,7 +52,7 @@ pub(super) static TABLE: Table = Table {
         set: &[
             ("OPENCODE_DISABLE_AUTOUPDATE", "true", 51),
         ],
-        network: Some((NetworkMode::Host, 54)),
+        network: Some((NetworkMode::Filtered, 54)),
         reach: &[
             (Named::Exactly, "models.opencode.ai", &[], &[], 56), (Named::Exactly, "models.dev", &[], &[], 56),
             (Named::Exactly, "opencode.ai", &[], &[], 57), (Named::Exactly, "api.opencode.ai", &[], &[], 57),

@@ -26,7 +26,7 @@ pub(super) static TABLE: Table = Table {
         keep: &[],
         deny: &[],
         set: &[],
-        network: Some((NetworkMode::Host, 9)),
+        network: Some((NetworkMode::Filtered, 9)),
         reach: &[],
         shun: &[],
         limits: &[],

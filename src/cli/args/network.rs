@@ -1,0 +1,33 @@
+//! Flags of the subcommands that change the network of a live session: `allow`, `deny`, `publish`.
+
+#![forbid(unsafe_code)]
+
+use crate::policy::egress::Ports;
+use crate::profile::value;
+use clap::Args;
+
+/// `agentbox allow` and `deny`.
+#[derive(Debug, Clone, Args)]
+pub struct RuleArgs {
+    /// A host, as `--allow` takes it
+    #[arg(value_name = "HOST[:PORT]")]
+    pub rule: String,
+    /// The session (`agentbox ps`); the only one if nothing is said
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+}
+
+/// `agentbox publish`.
+#[derive(Debug, Clone, Args)]
+pub struct PublishArgs {
+    /// A port of the box, and under which the host's 127.0.0.1 has it
+    #[arg(value_name = "[HOSTPORT:]PORT", value_parser = ports)]
+    pub ports: Ports,
+    /// The session (`agentbox ps`); the only one if nothing is said
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+}
+
+fn ports(text: &str) -> Result<Ports, String> {
+    value::publish(text).map_err(|bad| format!("{}; {}", bad.what, bad.help))
+}

@@ -1,0 +1,41 @@
+//! Arguments of `agentbox why`.
+
+#![forbid(unsafe_code)]
+
+use super::PlanArgs;
+use clap::{Args, ValueEnum};
+use std::ffi::OsString;
+
+/// `agentbox why`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Exit status: 0 yes, 1 no, 2 bad usage or no plan.\nIn the box it says what that box allows; outside, what a run of COMMAND would.",
+    mut_arg("command", |command| command.required(false))
+)]
+pub struct WhyArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// What is to be done
+    #[arg(value_enum)]
+    pub verb: Verb,
+    /// A path, a program, a variable
+    #[arg(value_name = "THING")]
+    pub thing: OsString,
+    /// What the box is.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Verb {
+    /// Open a file for reading, list a directory
+    Read,
+    /// Write a file, make it, make something in a directory
+    Write,
+    /// Execute a program
+    Exec,
+    /// Have a variable of the caller's
+    Env,
+}

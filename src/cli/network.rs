@@ -1,0 +1,74 @@
+//! `agentbox allow`, `agentbox deny` and `agentbox publish`: the network of a live session, changed at once.
+
+#![forbid(unsafe_code)]
+
+use super::args::{PublishArgs, RuleArgs};
+use super::{live, say};
+use crate::exit;
+use crate::plan::net::{BadRule, Rule};
+use crate::supervise::control::client::{self, CallError};
+use crate::supervise::control::message::Change;
+
+/// Lets a host be reached. Returns the exit status.
+#[must_use]
+pub fn allow(args: &RuleArgs) -> u8 {
+    rule(args, Rule::allow, Change::Allow)
+}
+
+/// Lets a host be reached no more. Returns the exit status.
+#[must_use]
+pub fn deny(args: &RuleArgs) -> u8 {
+    rule(args, Rule::deny, Change::Deny)
+}
+
+fn rule(
+    args: &RuleArgs,
+    read: fn(&str) -> Result<Rule, BadRule>,
+    change: fn(String) -> Change,
+) -> u8 {
+    // Bad usage is said as such, and before a session is looked for; the session reads the rule once more.
+    if let Err(bad) = read(&args.rule) {
+        say::error(format!("{}; {}", bad.what, bad.help));
+        return exit::USAGE;
+    }
+    tell(args.session.as_deref(), &change(args.rule.clone()))
+}
+
+/// Lets the host reach a port of the box. Returns the exit status.
+#[must_use]
+pub fn publish(args: &PublishArgs) -> u8 {
+    let change = Change::Publish {
+        host_port: args.ports.host,
+        box_port: args.ports.inside,
+    };
+    tell(args.session.as_deref(), &change)
+}
+
+fn tell(session: Option<&str>, change: &Change) -> u8 {
+    let done = live::sessions()
+        .map_err(|e| e.to_string())
+        .and_then(|sessions| {
+            let said = |e: CallError| e.to_string();
+            let id = match session {
+                Some(text) => client::find(&sessions, text).map_err(said)?,
+                None => match client::live(&sessions).map_err(said)?.as_slice() {
+                    [only] => only.clone(),
+                    [] => return Err("there is no live session".to_owned()),
+                    many => {
+                        return Err(format!(
+                            "{} sessions are live: say which with --session ID (agentbox ps)",
+                            many.len()
+                        ));
+                    }
+                },
+            };
+            client::network(&sessions, &id, change).map_err(said)
+        });
+    match done {
+        Ok(()) => 0,
+        Err(why) => {
+            say::error(why);
+            exit::NO
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! What may be done with what is at a place.
+
+#![forbid(unsafe_code)]
+
+use super::place::{Execute, Hosts, Node, Seen, is_dir};
+use super::{Answer, Question, Remedy, Side, no, remedy, yes};
+use crate::host::{Lookup, Want};
+use crate::plan::{Access, Grant, GrantKind, IdentityMode, LandlockAccess, OsText, Plan, refused};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+pub(super) struct Asker<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) side: Side,
+    pub(super) look: &'p dyn Lookup,
+}
+
+impl<'p> Asker<'p> {
+    pub(super) fn read(&self, path: &Path) -> Answer {
+        let seen = match self.arrive(path) {
+            Ok(seen) => seen,
+            Err(answer) => return *answer,
+        };
+        if let Some(answer) = self.absent(path, &seen, "--read", "read") {
+            return answer;
+        }
+        let remedy = || self.file_remedy(path, "--read", "read");
+        if let Node::Host(hosts) = &seen.node
+            && !self.permits(hosts, &seen.source, Want::Read)
+        {
+            return no(&*seen.path, permissions(hosts), None, None);
+        }
+        let needs = if is_dir(&seen.node) {
+            LandlockAccess::List
+        } else {
+            LandlockAccess::Read
+        };
+        if !self.landlock(&seen.path, needs) {
+            return no(
+                &*seen.path,
+                "no Landlock rule grants it",
+                None,
+                Some(remedy()),
+            );
+        }
+        self.granted(path, &seen, &[])
+    }
+
+    pub(super) fn write(&self, path: &Path) -> Answer {
+        let mut seen = match self.arrive(path) {
+            Ok(seen) => seen,
+            Err(answer) => return *answer,
+        };
+        // What is not there would have to be made in its directory, if that is one.
+        let made = matches!(seen.node, Node::Missing);
+        if made {
+            if !is_dir(&seen.dir_node) {
+                return self
+                    .absent(path, &seen, "--write", "write")
+                    .unwrap_or_else(|| no(&*seen.path, "there is no such directory", None, None));
+            }
+            seen.node = seen.dir_node;
+            seen.source.clone_from(&seen.dir_source);
+        }
+        if !made && let Some(answer) = self.absent(path, &seen, "--write", "write") {
+            return answer;
+        }
+        let target = if made { &seen.dir } else { &seen.path };
+        let remedy = || self.file_remedy(path, "--write", "write");
+        let refuse = |because: &str, grant: Option<&Grant>| {
+            let origin = grant.map(|grant| &grant.origin);
+            no(&*seen.path, because, origin, Some(remedy()))
+        };
+        match &seen.node {
+            Node::OwnDir | Node::OwnFile(_) => {
+                return refuse(
+                    "it is the box's own, in which nothing can be changed",
+                    self.grant(path, &seen.path, &[GrantKind::Read]),
+                );
+            }
+            Node::Mask(_) => return self.hidden(path, &seen),
+            Node::Host(hosts) if hosts.access == Access::Read => {
+                if let Some(frozen) = self.grant(path, &seen.path, &[GrantKind::Protected]) {
+                    return refuse("it is protected", Some(frozen));
+                }
+                let grant = self.grant(path, &seen.path, &[GrantKind::Read]);
+                return refuse("it is readable and no more", grant);
+            }
+            Node::Host(hosts) if !self.permits(hosts, &seen.source, Want::Write) => {
+                return no(&*seen.path, permissions(hosts), None, None);
+            }
+            Node::Host(hosts)
+                if is_dir(&seen.node) && !self.permits(hosts, &seen.source, Want::Search) =>
+            {
+                return no(&*seen.path, permissions(hosts), None, None);
+            }
+            _ => {}
+        }
+        let needs = match (&seen.node, is_dir(&seen.node)) {
+            (Node::Kernel(_), false) => LandlockAccess::Device,
+            _ => LandlockAccess::Full,
+        };
+        if !self.landlock(target, needs) {
+            return refuse("no Landlock rule grants it", None);
+        }
+        self.granted(
+            path,
+            &seen,
+            &[GrantKind::Write, GrantKind::State, GrantKind::Private],
+        )
+    }
+
+    pub(super) fn exec(&self, name: &OsText) -> Answer {
+        let path = match self.program(name) {
+            Ok(path) => path,
+            Err(answer) => return *answer,
+        };
+        let seen = match self.arrive(&path) {
+            Ok(seen) => seen,
+            Err(answer) => return *answer,
+        };
+        if let Some(answer) = self.absent(&path, &seen, "--read", "read") {
+            return answer;
+        }
+        if seen.path.starts_with(refused::BIN) {
+            return self.refused(name, seen.path.file_name());
+        }
+        if is_dir(&seen.node) {
+            return no(&*seen.path, "it is a directory", None, None);
+        }
+        if let Node::Host(hosts) = &seen.node
+            && !self.permits(hosts, &seen.source, Want::Search)
+        {
+            return no(
+                &*seen.path,
+                "it is not executable: chmod +x outside of the box",
+                None,
+                None,
+            );
+        }
+        let own = matches!(seen.node, Node::OwnFile(Execute::No) | Node::Kernel(_));
+        if own || (self.side == Side::Inside && !self.look.executable(&seen.path)) {
+            return no(&*seen.path, "it is not executable", None, None);
+        }
+        if !self.landlock(&seen.path, LandlockAccess::Read) {
+            let remedy = self.file_remedy(&path, "--read", "read");
+            return no(
+                &*seen.path,
+                "no Landlock rule grants it",
+                None,
+                Some(remedy),
+            );
+        }
+        self.granted(&path, &seen, &[])
+    }
+
+    /// A name is looked up in the PATH of the box; a path is itself.
+    fn program(&self, name: &OsText) -> Result<PathBuf, Box<Answer>> {
+        if name.bytes().contains(&b'/') {
+            return Ok(name.path().to_owned());
+        }
+        let set = self.plan.env.set.iter().find(|s| s.name.bytes() == b"PATH");
+        let path = set.map_or(&b""[..], |set| set.value.bytes());
+        for dir in path.split(|b| *b == b':').filter(|dir| !dir.is_empty()) {
+            let dir = Path::new(OsStr::from_bytes(dir));
+            if dir == Path::new(refused::BIN) {
+                // The stubs are there by the plan; outside they may not have been made yet.
+                if self
+                    .plan
+                    .refused
+                    .stub_names()
+                    .any(|stub| stub.as_bytes() == name.bytes())
+                {
+                    return Err(Box::new(self.refused(name, Some(name.os()))));
+                }
+                if name.bytes() == b"agentbox" {
+                    return Ok(PathBuf::from(refused::PROGRAM));
+                }
+                continue;
+            }
+            let at = dir.join(name.os());
+            let found = self.see(&at).filter(|seen| {
+                !matches!(seen.node, Node::Missing) && !is_dir(&seen.node) && seen.shut.is_none()
+            });
+            if found.is_some() {
+                return Ok(at);
+            }
+        }
+        Err(Box::new(no(
+            name.clone(),
+            "no directory of the box's PATH has it",
+            None,
+            None,
+        )))
+    }
+
+    fn refused(&self, asked: &OsText, name: Option<&OsStr>) -> Answer {
+        let name = name.unwrap_or(asked.os());
+        let rule = self.plan.refused.rule(name.as_bytes());
+        let rule_name = rule.map_or("", |rule| rule.name.as_str());
+        let name = OsText::from(name);
+        no(
+            asked.clone(),
+            format!("[commands] deny has \"{rule_name}\""),
+            rule.map(|rule| &rule.origin),
+            Some(allow_command(&name)),
+        )
+    }
+
+    /// Walks there, unless a loop of links or a directory that may not be searched is on the way.
+    fn arrive(&self, path: &Path) -> Result<Seen<'p>, Box<Answer>> {
+        let Some(seen) = self.see(path) else {
+            return Err(Box::new(no(path, "it is a loop of symlinks", None, None)));
+        };
+        match &seen.shut {
+            Some(dir) => Err(Box::new(no(
+                &*seen.path,
+                format!(
+                    "{} may not be entered: its own permissions",
+                    OsText::from(dir.as_path())
+                ),
+                None,
+                None,
+            ))),
+            None => Ok(seen),
+        }
+    }
+
+    /// Nothing is there, or something that is as good as nothing.
+    fn absent(&self, typed: &Path, seen: &Seen<'_>, flag: &str, list: &str) -> Option<Answer> {
+        match &seen.node {
+            Node::Missing => {
+                let shown = matches!(
+                    seen.dir_node,
+                    Node::Host(_) | Node::Temporary(_) | Node::Kernel(_)
+                );
+                let hosts = self.side == Side::Inside || self.look.lstat(typed).is_some();
+                Some(if hosts && !(shown && self.same_source(seen)) {
+                    let because = "it is not in the box: nothing grants it";
+                    let remedy = self.file_remedy(typed, flag, list);
+                    no(&*seen.path, because, None, Some(remedy))
+                } else {
+                    no(&*seen.path, "it does not exist", None, None)
+                })
+            }
+            Node::Mask(_) => Some(self.hidden(typed, seen)),
+            Node::Refused(place) => {
+                let rule = self
+                    .plan
+                    .refused
+                    .rules
+                    .iter()
+                    .find(|r| r.name == place.rule);
+                let name = OsText::from(seen.path.file_name().unwrap_or_default());
+                let name = if self.plan.refused.rule(name.bytes()).is_some() {
+                    name
+                } else {
+                    OsText::from(place.rule.as_str())
+                };
+                Some(no(
+                    &*seen.path,
+                    format!(
+                        "a stub is in its place: [commands] deny has \"{}\"",
+                        place.rule
+                    ),
+                    rule.map(|rule| &rule.origin),
+                    Some(allow_command(&name)),
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    /// The directory is the host's own of the same path: what is missing in it is missing outside as well.
+    fn same_source(&self, seen: &Seen<'_>) -> bool {
+        self.side == Side::Outside && seen.dir_source == seen.dir
+    }
+
+    fn hidden(&self, typed: &Path, seen: &Seen<'_>) -> Answer {
+        let grant = self.grant(typed, &seen.path, &[GrantKind::Hidden]);
+        no(
+            &*seen.path,
+            "it is hidden: nothing of it can be read, and a write fails",
+            grant.map(|grant| &grant.origin),
+            Some(self.file_remedy(typed, "--read", "read")),
+        )
+    }
+
+    fn file_remedy(&self, typed: &Path, flag: &str, list: &str) -> Remedy {
+        remedy(flag, "files", list, &OsText::from(typed))
+    }
+
+    /// The narrowest grant of these kinds (any, if there are none) that holds the path under one of its names.
+    fn grant(&self, typed: &Path, real: &Path, kinds: &[GrantKind]) -> Option<&'p Grant> {
+        let holds = |grant: &&Grant| {
+            let at = grant.path.path();
+            (typed.starts_with(at) || real.starts_with(at))
+                && (kinds.is_empty() || kinds.contains(&grant.kind))
+        };
+        let grants = self.plan.grants.iter().filter(holds);
+        grants.max_by_key(|grant| grant.path.path().components().count())
+    }
+
+    fn granted(&self, typed: &Path, seen: &Seen<'_>, kinds: &[GrantKind]) -> Answer {
+        match (&seen.node, self.grant(typed, &seen.path, kinds)) {
+            (Node::Temporary(_), None) => yes(
+                &*seen.path,
+                "it is the session's own and vanishes with it",
+                None,
+            ),
+            (_, Some(grant)) => {
+                let kind = match grant.kind {
+                    GrantKind::Read => "read",
+                    GrantKind::Write => "write",
+                    GrantKind::State => "state",
+                    GrantKind::Private => "private",
+                    GrantKind::Hidden => "hide",
+                    GrantKind::Protected => "protect",
+                };
+                let because = format!("[files] {kind} has {}", grant.path);
+                yes(&*seen.path, because, Some(&grant.origin))
+            }
+            (_, None) => yes(&*seen.path, "the box has it of its own", None),
+        }
+    }
+
+    /// Does a rule at the path or above allow this? Landlock joins the rules of the whole way.
+    fn landlock(&self, path: &Path, needs: LandlockAccess) -> bool {
+        let off = (self.plan.off.iter()).any(|off| off.layer == crate::outcome::Layer::Landlock);
+        off || self
+            .plan
+            .landlock
+            .iter()
+            .any(|rule| rule.access >= needs && path.starts_with(rule.path.path()))
+    }
+
+    pub(super) fn searchable(&self, node: &Node<'_>, source: &Path) -> bool {
+        match node {
+            Node::Host(hosts) => self.permits(hosts, source, Want::Search),
+            _ => true,
+        }
+    }
+
+    /// The files' own permissions. Who is the caller itself asks the kernel, which knows groups and lists; a root caller's
+    /// agent is somebody else, whose rights are read off the permission bits.
+    fn permits(&self, hosts: &Hosts, source: &Path, want: Want) -> bool {
+        let id = &self.plan.identity;
+        if self.side == Side::Inside || id.mode == IdentityMode::Same {
+            return self.look.permits(source, want);
+        }
+        let stat = &hosts.stat;
+        let mapped = |outside: u32, agent: u32| {
+            // An id-mapped mount shows root's files as the agent's and everybody else's as nobody's.
+            if hosts.idmap {
+                outside == 0
+            } else {
+                outside == agent
+            }
+        };
+        let bit = match want {
+            Want::Read => 4,
+            Want::Write => 2,
+            Want::Search => 1,
+        };
+        let shift = if mapped(stat.uid, id.outer_uid) {
+            6
+        } else if mapped(stat.gid, id.outer_gid) {
+            3
+        } else {
+            0
+        };
+        stat.mode >> shift & bit != 0
+    }
+}
+
+fn allow_command(name: &OsText) -> Remedy {
+    remedy("--allow-command", "commands", "allow", name)
+}
+
+fn permissions(hosts: &Hosts) -> String {
+    let stat = &hosts.stat;
+    format!(
+        "its own permissions: mode {:04o}, owner {}, group {}",
+        stat.mode, stat.uid, stat.gid
+    )
+}
+
+impl Question {
+    /// The word of the command line for it.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Question::Read(_) => "read",
+            Question::Write(_) => "write",
+            Question::Exec(_) => "exec",
+            Question::Env(_) => "env",
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! [`ask`]: would the box allow it, by which rule, and what would change that? Computed from the same [`Plan`] that is enforced:
+//! the operations of its view say what is at a place, its Landlock rules what may be done there, and the files' own
+//! permissions the rest. Pure but for [`Lookup`].
+
+#![forbid(unsafe_code)]
+
+mod decide;
+mod place;
+mod variable;
+
+use super::{OsText, Plan};
+use crate::host::Lookup;
+use crate::policy::Origin;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Open a file for reading, list a directory.
+    Read(PathBuf),
+    /// Open a file for writing, make it, make something in a directory.
+    Write(PathBuf),
+    /// Execute a program: a path, or a name as a shell finds it.
+    Exec(OsText),
+    /// Is a variable of the caller's in the environment of the box?
+    Env(OsText),
+}
+
+/// Where the question is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// On the host: what the box would show is looked up where it comes from.
+    Outside,
+    /// In the box: what is there can be looked at.
+    Inside,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Answer {
+    /// Yes or no.
+    pub allowed: bool,
+    /// What was asked for, in the end: the canonical path in the box, the name of the variable.
+    pub thing: OsText,
+    /// By which rule.
+    pub because: String,
+    /// Who says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// The flag and the line of a profile that would change a no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<Remedy>,
+}
+
+/// What would change a no.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Remedy {
+    /// The option of `agentbox run`.
+    pub flag: String,
+    /// The line of a profile.
+    pub line: String,
+}
+
+/// Answers. `look` sees the host's files (outside) or the box's (inside).
+#[must_use]
+pub fn ask(plan: &Plan, question: &Question, side: Side, look: &dyn Lookup) -> Answer {
+    let asker = decide::Asker { plan, side, look };
+    match question {
+        Question::Read(path) => asker.read(path),
+        Question::Write(path) => asker.write(path),
+        Question::Exec(name) => asker.exec(name),
+        Question::Env(name) => variable::env(plan, name),
+    }
+}
+
+fn yes(thing: impl Into<OsText>, because: impl Into<String>, origin: Option<&Origin>) -> Answer {
+    Answer {
+        allowed: true,
+        thing: thing.into(),
+        because: because.into(),
+        origin: origin.cloned(),
+        remedy: None,
+    }
+}
+
+fn no(
+    thing: impl Into<OsText>,
+    because: impl Into<String>,
+    origin: Option<&Origin>,
+    remedy: Option<Remedy>,
+) -> Answer {
+    Answer {
+        allowed: false,
+        thing: thing.into(),
+        because: because.into(),
+        origin: origin.cloned(),
+        remedy,
+    }
+}
+
+/// A flag with its value as a shell takes it, and the same in a list of a profile.
+fn remedy(flag: &str, table: &str, list: &str, value: &OsText) -> Remedy {
+    Remedy {
+        flag: format!("{flag} {}", shell_word(value)),
+        line: format!("[{table}] {list} = [{:?}]", value.to_string()),
+    }
+}
+
+fn shell_word(value: &OsText) -> String {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+,:@%=~".contains(b);
+    let text = value.to_string();
+    if !text.is_empty() && value.bytes().iter().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}

@@ -1,0 +1,35 @@
+//! An answer of `agentbox why` for people and for programs.
+
+#![forbid(unsafe_code)]
+
+use crate::plan::OsText;
+use crate::plan::why::Answer;
+use std::fmt::Write as _;
+
+/// One line, and one more with what would change a no.
+#[must_use]
+pub fn text(answer: &Answer) -> String {
+    let word = if answer.allowed { "yes" } else { "no" };
+    let because = OsText::from(answer.because.as_str());
+    let mut out = format!("{word}: {}: {because}", answer.thing);
+    if let Some(origin) = &answer.origin {
+        let _ = write!(out, "  [{}]", OsText::from(origin.to_string()));
+    }
+    out.push('\n');
+    if let Some(remedy) = &answer.remedy {
+        let line = OsText::from(remedy.line.as_str());
+        let _ = writeln!(
+            out,
+            "  the human can change that: agentbox run {}, or in a profile: {line}",
+            remedy.flag
+        );
+    }
+    out
+}
+
+/// As JSON, with a newline at the end.
+#[must_use]
+pub fn json(answer: &Answer) -> String {
+    // Its keys are all texts, so this cannot fail.
+    serde_json::to_string_pretty(answer).unwrap_or_default() + "\n"
+}

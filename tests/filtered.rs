@@ -1,0 +1,206 @@
+//! The filtered network from end to end: the real gate, real clients, servers of the host that `[network.hosts]` names.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Errno, Feature, Layer, Ran, TestBox, missing};
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+
+/// A server on the host's 127.0.0.1 that answers each HTTP request with `text`, or just says it where nobody asks.
+fn server(text: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || answer(stream, text));
+        }
+    });
+    port
+}
+
+fn answer(mut stream: TcpStream, text: &str) {
+    let mut request = [0; 4096];
+    let _ = stream.read(&mut request);
+    let length = text.len();
+    let _ = write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+    );
+}
+
+/// Says back what it hears, until the end of what it hears.
+fn echo() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut bytes = Vec::new();
+                let _ = stream.read_to_end(&mut bytes);
+                let _ = stream.write_all(&bytes);
+                let _ = stream.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    port
+}
+
+/// A box with these rules; `web.test` and `other.test` are 127.0.0.1 of the host.
+fn filtered(network: &str) -> TestBox {
+    let b = TestBox::new().net("filtered").file(
+        "filtered.toml",
+        format!(
+            "extends = [\"shell\"]\n[network]\n{network}\n[network.hosts]\n\"web.test\" = \"127.0.0.1\"\n\
+             \"other.test\" = \"127.0.0.1\"\n"
+        ),
+    );
+    let profile = b.root().join("filtered.toml");
+    b.option("-p").option(profile.to_str().unwrap())
+}
+
+fn curl(b: &TestBox, script: &str) -> Ran {
+    b.run(["sh", "-c", script])
+}
+
+#[test]
+fn a_granted_name_is_reached_and_another_is_not() {
+    if missing(Feature::Tool("curl")) {
+        return;
+    }
+    let port = server("granted");
+    let b = filtered(&format!("allow = [\"web.test:{port}+private\"]"));
+    let ran = curl(&b, &format!("curl -sS -m 20 http://web.test:{port}/"));
+    assert_eq!(ran.ok(), "granted");
+    // The same server under a name that no rule names: the name does not exist.
+    let ran = curl(&b, &format!("curl -sS -m 20 http://other.test:{port}/"));
+    assert_eq!(ran.code(), 6, "could not resolve: {ran:?}");
+    assert!(ran.complaint().contains("--allow other.test"), "{ran:?}");
+    // Without `private` it resolves to an address that a name must not lead to.
+    let b = filtered(&format!("allow = [\"web.test:{port}\"]"));
+    let ran = curl(&b, &format!("curl -sS -m 20 http://web.test:{port}/"));
+    assert_ne!(ran.code(), 0, "{ran:?}");
+    assert!(ran.complaint().contains("loopback"), "{ran:?}");
+}
+
+#[test]
+fn a_raw_address_is_refused_with_words() {
+    if missing(Feature::Tool("curl")) {
+        return;
+    }
+    let b = filtered("allow = [\"web.test\"]");
+    for address in [
+        "169.254.169.254",
+        "2852039166",
+        "0xa9fea9fe",
+        "0251.0376.0251.0376",
+        "[::ffff:169.254.169.254]",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "10.0.0.1",
+    ] {
+        let ran = curl(&b, &format!("curl -gsS -m 20 'http://{address}/latest/'"));
+        assert!(
+            ran.text().contains("refused by agentbox"),
+            "{address}: {ran:?}"
+        );
+        assert!(
+            ran.complaint().contains("network: refused"),
+            "{address}: {ran:?}"
+        );
+    }
+    let ran = curl(&b, "curl -ksS -m 20 https://192.0.2.1/");
+    assert_eq!(ran.code(), 35, "a TLS alert: {ran:?}");
+    assert!(
+        ran.complaint().contains("refused 192.0.2.1 port 443"),
+        "{ran:?}"
+    );
+}
+
+/// A port on which nobody serves is refused by the kernel of the box, at once and for every address.
+#[test]
+fn nothing_else_leaves() {
+    let b = TestBox::new().net("filtered").option("--allow=web.test");
+    for address in ["192.0.2.1:9999", "10.0.0.1:5432", "[2001:db8::1]:9999"] {
+        b.probe(&format!("connect-tcp {address}"))
+            .denied_deep(Errno::ECONNREFUSED, Layer::Network);
+    }
+    b.probe("serve-self 127.0.0.1:0").allowed();
+    b.probe("serve-self 0.0.0.0:3000").allowed();
+}
+
+#[test]
+fn a_port_of_the_host_is_reached_only_if_granted() {
+    let (granted, other) = (server("host service"), server("other"));
+    let b = TestBox::new()
+        .net("filtered")
+        .option("--host-port")
+        .option(&granted.to_string());
+    for host in ["127.0.0.1", "[::1]", "localhost", "host.agentbox.internal"] {
+        if missing(Feature::Tool("curl")) {
+            return;
+        }
+        let ran = curl(&b, &format!("curl -gsS -m 20 http://{host}:{granted}/"));
+        assert_eq!(ran.ok(), "host service", "{host}");
+    }
+    b.probe(&format!("connect-tcp 127.0.0.1:{other}"))
+        .denied_deep(Errno::ECONNREFUSED, Layer::Network);
+}
+
+/// A half-closed connection keeps its other half, and every byte arrives.
+#[test]
+fn bytes_arrive_exactly() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let port = echo();
+    let b = filtered(&format!("allow = [\"web.test:{port}+private\"]"));
+    let script = format!(
+        "import socket,hashlib\ndata=bytes(range(256))*40000\ns=socket.create_connection(('web.test',{port}),30)\n\
+         s.sendall(data); s.shutdown(socket.SHUT_WR)\ngot=b''\nwhile True:\n    c=s.recv(1<<20)\n    if not c: break\n    got+=c\n\
+         print(len(got), got==data)"
+    );
+    assert_eq!(
+        b.run(["python3", "-c", &script]).ok().trim(),
+        "10240000 True"
+    );
+}
+
+#[test]
+fn a_published_port_is_seen_by_the_host() {
+    if missing(Feature::Tool("python3")) || missing(Feature::Tool("curl")) {
+        return;
+    }
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let b = TestBox::new()
+        .net("filtered")
+        .option("--publish")
+        .option(&format!("{port}:3000"));
+    let script = "import socket\ns=socket.socket(); s.bind(('127.0.0.1',3000)); s.listen()\nprint('up',flush=True)\n\
+                  c,_=s.accept(); c.sendall(b'from the box'); c.close()";
+    let mut command = b.command(["python3", "-c", script]);
+    command.stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut up = [0; 3];
+    child.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+    let mut text = String::new();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "from the box");
+    assert!(child.wait().unwrap().success());
+    // Taken: a clear refusal, and nothing was executed.
+    let _holder = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    b.run(["true"]).refused(&["another program listens there"]);
+}
+
+#[test]
+fn ports_of_the_host_are_no_hosts() {
+    let b = TestBox::new();
+    let ran = common::run(b.agentbox(["run", "--allow", "localhost:5432", "--", "true"]));
+    ran.refused(&["--host-port 5432"]);
+}

@@ -1,0 +1,443 @@
+//! `agentbox why` says what happens: its answers beside what the kernel does in the box.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{Feature, TestBox, missing, run};
+use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// xorshift64*: the same questions from the same seed on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let mixed = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d);
+        usize::try_from(mixed >> 33).unwrap() % n
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
+
+/// A world with everything that an answer can depend on.
+fn world() -> TestBox {
+    let world = TestBox::new()
+        .script("tools/terraform", "#!/bin/sh\n")
+        .script("tools/fine", "#!/bin/sh\n")
+        .script("tools/shut/inner", "#!/bin/sh\n")
+        .file("tools/plain", "x")
+        .file("apart/file", "x")
+        .file("home/.ssh/id_rsa", "secret")
+        .file("home/.config/tool/conf", "x")
+        .file("home/kept/file", "x")
+        .file("{ws}/a/b/c", "x")
+        .file("{ws}/read-only", "x")
+        .script("{ws}/run", "#!/bin/sh\n")
+        .dir("{ws}/closed")
+        .file("{ws}/nobody", "x")
+        .option("--read={t}/tools")
+        .option("--write={home}/kept")
+        .option("--read={home}/.config/tool/conf");
+    let at = |path: &str| PathBuf::from(world.fill(path));
+    for (path, mode) in [
+        ("{t}/tools/plain", 0o600),
+        ("{t}/tools/shut", 0o600),
+        ("{ws}/read-only", 0o444),
+        ("{ws}/closed", 0o555),
+        ("{ws}/nobody", 0o000),
+    ] {
+        std::fs::set_permissions(at(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    for (path, to) in [
+        ("{ws}/to-tool", "{t}/tools/fine"),
+        ("{ws}/to-refused", "{t}/tools/terraform"),
+        ("{ws}/to-secret", "{home}/.ssh/id_rsa"),
+        ("{ws}/to-dir", "a"),
+        ("{ws}/dangling", "nothing"),
+        ("{ws}/loop", "loop"),
+        ("{ws}/up", ".."),
+        ("{t}/tools/tf", "terraform"),
+        ("{t}/tools/away", "{t}/apart/file"),
+        ("{home}/kept/link", "../ws/run"),
+    ] {
+        symlink(world.fill(to), at(path)).unwrap();
+        world.chown(&at(path));
+    }
+    world
+}
+
+/// Paths that exist somewhere, inside or outside.
+fn paths(world: &TestBox) -> Vec<String> {
+    let mut out: Vec<String> = [
+        "/",
+        "/usr",
+        "/etc",
+        "/home",
+        "/root",
+        "/tmp",
+        "/var",
+        "/var/tmp",
+        "/run",
+        "/run/agentbox",
+        "/opt",
+        "/bin",
+        "/lib",
+        "/dev/null",
+        "/dev/shm",
+        "/etc/shadow",
+        "/etc/passwd",
+        "/etc/hosts",
+        "/etc/sudoers",
+        "/bin/sh",
+        "/usr/bin/su",
+        "/usr/bin/env",
+        "/run/agentbox/policy.md",
+        "/run/agentbox/agentbox",
+        "/nowhere",
+        "/usr/nowhere",
+        "/tmp/new",
+        "/var/lib/dpkg/status",
+        "/sys/kernel",
+        "/boot",
+        "/srv",
+        "/root/.bashrc",
+        "/etc/ssl/private",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let mut take = |dir: &Path, most: usize| {
+        let mut names: Vec<PathBuf> = std::fs::read_dir(dir)
+            .map(|entries| entries.flatten().map(|e| e.path()).collect())
+            .unwrap_or_default();
+        names.sort();
+        let step = (names.len() / most).max(1);
+        let texts = names
+            .into_iter()
+            .step_by(step)
+            .filter_map(|p| p.to_str().map(str::to_owned));
+        out.extend(texts.filter(|text| !text.contains(' ')));
+    };
+    for dir in [
+        "/usr/bin",
+        "/usr/sbin",
+        "/usr/lib",
+        "/usr/share",
+        "/usr/local/bin",
+        "/etc",
+    ] {
+        take(Path::new(dir), 60);
+    }
+    for dir in [
+        "{t}",
+        "{t}/tools",
+        "{t}/tools/shut",
+        "{home}",
+        "{home}/kept",
+        "{ws}",
+        "{ws}/a",
+        "{ws}/a/b",
+        "{home}/.config/tool",
+    ] {
+        take(Path::new(&world.fill(dir)), 60);
+    }
+    out
+}
+
+/// Some way of writing a path, and sometimes a path that is not there.
+fn vary(dice: &mut Dice, path: &str) -> String {
+    match dice.below(8) {
+        0 => format!("{path}/new"),
+        1 => format!("{path}.new"),
+        2 => format!("{path}/../"),
+        3 => path.replacen('/', "/./", 1),
+        4 => format!("/usr/..{path}"),
+        _ => path.to_owned(),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Said {
+    allowed: bool,
+    because: String,
+}
+
+fn said(text: &str) -> Said {
+    let answer: serde_json::Value =
+        serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    Said {
+        allowed: answer["allowed"].as_bool().unwrap(),
+        because: answer["because"].as_str().unwrap().to_owned(),
+    }
+}
+
+fn outside(world: &TestBox, verb: &str, thing: &str) -> Said {
+    let options = [
+        "--read={t}/tools",
+        "--write={home}/kept",
+        "--read={home}/.config/tool/conf",
+        "--net=none",
+    ];
+    let mut argv = vec!["why".to_owned(), "--json".into()];
+    argv.extend(options.map(|o| world.fill(o)));
+    argv.extend(["--read".into(), world.fill("{t}/bin")]);
+    argv.extend([verb.to_owned(), thing.to_owned()]);
+    let ran = run(world.agentbox(argv));
+    let said = said(&ran.text());
+    assert_eq!(ran.code(), i32::from(!said.allowed), "{ran:?}");
+    said
+}
+
+const SEED: u64 = 20_261_125;
+const QUESTIONS: usize = 300;
+
+#[test]
+fn what_it_says_is_what_happens() {
+    if missing(Feature::Userns) || missing(Feature::ExecveCheck) {
+        return;
+    }
+    let world = world();
+    let mut dice = Dice(SEED);
+    let paths = paths(&world);
+    let mut questions: Vec<(&str, String)> = Vec::new();
+    while questions.len() < QUESTIONS {
+        let verb = *dice.pick(&["read", "write", "exec"]);
+        let mut path = dice.pick(&paths).clone();
+        // Most of a host cannot be written.
+        if verb == "write" && dice.below(2) == 0 {
+            path = world.fill(dice.pick::<&str>(&[
+                "{ws}/a",
+                "{ws}/a/b/c",
+                "{ws}/run",
+                "{home}/kept/file",
+                "/tmp",
+                "{ws}",
+                "{ws}/to-dir",
+            ]));
+        }
+        let path = vary(&mut dice, &path);
+        // What the box's own /proc and /dev hold is not the plan's.
+        if !["/proc", "/sys"].iter().any(|dir| path.starts_with(dir)) {
+            questions.push((verb, path));
+        }
+    }
+    let lines: Vec<String> = questions
+        .iter()
+        .map(|(verb, path)| format!("may {verb} {path}"))
+        .collect();
+    let happened = world.batch(&lines);
+    let reads: Vec<String> = questions
+        .iter()
+        .map(|(_, path)| format!("may read {path}"))
+        .collect();
+    let looks = world.batch(&reads);
+    let mut wrong = Vec::new();
+    let mut seen: BTreeMap<(&str, bool), usize> = BTreeMap::new();
+    for (((verb, path), happened), look) in questions.iter().zip(&happened).zip(&looks) {
+        let said = outside(&world, verb, path);
+        let stub = look["stub"] == true;
+        let mut allowed = happened["ok"] == true;
+        if *verb != "write" && stub {
+            // Reading and executing a stub works, and is not reading or executing the program.
+            allowed = false;
+        }
+        if said.because.contains("hidden") {
+            assert!(look["ok"] == true && look["bytes"] == 0, "{path}: {look}");
+            allowed = false;
+        }
+        // Whether the bytes are a program is not asked.
+        if *verb == "exec" && happened["name"] == "ENOEXEC" {
+            allowed = true;
+        }
+        *seen.entry((verb, allowed)).or_default() += 1;
+        if said.allowed != allowed {
+            wrong.push(format!(
+                "{verb} {path}: said {said:?}, happened {happened} {look}"
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "seed {SEED}, {} of {}:\n{}",
+        wrong.len(),
+        questions.len(),
+        wrong.join("\n")
+    );
+    // Both answers to each question came up, and often.
+    for verb in ["read", "write", "exec"] {
+        for allowed in [true, false] {
+            let times = seen.get(&(verb, allowed)).copied().unwrap_or(0);
+            assert!(times >= 10, "{verb} {allowed}: {times} of {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn inside_it_says_the_same() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let world = world();
+    let mut dice = Dice(SEED + 1);
+    let paths = paths(&world);
+    let mut argv = vec!["/bin/sh".to_owned(), "-c".into()];
+    argv.push(
+        "while test $# -gt 0; do agentbox why --json $1 $2 | tr -d '\\n'; echo; shift 2; done"
+            .into(),
+    );
+    argv.push("sh".into());
+    let mut questions = Vec::new();
+    while questions.len() < 60 {
+        let verb = *dice.pick(&["read", "write", "exec"]);
+        let path = dice.pick(&paths).clone();
+        let path = vary(&mut dice, &path);
+        if !["/proc", "/sys", "/dev"]
+            .iter()
+            .any(|dir| path.starts_with(dir))
+        {
+            argv.extend([verb.to_owned(), path.clone()]);
+            questions.push((verb, path));
+        }
+    }
+    let ran = world.run(&argv);
+    let text = ran.ok();
+    assert_eq!(text.lines().count(), questions.len(), "{ran:?}");
+    for ((verb, path), line) in questions.iter().zip(text.lines()) {
+        let outside = outside(&world, verb, path);
+        assert_eq!(
+            said(line).allowed,
+            outside.allowed,
+            "{verb} {path}: inside {line}, outside {outside:?}"
+        );
+    }
+    // In the box there is nothing to choose.
+    let ran = world.sh("agentbox why read --write /x /y");
+    assert_eq!(ran.code(), 2, "{ran:?}");
+}
+
+#[test]
+fn each_no_names_its_rule_and_what_changes_it() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let world = world()
+        .env("MY_TOKEN", "ghp_0123456789abcdefghijklmnopqrstuvwxyz")
+        .env("PLAIN", "1");
+    let base = ["--net=none", "--read={t}/tools"].map(|o| world.fill(o));
+    // (verb, thing, words of the answer, the flag that changes it)
+    let rows: &[(&str, &str, &[&str], Option<&str>)] = &[
+        (
+            "read",
+            "{home}/.ssh/id_rsa",
+            &["nothing grants it"],
+            Some("--read={home}/.ssh/id_rsa"),
+        ),
+        (
+            "write",
+            "{t}/tools/fine",
+            &["readable and no more", "--read"],
+            Some("--write={t}/tools/fine"),
+        ),
+        (
+            "write",
+            "{home}/kept/file",
+            &["nothing grants it"],
+            Some("--write={home}/kept/file"),
+        ),
+        (
+            "exec",
+            "{t}/tools/terraform",
+            &["[commands] deny", "profile base:"],
+            Some("--allow-command=terraform"),
+        ),
+        (
+            "exec",
+            "{t}/tools/tf",
+            &["[commands] deny", "profile base:"],
+            Some("--allow-command=terraform"),
+        ),
+        (
+            "read",
+            "{t}/tools/terraform",
+            &["a stub is in its place"],
+            Some("--allow-command=terraform"),
+        ),
+        (
+            "exec",
+            "pulumi",
+            &["[commands] deny", "profile base:"],
+            None,
+        ),
+        (
+            "exec",
+            "no-such-program",
+            &["no directory of the box's PATH"],
+            None,
+        ),
+        (
+            "env",
+            "PLAIN",
+            &["no rule of [env] keep"],
+            Some("--env=PLAIN"),
+        ),
+        ("env", "MY_TOKEN", &["[env]"], Some("--env=MY_TOKEN")),
+        ("env", "UNSET_ONE", &["the caller has not set it"], None),
+        ("read", "{ws}/loop", &["loop of symlinks"], None),
+        ("read", "/nowhere/at/all", &["does not exist"], None),
+        ("write", "/etc/hosts", &["the box's own"], None),
+    ];
+    for (verb, thing, words, flag) in rows {
+        let thing = world.fill(thing);
+        let ask = |flags: &[String]| {
+            let mut argv = vec!["why".to_owned()];
+            argv.extend(base.iter().cloned());
+            argv.extend(flags.iter().cloned());
+            argv.extend([(*verb).to_owned(), thing.clone()]);
+            run(world.agentbox(argv))
+        };
+        let no = ask(&[]);
+        assert_eq!(no.code(), 1, "{verb} {thing}: {no:?}");
+        assert!(no.text().starts_with("no: "), "{no:?}");
+        for word in *words {
+            assert!(no.text().contains(word), "{word}: {no:?}");
+        }
+        if let Some(flag) = flag {
+            let flag = world.fill(flag);
+            let told = flag.replacen('=', " ", 1);
+            assert!(no.text().contains(&told), "{told}: {no:?}");
+            let yes = ask(std::slice::from_ref(&flag));
+            assert_eq!(yes.code(), 0, "{verb} {thing} with {flag}: {yes:?}");
+            assert!(yes.text().starts_with("yes: "), "{yes:?}");
+        }
+    }
+    let bad = run(world.agentbox(["why", "frobnicate", "/x"]));
+    assert_eq!(bad.code(), 2, "{bad:?}");
+    let bad = run(world.agentbox(["why", "--profile", "no-such", "read", "/x"]));
+    assert_eq!(bad.code(), 2, "1 is an answer: {bad:?}");
+}
+
+#[test]
+fn what_the_box_is_told_holds_no_secret() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let world = TestBox::new()
+        .env("MY_TOKEN", "ghp_TheSecretValue0123456789abcdefghijkl")
+        .option("--env=GIVEN=TheGivenValue");
+    let ran = world.sh("until test -s /run/agentbox/plan.json && agentbox why read / >/dev/null; do :; done; cat /run/agentbox/plan.json");
+    let text = ran.ok();
+    assert!(
+        text.contains("MY_TOKEN") && text.contains("GIVEN"),
+        "names are told"
+    );
+    for secret in ["TheSecretValue", "TheGivenValue", "agentbox/sessions"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    assert_ne!(world.sh("echo x >/run/agentbox/plan.json").code(), 0);
+}
