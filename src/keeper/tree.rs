@@ -5,10 +5,11 @@
 
 use super::place::Place;
 use crate::plan::names::matcher::{self, Cursor};
+use crate::sys::inotify::{Inotify, Read};
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use nix::sys::inotify::AddWatchFlags;
 use nix::sys::stat::{SFlag, fstatat};
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -68,7 +69,8 @@ pub(super) enum Within {
 /// What happened.
 #[derive(Debug, Clone)]
 pub(super) struct Happened {
-    wd: WatchDescriptor,
+    /// What [`Inotify::watch`] gave.
+    wd: i32,
     /// The name.
     pub(super) name: OsString,
     /// What.
@@ -94,7 +96,7 @@ pub(super) enum Filled {
 pub(super) struct Tree {
     inotify: Option<Inotify>,
     /// One directory can be seen by the rules of two roots.
-    spots: HashMap<WatchDescriptor, Vec<Spot>>,
+    spots: HashMap<i32, Vec<Spot>>,
     events: VecDeque<Happened>,
     /// Directories that are still to be watched and listed.
     queue: VecDeque<Spot>,
@@ -107,8 +109,7 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn new() -> Tree {
-        let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
-        let (inotify, gap) = match Inotify::init(flags) {
+        let (inotify, gap) = match Inotify::new() {
             Ok(inotify) => (Some(inotify), None),
             Err(errno) => (None, Some(format!("inotify_init: {errno}"))),
         };
@@ -160,19 +161,26 @@ impl Tree {
             return Filled::Fine;
         };
         let mut filled = Filled::Fine;
+        let (spots, events) = (&mut self.spots, &mut self.events);
+        let mut buffer = [0; 4096];
         // Bounded: a box that makes events without end must not keep them from being acted upon.
         for _ in 0..64 {
-            let Ok(batch) = inotify.read_events() else {
-                break;
-            };
-            for InotifyEvent { wd, mask, name, .. } in batch {
+            let read = inotify.read(&mut buffer, |seen| {
+                let mask = AddWatchFlags::from_bits_retain(seen.mask);
                 if mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
                     filled = Filled::Lost;
                 } else if mask.contains(AddWatchFlags::IN_IGNORED) {
-                    self.spots.remove(&wd);
-                } else if let Some(name) = name {
-                    self.events.push_back(Happened { wd, name, mask });
+                    spots.remove(&seen.watch);
+                } else if !seen.name.is_empty() {
+                    events.push_back(Happened {
+                        wd: seen.watch,
+                        name: seen.name.to_owned(),
+                        mask,
+                    });
                 }
+            });
+            if !matches!(read, Ok(Read::Some)) {
+                break;
             }
         }
         filled
@@ -246,10 +254,7 @@ impl Tree {
         // The working directory is the one way to name a descriptor of the host's from within the box's mount namespace.
         nix::unistd::fchdir(dir)?;
         // IN_MASK_ADD: a directory that is watched closely stays so.
-        let wd = inotify.add_watch(
-            ".",
-            mask | AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD),
-        )?;
+        let wd = inotify.watch(Path::new("."), mask.bits() | libc::IN_MASK_ADD)?;
         let spots = self.spots.entry(wd).or_default();
         // A directory that was moved has another path now.
         spots.retain(|known| known.place != spot.place);

@@ -4,7 +4,11 @@
 
 use super::cvt;
 use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
+};
 use std::ffi::{CString, OsStr, c_int, c_long};
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -13,8 +17,53 @@ use std::path::Path;
 const HEAD: usize = 16;
 
 /// An inotify instance. A user has 128 of them as a rule (fs.inotify.max_user_instances).
+///
+/// Whoever drops the last reference to an instance with watches waits for a grace period of SRCU (`fsnotify_destroy_group` in
+/// fs/notify/group.c): 10 to 20 ms, asleep, in close(2) or in the exit of the process, for which in turn its parent waits. So
+/// the last reference is not this process's: see [`Parked`].
 #[derive(Debug)]
-pub struct Inotify(OwnedFd);
+pub struct Inotify {
+    // The order is that of the drops: first a reference that is not the last one, then the one behind which the rest goes.
+    fd: OwnedFd,
+    _parked: Option<Parked>,
+}
+
+/// One more reference to an instance, in a message that nobody ever reads (unix(7), SCM_RIGHTS). The message lies in the queue
+/// of `inner` and carries `inner` too, so that both outlive the descriptors of all processes, until the kernel's collector
+/// of such cycles (net/unix/garbage.c) finds them. It works in a thread of the kernel's, for which nobody waits, and it is
+/// woken by the end of a socket: that of `outer`. That has to be dropped last.
+#[derive(Debug)]
+struct Parked {
+    _inner: OwnedFd,
+    _outer: OwnedFd,
+}
+
+impl Parked {
+    /// # Errors
+    /// The errno of socketpair(2) or sendmsg(2); ETOOMANYREFS: the user has too many descriptors in flight.
+    fn new(instance: &OwnedFd) -> Result<Parked, Errno> {
+        let (outer, inner) = socketpair(
+            AddressFamily::Unix,
+            SockType::Datagram,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
+        sendmsg::<()>(
+            outer.as_raw_fd(),
+            &[IoSlice::new(&[0])],
+            &[ControlMessage::ScmRights(&[
+                inner.as_raw_fd(),
+                instance.as_raw_fd(),
+            ])],
+            MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+            None,
+        )?;
+        Ok(Parked {
+            _inner: inner,
+            _outer: outer,
+        })
+    }
+}
 
 /// One event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +97,13 @@ impl Inotify {
         }))?;
         let fd = c_int::try_from(fd).map_err(|_| Errno::EOVERFLOW)?;
         // SAFETY: the kernel has just made this descriptor and nobody else knows it.
-        Ok(Inotify(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // Without it the end is slower, and that is all.
+        let parked = Parked::new(&fd).ok();
+        Ok(Inotify {
+            fd,
+            _parked: parked,
+        })
     }
 
     /// Watches what the path names; with `IN_MASK_ADD` beside what is watched of it already. The same inode has the same number.
@@ -58,7 +113,7 @@ impl Inotify {
     pub fn watch(&self, path: &Path, mask: u32) -> Result<i32, Errno> {
         let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
         // SAFETY: the path is a NUL-terminated string that lives until after the call, and the descriptor is open.
-        let number = unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), mask) };
+        let number = unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask) };
         let number = cvt(c_long::from(number))?;
         i32::try_from(number).map_err(|_| Errno::EOVERFLOW)
     }
@@ -66,7 +121,7 @@ impl Inotify {
     /// Watches no longer. A number that is gone already is no harm.
     pub fn unwatch(&self, watch: i32) {
         // SAFETY: the call takes two integers. It fails (EINVAL) where the kernel has removed the watch itself.
-        let _ = unsafe { libc::inotify_rm_watch(self.0.as_raw_fd(), watch) };
+        let _ = unsafe { libc::inotify_rm_watch(self.fd.as_raw_fd(), watch) };
     }
 
     /// Reads as much as the buffer holds (4 KiB at least) and hands it out, event by event.
@@ -74,7 +129,7 @@ impl Inotify {
     /// # Errors
     /// The errno of read(2) but EAGAIN.
     pub fn read(&self, buffer: &mut [u8], mut seen: impl FnMut(Seen<'_>)) -> Result<Read, Errno> {
-        let bytes = match nix::unistd::read(&self.0, buffer) {
+        let bytes = match nix::unistd::read(&self.fd, buffer) {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Read::Nothing),
             other => other?,
         };
@@ -107,7 +162,7 @@ fn first(bytes: &[u8]) -> Option<(Seen<'_>, &[u8])> {
 
 impl AsFd for Inotify {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
@@ -151,6 +206,40 @@ mod tests {
         let _ = inotify.read(&mut buffer, |seen| masks.push(seen.mask));
         assert_eq!(masks, [libc::IN_DELETE_SELF, libc::IN_IGNORED]);
         inotify.unwatch(watch);
+    }
+
+    #[test]
+    fn what_was_parked_is_collected() {
+        // A pipe in place of the instance: its end tells when the last reference to the other side is gone.
+        for _ in 0..50 {
+            let (end, fd) = nix::unistd::pipe().unwrap();
+            let parked = Parked::new(&fd).unwrap();
+            drop(Inotify {
+                fd,
+                _parked: Some(parked),
+            });
+            assert_eq!(nix::unistd::read(&end, &mut [0]), Ok(0));
+        }
+    }
+
+    #[test]
+    fn the_last_reference_is_not_ours() {
+        let inotify = Inotify::new().unwrap();
+        inotify.watch(Path::new("/"), libc::IN_CREATE).unwrap();
+        let parked = inotify._parked.as_ref().unwrap();
+        // What lies in the queue is the instance with its watches, so that closing ours destroys nothing.
+        let mut byte = [0];
+        let packet = crate::sys::socket::receive(parked._inner.as_fd(), &mut byte, 0).unwrap();
+        let [inner, instance] = packet.fds.as_slice() else {
+            panic!("{packet:?}");
+        };
+        let info = |fd: &OwnedFd| {
+            fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).unwrap()
+        };
+        assert!(info(instance).contains("inotify wd:"), "{}", info(instance));
+        assert_eq!(info(instance), info(&inotify.fd));
+        let stat = |fd: &OwnedFd| nix::sys::stat::fstat(fd).unwrap().st_ino;
+        assert_eq!(stat(inner), stat(&parked._inner));
     }
 
     #[test]
