@@ -32,12 +32,24 @@ enum Victim {
     Supervisor,
     Init,
     Command,
+    /// Fail closed: without it names would no longer be covered.
+    Keeper,
 }
 
 struct Family {
     supervisor: Pid,
     init: Pid,
     command: Pid,
+}
+
+/// The child of the supervisor that is the keeper.
+fn keeper(supervisor: Pid) -> Pid {
+    let name = |pid: Pid| std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    common::live::all()
+        .into_iter()
+        .filter(|pid| parent(*pid) == Some(supervisor))
+        .find(|pid| name(*pid).is_ok_and(|name| name.trim() == "agentbox-keeper"))
+        .expect("a keeper")
 }
 
 fn sessions(b: &TestBox) -> PathBuf {
@@ -124,6 +136,7 @@ fn walk(state: State, victim: Victim) {
         Victim::Client => client,
         Victim::Supervisor => family.supervisor,
         Victim::Init => family.init,
+        Victim::Keeper => keeper(family.supervisor),
         Victim::Command => family.command,
     };
     kill(killed, Signal::SIGKILL).unwrap();
@@ -167,16 +180,28 @@ fn walk(state: State, victim: Victim) {
     let outcome = &record["outcome"];
     match victim {
         Victim::Supervisor => assert_eq!(record["state"], "lost", "{what}"),
-        Victim::Init => assert_eq!(outcome["trigger"], "lost", "{what}: {outcome}"),
+        Victim::Init | Victim::Keeper => {
+            assert_eq!(outcome["trigger"], "lost", "{what}: {outcome}");
+        }
         Victim::Command => assert_eq!(outcome["signal"], 9, "{what}: {outcome}"),
         Victim::Client => assert_eq!(record["state"], "ended", "{what}: {outcome}"),
     }
-    let mut left: Vec<_> = std::fs::read_dir(sessions(&b).join(&id))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    left.sort();
-    assert_eq!(left, ["events.jsonl", "session.json"], "{what}");
+    let left = || {
+        let entries = std::fs::read_dir(sessions(&b).join(&id)).unwrap();
+        let mut left: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        left
+    };
+    // What tracked files were stays beside the record; of a session that crashed the next start compares them.
+    let expected = ["baseline", "events.jsonl", "session.json"];
+    if victim == Victim::Supervisor {
+        b.run(["true"]);
+        let unsettled = std::fs::read_dir(sessions(&b).join(".unsettled"));
+        assert_eq!(unsettled.map_or(0, Iterator::count), 0, "{what}");
+    }
+    assert_eq!(left(), expected, "{what}");
     assert_eq!(
         std::fs::read_dir(b.ws()).unwrap().count(),
         0,
@@ -199,6 +224,7 @@ fn every_process_is_killed_in_every_state() {
             Victim::Init,
             Victim::Command,
             Victim::Client,
+            Victim::Keeper,
         ] {
             walk(state, victim);
         }
