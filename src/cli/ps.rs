@@ -119,7 +119,7 @@ fn silent(sessions: &Sessions, id: &SessionId) -> Option<Row> {
     })
 }
 
-/// The last component of argv[0].
+/// The last component of `argv[0]`.
 fn agent(argv: &[OsText]) -> String {
     let first = argv.first().map(OsText::path);
     let name = first.and_then(Path::file_name).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! [`Watchman`]: what is done about a name that appears or changes. Decides; [`place`](super::place) mounts, the
+//! [`Watchman`]: what is done about a name that appears or changes. Decides; [`super::place`] mounts, the
 //! [`Tree`] watches, the [`Outbox`] tells.
 
 #![forbid(unsafe_code)]

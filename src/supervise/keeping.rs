@@ -1,4 +1,4 @@
-//! [`Keeping`]: the supervisor's side of the keeper. It starts it beside the building of the box, lets it join, records what it
+//! `Keeping`: the supervisor's side of the keeper. It starts it beside the building of the box, lets it join, records what it
 //! says, has files settled that it names, and ends the box when it is gone.
 
 #![forbid(unsafe_code)]

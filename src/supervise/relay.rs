@@ -1,5 +1,5 @@
 //! [`RelayPipe`]: the supervisor's pump between a nameless AF_UNIX socket of the caller and the pipe that the box has in its
-//! place, and what it shares with the pump of the terminal ([`super::screen`]).
+//! place, and what it shares with the pump of the terminal (`super::screen`).
 //!
 //! Bytes pass unread and unaltered. Nothing waits: the supervisor's poll loop asks for [`RelayPipe::wishes`] and answers with
 //! [`RelayPipe::moved`]. Whoever does not read only fills a queue of 64 KiB, after which the writer is no longer read.

@@ -20,7 +20,7 @@ const HEAD: usize = 16;
 ///
 /// Whoever drops the last reference to an instance with watches waits for a grace period of SRCU (`fsnotify_destroy_group` in
 /// fs/notify/group.c): 10 to 20 ms, asleep, in close(2) or in the exit of the process, for which in turn its parent waits. So
-/// the last reference is not this process's: see [`Parked`].
+/// the last reference is not this process's: see `Parked`.
 #[derive(Debug)]
 pub struct Inotify {
     // The order is that of the drops: first a reference that is not the last one, then the one behind which the rest goes.

@@ -1,4 +1,4 @@
-//! The command line: clap, and from there one `Fragment` with `Origin::Cli` ([`plan`]). From there on flags and profile files
+//! The command line: clap, and from there one `Fragment` with `Origin::Cli` (`plan`). From there on flags and profile files
 //! are one kind of input. Values that were given (`--env NAME=VALUE`) are kept apart: no secret may enter policy or plan.
 //! One file for each group of subcommands.
 

@@ -1,6 +1,6 @@
 //! Where the box's own listeners are before the command starts: which ports a connection finds somebody behind.
 //!
-//! Below [`FIRST_FREE_PORT`](super::FIRST_FREE_PORT) no server of the agent can be, so there they listen on every address: a
+//! Below [`FIRST_FREE_PORT`] no server of the agent can be, so there they listen on every address: a
 //! connection to a raw address is refused with words then, and not only by the kernel. Higher ports belong to the agent; a
 //! granted name has its listeners there on its own address, made when the name is first asked for.
 

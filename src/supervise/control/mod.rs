@@ -1,7 +1,7 @@
 //! The control socket: how other processes of the user reach a live session. Nothing of a box can: the socket is in the
 //! session's directory, which no box sees, it is close-on-exec, and a peer in another pid namespace is refused.
 //!
-//! One request per connection. What this part cannot do itself it hands over with its connection ([`Asked`]): attach and
+//! One request per connection. What this part cannot do itself it hands over with its connection (`Asked`): attach and
 //! detach to the clients, exec to the joins, later requests to whoever knows them.
 
 #![forbid(unsafe_code)]

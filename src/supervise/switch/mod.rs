@@ -2,9 +2,9 @@
 //!
 //! [`Switches::arm`] watches, then looks; from then on every creation is an event that is queued in the kernel before the
 //! call that made the file returns, so a file that is unlinked again at once has stopped the box all the same. The path to a
-//! file is watched as well, step by step ([`walk`]): a working copy that is renamed and replaced is watched under both
+//! file is watched as well, step by step (`walk`): a working copy that is renamed and replaced is watched under both
 //! identities. Where no events can be had (a network file system, no inotify instance left) a helper looks five times a second
-//! ([`poller`]), and that is said.
+//! (`poller`), and that is said.
 
 #![forbid(unsafe_code)]
 

@@ -60,7 +60,7 @@ fn without_passwords(text: &[u8]) -> Vec<u8> {
         out.extend(scheme);
         let end = after
             .iter()
-            .position(|b| matches!(b, b'/' | b'?' | b'#' | b' ' | b'\n' | b'\t' | b'"' | b'\''))
+            .position(|b| matches!(b, b'/' | b'?' | b'#' | b' ' | b'\n' | b'\t'))
             .unwrap_or(after.len());
         let (authority, tail) = after.split_at(end);
         match authority.iter().rposition(|b| *b == b'@') {
