@@ -185,7 +185,12 @@ impl Agent {
             Place::Bare => Command::new(installed().join(self.command())),
             Place::Box => {
                 let mut command = Command::new(agentbox());
-                command.args(["run", self.command()]);
+                command.arg("run");
+                // These two keep the base URL in a file that the box could write, so nothing is granted by reading it.
+                if matches!(self, Agent::Codex | Agent::OpenCode) {
+                    command.args(["--host-port", &server.port().to_string()]);
+                }
+                command.arg(self.command());
                 command
             }
         };
