@@ -31,11 +31,11 @@ fn a_killed_supervisor_leaves_no_cgroup_and_a_lost_session() {
     let live = b.start_probe(&format!("sleep 600 {name}"));
     let supervisor = parent(init_of(find(&name))).unwrap();
     let sessions = b.home().join(".local/state/agentbox/sessions");
-    // Beside the sessions there is the mark of the last sweep.
+    // Beside the sessions there are the mark of the last sweep and places of agentbox's own.
     let id = std::fs::read_dir(&sessions)
         .unwrap()
         .map(Result::unwrap)
-        .find(|entry| entry.path().is_dir())
+        .find(|entry| entry.path().join("session.json").is_file())
         .unwrap();
     let group = format!("agentbox-{}", id.file_name().to_str().unwrap());
     let groups = || {
