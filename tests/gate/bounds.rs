@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn world() -> World {
     server([127, 0, 0, 2], 5432, echo);
@@ -230,14 +230,22 @@ fn a_flood_of_refusals_is_counted() {
         let FromGate::Event(GateEvent::Dropped { refused, .. }) = dropped else {
             panic!()
         };
-        let told: BTreeSet<String> = world
-            .events()
-            .iter()
-            .filter_map(|event| match event {
-                FromGate::Event(GateEvent::Refused(refused)) => Some(refused.to.to_string()),
-                _ => None,
-            })
-            .collect();
+        // The count may overtake refusals that are still queued, so both are waited for.
+        let told = || -> BTreeSet<String> {
+            world
+                .events()
+                .iter()
+                .filter_map(|event| match event {
+                    FromGate::Event(GateEvent::Refused(refused)) => Some(refused.to.to_string()),
+                    _ => None,
+                })
+                .collect()
+        };
+        let until = Instant::now() + PATIENCE;
+        while told().len() < 1000 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let told = told();
         assert!(told.len() >= 1000 && told.len() + usize::try_from(refused).unwrap() <= 3000);
     });
 }
