@@ -239,6 +239,8 @@ fn a_flood_of_refusals_is_counted() {
                     FromGate::Event(GateEvent::Refused(refused)) => Some(refused.to.to_string()),
                     _ => None,
                 })
+                // The world's own question, by which it knows that the rules have arrived, is refused as well.
+                .filter(|name| name.ends_with(".evil.example"))
                 .collect()
         };
         let until = Instant::now() + PATIENCE;
@@ -246,6 +248,11 @@ fn a_flood_of_refusals_is_counted() {
             std::thread::sleep(Duration::from_millis(10));
         }
         let told = told();
-        assert!(told.len() >= 1000 && told.len() + usize::try_from(refused).unwrap() <= 3000);
+        let sum = told.len() + usize::try_from(refused).unwrap();
+        assert!(
+            told.len() >= 1000 && sum <= 3000,
+            "told {}, not told {refused}",
+            told.len()
+        );
     });
 }
