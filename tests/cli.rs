@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{TestBox, bytes, has_bytes, run};
+use common::{TestBox, bytes, has_bytes, inherit, run};
 use serde_json::Value;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 
 #[test]
 fn usage_of_run_is_125_and_of_others_2() {
@@ -166,18 +166,7 @@ fn the_status_descriptor() {
         let file = fs::File::create(b.root().join("status")).unwrap();
         b.chown(&b.root().join("status"));
         let mut command = b.command(["/bin/sh", "-c", script]);
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
-        // SAFETY: dup2 is a plain system call and touches no memory of the parent.
-        #[allow(unsafe_code)]
-        unsafe {
-            command.pre_exec(move || {
-                if libc::dup2(fd, 7) < 0 {
-                    Err(std::io::Error::last_os_error())
-                } else {
-                    Ok(())
-                }
-            });
-        }
+        inherit(&mut command, file.as_raw_fd(), 7);
         let ran = run(command);
         assert_eq!(ran.code(), code, "{ran:?}");
         let text = fs::read_to_string(b.root().join("status")).unwrap();

@@ -3,33 +3,14 @@
 #![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Errno, Ran, TestBox, run, run_with};
+use common::{Errno, Ran, TestBox, inherit, run, run_with};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-
-/// Gives the command a copy of `fd` as number `at`, without close-on-exec.
-fn inherit(command: &mut Command, fd: RawFd, at: RawFd) {
-    // SAFETY: dup2 is a plain system call and touches no memory of the parent.
-    unsafe {
-        command.pre_exec(move || {
-            // dup2 onto itself would leave close-on-exec as it is.
-            let done = if fd == at {
-                libc::fcntl(fd, libc::F_SETFD, 0)
-            } else {
-                libc::dup2(fd, at)
-            };
-            match done {
-                -1 => Err(std::io::Error::last_os_error()),
-                _ => Ok(()),
-            }
-        });
-    }
-}
 
 /// Trap 6, CVE-2024-21626 (runc's leaked /sys/fs/cgroup): an open directory of the host is the whole host.
 #[test]

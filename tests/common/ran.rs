@@ -2,6 +2,8 @@
 
 use super::{PATIENCE, wait, world};
 use std::io::{Read, Write};
+use std::os::fd::RawFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -134,4 +136,23 @@ fn drain(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8
         let _ = pipe.read_to_end(&mut bytes);
         bytes
     })
+}
+
+/// Gives the command a copy of `fd` as number `at`, without close-on-exec.
+pub fn inherit(command: &mut Command, fd: RawFd, at: RawFd) {
+    // SAFETY: dup2 is a plain system call and touches no memory of the parent.
+    unsafe {
+        command.pre_exec(move || {
+            // dup2 onto itself would leave close-on-exec as it is.
+            let done = if fd == at {
+                libc::fcntl(fd, libc::F_SETFD, 0)
+            } else {
+                libc::dup2(fd, at)
+            };
+            match done {
+                -1 => Err(std::io::Error::last_os_error()),
+                _ => Ok(()),
+            }
+        });
+    }
 }
