@@ -12,6 +12,7 @@
 //! `scripts/layers` holds the direction of the imports.
 
 pub mod cli;
+pub mod demo;
 pub mod enforce;
 pub mod exit;
 pub mod gate;

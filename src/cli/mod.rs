@@ -5,6 +5,7 @@
 pub mod args;
 pub mod attach;
 pub mod check;
+pub mod demo;
 pub mod exec;
 pub mod explain;
 pub mod kill;
@@ -67,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Why(args) => why::why(&args),
         Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::demo(&args),
         Command::Profiles(args) => profiles::profiles(&args),
         Command::Stop(args) => stop::stop(&args),
         Command::Start(args) => stop::start(&args),

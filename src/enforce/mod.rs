@@ -173,7 +173,7 @@ pub const STEPS: &[Step] = &[
     init(
         "network",
         Some(Layer::Network),
-        "network namespace with loopback only",
+        "network namespace with loopback only; granted names through the gate",
         network::apply,
     ),
     init(

@@ -28,7 +28,7 @@ pub fn strength(layer: Layer) -> &'static str {
         | Layer::Seccomp
         | Layer::Environment => "boundary",
         // `host` is what the agents' profiles use until there is a gate: no word may promise more.
-        Layer::Network => "boundary with none; nothing with host",
+        Layer::Network => "boundary with none and filtered; nothing with host",
         // An rlimit is for each process, an affinity can be widened from inside.
         Layer::Limits => "boundary by cgroup; else a guard-rail",
     }
@@ -55,7 +55,7 @@ mod tests {
             table([row(Layer::Seccomp, "calls"), row(Layer::Network, "net")]),
             "LAYER    WHAT IT DOES  STRENGTH\n\
              seccomp  calls         boundary\n\
-             network  net           boundary with none; nothing with host\n"
+             network  net           boundary with none and filtered; nothing with host\n"
         );
     }
 

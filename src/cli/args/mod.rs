@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod demo;
 mod live;
 mod name;
 mod network;
@@ -16,6 +17,7 @@ mod why;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+pub use demo::DemoArgs;
 pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
 pub use network::{PublishArgs, RuleArgs};
 pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
@@ -75,6 +77,8 @@ pub enum Command {
     Why(WhyArgs),
     /// Find out by trying what this host can enforce
     Check(CheckArgs),
+    /// Replay an incident in a scratch world, without the box and in it, and see what is stopped
+    Demo(DemoArgs),
     /// List, show and validate profiles
     Profiles(ProfilesArgs),
     /// Kill sessions and let none start
