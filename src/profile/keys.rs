@@ -98,6 +98,8 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("open-files"),
             known("disk"),
             known("time"),
+            known("idle"),
+            known("output"),
             known("stop-grace"),
         ],
     ),

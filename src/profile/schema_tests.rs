@@ -62,6 +62,8 @@ file-size = "1GiB"
 open-files = "none"
 disk = "2GiB"
 time = "2h"
+idle = "30m"
+output = "1MiB"
 stop-grace = 3
 [layers]
 require = ["landlock"]
@@ -105,7 +107,7 @@ files = [".stop here"]
     );
     assert_eq!(
         (stop_files[0].value.as_str(), &stop_files[0].origin),
-        (".stop here", &at(36))
+        (".stop here", &at(38))
     );
     assert_eq!(files.read[0].origin, at(8));
     assert!(files.read[0].value.optional && files.write[0].value.make_dir);
@@ -131,7 +133,7 @@ files = [".stop here"]
     );
     assert_eq!(
         (&programs.deny[0].value, &programs.deny[0].origin),
-        (&"te*".to_owned(), &at(32))
+        (&"te*".to_owned(), &at(34))
     );
     assert_eq!(programs.allow[0].value, "tf");
     assert_eq!(programs.search[0].value.path, OsText::from("~/x/*/bin"));
@@ -145,11 +147,13 @@ files = [".stop here"]
         (LimitName::OpenFiles, LimitWish::Unlimited),
         (LimitName::Disk, LimitWish::Value(2_147_483_648.0)),
         (LimitName::Time, LimitWish::Value(7200.0)),
+        (LimitName::Idle, LimitWish::Value(1800.0)),
+        (LimitName::Output, LimitWish::Value(1_048_576.0)),
     ] {
         let got = limits.iter().find(|(n, _)| *n == name).unwrap();
         assert_eq!(got.1.value, want, "{name:?}");
     }
-    assert_eq!(limits.len(), 7);
+    assert_eq!(limits.len(), 9);
     assert_eq!(stop_grace.unwrap().value, 3.0);
     assert_eq!(require[0].value, crate::outcome::Layer::Landlock);
     assert_eq!(allow_missing[0].value, crate::outcome::Layer::Limits);

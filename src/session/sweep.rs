@@ -76,6 +76,8 @@ impl Sessions {
             |(index, id): &(usize, &SessionId)| *index < excess || id.began().until(now) > keep.age;
         for (_, id) in ids.iter().take(surplus).enumerate().take_while(old) {
             if swept.removed.len() >= keep.at_most {
+                // There is more: the next session goes on with it, not the one after a while.
+                self.sweep_again();
                 break;
             }
             // What a session moved away is its user's, however old.
@@ -132,6 +134,11 @@ impl Sessions {
         openat(self.fd(), MARK, flags, Mode::S_IRUSR | Mode::S_IWUSR)
             .and_then(|mark| futimens(&mark, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW))
             .is_ok()
+    }
+
+    /// The next one who asks [`due`](Sessions::due) hears yes.
+    fn sweep_again(&self) {
+        let _ = unlinkat(self.fd(), MARK, UnlinkatFlags::NoRemoveDir);
     }
 
     /// Removes one session that has no supervisor.

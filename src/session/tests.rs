@@ -304,6 +304,30 @@ fn retention_keeps_the_newest_or_the_young() {
     assert_eq!(sessions.sweep(later, &keep).unwrap(), Swept::default());
 }
 
+/// A user who starts more sessions a minute than one sweep removes had 3,464 of them: what a sweep leaves waits for the next
+/// session, not for the next minute.
+#[test]
+fn a_sweep_that_is_not_done_is_due_again() {
+    let (_home, sessions) = home();
+    let now: Timestamp = "2027-06-01T00:00:00.000Z".parse().unwrap();
+    for days in 1..=5 {
+        at(&sessions, days_ago(now, days), true);
+    }
+    let minute = Duration::from_secs(60);
+    let keep = Retention {
+        sessions: 1,
+        age: Duration::from_secs(1_000_000_000),
+        most: 2,
+        at_most: 2,
+    };
+    assert!(sessions.due(minute));
+    assert_eq!(sessions.sweep(now, &keep).unwrap().removed.len(), 2);
+    assert!(sessions.due(minute), "one is left to be removed");
+    assert_eq!(sessions.sweep(now, &keep).unwrap().removed.len(), 1);
+    assert!(!sessions.due(minute), "and now none");
+    assert_eq!(sessions.ids().unwrap().len(), 2);
+}
+
 #[test]
 fn a_live_session_is_never_removed() {
     let (_home, sessions) = home();

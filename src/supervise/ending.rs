@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::part::Part;
-use super::running::Running;
+use super::running::{LOST_INIT, Running};
 use super::{Seen, kill, switch};
 use crate::enforce::cgroup;
 use crate::enforce::sweep;
@@ -29,7 +29,7 @@ const LOSS_TRIES: u32 = 50;
 const LOSS_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often old sessions are looked for.
-pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What is left to end.
 pub(super) struct End<'a> {
@@ -58,7 +58,7 @@ pub(super) fn finish(end: End<'_>) -> ! {
     } = end;
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
     // the kernel reaps the whole pid namespace before init itself.
-    kill::kill(&running.spawned.pidfd);
+    kill::kill(&running.spawned.pidfd, running.group.as_ref());
     let _ = nix::sys::wait::waitpid(running.spawned.init, None);
     let Seen {
         mut how,
@@ -66,7 +66,7 @@ pub(super) fn finish(end: End<'_>) -> ! {
         max_rss_kib,
     } = seen;
     if let Some(group) = running.group.take() {
-        if matches!(how, How::Signaled { signal: 9 }) && group.oom_kills() > 0 {
+        if may_be_oom(&how) && group.oom_kills() > 0 {
             how = How::Killed {
                 trigger: Trigger::Memory,
             };
@@ -102,6 +102,18 @@ pub(super) fn finish(end: End<'_>) -> ! {
     });
     // The client waits for this process. What destructors would give back piece by piece, the kernel takes at once.
     crate::sys::process::exit_now(outcome.exit_status)
+}
+
+/// Whether that is what is seen of a box without memory: the kernel kills one process (cgroup v1), or all of them and init too
+/// (memory.oom.group).
+fn may_be_oom(how: &How) -> bool {
+    match how {
+        How::Signaled { signal } => *signal == 9,
+        How::Killed {
+            trigger: Trigger::Lost { what },
+        } => what == LOST_INIT,
+        _ => false,
+    }
 }
 
 /// Set-uid and set-gid bits that got through are taken away: they would give others the caller's rights. Where no more than
@@ -176,9 +188,16 @@ fn last_line(how: &How, plan: &Plan) -> Option<String> {
     }
 }
 
+/// The same where there is no command: a refusal leaves a record, too, and a thousand of them do.
+pub(super) fn sweep_if_due(sessions: &Sessions, host: &Cgroup) {
+    if sessions.due(SWEEP_EVERY) {
+        sweep_sessions(sessions, host);
+    }
+}
+
 /// Old sessions go while the command starts, so that nobody waits for it; and of those whose supervisor was killed, the cgroup.
 /// Returns how many such there were.
-pub(super) fn sweep_sessions(sessions: &Sessions, host: &Cgroup) -> usize {
+fn sweep_sessions(sessions: &Sessions, host: &Cgroup) -> usize {
     let Ok(swept) = sessions.sweep(Timestamp::now(), &Retention::default()) else {
         return 0;
     };

@@ -2,11 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+use crate::enforce::cgroup::BoxCgroup;
 use crate::sys::process;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 /// Kills init and, with it, everything in its pid namespace (pid_namespaces(7)): nothing is asked, nothing can be caught.
-/// Being called again, or too late, does no harm.
-pub fn kill(init: &OwnedFd) {
+/// Where the box has a cgroup of its own that can do it (cgroup.kill), all its processes die at once as well, and not only
+/// when init gets around to dying. Being called again, or too late, does no harm.
+pub fn kill(init: &OwnedFd, group: Option<&BoxCgroup>) {
     let _ = process::pidfd_signal(init.as_fd(), libc::SIGKILL);
+    if let Some(group) = group {
+        group.kill_at_once();
+    }
 }

@@ -164,6 +164,11 @@ pub fn run(job: Job) -> u8 {
         client: Some(client),
         status,
     };
+    let refuse = |voice: Voice, session: Session, begun: Instant, why: &str| {
+        let status = refuse(voice, session, begun, why);
+        ending::sweep_if_due(&sessions, &cgroup);
+        status
+    };
     let control = match control::socket::open(session.dir()) {
         Ok(listener) => Some(listener),
         Err(errno) => {
@@ -262,9 +267,7 @@ pub fn run(job: Job) -> u8 {
     }
     voice.tell(&ToClient::Started { pty: has_pty });
     network.serve(listeners, if has_pty { Say::AtTheEnd } else { Say::AtOnce });
-    if sessions.due(ending::SWEEP_EVERY) {
-        ending::sweep_sessions(&sessions, &cgroup);
-    }
+    ending::sweep_if_due(&sessions, &cgroup);
     let control = control.map(|listener| {
         let dirs = group.iter().flat_map(BoxCgroup::paths);
         let dirs = dirs.map(|dir| OsText::from(dir.as_os_str())).collect();

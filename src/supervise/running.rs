@@ -86,6 +86,9 @@ pub(super) enum JoinEvent {
     Ended(u32, How),
 }
 
+/// What is lost when init ends without a word.
+pub(super) const LOST_INIT: &str = "init of the box";
+
 /// How often a cgroup that freezes is looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -202,7 +205,7 @@ impl Running {
     /// Every reason to end the box comes here. The first one is the one that is told.
     pub(crate) fn stop(&mut self, trigger: Trigger) {
         self.trigger.get_or_insert(trigger);
-        kill::kill(&self.spawned.pidfd);
+        kill::kill(&self.spawned.pidfd, self.group.as_ref());
     }
 
     /// Sends a message to init, which never waits for long; [`Sent::Full`] when it does not read.
@@ -330,7 +333,7 @@ impl Running {
                     }
                 }
                 Ok(Received::End) | Err(_) => {
-                    kill::kill(&self.spawned.pidfd);
+                    kill::kill(&self.spawned.pidfd, self.group.as_ref());
                     return Some(self.seen(None));
                 }
             }
@@ -342,7 +345,7 @@ impl Running {
         let mut seen = said.unwrap_or(Seen {
             how: How::Killed {
                 trigger: Trigger::Lost {
-                    what: "init of the box".to_owned(),
+                    what: LOST_INIT.to_owned(),
                 },
             },
             cpu_ms: 0,
