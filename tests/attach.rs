@@ -7,6 +7,8 @@ use common::live::{find, gone, with_token};
 use common::pty::Terminal;
 use common::world::token;
 use common::{TestBox, run, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::process::Command;
 
 /// `agentbox run --detach -- sh -c SCRIPT`; the name of the session.
@@ -153,6 +155,47 @@ fn a_closed_window_ends_the_session() {
     until("no session is left", || {
         run(b.agentbox(["ps", "-q"])).ok().is_empty()
     });
+}
+
+/// Closed by the kernel (SIGHUP) or killed without a word: with `hangup = "detach"`, of a flag or of a profile, the session goes
+/// on and is attached to again.
+#[test]
+fn a_closed_window_detaches_where_that_was_asked_for() {
+    let profile = "extends = [\"shell\"]\n[session]\nhangup = \"detach\"\n";
+    for (by_flag, signal) in [
+        (true, Signal::SIGHUP),
+        (true, Signal::SIGKILL),
+        (false, Signal::SIGHUP),
+    ] {
+        let b = if by_flag {
+            TestBox::new().option("--hangup").option("detach")
+        } else {
+            TestBox::new().profile(profile)
+        };
+        let what = format!("by flag {by_flag}, {signal}");
+        let window = Terminal::start(b.command(["/bin/sh", "-c", ECHO]), 24, 80);
+        window.expect("started");
+        let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+        let client = Pid::from_raw(window.child.id().cast_signed());
+        kill(client, signal).unwrap();
+        until(&format!("{what}: it has left"), || {
+            run(b.agentbox(["logs", &id])).ok().contains("detached")
+        });
+        assert_eq!(state(&b, &id), "running", "{what}");
+        let mut second = attach(&b, &id);
+        second.expect("started");
+        second.send("end\n");
+        assert_eq!(second.end().code(), Some(4), "{what}: {}", second.text());
+    }
+}
+
+/// Who has no terminal leaves nothing that anybody could come back to.
+#[test]
+fn without_a_terminal_a_hang_up_ends_the_session_all_the_same() {
+    let b = TestBox::new().option("--hangup").option("detach");
+    let live = b.start_probe("sleep 600");
+    live.signal(Signal::SIGHUP);
+    assert_eq!(live.end().code(), 129);
 }
 
 #[test]

@@ -62,12 +62,35 @@ pub struct Plan {
     /// Names that end the session as soon as they exist, and keep one from starting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stop_files: Vec<stop::StopFile>,
+    /// What becomes of the session when its window is closed.
+    #[serde(default, skip_serializing_if = "Hangup::is_the_end")]
+    pub hangup: Hangup,
     /// Every grant with its origin, for `explain`.
     pub grants: Vec<Grant>,
     /// Directories of the caller's PATH that are not visible in the box.
     pub path_dropped: Vec<OsText>,
     /// What the banner has to say besides (net is host, signing is off, `.agentbox.toml` is not read, ...).
     pub notices: Vec<String>,
+}
+
+/// What becomes of a session whose window is closed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "then")]
+pub enum Hangup {
+    /// The command gets SIGHUP, and what does not obey is killed.
+    #[default]
+    End,
+    /// It goes on without a window, where it has a terminal that can be attached to.
+    Detach {
+        /// Who says so.
+        origin: Origin,
+    },
+}
+
+impl Hangup {
+    fn is_the_end(&self) -> bool {
+        *self == Hangup::End
+    }
 }
 
 /// What is executed.

@@ -42,6 +42,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         allow_missing,
         layers_off,
         stop_files,
+        hangup,
         notices,
     } = stronger;
 
@@ -73,6 +74,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.egress.add(egress);
     into.network = network.or(into.network.take());
     into.stop_grace = stop_grace.or(into.stop_grace.take());
+    into.hangup = hangup.or(into.hangup.take());
     for (name, wish) in limits {
         into.limits.retain(|(known, _)| *known != name);
         into.limits.push((name, wish));
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
     use crate::plan::names::Verdict;
     use crate::plan::{LimitName, NetworkMode, OsText};
-    use crate::policy::{LimitWish, NameWish, Origin, PathWish};
+    use crate::policy::{LimitWish, NameWish, OnHangup, Origin, PathWish};
 
     fn wish<T>(value: T, from: &str) -> Wish<T> {
         Wish {
@@ -346,10 +348,12 @@ mod tests {
             limits: vec![(LimitName::Cpu, wish(LimitWish::Value(n), from))],
             stop_grace: Some(wish(n, from)),
             stop_files: vec![wish(from.into(), from)],
+            hangup: Some(wish(OnHangup::Detach, from)),
             notices: vec![wish(from.into(), from)],
             ..Fragment::default()
         };
         let only_disk = Fragment {
+            hangup: Some(wish(OnHangup::End, "c")),
             limits: vec![(LimitName::Disk, wish(LimitWish::Unlimited, "c"))],
             ..Fragment::default()
         };
@@ -384,6 +388,7 @@ mod tests {
             Some(Origin::Cli { flag: "b".into() })
         );
         assert_eq!(got.stop_grace.map(|w| w.value), Some(2.0));
+        assert_eq!(got.hangup.map(|w| w.value), Some(OnHangup::End));
         assert_eq!(
             got.limits
                 .iter()

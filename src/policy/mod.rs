@@ -103,6 +103,15 @@ pub enum LimitWish {
     Unlimited,
 }
 
+/// What becomes of a session whose window is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnHangup {
+    /// The command gets SIGHUP, and what does not obey is killed.
+    End,
+    /// It goes on without a window.
+    Detach,
+}
+
 /// The wishes of one source.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fragment {
@@ -134,6 +143,8 @@ pub struct Fragment {
     pub layers_off: Vec<Wish<Layer>>,
     /// `[kill-switch] files`: names that stop the session when they appear in the workspace or at its repository's root.
     pub stop_files: Vec<Wish<String>>,
+    /// `[session] hangup` and `--hangup`.
+    pub hangup: Option<Wish<OnHangup>>,
     /// `[agent] notices`: lines that the banner and the plan carry (self-update is off, how to update).
     pub notices: Vec<Wish<String>>,
 }

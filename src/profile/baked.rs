@@ -127,6 +127,8 @@ impl Table {
                 allow_missing: self.layers(self.allow_missing),
                 layers_off: self.layers(self.layers_off),
                 stop_files: self.texts(self.stop_files),
+                // No built-in profile says it.
+                hangup: None,
                 notices: self.texts(self.notices),
             },
             extends: self

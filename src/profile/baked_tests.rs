@@ -100,9 +100,10 @@ fn table(builtin: &builtin::Builtin) -> String {
         allow_missing,
         layers_off,
         stop_files,
+        hangup,
         notices,
     } = fragment;
-    assert!(env.given.is_empty());
+    assert!(env.given.is_empty() && hangup.is_none());
     writeln!(out, "pub(super) static TABLE: Table = Table {{").unwrap();
     writeln!(out, "        name: {profile:?},").unwrap();
     writeln!(out, "        description: {description:?},").unwrap();

@@ -51,6 +51,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("limits"),
             known("layers"),
             known("kill-switch"),
+            known("session"),
             not_yet("ssh"),
             not_yet("git"),
             not_yet("aws"),
@@ -104,6 +105,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
         ],
     ),
     ("kill-switch", &[known("files")]),
+    ("session", &[known("hangup")]),
     (
         "layers",
         &[known("require"), known("allow-missing"), known("off")],

@@ -224,6 +224,17 @@ impl<'a> Walk<'a> {
                         Err(bad) => walk.bad(at, bad),
                     })
                 }
+                ("session", _) => {
+                    if let Some(text) = self.string(value, "a text") {
+                        match value::hangup(text) {
+                            Ok(hangup) => {
+                                let wish = self.wish(hangup, &value.span());
+                                self.out.fragment.hangup = Some(wish);
+                            }
+                            Err(bad) => self.bad(value.span(), bad),
+                        }
+                    }
+                }
                 ("layers", _) => self.each(value, |walk, text, at| match value::layer(text) {
                     Ok(layer) => {
                         let wish = walk.wish(layer, &at);

@@ -75,6 +75,8 @@ allow = ["tf"]
 search = ["~/x/*/bin"]
 [kill-switch]
 files = [".stop here"]
+[session]
+hangup = "detach"
 "#,
     );
     let Fragment {
@@ -91,6 +93,7 @@ files = [".stop here"]
         allow_missing,
         layers_off,
         stop_files,
+        hangup,
         notices,
         egress,
     } = parsed.fragment;
@@ -155,6 +158,11 @@ files = [".stop here"]
     }
     assert_eq!(limits.len(), 9);
     assert_eq!(stop_grace.unwrap().value, 3.0);
+    let hangup = hangup.unwrap();
+    assert_eq!(
+        (hangup.value, hangup.origin),
+        (crate::policy::OnHangup::Detach, at(40))
+    );
     assert_eq!(require[0].value, crate::outcome::Layer::Landlock);
     assert_eq!(allow_missing[0].value, crate::outcome::Layer::Limits);
     assert_eq!(layers_off[0].value, crate::outcome::Layer::Keyring);

@@ -8,7 +8,7 @@ use crate::plan::net::PROXY_PORT;
 use crate::plan::net::rule::{self, BadRule, Rule};
 use crate::plan::{LimitName, NetworkMode, OsText};
 use crate::policy::egress::Ports;
-use crate::policy::{LimitWish, PathWish};
+use crate::policy::{LimitWish, OnHangup, PathWish};
 
 /// A value that cannot be understood: what is wrong, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +194,21 @@ pub fn stop_file(text: &str) -> Result<String, BadValue> {
         Ok(text.to_owned())
     } else {
         bad(format!("`{text}` is not the name of a stop file"), HELP)
+    }
+}
+
+/// What becomes of a session whose window is closed.
+///
+/// # Errors
+/// Neither of the two.
+pub fn hangup(text: &str) -> Result<OnHangup, BadValue> {
+    match text {
+        "end" => Ok(OnHangup::End),
+        "detach" => Ok(OnHangup::Detach),
+        _ => bad(
+            format!("`{text}` is not what a hang-up can do"),
+            "use `end` (the session ends) or `detach` (it goes on without a window)",
+        ),
     }
 }
 

@@ -5,7 +5,8 @@
 use super::{WIDTH, columns, wrapped};
 use crate::outcome::Layer;
 use crate::plan::{
-    Grant, GrantKind, IdentityMode, Limit, LimitBy, LimitName, NetworkMode, OsText, Plan, Stripped,
+    Grant, GrantKind, Hangup, IdentityMode, Limit, LimitBy, LimitName, NetworkMode, OsText, Plan,
+    Stripped,
 };
 use crate::policy::Origin;
 use std::fmt::{Display, Write as _};
@@ -47,6 +48,14 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
     super::network::rules(&mut out, &plan.network);
     limits(&mut out, plan);
     stop_files(&mut out, plan);
+    if let Hangup::Detach { origin } = &plan.hangup {
+        heading(&mut out, "when the window is closed");
+        let _ = writeln!(
+            out,
+            "  the session goes on without one  [{}]",
+            clean(origin)
+        );
+    }
     layers(&mut out, plan, steps);
     if !plan.notices.is_empty() {
         heading(&mut out, "notices");

@@ -151,6 +151,7 @@ fn plan() -> Plan {
             ),
         ],
         stop_files: Vec::new(),
+        hangup: crate::plan::Hangup::End,
         path_dropped: vec!["/opt/secret/bin".into()],
         notices: vec!["signing is off\x1b".into()],
     }

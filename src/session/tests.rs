@@ -62,6 +62,7 @@ fn plan() -> Plan {
         off: Vec::new(),
         grants: Vec::new(),
         stop_files: Vec::new(),
+        hangup: crate::plan::Hangup::End,
         path_dropped: Vec::new(),
         notices: Vec::new(),
     }

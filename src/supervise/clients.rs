@@ -12,6 +12,7 @@ use super::screen::Screen;
 use super::watch::PATIENCE;
 use crate::launch::channel::{Channel, Received};
 use crate::launch::message::{FromClient, SignalTo, ToClient};
+use crate::plan::Hangup;
 use crate::record::Event;
 use crate::sys::process;
 use crate::sys::tty::Winsize;
@@ -42,6 +43,8 @@ pub(super) struct Clients {
     nudged: Option<(Instant, Winsize)>,
     /// The client that started the session waits for being sent away.
     attendance: Attendance,
+    /// What becomes of the session when the window of that client is closed.
+    hangup: Hangup,
     meter: Meter,
 }
 
@@ -55,6 +58,7 @@ impl Clients {
         mut screen: Option<Screen>,
         owner: Option<OwnedFd>,
         attendance: Attendance,
+        hangup: Hangup,
         meter: Meter,
     ) -> Clients {
         let owner = screen
@@ -67,6 +71,7 @@ impl Clients {
             viewers: Vec::new(),
             nudged: None,
             attendance,
+            hangup,
             meter,
         }
     }
@@ -94,17 +99,26 @@ impl Clients {
         while let Some(client) = &running.voice.client {
             match client.try_recv::<FromClient>() {
                 Ok(Received::Nothing) => return,
-                Ok(Received::Message(FromClient::Signal { signal, to }, _)) => {
-                    running.signal(signal, to);
-                }
+                Ok(Received::Message(FromClient::Signal { signal, to }, _)) => match signal {
+                    libc::SIGHUP => self.hung_up(to, running),
+                    _ => running.signal(signal, to),
+                },
                 Ok(Received::Message(message, _)) => self.told(&message, running),
                 // The terminal is gone without a word: as if it had been closed.
                 Ok(Received::End) | Err(_) => {
+                    self.hung_up(SignalTo::Command, running);
                     running.voice.client = None;
-                    running.signal(libc::SIGHUP, SignalTo::Command);
                     return;
                 }
             }
+        }
+    }
+
+    /// The window of the client that started the session was closed. A session that nobody could attach to ends in any case.
+    fn hung_up(&mut self, to: SignalTo, running: &mut Running) {
+        match (&self.hangup, &self.screen) {
+            (Hangup::Detach { .. }, Some(_)) => self.owner_leaves(running),
+            _ => running.signal(libc::SIGHUP, to),
         }
     }
 
@@ -213,21 +227,27 @@ impl Clients {
         }
     }
 
+    /// The client that started the session leaves; it goes on.
+    fn owner_leaves(&mut self, running: &mut Running) {
+        if running.voice.client.is_none() {
+            return;
+        }
+        let id = running.session.id().clone();
+        running.say(&format!(
+            "left session {id}, which goes on: agentbox attach {id}"
+        ));
+        let session = id.to_string();
+        running.voice.tell(&ToClient::Detached { session });
+        running.voice.client = None;
+        match self.owner.take() {
+            Some(owner) => self.left(owner, running),
+            None => running.note(&Event::Detached),
+        }
+    }
+
     /// Everybody leaves, also the client that started the session; it goes on.
     fn all_leave(&mut self, running: &mut Running) {
-        if running.voice.client.is_some() {
-            let id = running.session.id().clone();
-            running.say(&format!(
-                "left session {id}, which goes on: agentbox attach {id}"
-            ));
-            let session = id.to_string();
-            running.voice.tell(&ToClient::Detached { session });
-            running.voice.client = None;
-            match self.owner.take() {
-                Some(owner) => self.left(owner, running),
-                None => running.note(&Event::Detached),
-            }
-        }
+        self.owner_leaves(running);
         for viewer in std::mem::take(&mut self.viewers) {
             let session = running.session.id().to_string();
             let _ = viewer

@@ -283,6 +283,7 @@ pub fn run(job: Job) -> u8 {
         screen,
         data,
         attendance,
+        plan.hangup.clone(),
         Meter::new(&plan, begun),
     )));
     parts.push(Box::<Joins>::default());

@@ -8,7 +8,7 @@ use crate::plan::net::Rule;
 use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
 use crate::plan::{LimitName, NetworkMode, OsText};
 use crate::policy::egress::Ports;
-use crate::policy::{Fragment, LimitWish, Origin, PathWish, Request, Wish};
+use crate::policy::{Fragment, LimitWish, OnHangup, Origin, PathWish, Request, Wish};
 use crate::profile::value::{self, ProgramList, VariableList};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -61,6 +61,9 @@ pub struct PlanArgs {
     /// memory, processes, cpu, file-size, open-files, disk, time, idle, output, stop-grace; VALUE `none` lifts it
     #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
     pub limit: Vec<CliLimit>,
+    /// When the window is closed: `end` the session, or `detach`: it goes on without one
+    #[arg(long, value_name = "end|detach", value_parser = hangup)]
+    pub hangup: Option<OnHangup>,
     /// Layers that must hold (`agentbox check --layers` names them)
     #[arg(long, value_name = "LAYER,...", value_delimiter = ',', value_parser = layer)]
     pub require: Vec<Layer>,
@@ -104,6 +107,10 @@ fn host_port(text: &str) -> Result<u16, String> {
 
 fn publish(text: &str) -> Result<Ports, String> {
     value::publish(text).map_err(said)
+}
+
+fn hangup(text: &str) -> Result<OnHangup, String> {
+    value::hangup(text).map_err(said)
 }
 
 fn layer(text: &str) -> Result<Layer, String> {
@@ -204,6 +211,7 @@ impl PlanArgs {
         let layers = |list: &[Layer], flag| list.iter().map(|l| cli(*l, flag)).collect();
         fragment.require = layers(&self.require, "--require");
         fragment.allow_missing = layers(&self.allow_missing, "--allow-missing");
+        fragment.hangup = self.hangup.map(|hangup| cli(hangup, "--hangup"));
         Ok((fragment, given))
     }
 

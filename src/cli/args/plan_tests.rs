@@ -120,6 +120,8 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         "stop-grace=5s",
         "--allow-command",
         "terraform",
+        "--hangup",
+        "detach",
         "--require",
         "landlock,seccomp",
         "--allow-missing",
@@ -141,6 +143,7 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         allow_missing,
         layers_off,
         stop_files,
+        hangup,
         notices,
         egress,
     } = fragment;
@@ -193,6 +196,10 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         ]
     );
     assert_eq!(stop_grace.map(|w| w.value), Some(5.0));
+    assert_eq!(
+        hangup.map(|w| (w.value, w.origin)),
+        Some((crate::policy::OnHangup::Detach, from("--hangup")))
+    );
     assert_eq!(
         require.iter().map(|w| w.value).collect::<Vec<_>>(),
         [Layer::Landlock, Layer::Seccomp]

@@ -35,9 +35,9 @@ mod workspace;
 #[cfg(test)]
 mod tests;
 
-use super::{Plan, VERSION, Workspace, problem::Problem, problem::ProblemKind};
+use super::{Hangup, Plan, VERSION, Workspace, problem::Problem, problem::ProblemKind};
 use crate::host::{Host, Lookup};
-use crate::policy::Policy;
+use crate::policy::{OnHangup, Policy};
 use scene::Scene;
 
 /// What [`resolve_all`] found.
@@ -142,8 +142,18 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         require,
         off,
         stop_files: stop::files(scene, common.as_deref()),
+        hangup: hangup(scene),
         grants: std::mem::take(&mut scene.grants),
         path_dropped,
         notices: std::mem::take(&mut scene.notices),
+    }
+}
+
+fn hangup(scene: &Scene<'_>) -> Hangup {
+    match &scene.policy.wishes.hangup {
+        Some(wish) if wish.value == OnHangup::Detach => Hangup::Detach {
+            origin: wish.origin.clone(),
+        },
+        _ => Hangup::End,
     }
 }
