@@ -204,3 +204,96 @@ fn ports_of_the_host_are_no_hosts() {
     let ran = common::run(b.agentbox(["run", "--allow", "localhost:5432", "--", "true"]));
     ran.refused(&["--host-port 5432"]);
 }
+
+/// `agentbox why connect` beside a connection: the same answer outside, inside and by the gate.
+#[test]
+fn why_says_what_the_gate_does() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let (port, closed, service) = (server("granted"), server("granted"), server("granted"));
+    let b = filtered(&format!(
+        "allow = [\"web.test:{port}+private\", \"other.test:{port}\", \"*.below.test\"]\n\
+         deny = [\"bad.below.test\"]\nhost-ports = [{service}]"
+    ));
+    let rows = [
+        (format!("web.test:{port}"), true, "allow has web.test"),
+        (format!("WEB.test.:{port}"), true, "allow has web.test"),
+        (format!("web.test:{closed}"), false, "granted on port"),
+        (
+            format!("other.test:{port}"),
+            false,
+            "leads to 127.0.0.1, a loopback address",
+        ),
+        (format!("third.test:{port}"), false, "no rule grants it"),
+        (
+            "below.test:80".to_owned(),
+            false,
+            "every name below below.test",
+        ),
+        (
+            "bad.below.test:80".to_owned(),
+            false,
+            "deny has bad.below.test",
+        ),
+        (
+            "192.0.2.1:80".to_owned(),
+            false,
+            "no rule grants the address",
+        ),
+        (
+            "2852039166:80".to_owned(),
+            false,
+            "the address (cloud metadata)",
+        ),
+        (format!("127.0.0.1:{service}"), true, "host-ports has"),
+        (format!("localhost:{service}"), true, "host-ports has"),
+        (format!("localhost:{closed}"), false, "host's loopback"),
+    ];
+    let script = "import socket,subprocess,sys,json\n\
+        for place in sys.argv[1:]:\n\
+        \x20   host,_,port=place.rpartition(':')\n\
+        \x20   said=json.loads(subprocess.run(['agentbox','why','--json','connect',place],capture_output=True).stdout)\n\
+        \x20   try:\n\
+        \x20       s=socket.create_connection((host,int(port)),20)\n\
+        \x20       s.sendall(b'GET / HTTP/1.1\\r\\nHost: '+host.encode()+b'\\r\\n\\r\\n')\n\
+        \x20       data=b''\n\
+        \x20       while c:=s.recv(65536): data+=c\n\
+        \x20       did=b'granted' in data and b'200 OK' in data\n\
+        \x20   except OSError: did=False\n\
+        \x20   print(place,said['allowed'],did,said['because'],sep='|')\n";
+    let mut argv = vec!["python3".to_owned(), "-c".into(), script.into()];
+    argv.extend(rows.iter().map(|(place, ..)| place.clone()));
+    let ran = b.run(&argv);
+    let text = ran.ok();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), rows.len(), "{ran:?}");
+    let word = |yes: bool| if yes { "True" } else { "False" };
+    for ((place, allowed, because), line) in rows.iter().zip(lines) {
+        let fields: Vec<&str> = line.split('|').collect();
+        assert_eq!(fields[1], word(*allowed), "{line}");
+        assert_eq!(fields[2], word(*allowed), "what happened: {line}");
+        assert!(fields[3].contains(because), "{line}");
+        let profile = b.root().join("filtered.toml");
+        let profile = profile.to_str().unwrap();
+        let said = common::run(b.agentbox(["why", "-p", profile, "connect", place]));
+        assert_eq!(said.code(), i32::from(!allowed), "{said:?}");
+        assert!(said.text().contains(because), "{said:?}");
+    }
+    // A server of the agent's on every address of a granted port has it, and inside that is seen.
+    let script = format!(
+        "import socket,subprocess\ns=socket.socket(); s.bind(('0.0.0.0',{port})); s.listen()\n\
+         print(subprocess.run(['agentbox','why','connect','web.test:{port}'],capture_output=True,text=True).stdout)"
+    );
+    let ran = b.run(["python3", "-c", &script]);
+    assert!(
+        ran.ok()
+            .contains("a server of the box listens on every address"),
+        "{ran:?}"
+    );
+    // Bad usage is no answer.
+    for bad in ["web.test:0", "web.test:1,2", "ftp://web.test", ""] {
+        let said = common::run(b.agentbox(["why", "connect", bad]));
+        assert_eq!(said.code(), 2, "{bad}: {said:?}");
+    }
+}

@@ -27,6 +27,7 @@ pub mod why;
 use crate::exit;
 use crate::host::{Host, HostError, Lookup};
 use crate::launch::stdio::Refusal;
+use crate::plan::net::BadRule;
 use crate::plan::problem::{Problem, ProblemKind};
 use crate::plan::{Plan, resolve::resolve};
 use crate::policy::{Policy, merge};
@@ -127,6 +128,9 @@ pub enum CliError {
         "this is a box already, and it is asked about as it is: leave the options and COMMAND out"
     )]
     Fixed,
+    /// A host that is none.
+    #[error("{}; {}", .0.what, .0.help)]
+    NoHost(BadRule),
     /// There is no place for the session's record.
     #[error("the session's record cannot be written: {0}")]
     Session(#[from] SessionError),
@@ -208,7 +212,7 @@ impl CliError {
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
-            CliError::Usage(_) | CliError::Fixed => exit::USAGE,
+            CliError::Usage(_) | CliError::Fixed | CliError::NoHost(_) => exit::USAGE,
             CliError::StatusFd(..) => exit::USAGE,
             CliError::Profile(_)
             | CliError::Problems(_)

@@ -7,7 +7,9 @@ use super::say::{self, Said};
 use super::{CliError, plan_for};
 use crate::exit;
 use crate::host::{Host, RealLookup};
+use crate::plan::net::rule;
 use crate::plan::refused::PLAN;
+use crate::plan::why::connect::{OwnServer, Wanted};
 use crate::plan::why::{Answer, Question, Side, ask};
 use crate::plan::{OsText, Plan};
 use crate::report;
@@ -57,7 +59,7 @@ fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
     if unset {
         host.env.push((args.thing.clone(), OsString::new()));
     }
-    let question = question(args, &host.cwd, &host.home);
+    let question = question(args, &host.cwd, &host.home, Side::Outside)?;
     let planned = plan_for(&plan_args, &host, &RealLookup)?;
     let mut answer = ask(&planned.plan, &question, Side::Outside, &RealLookup);
     let given = planned.plan.env.given.iter();
@@ -77,7 +79,7 @@ fn inside(args: &WhyArgs) -> Result<Answer, CliError> {
     }
     let plan = own_plan()?;
     let cwd = std::env::current_dir().map_err(CliError::io("getcwd"))?;
-    let question = question(args, &cwd, plan.identity.home.path());
+    let question = question(args, &cwd, plan.identity.home.path(), Side::Inside)?;
     Ok(ask(&plan, &question, Side::Inside, &RealLookup))
 }
 
@@ -94,7 +96,7 @@ fn own_plan() -> Result<Plan, CliError> {
     }
 }
 
-fn question(args: &WhyArgs, cwd: &Path, home: &Path) -> Question {
+fn question(args: &WhyArgs, cwd: &Path, home: &Path, side: Side) -> Result<Question, CliError> {
     let path = || match args.thing.to_str().and_then(|text| text.strip_prefix("~/")) {
         Some(below) => home.join(below),
         None => cwd.join(&args.thing),
@@ -107,10 +109,77 @@ fn question(args: &WhyArgs, cwd: &Path, home: &Path) -> Question {
             PathBuf::from(&args.thing)
         }
     };
-    match args.verb {
+    Ok(match args.verb {
         Verb::Read => Question::Read(path()),
         Verb::Write => Question::Write(path()),
         Verb::Exec => Question::Exec(OsText::from(program())),
         Verb::Env => Question::Env(OsText::from(args.thing.as_os_str())),
+        Verb::Connect => {
+            let thing = args.thing.to_string_lossy();
+            let (host, port) = rule::place(&thing).map_err(CliError::NoHost)?;
+            let server = match side {
+                Side::Outside => OwnServer::Unknown,
+                Side::Inside => own_server(port),
+            };
+            Question::Connect(Wanted { host, port, server })
+        }
+    })
+}
+
+/// Who listens on a port of this box: what the kernel says of the network namespace.
+fn own_server(port: u16) -> OwnServer {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    own_server_of(
+        &(read("/proc/self/net/tcp") + &read("/proc/self/net/tcp6")),
+        port,
+    )
+}
+
+/// The lines of /proc/net/tcp and tcp6: `sl local_address rem_address st ...`, addresses in hexadecimal, 0A is LISTEN.
+fn own_server_of(table: &str, port: u16) -> OwnServer {
+    let listens = table.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (address, at) = words.next()?.split_once(':')?;
+        let state = words.nth(1)?;
+        let here = u16::from_str_radix(at, 16) == Ok(port) && state == "0A";
+        here.then_some(address)
+    });
+    let mut found = OwnServer::Absent;
+    for address in listens {
+        let everywhere = address.bytes().all(|b| b == b'0');
+        let loopback = ["0100007F", "00000000000000000000000001000000"].contains(&address);
+        match found {
+            _ if everywhere => return OwnServer::Everywhere,
+            OwnServer::Absent if loopback => found = OwnServer::Loopback,
+            _ => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_are_told_apart() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue\n\
+            0: 0100007F:1538 00000000:0000 0A 00000000:00000000\n\
+            1: 00000000:0BB8 00000000:0000 0A 00000000:00000000\n\
+            2: 00000000:0BB9 00000000:0000 01 00000000:00000000\n\
+            3: 000012C6:1F90 00000000:0000 0A 00000000:00000000\n\
+            4: 00000000000000000000000000000000:0BBA 00000000000000000000000000000000:0000 0A 0\n\
+            5: 00000000000000000000000001000000:1F91 00000000000000000000000000000000:0000 0A 0\n";
+        for (port, want) in [
+            (5432, OwnServer::Loopback),
+            (3000, OwnServer::Everywhere),
+            (3001, OwnServer::Absent),
+            (3002, OwnServer::Everywhere),
+            (8080, OwnServer::Absent),
+            (8081, OwnServer::Loopback),
+            (1, OwnServer::Absent),
+        ] {
+            assert_eq!(own_server_of(table, port), want, "{port}");
+        }
     }
 }

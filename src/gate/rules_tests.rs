@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
 
 fn grant(to: Target, ports: &[u16], marks: &[Mark]) -> Grant {
@@ -169,4 +169,90 @@ fn where_a_name_may_lead_to() {
         private("169.254.169.254", Special::Metadata)
     );
     assert_eq!(judge("a.example", 80, "169.254.169.254", false), Ok(()));
+}
+
+/// `agentbox why connect` compares the rules by itself, since a plan knows nothing of gates: both must say the same.
+#[test]
+fn the_plan_says_what_the_gate_decides() {
+    use crate::plan::net::{self as net, Network, NetworkMode};
+    use crate::plan::why::connect::{Place, Verdict};
+    use crate::policy::Origin;
+    let hosts = [
+        "a.example",
+        "b.a.example",
+        "c.b.a.example",
+        "example",
+        "xa.example",
+        "10.1.2.3",
+        "10.1.3.3",
+        "10.2.2.3",
+        "fd00::1",
+    ];
+    let rules = [
+        "a.example",
+        "*.a.example",
+        "b.a.example:22",
+        "*.example+wide",
+        "*:80",
+        "10.1.0.0/16",
+        "10.1.2.3:22",
+        "[fd00::]/8:80",
+        "a.example:22,80+private+plain",
+        "c.b.a.example+no-sni",
+    ];
+    let mut dice = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bit = move || {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice.is_multiple_of(3)
+    };
+    let mut seen = [0_u32; 4];
+    for _ in 0..2000 {
+        let mut network = Network::of(NetworkMode::Filtered, Origin::agentbox("test"));
+        for rule in rules {
+            if bit() {
+                network.allow_now(rule).unwrap();
+            }
+        }
+        for rule in rules {
+            if bit() && bit() {
+                let bare = rule.split('+').next().unwrap();
+                network.deny_now(bare).unwrap();
+            }
+        }
+        let gate = Allowlist::from(&network);
+        for host in hosts {
+            let address = host.parse::<IpAddr>().ok();
+            for port in [22, 80, 443] {
+                let (place, request) = match address {
+                    Some(address) => (Place::Address(address), Request::Address(address, port)),
+                    None => (Place::Name(host), Request::Name(host, port)),
+                };
+                let row = format!("{host}:{port} by {network:?}");
+                match (network.verdict(place, port), gate.decide(&request)) {
+                    (Verdict::Allowed(allow, marks), Ok(terms)) => {
+                        seen[0] += 1;
+                        assert!(terms.rule.contains(&allow.to.to_string()), "{row}");
+                        let known = marks.iter().filter(|mark| **mark != net::Mark::Wide);
+                        assert_eq!(known.count(), terms.marks.len(), "{row}");
+                    }
+                    (Verdict::Denied(deny), Err(refusal)) if refusal.why == Why::Denied => {
+                        seen[1] += 1;
+                        assert!(refusal.rule.contains(&deny.to.to_string()), "{row}");
+                    }
+                    (Verdict::OtherPorts(_, ports), Err(refusal)) => {
+                        seen[2] += 1;
+                        assert_eq!(refusal.why, Why::Port { granted: ports }, "{row}");
+                    }
+                    (Verdict::NotGranted, Err(refusal)) => {
+                        seen[3] += 1;
+                        assert_eq!(refusal.why, Why::NotGranted, "{row}");
+                    }
+                    (plan, gate) => panic!("{row}: plan {plan:?}, gate {gate:?}"),
+                }
+            }
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 500), "{seen:?}");
 }

@@ -88,11 +88,7 @@ impl Place {
     }
 }
 
-/// Names that stand for loopback: by RFC 6761, and agentbox's own for the host.
-#[must_use]
-pub fn is_local_name(name: &str) -> bool {
-    name == "localhost" || name.ends_with(".localhost") || name == "host.agentbox.internal"
-}
+pub use crate::plan::net::is_local_name;
 
 impl Gate {
     /// With no rules: nothing is allowed.

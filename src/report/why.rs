@@ -24,6 +24,9 @@ pub fn text(answer: &Answer) -> String {
             remedy.flag
         );
     }
+    for note in &answer.notes {
+        let _ = writeln!(out, "  {}", OsText::from(note.as_str()));
+    }
     out
 }
 

@@ -19,7 +19,7 @@ pub struct WhyArgs {
     /// What is to be done
     #[arg(value_enum)]
     pub verb: Verb,
-    /// A path, a program, a variable
+    /// A path, a program, a variable, HOST:PORT
     #[arg(value_name = "THING")]
     pub thing: OsString,
     /// What the box is.
@@ -38,4 +38,6 @@ pub enum Verb {
     Exec,
     /// Have a variable of the caller's
     Env,
+    /// Connect to HOST:PORT by TCP
+    Connect,
 }

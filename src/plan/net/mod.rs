@@ -7,9 +7,10 @@ pub mod endpoint;
 pub mod listen;
 pub mod name;
 pub mod rule;
+pub mod special;
 
 use crate::policy::Origin;
-pub use name::{BadName, normalise};
+pub use name::{BadName, is_local_name, normalise};
 pub use rule::{BadRule, Rule};
 use serde::{Deserialize, Serialize};
 use std::fmt;

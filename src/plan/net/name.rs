@@ -100,6 +100,12 @@ fn ends_in_number(name: &str) -> bool {
     hex || last.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// Normalised names that stand for loopback: by RFC 6761, and agentbox's own for the host.
+#[must_use]
+pub fn is_local_name(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost") || name == super::HOST_NAME
+}
+
 /// The address that a literal in any of its forms means: dotted, decimal, octal, hexadecimal, with fewer parts, or IPv6 with
 /// or without brackets. An IPv4-mapped one is the IPv4 address. `None` for a name.
 #[must_use]

@@ -287,6 +287,41 @@ fn split_ports(text: &str) -> Result<(String, Vec<u16>), BadRule> {
     Ok((host, ports))
 }
 
+/// The host and the port of `HOST:PORT`, of `HOST` (443), or of a URL.
+///
+/// # Errors
+/// There is no host, or not one port.
+pub fn place(text: &str) -> Result<(String, u16), BadRule> {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+        None => (String::new(), text),
+    };
+    let authority = if scheme.is_empty() {
+        rest
+    } else {
+        let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+        authority.rsplit('@').next().unwrap_or_default()
+    };
+    let default = match scheme.as_str() {
+        "" | "https" | "wss" => Some(443),
+        "http" | "ws" => Some(80),
+        "ssh" | "git+ssh" => Some(22),
+        _ => None,
+    };
+    let (host, ports) = split_ports(authority)?;
+    if host.is_empty() {
+        return bad(format!("`{text}` names no host"), "write HOST:PORT");
+    }
+    match (ports.as_slice(), default) {
+        ([port], _) => Ok((host, *port)),
+        ([], Some(port)) => Ok((host, port)),
+        _ => bad(
+            format!("`{text}` does not name one port"),
+            "write HOST:PORT",
+        ),
+    }
+}
+
 /// One port.
 ///
 /// # Errors

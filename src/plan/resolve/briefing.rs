@@ -77,7 +77,7 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
     );
     out.push_str(
         "\n## How to ask the human\n\n\
-         `agentbox why read|write|exec|env THING` says whether something is allowed, by which rule, and what would change it.\n\n\
+         `agentbox why read|write|exec|env|connect THING` says whether something is allowed, by which rule, and what would change it.\n\n\
          Say what you need and why. The human can start the session again with\n\n\
          - `--read PATH` or `--write PATH` for a file or directory,\n\
          - `--allow-command NAME` for a program that is refused,\n\

@@ -394,6 +394,7 @@ impl Question {
             Question::Read(_) => "read",
             Question::Write(_) => "write",
             Question::Exec(_) => "exec",
+            Question::Connect(_) => "connect",
             Question::Env(_) => "env",
         }
     }

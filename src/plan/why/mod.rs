@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod connect;
 mod decide;
 mod place;
 mod variable;
@@ -25,6 +26,8 @@ pub enum Question {
     Exec(OsText),
     /// Is a variable of the caller's in the environment of the box?
     Env(OsText),
+    /// Connect to a host by TCP.
+    Connect(connect::Wanted),
 }
 
 /// Where the question is asked.
@@ -52,6 +55,9 @@ pub struct Answer {
     /// The flag and the line of a profile that would change a no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<Remedy>,
+    /// What else is to be known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What would change a no.
@@ -73,6 +79,7 @@ pub fn ask(plan: &Plan, question: &Question, side: Side, look: &dyn Lookup) -> A
         Question::Write(path) => asker.write(path),
         Question::Exec(name) => asker.exec(name),
         Question::Env(name) => variable::env(plan, name),
+        Question::Connect(wanted) => connect::connect(&plan.network, wanted, side),
     }
 }
 
@@ -83,6 +90,7 @@ fn yes(thing: impl Into<OsText>, because: impl Into<String>, origin: Option<&Ori
         because: because.into(),
         origin: origin.cloned(),
         remedy: None,
+        notes: Vec::new(),
     }
 }
 
@@ -98,6 +106,7 @@ fn no(
         because: because.into(),
         origin: origin.cloned(),
         remedy,
+        notes: Vec::new(),
     }
 }
 
