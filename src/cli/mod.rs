@@ -19,6 +19,7 @@ pub mod ps;
 mod refused;
 pub mod restore;
 pub mod run;
+mod save;
 pub mod say;
 pub mod status;
 pub mod stop;

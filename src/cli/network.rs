@@ -3,26 +3,28 @@
 #![forbid(unsafe_code)]
 
 use super::args::{PublishArgs, RuleArgs};
-use super::{live, say};
+use super::{live, save, say};
 use crate::exit;
 use crate::plan::net::{BadRule, Rule};
+use crate::profile::edit::List;
 use crate::supervise::control::client::{self, CallError};
 use crate::supervise::control::message::Change;
 
 /// Lets a host be reached. Returns the exit status.
 #[must_use]
 pub fn allow(args: &RuleArgs) -> u8 {
-    rule(args, Rule::allow, Change::Allow)
+    rule(args, List::Allow, Rule::allow, Change::Allow)
 }
 
 /// Lets a host be reached no more. Returns the exit status.
 #[must_use]
 pub fn deny(args: &RuleArgs) -> u8 {
-    rule(args, Rule::deny, Change::Deny)
+    rule(args, List::Deny, Rule::deny, Change::Deny)
 }
 
 fn rule(
     args: &RuleArgs,
+    list: List,
     read: fn(&str) -> Result<Rule, BadRule>,
     change: fn(String) -> Change,
 ) -> u8 {
@@ -31,7 +33,33 @@ fn rule(
         say::error(format!("{}; {}", bad.what, bad.help));
         return exit::USAGE;
     }
-    tell(args.session.as_deref(), &change(args.rule.clone()))
+    let change = change(args.rule.clone());
+    if !args.save {
+        return tell(args.session.as_deref(), &change, Nobody::IsAnError);
+    }
+    // The session first: what it refuses is not saved either.
+    let status = tell(args.session.as_deref(), &change, Nobody::IsFine);
+    if status != 0 {
+        say::error("nothing was saved");
+        return status;
+    }
+    match save::save(args, list) {
+        Ok(text) => match say::out(&text) {
+            say::Said::Fine => 0,
+            say::Said::Lost => exit::NO,
+        },
+        Err(why) => {
+            say::error(format!("not saved: {why}"));
+            exit::NO
+        }
+    }
+}
+
+/// What it means that no session is live.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nobody {
+    IsAnError,
+    IsFine,
 }
 
 /// Lets the host reach a port of the box. Returns the exit status.
@@ -41,10 +69,10 @@ pub fn publish(args: &PublishArgs) -> u8 {
         host_port: args.ports.host,
         box_port: args.ports.inside,
     };
-    tell(args.session.as_deref(), &change)
+    tell(args.session.as_deref(), &change, Nobody::IsAnError)
 }
 
-fn tell(session: Option<&str>, change: &Change) -> u8 {
+fn tell(session: Option<&str>, change: &Change, nobody: Nobody) -> u8 {
     let done = live::sessions()
         .map_err(|e| e.to_string())
         .and_then(|sessions| {
@@ -53,6 +81,7 @@ fn tell(session: Option<&str>, change: &Change) -> u8 {
                 Some(text) => client::find(&sessions, text).map_err(said)?,
                 None => match client::live(&sessions).map_err(said)?.as_slice() {
                     [only] => only.clone(),
+                    [] if nobody == Nobody::IsFine => return Ok(()),
                     [] => return Err("there is no live session".to_owned()),
                     many => {
                         return Err(format!(

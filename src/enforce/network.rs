@@ -12,7 +12,8 @@ use super::build::Build;
 use crate::outcome::{Evidence, Layer};
 use crate::plan::NetworkMode;
 use crate::plan::net::listen::{Listener, On, Serves, listeners};
-use crate::sys::netlink::{Family, everything_is_local};
+use crate::plan::net::{OWN_V4, OWN_V6};
+use crate::sys::netlink::{Family, add_address, everything_is_local};
 use crate::sys::{listen, process};
 use nix::errno::Errno;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -41,6 +42,14 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
             ));
         }
     };
+    let own = |address: IpAddr| {
+        add_address(address)
+            .map_err(|errno| StepError::new("rtnetlink RTM_NEWADDR", address, errno))
+    };
+    own(OWN_V4.into())?;
+    if v6 == V6::Yes {
+        own(OWN_V6.into())?;
+    }
     for listener in listeners(network) {
         if let Some(socket) = open(listener, v6)? {
             b.listeners.push((listener, socket));

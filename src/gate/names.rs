@@ -82,6 +82,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_boxs_own_address_is_nobodys() {
+        use crate::plan::net::{OWN_V4, OWN_V6};
+        let index = index_of(OWN_V4.into()).unwrap();
+        assert_eq!(synthetic(index), (OWN_V4, OWN_V6));
+        assert!(index > u32::try_from(MAX).unwrap() * 2);
+    }
+
+    #[test]
     fn every_index_has_its_own_addresses_and_comes_back() {
         let mut seen = std::collections::HashSet::new();
         for index in 0..=u32::try_from(MAX).unwrap() * 2 {

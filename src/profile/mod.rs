@@ -5,6 +5,7 @@
 
 mod baked;
 pub mod builtin;
+pub mod edit;
 pub mod error;
 mod file;
 mod graph;
@@ -120,6 +121,20 @@ pub fn load(choice: Choice<'_>, places: &Places) -> Result<Loaded, ProfileError>
         profiles: graph.names,
         fragments: fragments.into_iter().map(|(_, _, f)| f).collect(),
     })
+}
+
+/// The text of a file in a configuration directory, if it is one that a start would use; `None` if there is none.
+///
+/// # Errors
+/// It is not trusted, too large or not a text.
+pub fn trusted_text(path: &Path, uid: u32) -> Result<Option<String>, ProfileError> {
+    Ok(read(path, Trust::Searched { uid })?.map(|text| text.text))
+}
+
+/// Whether a profile can have this name.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    graph::is_name(name)
 }
 
 /// Where in its rank a fragment stands.

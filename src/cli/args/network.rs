@@ -5,6 +5,7 @@
 use crate::policy::egress::Ports;
 use crate::profile::value;
 use clap::Args;
+use std::ffi::OsString;
 
 /// `agentbox allow` and `deny`.
 #[derive(Debug, Clone, Args)]
@@ -15,6 +16,12 @@ pub struct RuleArgs {
     /// The session (`agentbox ps`); the only one if nothing is said
     #[arg(long, value_name = "ID")]
     pub session: Option<String>,
+    /// Write it to your config.toml as well, for every later session
+    #[arg(long)]
+    pub save: bool,
+    /// With --save: write it to your own profile NAME instead
+    #[arg(short, long, value_name = "NAME", requires = "save")]
+    pub profile: Option<OsString>,
 }
 
 /// `agentbox publish`.

@@ -14,13 +14,21 @@ pub use name::{BadName, is_local_name, normalise};
 pub use rule::{BadRule, Rule};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where the box's own HTTP and SOCKS5 proxy listens, on 127.0.0.1: below 1024, where no server of the agent can be.
 pub const PROXY_PORT: u16 = 1023;
 
 /// The name by which the box calls the host's loopback; `/etc/hosts` of the box says 127.0.0.1 and ::1 for it.
 pub const HOST_NAME: &str = "host.agentbox.internal";
+
+/// The address of the box itself in a filtered network. Without one that is not loopback's, programs that ask their C
+/// library for addresses "as this host is configured" (AI_ADDRCONFIG, for one family) are told that there are none. No name
+/// is ever given it.
+pub const OWN_V4: Ipv4Addr = Ipv4Addr::new(198, 19, 255, 254);
+
+/// The same for IPv6.
+pub const OWN_V6: Ipv6Addr = Ipv6Addr::new(0xfd61, 0x6765, 0x6e74, 0x626f, 0, 0, 0xc613, 0xfffe);
 
 /// The ports of a rule that names none.
 pub const DEFAULT_PORTS: [u16; 2] = [443, 80];

@@ -5,7 +5,7 @@
 use super::scene::Scene;
 use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
 use crate::plan::net::{Allow, Deny, HostEntry, HostPort, PROXY_PORT, Publish, Rule, Target};
-use crate::plan::{Env, EnvSet, Network, NetworkMode};
+use crate::plan::{Env, EnvSet, Network, NetworkMode, Stripped};
 use crate::policy::{Origin, Wish};
 
 /// The mode that is wished, else none.
@@ -184,6 +184,14 @@ pub(super) fn proxies(env: &mut Env, network: &Network) {
         .pass
         .extract_if(.., |pass| is(&PROXIES, &pass.name) || is(&NONE, &pass.name))
         .map(|pass| pass.name)
+        .collect();
+    // A URL with a password does not pass, but the box's takes its place all the same.
+    let withheld = env.stripped.extract_if(.., |stripped| {
+        stripped.why == Stripped::LooksLikeCredential && is(&PROXIES, &stripped.name)
+    });
+    let passed: Vec<_> = passed
+        .into_iter()
+        .chain(withheld.map(|stripped| stripped.name))
         .collect();
     if !passed.iter().any(|name| is(&PROXIES, name)) {
         return;

@@ -1,0 +1,480 @@
+//! The network of a session that runs: rules that change, a gate that is killed, the files and variables by which programs
+//! find their way, and the host's own proxy.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::live::{all, parent};
+use common::{Feature, Live, Ran, TestBox, missing, run, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{ChildStdin, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// Answers each HTTP request with `text`; remembers the heads.
+fn server(text: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let all = heard.clone();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let all = all.clone();
+            thread::spawn(move || {
+                while let Some(head) = head(&mut stream) {
+                    all.lock().unwrap().push(head);
+                    let length = text.len();
+                    let _ = write!(
+                        stream,
+                        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{text}"
+                    );
+                }
+            });
+        }
+    });
+    (port, heard)
+}
+
+fn head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// A program in a box that connects as it is told: one word of an answer for each line.
+const DRIVER: &str = "import socket,sys\n\
+    kept=None\n\
+    def get(s):\n\
+    \x20   s.settimeout(10); s.sendall(b'GET / HTTP/1.1\\r\\nHost: web.test\\r\\nConnection: close\\r\\n\\r\\n'); data=b''\n\
+    \x20   while b'granted' not in data:\n\
+    \x20       c=s.recv(65536)\n\
+    \x20       if not c: break\n\
+    \x20       data+=c\n\
+    \x20   return 'granted' if b'granted' in data else 'nothing'\n\
+    print('up',flush=True)\n\
+    for line in sys.stdin:\n\
+    \x20   w=line.split()\n\
+    \x20   try:\n\
+    \x20       if w[0]=='get':\n\
+    \x20           said=get(socket.create_connection((w[1],int(w[2])),float(w[3]) if len(w)>3 else 10))\n\
+    \x20       elif w[0]=='keep':\n\
+    \x20           kept=socket.create_connection((w[1],int(w[2])),10); said=get(kept)\n\
+    \x20       elif w[0]=='cut':\n\
+    \x20           kept.settimeout(20); said='cut' if not kept.recv(1) else 'more'\n\
+    \x20   except ConnectionResetError: said='cut'\n\
+    \x20   except socket.gaierror: said='noname'\n\
+    \x20   except OSError as e: said='failed'\n\
+    \x20   print(said,flush=True)\n";
+
+struct Driven {
+    live: Live,
+    stdin: Option<ChildStdin>,
+}
+
+impl Driven {
+    fn start(b: &TestBox) -> Driven {
+        let mut command = b.command(["python3", "-c", DRIVER]);
+        command.stdin(Stdio::piped());
+        let mut live = Live::start(command);
+        live.wait_line("up");
+        let stdin = Some(live.stdin());
+        Driven { live, stdin }
+    }
+
+    fn tell(&mut self, line: &str) -> String {
+        let stdin = self.stdin.as_mut().unwrap();
+        writeln!(stdin, "{line}").unwrap();
+        self.live.wait_line("").trim().to_owned()
+    }
+
+    fn end(mut self) -> Ran {
+        self.stdin = None;
+        self.live.end()
+    }
+}
+
+/// A filtered box whose profile names `web.test` and `other.test`, and has these lines in `[network]`.
+fn filtered(network: &str) -> TestBox {
+    let b = TestBox::new().net("filtered").file(
+        "filtered.toml",
+        format!(
+            "extends = [\"shell\"]\n[network]\n{network}\n[network.hosts]\n\"web.test\" = \"127.0.0.1\"\n\
+             \"other.test\" = \"127.0.0.1\"\n"
+        ),
+    );
+    let profile = b.root().join("filtered.toml");
+    b.option("-p").option(profile.to_str().unwrap())
+}
+
+fn agentbox(b: &TestBox, args: &[&str]) -> Ran {
+    run(b.agentbox(args))
+}
+
+fn events(b: &TestBox, id: &str) -> String {
+    agentbox(b, &["logs", id]).ok()
+}
+
+fn id(b: &TestBox) -> String {
+    agentbox(b, &["ps", "-q"]).ok().trim().to_owned()
+}
+
+#[test]
+fn allow_and_deny_change_a_live_session() {
+    if missing(Feature::Userns) || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let (port, _) = server("granted");
+    let b = filtered("");
+    let rule = format!("web.test:{port}+private");
+    assert_eq!(agentbox(&b, &["allow", &rule]).code(), 1, "nobody is live");
+    let mut box_ = Driven::start(&b);
+    let get = format!("get web.test {port}");
+    assert_eq!(box_.tell(&get), "noname");
+    assert_eq!(agentbox(&b, &["allow", &rule]).code(), 0);
+    assert_eq!(box_.tell(&get), "granted");
+    assert_eq!(box_.tell(&format!("get other.test {port}")), "noname");
+    // What is denied is cut and not only refused from then on.
+    assert_eq!(box_.tell(&format!("keep web.test {port}")), "granted");
+    let denied = agentbox(&b, &["deny", &format!("web.test:{port}")]);
+    assert_eq!(denied.code(), 0, "{denied:?}");
+    assert_eq!(box_.tell("cut"), "cut");
+    assert_ne!(box_.tell(&get), "granted");
+    // The same target lifts it.
+    assert_eq!(agentbox(&b, &["allow", &rule]).code(), 0);
+    assert_eq!(box_.tell(&get), "granted");
+    for bad in ["localhost:1", "*.com", "web.test:0", "https://web.test/"] {
+        assert_eq!(agentbox(&b, &["allow", bad]).code(), 2, "{bad}");
+    }
+    let nobody = agentbox(&b, &["allow", &rule, "--session", "zzzz"]);
+    assert_eq!(nobody.code(), 1, "{nobody:?}");
+    // With a second session it has to be said which.
+    let other = Driven::start(&b);
+    let which = agentbox(&b, &["allow", &rule]);
+    assert_eq!(which.code(), 1, "{which:?}");
+    assert!(which.complaint().contains("--session"), "{which:?}");
+    assert_eq!(other.end().code(), 0);
+    let id = id(&b);
+    let log = events(&b, &id);
+    for change in [
+        format!("allow web.test:{port}+private"),
+        format!("deny web.test:{port}"),
+    ] {
+        assert!(log.contains(&change), "{change}: {log}");
+    }
+    assert_eq!(box_.end().code(), 0);
+}
+
+#[test]
+fn a_saved_rule_holds_for_the_next_session_and_no_longer_file() {
+    if missing(Feature::Userns) || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let (port, _) = server("granted");
+    let b = filtered("").file(
+        "home/.config/agentbox/config.toml",
+        "# mine\n[network]\nallow = [\n  \"kept.test\", # a comment\n]\n",
+    );
+    let file = b.home().join(".config/agentbox/config.toml");
+    let shown = file.to_str().unwrap();
+    let text = || std::fs::read_to_string(&file).unwrap();
+    let rule = format!("web.test:{port}+private");
+    let get = format!("get web.test {port}");
+    // A live session obeys at once, and the next one from its start.
+    let mut box_ = Driven::start(&b);
+    assert_eq!(box_.tell(&get), "noname");
+    let saved = agentbox(&b, &["allow", &rule, "--save"]);
+    assert!(
+        saved.ok().contains(&format!("{shown}:5: allow has")),
+        "{saved:?}"
+    );
+    assert_eq!(box_.tell(&get), "granted");
+    assert_eq!(box_.end().code(), 0);
+    let want =
+        format!("# mine\n[network]\nallow = [\n  \"kept.test\", # a comment\n  \"{rule}\",\n]\n");
+    assert_eq!(text(), want);
+    let mut next = Driven::start(&b);
+    assert_eq!(next.tell(&get), "granted");
+    assert_eq!(next.end().code(), 0);
+    let (uid, gid) = b.ids();
+    let meta = std::fs::metadata(&file).unwrap();
+    use std::os::unix::fs::MetadataExt as _;
+    assert_eq!(
+        (meta.uid(), meta.gid(), meta.mode() & 0o777),
+        (uid, gid, 0o644)
+    );
+    // Without a live session it is saved all the same; what is there is not added again.
+    let again = agentbox(&b, &["allow", &rule, "--save"]);
+    assert!(again.ok().contains(":5: allow has"), "{again:?}");
+    assert!(again.text().contains("already"), "{again:?}");
+    assert_eq!(text(), want);
+    let denied = agentbox(&b, &["deny", "bad.test", "--save"]);
+    assert!(denied.ok().contains("deny has \"bad.test\""), "{denied:?}");
+    let stronger = agentbox(&b, &["allow", "bad.test", "--save"]);
+    assert_eq!(stronger.code(), 1, "{stronger:?}");
+    assert!(stronger.complaint().contains("stronger"), "{stronger:?}");
+    let why = agentbox(&b, &["why", "connect", "bad.test:443"]);
+    assert!(why.text().contains(&format!("{shown}:3")), "{why:?}");
+    // What is not a rule, or not a profile, changes nothing.
+    let before = text();
+    assert_eq!(agentbox(&b, &["allow", "*.com", "--save"]).code(), 2);
+    let none = agentbox(&b, &["allow", "a.test", "--save", "-p", "work"]);
+    assert!(
+        none.complaint().contains("work.toml does not exist"),
+        "{none:?}"
+    );
+    let odd = agentbox(&b, &["allow", "a.test", "--save", "-p", "../x"]);
+    assert_eq!(odd.code(), 1, "{odd:?}");
+    assert_eq!(text(), before);
+    std::fs::write(&file, "[network\n").unwrap();
+    let broken = agentbox(&b, &["allow", "a.test", "--save"]);
+    assert_eq!(broken.code(), 1, "{broken:?}");
+    assert_eq!(text(), "[network\n");
+}
+
+/// A box may be given what a link leads to: nothing is written there. And a box has no session to change.
+#[test]
+fn nothing_is_saved_where_a_box_could_write() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new()
+        .dir("home/.config/agentbox")
+        .file("{ws}/dotfiles/config.toml", "# mine\n");
+    let real = b.ws().join("dotfiles/config.toml");
+    let link = b.home().join(".config/agentbox/config.toml");
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let refused = agentbox(&b, &["allow", "a.test", "--save"]);
+    assert_eq!(refused.code(), 1, "{refused:?}");
+    assert!(refused.complaint().contains("by hand"), "{refused:?}");
+    assert_eq!(std::fs::read_to_string(&real).unwrap(), "# mine\n");
+    // The twin: a file of its own, made anew.
+    std::fs::remove_file(&link).unwrap();
+    let saved = agentbox(&b, &["allow", "a.test", "--save"]);
+    assert!(saved.ok().contains("config.toml:2:"), "{saved:?}");
+    assert_eq!(
+        std::fs::read_to_string(&link).unwrap(),
+        "[network]\nallow = [\"a.test\"]\n"
+    );
+    let inside = b.sh("agentbox allow b.test --save; echo status $?");
+    assert!(inside.text().contains("status 1"), "{inside:?}");
+    assert!(inside.complaint().contains("this is a box"), "{inside:?}");
+    assert!(!std::fs::read_to_string(&link).unwrap().contains("b.test"));
+}
+
+#[test]
+fn a_port_is_published_while_it_runs() {
+    if missing(Feature::Userns) || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let b = filtered("");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    let taken = agentbox(&b, &["publish", &format!("{port}:3000")]);
+    assert_eq!(taken.code(), 1, "nobody is live: {taken:?}");
+    let script = "import socket\ns=socket.socket(); s.bind(('127.0.0.1',3000)); s.listen()\nprint('up',flush=True)\n\
+                  c,_=s.accept(); c.sendall(b'from the box'); c.close()";
+    let mut live = b.start(["python3", "-c", script]);
+    live.wait_line("up");
+    let ports = format!("{port}:3000");
+    let taken = agentbox(&b, &["publish", &ports]);
+    assert!(
+        taken.complaint().contains("another program listens there"),
+        "{taken:?}"
+    );
+    drop(free);
+    assert_eq!(agentbox(&b, &["publish", &ports]).code(), 0);
+    let mut text = String::new();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "from the box");
+    assert_eq!(live.end().code(), 0);
+}
+
+/// The gate of a session.
+fn gate(supervisor: Pid) -> Pid {
+    let is_gate = |pid: &Pid| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        parent(*pid) == Some(supervisor) && words.starts_with(b"agentbox: gate")
+    };
+    let mut found = None;
+    until("the gate", || {
+        found = all().into_iter().find(is_gate);
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+#[test]
+fn a_killed_gate_means_no_network_until_there_is_another() {
+    if missing(Feature::Userns) || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let (port, _) = server("granted");
+    let b = filtered(&format!("allow = [\"web.test:{port}+private\"]"));
+    let mut box_ = Driven::start(&b);
+    let get = format!("get web.test {port}");
+    assert_eq!(box_.tell(&format!("keep web.test {port}")), "granted");
+    let ps: serde_json::Value =
+        serde_json::from_str(&agentbox(&b, &["ps", "--json"]).ok()).unwrap();
+    let number = ps[0]["supervisor"].as_i64().unwrap();
+    let supervisor = Pid::from_raw(i32::try_from(number).unwrap());
+    let first = gate(supervisor);
+    // While the supervisor cannot start another one nothing is reached, whatever waits in the listeners.
+    kill(supervisor, Signal::SIGSTOP).unwrap();
+    kill(first, Signal::SIGKILL).unwrap();
+    assert_eq!(box_.tell("cut"), "cut");
+    let without = box_.tell(&format!("{get} 3"));
+    kill(supervisor, Signal::SIGCONT).unwrap();
+    assert!(
+        ["noname", "failed"].contains(&without.as_str()),
+        "{without}"
+    );
+    let second = gate(supervisor);
+    assert_ne!(first, second);
+    until("the network works again", || box_.tell(&get) == "granted");
+    let id = id(&b);
+    let ran = box_.end();
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(
+        ran.complaint()
+            .contains("the gate has ended (killed by SIGKILL)"),
+        "{ran:?}"
+    );
+    assert!(
+        events(&b, &id).contains("gate-lost") || events(&b, &id).contains("gate"),
+        "recorded"
+    );
+}
+
+#[test]
+fn the_files_of_the_box_lead_to_the_gate() {
+    if missing(Feature::Userns) || missing(Feature::Tool("getent")) {
+        return;
+    }
+    let b = filtered("allow = [\"web.test\"]");
+    let ran = b.sh("cat /etc/resolv.conf /etc/hosts; grep ^hosts: /etc/nsswitch.conf");
+    let text = ran.ok();
+    for line in [
+        "nameserver 127.0.0.1",
+        "127.0.0.1 localhost host.agentbox.internal",
+        "::1 localhost ip6-localhost ip6-loopback host.agentbox.internal",
+        "hosts: files dns",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line}: {text}");
+    }
+    // Names of the host are not there, also not as the host's own file knows them.
+    assert_eq!(text.matches("nameserver").count(), 1, "{text}");
+    let ran = b.sh(
+        "getent ahostsv4 web.test && getent ahostsv6 web.test && getent ahostsv4 localhost; getent hosts other.test || echo no other",
+    );
+    let text = ran.ok();
+    // Asked as programs do that want addresses of one family which this host has (AI_ADDRCONFIG).
+    assert!(text.contains("198.18."), "{text}");
+    assert!(text.contains("fd61:"), "{text}");
+    assert!(text.contains("127.0.0.1"), "{text}");
+    assert!(text.contains("no other"), "{text}");
+    let ran = b.sh("a=$(getent ahostsv4 web.test | head -n1 | cut -d' ' -f1); getent hosts $a");
+    assert!(ran.ok().contains("web.test"), "the way back: {ran:?}");
+    // Nothing in the box can change them.
+    let ran = b.sh("echo nameserver 8.8.8.8 > /etc/resolv.conf");
+    assert_ne!(ran.code(), 0, "{ran:?}");
+}
+
+#[test]
+fn the_callers_proxy_is_the_gates_and_its_password_stays_outside() {
+    if missing(Feature::Userns) || missing(Feature::Tool("curl")) {
+        return;
+    }
+    let (proxy, heard) = server("by proxy");
+    let (port, _) = server("direct");
+    let b = filtered(&format!(
+        "allow = [\"web.test\", \"other.test:{port}+private+plain\", \"web.test+private\"]"
+    ))
+    .env(
+        "HTTP_PROXY",
+        format!("http://me:s3cret-word@127.0.0.1:{proxy}"),
+    )
+    .env(
+        "http_proxy",
+        format!("http://me:s3cret-word@127.0.0.1:{proxy}"),
+    )
+    .env("NO_PROXY", "other.test");
+    let ran = b.sh("env; cat /proc/1/environ 2>/dev/null | tr '\\0' '\\n'");
+    let text = ran.ok();
+    assert!(!text.contains("s3cret-word"), "{text}");
+    for line in [
+        "HTTP_PROXY=http://127.0.0.1:1023",
+        "http_proxy=http://127.0.0.1:1023",
+        "NODE_USE_ENV_PROXY=1",
+        "NO_PROXY=localhost,127.0.0.1,::1,.localhost,host.agentbox.internal",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line}: {text}");
+    }
+    // By the box's proxy and without it; both go out by the host's, which is told who asks.
+    for curl in [
+        "curl -sS -m 20 http://web.test/x",
+        "curl -sS -m 20 --noproxy '*' http://web.test/x",
+    ] {
+        let ran = b.sh(curl);
+        assert_eq!(ran.ok(), "by proxy", "{curl}: {ran:?}");
+        let heads = std::mem::take(&mut *heard.lock().unwrap());
+        let head = heads.last().unwrap();
+        assert!(
+            head.starts_with("GET http://web.test/x HTTP/1.1\r\n"),
+            "{head}"
+        );
+        // me:s3cret-word
+        let auth = "Proxy-Authorization: Basic bWU6czNjcmV0LXdvcmQ=\r\n";
+        assert!(head.contains(auth), "{head}");
+    }
+    // What is not granted does not reach it.
+    let ran = b.sh("curl -sS -m 20 http://third.test/x");
+    assert!(ran.text().contains("refused by agentbox"), "{ran:?}");
+    assert!(heard.lock().unwrap().is_empty());
+    // NO_PROXY of the host is obeyed.
+    let ran = b.sh(&format!("curl -sS -m 20 http://other.test:{port}/"));
+    assert_eq!(ran.ok(), "direct");
+    assert!(heard.lock().unwrap().is_empty());
+}
+
+/// `filtered` where nothing can be resolved, or reached: an error that says so, and not a hang.
+#[test]
+fn a_host_without_a_network_says_so() {
+    if missing(Feature::HostRoot)
+        || missing(Feature::Tool("curl"))
+        || missing(Feature::Tool("unshare"))
+    {
+        return;
+    }
+    let b = filtered("allow = [\"web.test+private\", \"far.test\", \"192.0.2.1\"]");
+    let inner = b.command([
+        "sh",
+        "-c",
+        "curl -sS -m 20 http://web.test/; curl -sS -m 20 http://192.0.2.1/; curl -sS -m 20 http://far.test/",
+    ]);
+    // A network namespace with nothing, not even loopback.
+    let command = b.through("exec unshare -n -- \"$@\"", &inner);
+    let ran = run(command);
+    let text = ran.text();
+    assert_eq!(
+        text.matches("agentbox could not connect").count(),
+        2,
+        "{ran:?}"
+    );
+    assert!(text.contains("cannot be resolved"), "{ran:?}");
+    // What was granted as an address may speak anything, so there it is said outside only.
+    let said = ran.complaint();
+    for to in ["web.test", "192.0.2.1"] {
+        let line = format!("failed {to} port 80: it cannot be reached: Network is unreachable");
+        assert!(said.contains(&line), "{ran:?}");
+    }
+}
