@@ -449,9 +449,7 @@ fn the_callers_proxy_is_the_gates_and_its_password_stays_outside() {
 /// `filtered` where nothing can be resolved, or reached: an error that says so, and not a hang.
 #[test]
 fn a_host_without_a_network_says_so() {
-    if missing(Feature::HostRoot)
-        || missing(Feature::Tool("curl"))
-        || missing(Feature::Tool("unshare"))
+    if missing(Feature::Root) || missing(Feature::Tool("curl")) || missing(Feature::Tool("unshare"))
     {
         return;
     }
@@ -461,7 +459,7 @@ fn a_host_without_a_network_says_so() {
         "-c",
         "curl -sS -m 20 http://web.test/; curl -sS -m 20 http://192.0.2.1/; curl -sS -m 20 http://far.test/",
     ]);
-    // A network namespace with nothing, not even loopback.
+    // A network namespace with nothing, not even loopback. A user could make one only with a user namespace around it.
     let command = b.through("exec unshare -n -- \"$@\"", &inner);
     let ran = run(command);
     let text = ran.text();
