@@ -5,6 +5,8 @@
 pub mod args;
 pub mod attach;
 pub mod check;
+#[cfg(feature = "pages")]
+pub mod completions;
 pub mod demo;
 pub mod exec;
 pub mod explain;
@@ -12,6 +14,8 @@ pub mod kill;
 mod live;
 pub mod logs;
 mod machine;
+#[cfg(feature = "pages")]
+pub mod man;
 pub mod network;
 pub mod pause;
 pub mod profiles;
@@ -49,6 +53,10 @@ pub fn main() -> ExitCode {
     if argv.get(1).is_some_and(|first| first == "refused") {
         return ExitCode::from(refused::refused(argv.get(2..).unwrap_or_default()));
     }
+    #[cfg(feature = "pages")]
+    if let Some(status) = completions::answer(&argv) {
+        return ExitCode::from(status);
+    }
     let usage = usage_status(&argv);
     let cli = match args::parse(argv) {
         Ok(cli) => cli,
@@ -76,6 +84,10 @@ pub fn main() -> ExitCode {
         Command::Start(args) => stop::start(&args),
         Command::Status(args) => status::status(&args),
         Command::Restore(args) => restore::restore(&args),
+        #[cfg(feature = "pages")]
+        Command::Completions(args) => completions::completions(&args),
+        #[cfg(feature = "pages")]
+        Command::Man(args) => man::man(&args),
     })
 }
 

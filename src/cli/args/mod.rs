@@ -8,6 +8,8 @@ mod demo;
 mod live;
 mod name;
 mod network;
+#[cfg(feature = "pages")]
+mod pages;
 mod plan;
 mod restore;
 mod run;
@@ -20,6 +22,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use demo::DemoArgs;
 pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
 pub use network::{PublishArgs, RuleArgs};
+#[cfg(feature = "pages")]
+pub use pages::{CompletionsArgs, ManArgs, ShellName};
 pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
 pub use restore::RestoreArgs;
 pub use run::RunArgs;
@@ -89,6 +93,12 @@ pub enum Command {
     Status(StatusArgs),
     /// List what sessions moved away because its name is protected, and give it back
     Restore(RestoreArgs),
+    /// Print what makes a shell complete agentbox's flags, profiles and sessions
+    #[cfg(feature = "pages")]
+    Completions(CompletionsArgs),
+    /// Print a manual page, or write all of them
+    #[cfg(feature = "pages")]
+    Man(ManArgs),
 }
 
 /// Parses argv (the program first).

@@ -1,0 +1,183 @@
+//! `agentbox completions`: the shell asks this program at each Tab, so that it knows the profiles and sessions of the moment.
+
+#![forbid(unsafe_code)]
+
+use super::args::{Cli, CompletionsArgs, ShellName};
+use super::say::{self, Said};
+use crate::exit;
+use crate::host::Host;
+use crate::profile::{self, builtin};
+use crate::session::Sessions;
+use clap::{Command, CommandFactory as _};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Zsh};
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt as _;
+
+/// The variable by which a shell's function asks. It holds the shell's name.
+const ASKED: &str = "AGENTBOX_COMPLETE";
+/// The most programs that are proposed.
+const MOST: usize = 200;
+
+/// Prints what the shell has to source.
+#[must_use]
+pub fn completions(args: &CompletionsArgs) -> u8 {
+    let mut script = Vec::new();
+    let written = shell(args.shell).write_registration(
+        ASKED,
+        "agentbox",
+        "agentbox",
+        "agentbox",
+        &mut script,
+    );
+    match written {
+        Ok(()) => printed(&script),
+        Err(error) => {
+            say::error(error);
+            exit::NO
+        }
+    }
+}
+
+/// Answers a shell that asks; `None` if none does.
+#[must_use]
+pub fn answer(argv: &[OsString]) -> Option<u8> {
+    let asked = std::env::var_os(ASKED).filter(|name| !name.is_empty())?;
+    let shells = [
+        ShellName::Bash,
+        ShellName::Zsh,
+        ShellName::Fish,
+        ShellName::Elvish,
+    ];
+    // Not a shell's name: somebody else's variable.
+    let shell = shells
+        .map(shell)
+        .into_iter()
+        .find(|shell| asked == shell.name())?;
+    // The words of the line stand behind `--`.
+    let from = argv.iter().position(|word| word == "--")? + 1;
+    let words = argv.get(from..).unwrap_or_default().to_vec();
+    let mut command = command();
+    command.build();
+    let mut answer = Vec::new();
+    let cwd = std::env::current_dir().ok();
+    // Whatever fails, a line of an error in the middle of what is typed helps nobody.
+    Some(
+        match shell.write_complete(&mut command, words, cwd.as_deref(), &mut answer) {
+            Ok(()) => printed(&answer),
+            Err(_) => exit::NO,
+        },
+    )
+}
+
+fn printed(bytes: &[u8]) -> u8 {
+    match say::out(&String::from_utf8_lossy(bytes)) {
+        Said::Fine => 0,
+        Said::Lost => exit::NO,
+    }
+}
+
+fn shell(name: ShellName) -> &'static dyn EnvCompleter {
+    match name {
+        ShellName::Bash => &Bash,
+        ShellName::Zsh => &Zsh,
+        ShellName::Fish => &Fish,
+        ShellName::Elvish => &Elvish,
+    }
+}
+
+/// The command line, with what can be proposed for values. Here and not at the flags: a run does not pay for it.
+fn command() -> Command {
+    let names: Vec<String> = Cli::command()
+        .get_subcommands()
+        .map(|each| each.get_name().to_owned())
+        .collect();
+    names.into_iter().fold(Cli::command(), |command, name| {
+        command.mut_subcommand(name, |sub| {
+            sub.mut_args(|arg| match arg.get_id().as_str() {
+                "profile" => arg.add(ArgValueCompleter::new(profiles)),
+                "id" | "ids" | "session" => arg.add(ArgValueCompleter::new(sessions)),
+                "command" => arg.add(ArgValueCompleter::new(programs)),
+                _ => arg,
+            })
+        })
+    })
+}
+
+fn profiles(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let Ok(host) = Host::gather() else {
+        return Vec::new();
+    };
+    let listed = profile::list(&super::places(&host)).into_iter();
+    let names = listed.map(|listed| {
+        let about = listed.parsed.ok().and_then(|fragment| fragment.description);
+        (listed.name, about)
+    });
+    candidates(typed, names)
+}
+
+fn sessions(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let Ok(host) = Host::gather() else {
+        return Vec::new();
+    };
+    let state = host.var("XDG_STATE_HOME").map(OsString::as_os_str);
+    // Nothing is cleaned up and nothing is made for a Tab.
+    let sessions = Sessions::locate(&host.home, state)
+        .ok()
+        .filter(|path| path.is_dir())
+        .and_then(|_| Sessions::open(&host.home, state).ok());
+    let Some(sessions) = sessions else {
+        return Vec::new();
+    };
+    let ids = sessions.ids().unwrap_or_default().into_iter();
+    let live = ids.filter(|id| sessions.is_live(id));
+    candidates(typed, live.map(|id| (id.as_str().to_owned(), None)))
+}
+
+/// Programs of PATH, agents first: the profiles know them.
+fn programs(typed: &OsStr) -> Vec<CompletionCandidate> {
+    if typed.as_encoded_bytes().contains(&b'/') {
+        return clap_complete::engine::ValueCompleter::complete(
+            &clap_complete::engine::PathCompleter::file(),
+            typed,
+        );
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = BTreeSet::new();
+    for dir in std::env::split_paths(&path).filter(|dir| dir.is_absolute()) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let fits = name
+                .as_encoded_bytes()
+                .starts_with(typed.as_encoded_bytes());
+            let runs = || {
+                let is_program = |meta: std::fs::Metadata| {
+                    meta.is_file() && meta.permissions().mode() & 0o111 != 0
+                };
+                std::fs::metadata(entry.path()).is_ok_and(is_program)
+            };
+            if fits && runs() {
+                found.extend(name.into_string());
+            }
+        }
+    }
+    let is_agent = |name: &String| {
+        let mut commands = builtin::ALL.iter().flat_map(|profile| profile.commands);
+        commands.any(|command| command == name)
+    };
+    let (agents, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_agent);
+    let names = agents.into_iter().chain(others).take(MOST);
+    candidates(typed, names.map(|name| (name, None)))
+}
+
+fn candidates(
+    typed: &OsStr,
+    names: impl Iterator<Item = (String, Option<String>)>,
+) -> Vec<CompletionCandidate> {
+    let fits = |name: &str| name.as_bytes().starts_with(typed.as_encoded_bytes());
+    names
+        .filter(|(name, _)| fits(name))
+        .map(|(name, about)| CompletionCandidate::new(name).help(about.map(Into::into)))
+        .collect()
+}

@@ -1,0 +1,134 @@
+//! Completions, as a real shell asks for them, and manual pages.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg(feature = "pages")]
+
+mod common;
+use agentbox::cli::args::Cli;
+use clap::CommandFactory as _;
+use common::{Feature, TestBox, missing, run, until_within};
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+/// What bash proposes for the last of these words.
+fn proposed(b: &TestBox, words: &[&str]) -> Vec<String> {
+    let script = r#"
+        dir=$1; shift
+        PATH=$dir:$PATH
+        source <(agentbox completions bash)
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_TYPE=9
+        _clap_complete_agentbox agentbox "${!#}" 2>/dev/null
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let program = common::world::agentbox();
+    let dir = b.root().join("path");
+    if !dir.exists() {
+        fs::create_dir(&dir).unwrap();
+        std::os::unix::fs::symlink(program, dir.join("agentbox")).unwrap();
+    }
+    let mut shell = Command::new("bash");
+    shell
+        .args(["--norc", "-c", script, "bash"])
+        .arg(dir)
+        .args(words);
+    b.around(&mut shell, &b.agentbox(["ps"]));
+    let ran = run(shell);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_eq!(ran.complaint(), "", "{words:?}");
+    ran.text()
+        .lines()
+        .map(str::to_owned)
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[test]
+fn bash_proposes_commands_flags_profiles_sessions_and_programs() {
+    if missing(Feature::Tool("bash")) {
+        return;
+    }
+    let b = TestBox::new().file(
+        "home/.config/agentbox/profiles/payments.toml",
+        "description = \"ours\"\nextends = [\"shell\"]\n",
+    );
+    assert_eq!(proposed(&b, &["agentbox", "expl"]), ["explain"]);
+    let flags = proposed(&b, &["agentbox", "run", "--al"]);
+    assert_eq!(flags, ["--allow-command", "--allow", "--allow-missing"]);
+    assert_eq!(
+        proposed(&b, &["agentbox", "run", "-p", "pay"]),
+        ["payments"]
+    );
+    assert_eq!(
+        proposed(&b, &["agentbox", "explain", "--profile", "cla"]),
+        ["claude"]
+    );
+    let programs = proposed(&b, &["agentbox", "run", "seq"]);
+    assert!(programs.contains(&"seq".to_owned()), "{programs:?}");
+    // Without the flags, which are proposed beside.
+    let ids = || {
+        let mut words = proposed(&b, &["agentbox", "kill", ""]);
+        words.retain(|word| !word.starts_with('-'));
+        words
+    };
+    assert!(ids().is_empty(), "nothing runs");
+    // Asking has made nothing: no session directory, no log.
+    assert!(!b.home().join(".local/state/agentbox").exists());
+
+    let live = b.start(["sleep", "1000"]);
+    assert!(until_within(Duration::from_secs(20), || ids().len() == 1));
+    let listed = run(b.agentbox(["ps", "-q"])).ok();
+    assert_eq!(ids(), [listed.trim()]);
+    assert_eq!(
+        proposed(&b, &["agentbox", "attach", &listed.trim()[..4]]),
+        [listed.trim()]
+    );
+    drop(live);
+}
+
+/// `AGENTBOX_COMPLETE` of somebody else is no question.
+#[test]
+fn another_meaning_of_the_variable_changes_nothing() {
+    for value in ["1", "", "tcsh"] {
+        let b = TestBox::new().env("AGENTBOX_COMPLETE", value);
+        assert_eq!(b.run(["echo", "ran"]).ok(), "ran", "{value:?}");
+    }
+}
+
+#[test]
+fn every_subcommand_has_a_manual_page() {
+    let b = TestBox::new().dir("man");
+    assert_eq!(
+        run(b.agentbox(["man", "--dir", &b.fill("{t}/man")])).code(),
+        0
+    );
+    let names: Vec<String> = Cli::command()
+        .get_subcommands()
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    assert!(names.contains(&"run".to_owned()) && names.contains(&"man".to_owned()));
+    for name in &names {
+        let page = fs::read_to_string(b.root().join(format!("man/agentbox-{name}.1"))).unwrap();
+        assert!(
+            page.contains(".SH SYNOPSIS") && page.contains(name),
+            "{page}"
+        );
+        assert_eq!(run(b.agentbox(["man", name])).ok().trim(), page.trim());
+    }
+    let whole = fs::read_to_string(b.root().join("man/agentbox.1")).unwrap();
+    assert!(
+        names
+            .iter()
+            .all(|name| whole.contains(&format!("agentbox\\-{name}(1)"))),
+        "{whole}"
+    );
+    assert_eq!(
+        fs::read_dir(b.root().join("man")).unwrap().count(),
+        names.len() + 1
+    );
+    let ran = run(b.agentbox(["man", "fly"]));
+    assert_eq!(ran.code(), 2, "{ran:?}");
+    assert!(ran.complaint().contains("no subcommand `fly`"), "{ran:?}");
+    let ran = run(b.agentbox(["man", "--dir", "/nonexistent"]));
+    assert_eq!(ran.code(), 1, "{ran:?}");
+}
