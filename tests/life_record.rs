@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{TestBox, until};
+use common::live::{Live, gone};
+use common::world::token;
+use common::{Feature, TestBox, missing, run, until};
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 fn sessions(b: &TestBox) -> PathBuf {
@@ -55,4 +58,203 @@ fn never_more_than_2000_however_fast_they_come() {
     until("2000 are left", || count(&b) <= 2000);
     // What is young enough and not too much stays.
     assert!(count(&b) > 1900, "{}", count(&b));
+}
+
+/// A tmpfs on the directory of the states, as small as that; unmounted when dropped.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(b: &TestBox, bytes: u64) -> Small {
+        let dir = b.home().join(".local/state");
+        fs::create_dir_all(&dir).unwrap();
+        for made in [b.home().join(".local"), dir.clone()] {
+            b.chown(&made);
+        }
+        let (uid, gid) = b.ids();
+        let options = format!("size={bytes},mode=700,uid={uid},gid={gid}");
+        let flags = nix::mount::MsFlags::empty();
+        let kind = Some("tmpfs");
+        nix::mount::mount(kind, &dir, kind, flags, Some(options.as_str())).unwrap();
+        Small(dir)
+    }
+
+    /// Fills what is left of it, to the last byte.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("filler")).unwrap();
+        for size in [65536, 4096, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+fn id(b: &TestBox) -> String {
+    run(b.agentbox(["ps", "-q"])).ok().trim().to_owned()
+}
+
+fn record(b: &TestBox, id: &str) -> serde_json::Value {
+    let text = fs::read(sessions(b).join(id).join("session.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// An agent that fills the disk must not go on unseen: while there are blocks in reserve nothing is lost, and before they are
+/// used up the session ends, and its record says why.
+#[test]
+fn a_full_disk_ends_the_session_and_the_record_says_so() {
+    if missing(Feature::HostRoot) {
+        return;
+    }
+    let b = TestBox::new();
+    let small = Small::mount(&b, 4 << 20);
+    let name = token();
+    let live = b.start_probe(&format!("orphans 3 600 {name}"));
+    common::live::find(&name);
+    let session = id(&b);
+    until("there is a reserve", || {
+        use std::os::unix::fs::MetadataExt as _;
+        let log = sessions(&b).join(&session).join("events.jsonl");
+        fs::metadata(log).unwrap().blocks() >= 128
+    });
+    small.fill();
+    // Full for a moment is no harm: there is a reserve.
+    run(b.agentbox(["pause", &session])).ok();
+    run(b.agentbox(["resume", &session])).ok();
+    assert_eq!(id(&b), session);
+    let mut rounds = 0;
+    while !common::live::with_token(&name).is_empty() {
+        rounds += 1;
+        assert!(rounds < 2000, "it goes on without a record");
+        let _ = run(b.agentbox(["pause", &session]));
+        let _ = run(b.agentbox(["resume", &session]));
+    }
+    let ran = live.end();
+    assert_eq!(ran.code(), 137, "{ran:?}");
+    let words = "killed: lost the session's record (events.jsonl: No space left on device)";
+    assert!(ran.complaint().contains(words), "{ran:?}");
+    gone(&name);
+    // Nothing was lost: the record is made whole by the next call that finds room.
+    fs::remove_file(small.0.join("filler")).unwrap();
+    until("the record is whole", || {
+        assert!(id(&b).is_empty());
+        record(&b, &session)["state"] == "ended"
+    });
+    let record = record(&b, &session);
+    assert_eq!(record["outcome"]["trigger"], "lost", "{record}");
+    let log = run(b.agentbox(["logs", &session])).ok();
+    assert!(log.matches("paused").count() > 100, "{log}");
+    assert!(log.contains("lost the session's record"), "{log}");
+}
+
+#[test]
+fn without_room_for_a_record_nothing_starts() {
+    if missing(Feature::HostRoot) {
+        return;
+    }
+    let b = TestBox::new();
+    let small = Small::mount(&b, 1 << 20);
+    b.run(["true"]).ok();
+    small.fill();
+    let ran = b.sh("echo ran");
+    ran.refused(&["No space left on device"]);
+    // The twin: one session's worth of room.
+    fs::remove_file(small.0.join("filler")).unwrap();
+    assert_eq!(b.sh("echo ran").ok(), "ran");
+}
+
+/// A limit on the size of files that the caller has (`ulimit -f`) is the supervisor's, too: a refusal, and not a death by
+/// SIGXFSZ.
+#[test]
+fn a_limit_on_the_size_of_files_is_a_refusal() {
+    let b = TestBox::new();
+    let inner = b.command(["/bin/sh", "-c", "echo ran"]);
+    let ran = run(b.through("ulimit -f 2; exec \"$@\"", &inner));
+    ran.refused(&["session.json", "File too large"]);
+    let ran = run(b.through("ulimit -f 100000; exec \"$@\"", &inner));
+    assert_eq!(ran.ok(), "ran");
+}
+
+/// Nobody could list or kill a session whose directory is gone.
+#[test]
+fn a_session_whose_directory_goes_ends() {
+    let state = |b: &TestBox| b.home().join(".local/state");
+    type Deed = fn(&TestBox, &str);
+    let deeds: [(&str, Deed); 7] = [
+        ("the directory of all programs is moved", |b, _| {
+            let state = b.home().join(".local/state");
+            fs::rename(&state, state.with_file_name("elsewhere")).unwrap();
+        }),
+        ("agentbox's is removed", |b, _| {
+            fs::remove_dir_all(sessions(b).parent().unwrap()).unwrap();
+        }),
+        ("all sessions are moved", |b, _| {
+            fs::rename(sessions(b), sessions(b).with_file_name("other")).unwrap();
+        }),
+        ("the session is moved", |b, id| {
+            fs::rename(sessions(b).join(id), sessions(b).join("x")).unwrap();
+        }),
+        ("the session is removed", |b, id| {
+            fs::remove_dir_all(sessions(b).join(id)).unwrap();
+        }),
+        ("the socket is removed", |b, id| {
+            fs::remove_file(sessions(b).join(id).join("control")).unwrap();
+        }),
+        ("the log is replaced", |b, id| {
+            let log = sessions(b).join(id).join("events.jsonl");
+            fs::rename(&log, log.with_extension("old")).unwrap();
+            fs::write(&log, "").unwrap();
+        }),
+    ];
+    for (what, deed) in deeds {
+        let b = TestBox::new();
+        // The twins, before: another session's end, a file beside.
+        b.run(["true"]).ok();
+        let other = fs::read_dir(sessions(&b)).unwrap();
+        let other: Vec<_> = other
+            .map(|e| e.unwrap().path())
+            .filter(|p| p.is_dir())
+            .collect();
+        let name = token();
+        let live = b.start_probe(&format!("orphans 3 600 {name}"));
+        common::live::find(&name);
+        let session = id(&b);
+        for dir in other {
+            fs::remove_dir_all(dir).unwrap();
+        }
+        fs::write(sessions(&b).join(&session).join("x"), "").unwrap();
+        fs::remove_file(sessions(&b).join(&session).join("x")).unwrap();
+        fs::write(state(&b).join("x"), "").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert_eq!(id(&b), session, "{what}: not yet");
+        deed(&b, &session);
+        let ran = live.end();
+        assert_eq!(ran.code(), 137, "{what}: {ran:?}");
+        let words = "killed: lost the session's directory";
+        assert!(ran.complaint().contains(words), "{what}: {ran:?}");
+        gone(&name);
+    }
+}
+
+/// Where nothing can be watched it is looked for.
+#[test]
+fn without_inotify_a_directory_that_goes_is_noticed_too() {
+    if missing(Feature::HostRoot) || missing(Feature::User) {
+        return;
+    }
+    let name = token();
+    let b = TestBox::new();
+    let inner = b.command(b.probe_words(&format!("orphans 3 600 {name}")));
+    let script = "exec unshare --user --map-root-user sh -euc \
+         'echo 0 > /proc/sys/user/max_inotify_instances; exec unshare --user --map-user={uid} --map-group={uid} \"$@\"' sh \"$@\"";
+    let mut live = Live::start(b.through(script, &inner));
+    live.wait_line("ready");
+    let session = id(&b);
+    fs::remove_dir_all(sessions(&b).join(session)).unwrap();
+    let ran = live.end();
+    assert_eq!(ran.code(), 137, "{ran:?}");
+    gone(&name);
 }

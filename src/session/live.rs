@@ -33,6 +33,7 @@ pub struct Session {
     started: Timestamp,
     plan: Box<RawValue>,
     evidence: Vec<Evidence>,
+    failing: Option<String>,
 }
 
 /// A session that has a name and an empty directory, and no record yet. Whoever finds it takes it for a live one while it
@@ -97,6 +98,7 @@ impl Reserved {
             started,
             plan: plan_text,
             evidence: Vec::new(),
+            failing: None,
         };
         session.write(State::Open, None, None)?;
         let planned = Event::Planned {
@@ -106,6 +108,7 @@ impl Reserved {
         };
         match session.log.append(&planned) {
             Appended::Yes => Ok(session),
+            Appended::Last(why) => Err(SessionError::Json { path: events, why }),
             // The first event is the proof that the record can be written; later ones may be lost, this one not.
             Appended::LostFirst(why) => Err(SessionError::Json { path: events, why }),
             Appended::Lost => Err(failed("write", events)(Errno::EIO)),
@@ -181,12 +184,35 @@ impl Session {
         }
     }
 
+    /// Its log as an open file: what `events.jsonl` has to be as long as the session lives.
+    #[must_use]
+    pub fn log(&self) -> BorrowedFd<'_> {
+        self.log.as_fd()
+    }
+
     /// Records an event. `enforced` is remembered, so that `session.json` has the evidence at the end.
     pub fn record(&mut self, event: &Event) -> Appended {
         if let Event::Enforced { evidence } = event {
             self.evidence.clone_from(evidence);
         }
-        self.log.append(event)
+        let appended = self.log.append(event);
+        if let Appended::Last(why) | Appended::LostFirst(why) = &appended {
+            self.failing.get_or_insert_with(|| why.clone());
+        }
+        appended
+    }
+
+    /// From now on room for the record is kept in reserve.
+    pub fn keep_in_reserve(&mut self) {
+        if let Some(why) = self.log.keep_in_reserve() {
+            self.failing.get_or_insert(why);
+        }
+    }
+
+    /// Why the record is at its end: it cannot be written, or soon could not.
+    #[must_use]
+    pub fn failing(&self) -> Option<&str> {
+        self.failing.as_deref()
     }
 
     /// Records the end: the event `ended` and the final `session.json`. The lock is given back.
@@ -197,6 +223,8 @@ impl Session {
         let _said_by_the_error_below = self.log.append(&Event::Ended {
             outcome: outcome.clone(),
         });
+        // First, since the record may need the room.
+        self.log.finish();
         self.write(State::Ended, Some(Timestamp::now()), Some(outcome))
     }
 

@@ -16,7 +16,7 @@ pub mod sweep;
 pub use id::SessionId;
 pub use live::{Reserved, Session};
 pub use record::{SessionRecord, State};
-pub use store::{Adopted, CONTROL, SessionError, Sessions};
+pub use store::{Adopted, CONTROL, EVENTS, SessionError, Sessions};
 pub use sweep::{Retention, Swept};
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// The file of the events, whose lock says that the session lives.
-pub(super) const EVENTS: &str = "events.jsonl";
+pub const EVENTS: &str = "events.jsonl";
 /// The file of the record.
 pub(super) const RECORD: &str = "session.json";
 /// Its temporary name. Only the holder of the lock writes it, so one name is enough.

@@ -174,9 +174,10 @@ impl Sessions {
         if !says_open(session.as_fd())? {
             return Ok(false);
         }
-        let Locked::Ours(_lock) = lock(session.as_fd()) else {
+        let Locked::Ours(log) = lock(session.as_fd()) else {
             return Ok(false);
         };
+        crate::record::log::give_back(log.as_fd());
         let _ = unlinkat(session.as_fd(), CONTROL, UnlinkatFlags::NoRemoveDir);
         let mut record = self.read(id)?;
         if record.state != State::Open {

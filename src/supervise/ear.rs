@@ -9,7 +9,8 @@ use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 
-/// Watches of one's own in the shared instance. Whoever reads it calls [`hear`](Ear::hear) for every event that is not his.
+/// Watches of one's own in the shared instance. Whoever reads it calls [`hear`](Ear::hear) for every event that is not his, of
+/// each ear that he gave away: none takes what another one heard.
 #[derive(Debug, Clone)]
 pub struct Ear {
     inotify: Rc<Inotify>,

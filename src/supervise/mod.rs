@@ -34,6 +34,7 @@ pub mod syncjob;
 mod terminal;
 mod voice;
 mod watch;
+mod whereabouts;
 
 use crate::enforce::cgroup::BoxCgroup;
 use crate::launch::channel::Channel;
@@ -63,6 +64,7 @@ use std::time::Instant;
 use switch::StopFiles;
 use voice::{Voice, say_directly};
 use watch::{Signals, State};
+use whereabouts::Whereabouts;
 
 /// Whether the client that starts a session stays with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,6 +258,17 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     };
+    let (ear, unrecorded) = (
+        stop_files.ear(),
+        session.failing().map(running::lost_record),
+    );
+    let whereabouts = match unrecorded.map_or_else(|| Whereabouts::watch(&session, ear), Err) {
+        Ok(whereabouts) => whereabouts,
+        Err(what) => {
+            spawned.destroy();
+            return refuse(voice, session, begun, &format!("not started: lost {what}"));
+        }
+    };
     if let Err(why) = stop_files.still_none() {
         spawned.destroy();
         return refuse(voice, session, begun, &why);
@@ -278,6 +291,7 @@ pub fn run(job: Job) -> u8 {
     // same turn.
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(stop_files)];
     parts.extend(control.map(|control| Box::new(control) as Box<dyn Part>));
+    parts.push(Box::new(whereabouts));
     parts.push(Box::new(State(state)));
     parts.push(Box::new(Clients::new(
         screen,

@@ -197,9 +197,24 @@ impl Running {
         self.voice.say(line);
     }
 
-    /// Writes an event to the record and to `--status-fd`.
+    /// Writes an event to the record and to `--status-fd`. A record that cannot be written any more is the end: an agent that
+    /// fills the disk would else go on unseen.
     pub(crate) fn note(&mut self, event: &Event) {
         self.voice.note(&mut self.session, event);
+        self.stop_unrecorded();
+    }
+
+    /// The session is longer than a moment: room for its record is kept in reserve.
+    pub(super) fn keep_in_reserve(&mut self) {
+        self.session.keep_in_reserve();
+        self.stop_unrecorded();
+    }
+
+    fn stop_unrecorded(&mut self) {
+        if let Some(why) = self.session.failing() {
+            let what = lost_record(why);
+            self.stop(Trigger::Lost { what });
+        }
     }
 
     /// Every reason to end the box comes here. The first one is the one that is told.
@@ -358,6 +373,11 @@ impl Running {
         }
         seen
     }
+}
+
+/// For people: what became of the record.
+pub(super) fn lost_record(why: &str) -> String {
+    format!("the session's record ({why})")
 }
 
 fn disobeyed(signal: i32) -> Trigger {

@@ -39,12 +39,7 @@ impl Voice {
 
     /// Writes an event to the record and to `--status-fd`.
     pub(super) fn note(&mut self, session: &mut Session, event: &Event) {
-        use crate::record::log::Appended;
-        if let Appended::LostFirst(why) = session.record(event) {
-            self.say(&format!(
-                "the session's record cannot be written any more: {why}"
-            ));
-        }
+        let _the_session_remembers = session.record(event);
         self.status(event);
     }
 

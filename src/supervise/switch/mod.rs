@@ -281,6 +281,10 @@ impl Switches {
                     lost = true;
                 } else if self.roles.contains_key(&seen.watch) {
                     found = self.event(seen, &mut again);
+                    // A step of a path is one of others', too.
+                    if seen.mask & libc::IN_MOVE_SELF != 0 {
+                        other(Other::Event(seen));
+                    }
                 } else {
                     other(Other::Event(seen));
                 }

@@ -20,7 +20,7 @@ const HELPER: usize = 2;
 pub(crate) struct StopFiles {
     switches: Switches,
     /// Of who else listens to the instance.
-    ear: Option<Ear>,
+    ears: Vec<Ear>,
     /// For the owner's name.
     caller: (u32, String),
     done: bool,
@@ -33,10 +33,9 @@ impl StopFiles {
     /// One is there, or nobody can say: why there is no start.
     pub(crate) fn arm(plan: &Plan) -> Result<StopFiles, String> {
         let switches = Switches::arm(&plan.stop_files);
-        let ear = switches.inotify().map(Ear::new);
         let mut armed = StopFiles {
             switches,
-            ear,
+            ears: Vec::new(),
             caller: (plan.identity.caller_uid, plan.identity.user.clone()),
             done: false,
         };
@@ -50,8 +49,10 @@ impl StopFiles {
     }
 
     /// For what else the session watches.
-    pub(crate) fn ear(&self) -> Option<Ear> {
-        self.ear.clone()
+    pub(crate) fn ear(&mut self) -> Option<Ear> {
+        let ear = self.switches.inotify().map(Ear::new)?;
+        self.ears.push(ear.clone());
+        Some(ear)
     }
 
     /// Whether there is none since it was armed.
@@ -61,7 +62,7 @@ impl StopFiles {
     pub(crate) fn still_none(&mut self) -> Result<(), String> {
         match self
             .switches
-            .on_ready(Mounts::Ask, |_| self.ear.iter().for_each(Ear::hear))
+            .on_ready(Mounts::Ask, |_| self.ears.iter().for_each(Ear::hear))
         {
             None => Ok(()),
             Some(tripped) => Err(self.refusal(&tripped)),
@@ -126,7 +127,7 @@ impl Part for StopFiles {
         };
         if let Some(tripped) = self
             .switches
-            .on_ready(mounts, |_| self.ear.iter().for_each(Ear::hear))
+            .on_ready(mounts, |_| self.ears.iter().for_each(Ear::hear))
         {
             // First the deed; who did it and why is read from the disk at leisure.
             kill::kill(&running.spawned.pidfd, running.group.as_ref());
