@@ -21,6 +21,7 @@ mod files;
 mod git;
 pub mod gitconfig;
 pub mod job;
+pub mod links;
 pub mod message;
 mod objects;
 mod outbox;

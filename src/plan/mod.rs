@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod links;
 pub mod names;
 pub mod net;
 pub mod problem;
@@ -14,6 +15,7 @@ pub mod why;
 
 use crate::outcome::Layer;
 use crate::policy::Origin;
+pub use links::{HardLinks, Links};
 pub use names::Names;
 pub use net::{Network, NetworkMode};
 use serde::{Deserialize, Serialize};
@@ -55,6 +57,9 @@ pub struct Plan {
     /// Names that are hidden, frozen or tracked, and what of it exists.
     #[serde(default, skip_serializing_if = "Names::is_empty")]
     pub names: Names,
+    /// Files with hard links out of what the box may write.
+    #[serde(default, skip_serializing_if = "Links::is_empty")]
+    pub links: Links,
     /// Layers that must hold in full; anything else is exit 125.
     pub require: Vec<Layer>,
     /// Layers that were switched off on purpose (`[layers] off` of a profile), each with its origin.

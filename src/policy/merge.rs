@@ -32,6 +32,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         description,
         commands,
         files,
+        hard_links,
         programs,
         env,
         network,
@@ -72,6 +73,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.stop_files.extend(stop_files);
     into.notices.extend(notices);
     into.egress.add(egress);
+    into.hard_links = hard_links.or(into.hard_links.take());
     into.network = network.or(into.network.take());
     into.stop_grace = stop_grace.or(into.stop_grace.take());
     into.hangup = hangup.or(into.hangup.take());
@@ -164,7 +166,7 @@ fn add_layers(
 mod tests {
     use super::*;
     use crate::plan::names::Verdict;
-    use crate::plan::{LimitName, NetworkMode, OsText};
+    use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
     use crate::policy::{LimitWish, NameWish, OnHangup, Origin, PathWish};
 
     fn wish<T>(value: T, from: &str) -> Wish<T> {
@@ -344,6 +346,7 @@ mod tests {
                 given: vec![wish(OsText::from(from), from)],
                 ..EnvWishes::default()
             },
+            hard_links: Some(wish(HardLinks::Refuse, from)),
             network: Some(wish(NetworkMode::Host, from)),
             limits: vec![(LimitName::Cpu, wish(LimitWish::Value(n), from))],
             stop_grace: Some(wish(n, from)),
@@ -385,6 +388,10 @@ mod tests {
         assert_eq!(got.env.given.len(), 2);
         assert_eq!(
             got.network.map(|w| w.origin),
+            Some(Origin::Cli { flag: "b".into() })
+        );
+        assert_eq!(
+            got.hard_links.map(|w| w.origin),
             Some(Origin::Cli { flag: "b".into() })
         );
         assert_eq!(got.stop_grace.map(|w| w.value), Some(2.0));

@@ -10,7 +10,7 @@ pub mod pattern;
 
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
-use crate::plan::{LimitName, NetworkMode, OsText};
+use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 pub use egress::EgressWishes;
 pub use merge::merge;
 pub use origin::Origin;
@@ -123,6 +123,8 @@ pub struct Fragment {
     pub commands: Vec<String>,
     /// `[files]`.
     pub files: FileWishes,
+    /// `[files] hard-links`.
+    pub hard_links: Option<Wish<HardLinks>>,
     /// `[commands]`.
     pub programs: CommandWishes,
     /// `[env]`.

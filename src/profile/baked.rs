@@ -11,7 +11,7 @@ use super::schema::Parsed;
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
 use crate::plan::net::{Mark, Rule, Target};
-use crate::plan::{LimitName, NetworkMode, OsText};
+use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 use crate::policy::{
     CommandWishes, EgressWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin,
     PathWish, Wish,
@@ -55,6 +55,7 @@ struct Table {
     hide: &'static [NameLine],
     protect: &'static [NameLine],
     track: &'static [NameLine],
+    hard_links: Option<(HardLinks, u32)>,
     keep: &'static [Line],
     deny: &'static [Line],
     set: &'static [(&'static str, &'static str, u32)],
@@ -94,6 +95,7 @@ impl Table {
                     protect: self.names(self.protect),
                     track: self.names(self.track),
                 },
+                hard_links: self.hard_links.map(|(rule, line)| self.wish(rule, line)),
                 programs: CommandWishes {
                     deny: self.texts(self.refuse),
                     allow: self.texts(self.allow),

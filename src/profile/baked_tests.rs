@@ -90,6 +90,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         description,
         commands,
         files,
+        hard_links,
         programs,
         env,
         network,
@@ -121,6 +122,9 @@ fn table(builtin: &builtin::Builtin) -> String {
     list(&mut out, "refuse", &programs.deny, valued(""));
     list(&mut out, "allow", &programs.allow, valued(""));
     list(&mut out, "search", &programs.search, path);
+    let links = hard_links.map(|w| format!("Some({})", valued("HardLinks::")(&w)));
+    let links = links.unwrap_or("None".into());
+    writeln!(out, "        hard_links: {links},").unwrap();
     list(&mut out, "keep", &env.keep, valued(""));
     list(&mut out, "deny", &env.deny, valued(""));
     list(&mut out, "set", &env.set, |(name, wish)| {
@@ -164,6 +168,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         ("Verdict::", "use crate::plan::names::Verdict;\n"),
         ("Mark::", "use crate::plan::net::Mark;\n"),
         ("Named::", "use crate::profile::baked::Named;\n"),
+        ("HardLinks::", "use crate::plan::HardLinks;\n"),
         ("LimitName::", "use crate::plan::LimitName;\n"),
         ("NetworkMode::", "use crate::plan::NetworkMode;\n"),
         ("LimitWish::", "use crate::policy::LimitWish;\n"),

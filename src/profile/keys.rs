@@ -71,6 +71,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("hide"),
             known("protect"),
             known("track"),
+            known("hard-links"),
         ],
     ),
     (

@@ -206,6 +206,7 @@ impl<'a> Walk<'a> {
                 ("commands", "allow") => self.programs(value, ProgramList::Allow),
                 ("commands", _) => self.each(value, |w, t, at| w.path(t, at, PathUse::Search)),
                 ("files", "hide" | "protect" | "track") => self.names(name, value),
+                ("files", "hard-links") => self.hard_links(value),
                 ("env", "keep") => {
                     self.each(value, |w, t, at| w.variable(t, at, VariableList::Keep));
                 }
@@ -392,6 +393,16 @@ impl<'a> Walk<'a> {
             }
             let wish = self.wish(OsText::from(text), &key.span());
             self.out.fragment.env.set.push((OsText::from(name), wish));
+        }
+    }
+
+    fn hard_links(&mut self, value: &Item<'_>) {
+        let Some(text) = self.string(value, "\"copy\", \"refuse\" or \"allow\"") else {
+            return;
+        };
+        match value::hard_links(text) {
+            Ok(rule) => self.out.fragment.hard_links = Some(self.wish(rule, &value.span())),
+            Err(bad) => self.bad(value.span(), bad),
         }
     }
 

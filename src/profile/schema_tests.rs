@@ -48,6 +48,7 @@ read = ["/r?"]
 write = ["~/w/"]
 state = ["~/s"]
 private = ["~/p"]
+hard-links = "refuse"
 [env]
 keep = ["K_*"]
 deny = ["D"]
@@ -84,6 +85,7 @@ hangup = "detach"
         description,
         commands,
         files,
+        hard_links,
         programs,
         env,
         network,
@@ -110,7 +112,7 @@ hangup = "detach"
     );
     assert_eq!(
         (stop_files[0].value.as_str(), &stop_files[0].origin),
-        (".stop here", &at(38))
+        (".stop here", &at(39))
     );
     assert_eq!(files.read[0].origin, at(8));
     assert!(files.read[0].value.optional && files.write[0].value.make_dir);
@@ -121,7 +123,7 @@ hangup = "detach"
     );
     assert_eq!(
         (env.keep[0].value.as_str(), &env.keep[0].origin),
-        ("K_*", &at(13))
+        ("K_*", &at(14))
     );
     assert_eq!(env.deny[0].value, "D");
     assert_eq!(
@@ -130,13 +132,13 @@ hangup = "detach"
             OsText::from("S"),
             Wish {
                 value: OsText::from("v"),
-                origin: at(15)
+                origin: at(16)
             }
         )]
     );
     assert_eq!(
         (&programs.deny[0].value, &programs.deny[0].origin),
-        (&"te*".to_owned(), &at(34))
+        (&"te*".to_owned(), &at(35))
     );
     assert_eq!(programs.allow[0].value, "tf");
     assert_eq!(programs.search[0].value.path, OsText::from("~/x/*/bin"));
@@ -157,11 +159,18 @@ hangup = "detach"
         assert_eq!(got.1.value, want, "{name:?}");
     }
     assert_eq!(limits.len(), 9);
+    assert_eq!(
+        (
+            hard_links.as_ref().unwrap().value,
+            &hard_links.unwrap().origin
+        ),
+        (crate::plan::HardLinks::Refuse, &at(12))
+    );
     assert_eq!(stop_grace.unwrap().value, 3.0);
     let hangup = hangup.unwrap();
     assert_eq!(
         (hangup.value, hangup.origin),
-        (crate::policy::OnHangup::Detach, at(40))
+        (crate::policy::OnHangup::Detach, at(41))
     );
     assert_eq!(require[0].value, crate::outcome::Layer::Landlock);
     assert_eq!(allow_missing[0].value, crate::outcome::Layer::Limits);

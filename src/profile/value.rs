@@ -6,7 +6,7 @@
 use crate::outcome::Layer;
 use crate::plan::net::PROXY_PORT;
 use crate::plan::net::rule::{self, BadRule, Rule};
-use crate::plan::{LimitName, NetworkMode, OsText};
+use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 use crate::policy::egress::Ports;
 use crate::policy::{LimitWish, OnHangup, PathWish};
 
@@ -422,6 +422,20 @@ pub fn network(text: &str) -> Result<NetworkMode, BadValue> {
         _ => bad(
             format!("`{text}` is not a network mode"),
             "use `none`, `filtered` or `host`",
+        ),
+    }
+}
+
+/// What happens to files with hard links out of what the box may write.
+///
+/// # Errors
+/// No such word.
+pub fn hard_links(text: &str) -> Result<HardLinks, BadValue> {
+    match HardLinks::ALL.iter().find(|(word, _)| *word == text) {
+        Some((_, rule)) => Ok(*rule),
+        None => bad(
+            format!("`{text}` says nothing about hard links"),
+            "use `copy`, `refuse` or `allow`",
         ),
     }
 }

@@ -171,6 +171,13 @@ pub enum Event {
         /// How: `allow a.com`.
         change: String,
     },
+    /// Files with hard links out of what the box may write became copies of their own before it started.
+    LinksCopied {
+        /// How many names.
+        files: u64,
+        /// How many bytes were copied.
+        bytes: u64,
+    },
     /// A name that the host replaced or made was closed in the box.
     NameClosed {
         /// The host's path.
@@ -312,6 +319,10 @@ mod tests {
             },
             Event::NetworkChanged {
                 change: "allow a.com".into(),
+            },
+            Event::LinksCopied {
+                files: 3,
+                bytes: 4096,
             },
             Event::NameClosed {
                 file: "/w/.env".into(),

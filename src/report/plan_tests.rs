@@ -107,6 +107,7 @@ fn plan() -> Plan {
             stop_grace: 3.0,
         },
         private_dirs: Vec::new(),
+        links: Default::default(),
         names: crate::plan::Names::default(),
         state: Vec::new(),
         require: Layer::ALL

@@ -57,6 +57,7 @@ fn plan() -> Plan {
         },
         private_dirs: Vec::new(),
         names: crate::plan::Names::default(),
+        links: crate::plan::Links::default(),
         state: Vec::new(),
         require: Vec::new(),
         off: Vec::new(),

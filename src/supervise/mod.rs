@@ -37,6 +37,7 @@ mod watch;
 mod whereabouts;
 
 use crate::enforce::cgroup::BoxCgroup;
+use crate::keeper::links::Copied;
 use crate::launch::channel::Channel;
 use crate::launch::message::{ToClient, ToInit};
 use crate::launch::{Inputs, Ready, diagnose};
@@ -196,6 +197,7 @@ pub fn run(job: Job) -> u8 {
         group,
         state,
         keeping,
+        copied,
     } = match building.and_then(|building| accept(&plan, &session, building)) {
         Ok(started) => started,
         Err(e) => {
@@ -218,6 +220,10 @@ pub fn run(job: Job) -> u8 {
         if !banner.is_empty() {
             voice.direct(&line);
         }
+    }
+    if copied.files > 0 {
+        let Copied { files, bytes } = copied;
+        voice.note(&mut session, &Event::LinksCopied { files, bytes });
     }
     let enforced = Event::Enforced {
         evidence: ready.evidence.clone(),

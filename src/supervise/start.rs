@@ -6,6 +6,7 @@ use super::keeping::Keeping;
 use super::state::{self, Initial};
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::{build::NAMESPACES, limits, verify};
+use crate::keeper::links::{self, Copied};
 use crate::keeper::process::Keeper;
 use crate::launch::channel::Channel;
 use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, nursery};
@@ -19,6 +20,7 @@ pub(super) struct Started {
     pub(super) group: Option<BoxCgroup>,
     pub(super) state: Vec<Initial>,
     pub(super) keeping: Option<(Keeping, Option<Event>)>,
+    pub(super) copied: Copied,
 }
 
 /// A box that init is at work on.
@@ -27,6 +29,7 @@ pub(super) struct Building {
     pub(super) group: Option<BoxCgroup>,
     pub(super) state: Vec<Initial>,
     pub(super) keeper: Option<Keeper>,
+    pub(super) copied: Copied,
 }
 
 fn step(name: &str, why: String) -> LaunchError {
@@ -44,6 +47,7 @@ pub(super) fn build(
     cgroup: &crate::host::Cgroup,
     nursery: Option<&Channel>,
 ) -> Result<Building, LaunchError> {
+    let copied = links::copy(&plan.links).map_err(|e| step("hard links", e.to_string()))?;
     let state = state::initial(&plan.state).map_err(|e| step("state", e.to_string()))?;
     let copies = state
         .iter()
@@ -60,6 +64,7 @@ pub(super) fn build(
             group,
             state,
             keeper,
+            copied,
         }),
         Err(why) => {
             spawned.destroy();
@@ -79,6 +84,7 @@ pub(super) fn accept(
         group,
         state,
         keeper,
+        copied,
     } = building;
     // Init still builds: what files are is remembered meanwhile.
     let keeping = match keeper.map(|keeper| Keeping::prepare(keeper, plan, session)) {
@@ -106,6 +112,7 @@ pub(super) fn accept(
             group,
             state,
             keeping,
+            copied,
         }),
         Err(why) => {
             ready.spawned.destroy();

@@ -20,6 +20,7 @@ pub mod spawn;
 pub(crate) mod testing;
 pub mod tty;
 pub mod wait;
+pub mod xattr;
 
 use nix::errno::Errno;
 use std::ffi::c_long;

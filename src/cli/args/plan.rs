@@ -6,7 +6,7 @@ use super::name::name_wish;
 use crate::outcome::Layer;
 use crate::plan::net::Rule;
 use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
-use crate::plan::{LimitName, NetworkMode, OsText};
+use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 use crate::policy::egress::Ports;
 use crate::policy::{Fragment, LimitWish, OnHangup, Origin, PathWish, Request, Wish};
 use crate::profile::value::{self, ProgramList, VariableList};
@@ -40,6 +40,9 @@ pub struct PlanArgs {
     /// Let nobody change what PATTERN names
     #[arg(long, value_name = "PATTERN")]
     pub protect: Vec<OsString>,
+    /// Files with hard links outside (pnpm, uv): copy each at the start, refuse to start, or let them be changed
+    #[arg(long, value_name = "copy|refuse|allow", value_parser = hard_links)]
+    pub hard_links: Option<HardLinks>,
     /// Let a program run that the profile refuses (terraform, kubectl, ...)
     #[arg(long, value_name = "NAME")]
     pub allow_command: Vec<OsString>,
@@ -95,6 +98,10 @@ fn said(bad: value::BadValue) -> String {
 
 fn network(text: &str) -> Result<NetworkMode, String> {
     value::network(text).map_err(said)
+}
+
+fn hard_links(text: &str) -> Result<HardLinks, String> {
+    value::hard_links(text).map_err(said)
 }
 
 fn allow(text: &str) -> Result<Rule, String> {
@@ -182,6 +189,7 @@ impl PlanArgs {
             let wish = name_wish(pattern, "--protect", cwd)?;
             fragment.files.protect.push(wish);
         }
+        fragment.hard_links = self.hard_links.map(|rule| cli(rule, "--hard-links"));
         for name in &self.allow_command {
             let wish = program(name)?;
             fragment.programs.allow.push(wish);

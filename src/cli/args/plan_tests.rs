@@ -122,6 +122,8 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         "terraform",
         "--hangup",
         "detach",
+        "--hard-links",
+        "refuse",
         "--require",
         "landlock,seccomp",
         "--allow-missing",
@@ -134,6 +136,7 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         description,
         commands,
         files,
+        hard_links,
         programs,
         env,
         network,
@@ -184,6 +187,10 @@ fn every_flag_becomes_a_wish_with_its_origin() {
     assert!(env.set.is_empty() && env.deny.is_empty());
     assert_eq!(given[&OsText::from("B")], OsText::from("c=d"));
     assert_eq!(given[&OsText::from("E")], OsText::from(""));
+    assert_eq!(
+        hard_links.map(|w| (w.value, w.origin)),
+        Some((crate::plan::HardLinks::Refuse, from("--hard-links")))
+    );
     assert_eq!(network.map(|w| w.value), Some(NetworkMode::None));
     assert_eq!(
         limits

@@ -107,6 +107,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let (require, off) = layers::layers(scene, &network);
     let mut settled = view::settle(scene, private_links);
     let names = std::mem::take(&mut settled.named.names);
+    let links = names::links(scene, &names);
     authors::check(scene);
     let refused = refused::refused(scene);
     refused::refuse_command(scene, &refused, &command);
@@ -139,6 +140,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         private_dirs: private_dirs.into_iter().map(Into::into).collect(),
         state,
         names,
+        links,
         require,
         off,
         stop_files: stop::files(scene, common.as_deref()),

@@ -5,7 +5,9 @@
 use super::place::{Execute, Hosts, Node, Seen, is_dir};
 use super::{Answer, Question, Remedy, Side, no, remedy, yes};
 use crate::host::{Lookup, Want};
-use crate::plan::{Access, Grant, GrantKind, IdentityMode, LandlockAccess, OsText, Plan, refused};
+use crate::plan::{
+    Access, Grant, GrantKind, HardLinks, IdentityMode, LandlockAccess, OsText, Plan, refused,
+};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -104,11 +106,20 @@ impl<'p> Asker<'p> {
         if !self.landlock(target, needs) {
             return refuse("no Landlock rule grants it", None);
         }
-        self.granted(
+        let mut answer = self.granted(
             path,
             &seen,
             &[GrantKind::Write, GrantKind::State, GrantKind::Private],
-        )
+        );
+        if !made && self.side == Side::Outside && self.plan.links.has(&seen.source) {
+            answer.because.push_str(match self.plan.links.rule {
+                HardLinks::Allow => "; it has hard links outside, which are changed as well",
+                HardLinks::Copy | HardLinks::Refuse => {
+                    "; it has hard links outside, which are not changed: the box starts with a copy of its own"
+                }
+            });
+        }
+        answer
     }
 
     pub(super) fn exec(&self, name: &OsText) -> Answer {

@@ -31,7 +31,7 @@ pub(super) fn search(
     found: &mut Found,
 ) {
     let look = scene.walk.look;
-    let place = memory_of(scene, root);
+    let place = memory_of(scene, "names", root);
     let hash = hash_of(rules, root);
     let memory = look
         .recall(&place)
@@ -82,12 +82,12 @@ pub(super) fn search(
 }
 
 /// Where the memory of a root is: agentbox's own directory, which no box can write.
-fn memory_of(scene: &Scene<'_>, root: &Path) -> PathBuf {
+pub(super) fn memory_of(scene: &Scene<'_>, what: &str, root: &Path) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     root.as_os_str().as_bytes().hash(&mut hasher);
     scene
         .xdg("XDG_STATE_HOME", ".local/state")
-        .join(format!("agentbox/names/{:016x}", hasher.finish()))
+        .join(format!("agentbox/{what}/{:016x}", hasher.finish()))
 }
 
 fn hash_of(rules: &[NameRule], root: &Path) -> u64 {

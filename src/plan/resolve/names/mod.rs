@@ -11,6 +11,7 @@
 mod aliases;
 mod content;
 mod index;
+mod links;
 mod memory;
 mod rules;
 mod search;
@@ -22,6 +23,7 @@ use crate::host::FileType;
 use crate::plan::names::matcher::{Matcher, heavy_names};
 use crate::plan::names::{FoundName, How, NameKind, NameRule, Names};
 use crate::plan::{Access, GrantKind, Kind, OsText};
+pub(super) use links::links;
 pub(super) use rules::{asked_for, path_of};
 use search::{Hit, Search};
 use std::os::unix::ffi::OsStrExt;

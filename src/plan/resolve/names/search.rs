@@ -18,7 +18,7 @@ pub(super) const ENTRIES: u64 = 2_000_000;
 
 /// A directory that was changed less than this before it was read may change again within the same tick of its clock (2 s on
 /// the coarsest file systems): it is read again next time.
-const RACY: i128 = 2_000_000_000;
+pub(super) const RACY: i128 = 2_000_000_000;
 
 /// A name that a rule is about.
 #[derive(Debug, Clone)]

@@ -41,6 +41,7 @@ pub(super) static TABLE: Table = Table {
         refuse: &[],
         allow: &[],
         search: &[],
+        hard_links: None,
         keep: &[
             ("ANTHROPIC_API_KEY", 44), ("ANTHROPIC_AUTH_TOKEN", 45), ("CLAUDE_CODE_OAUTH_TOKEN", 46),
             ("ANTHROPIC_BASE_URL", 47), ("ANTHROPIC_*", 48), ("CLAUDE_CODE_*", 49), ("API_TIMEOUT_MS", 50),

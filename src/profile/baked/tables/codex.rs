@@ -35,6 +35,7 @@ pub(super) static TABLE: Table = Table {
         refuse: &[],
         allow: &[],
         search: &[],
+        hard_links: None,
         keep: &[
             ("OPENAI_API_KEY", 33), ("CODEX_API_KEY", 33), ("OPENAI_BASE_URL", 34), ("OPENAI_ORGANIZATION", 35),
             ("OPENAI_PROJECT", 35), ("CODEX_CA_CERTIFICATE", 36),

@@ -38,6 +38,7 @@ pub(super) static TABLE: Table = Table {
         refuse: &[],
         allow: &[],
         search: &[],
+        hard_links: None,
         keep: &[
             ("GEMINI_API_KEY", 38), ("GOOGLE_API_KEY", 38), ("GOOGLE_GEMINI_BASE_URL", 39),
             ("GOOGLE_VERTEX_BASE_URL", 39), ("GEMINI_MODEL", 40), ("GOOGLE_GENAI_USE_VERTEXAI", 41),

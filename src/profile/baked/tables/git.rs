@@ -23,6 +23,7 @@ pub(super) static TABLE: Table = Table {
         refuse: &[],
         allow: &[],
         search: &[],
+        hard_links: None,
         keep: &[
             ("GIT_AUTHOR_NAME", 23), ("GIT_AUTHOR_EMAIL", 23), ("GIT_AUTHOR_DATE", 23), ("GIT_COMMITTER_NAME", 24),
             ("GIT_COMMITTER_EMAIL", 24), ("GIT_COMMITTER_DATE", 24), ("GIT_EDITOR", 25), ("GIT_PAGER", 25),

@@ -42,6 +42,7 @@ pub(super) static TABLE: Table = Table {
         refuse: &[],
         allow: &[],
         search: &[],
+        hard_links: None,
         keep: &[
             ("OPENCODE_API_KEY", 40), ("ANTHROPIC_API_KEY", 41), ("ANTHROPIC_BASE_URL", 41), ("OPENAI_API_KEY", 42),
             ("OPENAI_BASE_URL", 42), ("GEMINI_API_KEY", 43), ("GOOGLE_GENERATIVE_AI_API_KEY", 43),

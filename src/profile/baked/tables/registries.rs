@@ -20,6 +20,7 @@ pub(super) static TABLE: Table = Table {
         refuse: &[],
         allow: &[],
         search: &[],
+        hard_links: None,
         keep: &[],
         deny: &[],
         set: &[],

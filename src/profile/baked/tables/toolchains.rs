@@ -57,6 +57,7 @@ pub(super) static TABLE: Table = Table {
             ("~/.sdkman/candidates/*/*/bin", true, false, 87), ("/home/linuxbrew/.linuxbrew/bin", true, false, 88),
             ("/home/linuxbrew/.linuxbrew/Cellar/*/*/bin", true, false, 88),
         ],
+        hard_links: None,
         keep: &[
             ("VIRTUAL_ENV", 93), ("CONDA_PREFIX", 93), ("CONDA_DEFAULT_ENV", 93), ("PYENV_ROOT", 94),
             ("PYENV_VERSION", 94), ("PYTHONPATH", 94), ("PYTHONUNBUFFERED", 94), ("PYTHONDONTWRITEBYTECODE", 94),
