@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod exec;
 mod gate;
 mod idle;
 mod kill;
@@ -71,7 +72,9 @@ fn main() {
         quick: arguments.iter().any(|word| word == "--quick"),
     };
     let only = |name: &str| {
-        let named = ["--start", "--steady", "--idle", "--gate", "--kill"];
+        let named = [
+            "--start", "--exec", "--steady", "--idle", "--gate", "--kill",
+        ];
         let any = arguments
             .iter()
             .any(|word| named.iter().any(|name| word == name));
@@ -83,6 +86,9 @@ fn main() {
     ));
     if only("--start") {
         start::compare(&setting);
+    }
+    if only("--exec") {
+        exec::compare(&setting);
     }
     if only("--idle") {
         idle::compare(&setting);

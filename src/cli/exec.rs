@@ -35,7 +35,7 @@ pub fn exec(args: &ExecArgs) -> u8 {
 }
 
 fn flow(args: &ExecArgs) -> Result<u8, CliError> {
-    let sessions = live::sessions()?;
+    let (sessions, _host) = live::as_they_are()?;
     let id = find(&sessions, &args.id)?;
     let classes = stdio::classify().map_err(CliError::Stdio)?;
     let terminal = (args.tty || stdio::wants_pty(&classes))

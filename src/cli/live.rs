@@ -12,11 +12,17 @@ use crate::supervise::control::client::{self, CallError};
 
 /// This user's sessions; those that crashed are marked and cleaned up first.
 pub(super) fn sessions() -> Result<Sessions, CliError> {
+    let (sessions, host) = as_they_are()?;
+    supervise::clean_up_after_crashes(&sessions, &host.cgroup);
+    Ok(sessions)
+}
+
+/// This user's sessions, for a command that goes to a live one at once.
+pub(super) fn as_they_are() -> Result<(Sessions, Host), CliError> {
     let host = Host::gather()?;
     let state = host.var("XDG_STATE_HOME").map(|v| v.as_os_str());
     let sessions = Sessions::open(&host.home, state)?;
-    supervise::clean_up_after_crashes(&sessions, &host.cgroup);
-    Ok(sessions)
+    Ok((sessions, host))
 }
 
 /// Does something to each of these live sessions; what fails is said, and the others are done all the same.
