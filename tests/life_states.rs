@@ -24,6 +24,8 @@ enum State {
     Joined,
     /// SIGTERM was sent and is ignored; the grace runs.
     Terminating,
+    /// Its window was taken off.
+    Detached,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,8 @@ enum Victim {
     Command,
     /// Fail closed: without it names would no longer be covered.
     Keeper,
+    /// Connections are cut and nothing gets out without it, so the box goes on, with another one.
+    Gate,
 }
 
 struct Family {
@@ -42,14 +46,17 @@ struct Family {
     command: Pid,
 }
 
-/// The child of the supervisor that is the keeper.
-fn keeper(supervisor: Pid) -> Pid {
+/// The child of the supervisor that has that name.
+fn find_helper(supervisor: Pid, wanted: &str) -> Option<Pid> {
     let name = |pid: Pid| std::fs::read_to_string(format!("/proc/{pid}/comm"));
     common::live::all()
         .into_iter()
         .filter(|pid| parent(*pid) == Some(supervisor))
-        .find(|pid| name(*pid).is_ok_and(|name| name.trim() == "agentbox-keeper"))
-        .expect("a keeper")
+        .find(|pid| name(*pid).is_ok_and(|name| name.trim() == wanted))
+}
+
+fn helper(supervisor: Pid, wanted: &str) -> Pid {
+    find_helper(supervisor, wanted).expect("a helper of that name")
 }
 
 fn sessions(b: &TestBox) -> PathBuf {
@@ -100,6 +107,10 @@ fn bring(
             until("it joined", || with_token(name).len() >= before + 2);
             return Some(second);
         }
+        State::Detached => {
+            assert_eq!(run(b.agentbox(["detach", id])).code(), 0);
+            window.end();
+        }
         State::Terminating => {
             kill(
                 Pid::from_raw(i32::try_from(window.child.id()).unwrap()),
@@ -113,7 +124,10 @@ fn bring(
 
 fn walk(state: State, victim: Victim) {
     let what = format!("{victim:?} while {state:?}");
-    let b = TestBox::new().profile("extends = [\"shell\"]\n[limits]\nstop-grace = \"300s\"\n");
+    let mut b = TestBox::new().profile("extends = [\"shell\"]\n[limits]\nstop-grace = \"300s\"\n");
+    if victim == Victim::Gate {
+        b = b.net("filtered");
+    }
     let name = token();
     let script = b.fill(&format!(
         "trap '' TERM; {{probe}} ignore 15 600 {name} & echo ready; while :; do sleep 0.1; done"
@@ -136,10 +150,18 @@ fn walk(state: State, victim: Victim) {
         Victim::Client => client,
         Victim::Supervisor => family.supervisor,
         Victim::Init => family.init,
-        Victim::Keeper => keeper(family.supervisor),
+        Victim::Keeper => helper(family.supervisor, "agentbox-keeper"),
+        Victim::Gate => helper(family.supervisor, "agentbox-gate"),
         Victim::Command => family.command,
     };
     kill(killed, Signal::SIGKILL).unwrap();
+    if victim == Victim::Gate {
+        until(&format!("{what}: there is another one"), || {
+            find_helper(family.supervisor, "agentbox-gate").is_some_and(|gate| gate != killed)
+        });
+        all_gone(&[killed]);
+        assert_eq!(run(b.agentbox(["kill", &id])).code(), 0, "{what}");
+    }
     // A client that goes is a hang-up, which has its grace; what obeys no signal is killed by the second.
     if victim == Victim::Client {
         until(&format!("{what}: hung up or gone"), || {
@@ -155,7 +177,7 @@ fn walk(state: State, victim: Victim) {
     let _ = kill(client, Signal::SIGCONT);
     all_gone(&[family.supervisor, family.init, family.command, background]);
     gone(&name);
-    if victim != Victim::Client {
+    if victim != Victim::Client && state != State::Detached {
         let status = window.end();
         assert_ne!(status.code(), Some(0), "{what}: {}", window.text());
         assert_eq!(
@@ -183,6 +205,7 @@ fn walk(state: State, victim: Victim) {
         Victim::Init | Victim::Keeper => {
             assert_eq!(outcome["trigger"], "lost", "{what}: {outcome}");
         }
+        Victim::Gate => assert_eq!(outcome["trigger"], "kill", "{what}: {outcome}"),
         Victim::Command => assert_eq!(outcome["signal"], 9, "{what}: {outcome}"),
         Victim::Client => assert_eq!(record["state"], "ended", "{what}: {outcome}"),
     }
@@ -218,6 +241,7 @@ fn every_process_is_killed_in_every_state() {
         State::Attached,
         State::Joined,
         State::Terminating,
+        State::Detached,
     ] {
         for victim in [
             Victim::Supervisor,
@@ -225,8 +249,12 @@ fn every_process_is_killed_in_every_state() {
             Victim::Command,
             Victim::Client,
             Victim::Keeper,
+            Victim::Gate,
         ] {
-            walk(state, victim);
+            // A client that was sent away is none.
+            if (state, victim) != (State::Detached, Victim::Client) {
+                walk(state, victim);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod common;
 use common::live::{gone, with_token};
+use common::run;
 use common::world::token;
 use common::{Feature, Live, Ran, TestBox, missing, until};
 use nix::sys::signal::{Signal, kill};
@@ -472,4 +473,54 @@ fn without_inotify_it_polls_and_says_so() {
         "{ran:?}"
     );
     gone(&name);
+}
+
+/// On a file system that somebody else may change (FUSE here, as sshfs is one) no event comes: it looks five times a second, says
+/// so at the start and in `status`, and stops all the same.
+#[test]
+fn on_fuse_it_polls_and_says_so() {
+    if missing(Feature::HostRoot) || missing(Feature::Tool("bindfs")) {
+        return;
+    }
+    let name = token();
+    let b = TestBox::new().dir("behind").dir("home/far");
+    let (behind, far) = (b.root().join("behind"), b.home().join("far"));
+    let mounted = std::process::Command::new("bindfs")
+        .args(["-o", "allow_other"])
+        .args([&behind, &far])
+        .status()
+        .unwrap();
+    assert!(mounted.success(), "bindfs: {mounted}");
+    /// Unmounts it, whatever becomes of the test.
+    struct Mounted(std::path::PathBuf);
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+        }
+    }
+    let _mounted = Mounted(far.clone());
+    let mut b = b.cwd(&far);
+    if common::world::as_root() {
+        // It cannot be id-mapped, and root is told so.
+        b = b.option("--allow-missing").option("identity");
+    }
+    let mut live = Live::start(b.command(b.probe_words(&format!("orphans 3 600 {name}"))));
+    live.wait_line("ready");
+    let mut status = b.agentbox(["status"]);
+    status.current_dir(&far);
+    let status = run(status);
+    assert!(status.ok().contains("FUSE"), "{status:?}");
+    // Not through the mount: from the other side, as another machine would.
+    let made = std::time::Instant::now();
+    fs::write(behind.join(".claude-stop"), "from afar").unwrap();
+    let ran = live.end();
+    let took = made.elapsed();
+    stopped(&ran, &far.join(".claude-stop"));
+    assert!(ran.complaint().contains("from afar"), "{ran:?}");
+    let words = "looked for five times a second, not watched";
+    assert!(ran.complaint().contains(words), "{ran:?}");
+    assert!(took < std::time::Duration::from_secs(20), "{took:?}");
+    gone(&name);
+    // And the next one does not start.
+    b.sh("echo ran").refused(&["not started: the stop file"]);
 }
