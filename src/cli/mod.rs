@@ -27,15 +27,18 @@ mod save;
 pub mod say;
 pub mod status;
 pub mod stop;
+pub mod trust;
 pub mod why;
 
 use crate::exit;
-use crate::host::{Host, HostError, Lookup};
+use crate::host::{Host, HostError, Lookup, RealLookup};
 use crate::launch::stdio::Refusal;
+use crate::plan::Plan;
 use crate::plan::net::BadRule;
 use crate::plan::problem::{Problem, ProblemKind};
-use crate::plan::{Plan, resolve::resolve};
+use crate::plan::resolve::{resolve, workspace_of};
 use crate::policy::{Policy, merge};
+use crate::profile::project::Project;
 use crate::profile::{self, Choice, Places, ProfileError};
 use crate::session::SessionError;
 use crate::supervise::control::client::CallError;
@@ -43,6 +46,7 @@ use args::{Command, GivenValues, PlanArgs, UsageError};
 use nix::errno::Errno;
 use std::ffi::OsString;
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Parses argv and runs the subcommand.
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Profiles(args) => profiles::profiles(&args),
+        Command::Trust(args) => trust::trust(&args),
         Command::Stop(args) => stop::stop(&args),
         Command::Start(args) => stop::start(&args),
         Command::Status(args) => status::status(&args),
@@ -266,9 +271,31 @@ pub fn policy_for(
         (None, None) => Choice::Named(profile::builtin::FALLBACK.as_ref()),
     };
     let mut loaded = profile::load(choice, places)?;
+    if let Some(project) = project(args, host, places)? {
+        loaded.fragments.push(project.fragment);
+    }
     loaded.fragments.push(flags);
     let policy = merge(loaded.profiles, loaded.fragments, args.request());
     Ok((policy, given))
+}
+
+/// The file of the project that a run with these arguments would work on.
+fn project(args: &PlanArgs, host: &Host, places: &Places) -> Result<Option<Project>, ProfileError> {
+    let dir = args.workspace.as_deref().unwrap_or(Path::new(""));
+    // A workspace is a directory above the one that is named, by its canonical path. Most have no such file, and then
+    // nothing has to be known of it yet.
+    let Ok(real) = host.cwd.join(dir).canonicalize() else {
+        return Ok(None);
+    };
+    let is_there = |dir: &Path| dir.join(profile::project::NAME).symlink_metadata().is_ok();
+    if !real.ancestors().any(is_there) {
+        return Ok(None);
+    }
+    match workspace_of(&args.request(), host, &RealLookup) {
+        Some(workspace) => profile::project::load(&workspace, places),
+        // Resolving says what is wrong with it.
+        None => Ok(None),
+    }
 }
 
 /// Load, merge, resolve: what a run with these arguments would be.

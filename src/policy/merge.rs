@@ -7,7 +7,10 @@
 #![forbid(unsafe_code)]
 
 use super::pattern::{is_pattern, matches};
-use super::{CommandWishes, EnvWishes, FileWishes, Fragment, Policy, Request, Wish};
+use super::tighten::tighten;
+use super::{
+    Authority, CommandWishes, EnvWishes, FileWishes, Fragment, Origin, Policy, Request, Wish,
+};
 use crate::outcome::Layer;
 
 /// Folds fragments, weakest first, into one policy. `profiles` and `request` are passed through.
@@ -27,8 +30,23 @@ pub fn merge(profiles: Vec<String>, fragments: Vec<Fragment>, request: Request) 
 
 /// Adds a stronger fragment. Destructured in full: a new field breaks the build here, where its rule is due.
 fn add(into: &mut Fragment, stronger: Fragment) {
+    if stronger.authority == Authority::Tighten {
+        let name = stronger.name.clone();
+        let left = tighten(into, stronger);
+        if !left.is_empty() {
+            into.notices.push(Wish {
+                value: format!(
+                    "{name} may only make the box narrower; left out: {} (`agentbox trust` shows the file, and lets it)",
+                    left.join(", ")
+                ),
+                origin: Origin::agentbox("what a project's file may say"),
+            });
+        }
+        return;
+    }
     let Fragment {
         name: _,
+        authority: _,
         description,
         commands,
         files,
@@ -87,7 +105,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
 
 /// Programs, by the rule of variables: an exact name that a later source allows is refused no more, whatever named it
 /// before, and one that the same or a later source denies is allowed no more.
-fn add_programs(into: &mut CommandWishes, stronger: CommandWishes) {
+pub(super) fn add_programs(into: &mut CommandWishes, stronger: CommandWishes) {
     let CommandWishes {
         deny,
         allow,
@@ -108,7 +126,7 @@ fn add_programs(into: &mut CommandWishes, stronger: CommandWishes) {
 /// Variables. The merged lists can be read without knowing who is stronger: an exact name that a `deny` of the same or a
 /// later source hits is taken out of `keep`, and an exact name that a later source keeps is taken out of `deny`. Patterns
 /// stay in both lists; there an exact name in `keep` beats a pattern in `deny`, and `deny` beats a pattern in `keep`.
-fn add_env(into: &mut EnvWishes, stronger: EnvWishes) {
+pub(super) fn add_env(into: &mut EnvWishes, stronger: EnvWishes) {
     let EnvWishes {
         keep,
         deny,
@@ -135,7 +153,7 @@ fn add_env(into: &mut EnvWishes, stronger: EnvWishes) {
 
 /// The later word about a layer replaces the earlier ones. Two words in one source: the strict one (profiles and the
 /// command line refuse that before it gets here).
-fn add_layers(
+pub(super) fn add_layers(
     into: &mut Fragment,
     require: Vec<Wish<Layer>>,
     allow_missing: Vec<Wish<Layer>>,

@@ -7,6 +7,7 @@ pub mod egress;
 pub mod merge;
 pub mod origin;
 pub mod pattern;
+mod tighten;
 
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
@@ -99,8 +100,25 @@ pub enum LimitWish {
     Value(f64),
     /// `"75%"`: percent of the host's memory (only for `memory`).
     Percent(f64),
+    /// The lower one of both: what a project's file makes of another's percentage.
+    Least {
+        /// Percent of the host's memory.
+        percent: f64,
+        /// A value.
+        value: f64,
+    },
     /// `"none"`.
     Unlimited,
+}
+
+/// How far the word of a source counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Authority {
+    /// It may grant and forbid.
+    #[default]
+    Full,
+    /// It may only forbid: whatever would make the box wider is left out.
+    Tighten,
 }
 
 /// What becomes of a session whose window is closed.
@@ -117,6 +135,8 @@ pub enum OnHangup {
 pub struct Fragment {
     /// The name of the profile, or the file, or "command line".
     pub name: String,
+    /// Whether it may make the box wider.
+    pub authority: Authority,
     /// `description`.
     pub description: Option<String>,
     /// `[agent] commands`: base names that select this profile.

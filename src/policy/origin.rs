@@ -23,6 +23,13 @@ pub enum Origin {
         /// The line, from 1.
         line: u32,
     },
+    /// The project's own `.agentbox.toml`.
+    Project {
+        /// Its path, for people.
+        path: String,
+        /// The line, from 1.
+        line: u32,
+    },
     /// The command line.
     Cli {
         /// The flag, `--read`.
@@ -49,7 +56,9 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Builtin { profile, line } => write!(f, "profile {profile}:{line}"),
-            Origin::File { path, line } => write!(f, "{path}:{line}"),
+            Origin::File { path, line } | Origin::Project { path, line } => {
+                write!(f, "{path}:{line}")
+            }
             Origin::Cli { flag } => write!(f, "{flag}"),
             Origin::Agentbox { why } => write!(f, "agentbox ({why})"),
         }

@@ -13,8 +13,8 @@ use crate::plan::names::{Holds, Verdict};
 use crate::plan::net::{Mark, Rule, Target};
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 use crate::policy::{
-    CommandWishes, EgressWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin,
-    PathWish, Wish,
+    Authority, CommandWishes, EgressWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish,
+    Origin, PathWish, Wish,
 };
 
 /// A text and its line.
@@ -84,6 +84,7 @@ impl Table {
         Parsed {
             fragment: Fragment {
                 name: self.name.to_owned(),
+                authority: Authority::Full,
                 description: self.description.map(str::to_owned),
                 commands: self.commands.iter().map(|c| (*c).to_owned()).collect(),
                 files: FileWishes {

@@ -87,6 +87,7 @@ fn table(builtin: &builtin::Builtin) -> String {
     let Parsed { fragment, extends } = from_toml(builtin);
     let Fragment {
         name: profile,
+        authority,
         description,
         commands,
         files,
@@ -104,6 +105,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         hangup,
         notices,
     } = fragment;
+    assert_eq!(authority, Authority::Full);
     assert!(env.given.is_empty() && hangup.is_none());
     writeln!(out, "pub(super) static TABLE: Table = Table {{").unwrap();
     writeln!(out, "        name: {profile:?},").unwrap();

@@ -20,6 +20,15 @@ pub(crate) enum Trust {
     /// Named on the command line: the caller vouches for it, whoever owns it (a container's checkout has another owner
     /// than its root). Only a file that everybody may write is refused.
     Named,
+    /// It may be anybody's: nothing is granted for what it says alone.
+    Anybody,
+}
+
+/// What is done with a symbolic link as the last component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    Followed,
+    Refused,
 }
 
 /// A file that was read.
@@ -33,20 +42,39 @@ pub(crate) struct Text {
 
 /// Reads that file; `None` when there is none (ENOENT, or ENOTDIR on the way).
 pub(crate) fn read(path: &Path, trust: Trust) -> Result<Option<Text>, ProfileError> {
+    read_with(path, trust, Links::Followed)
+}
+
+/// The same, with a word about links.
+pub(crate) fn read_with(
+    path: &Path,
+    trust: Trust,
+    links: Links,
+) -> Result<Option<Text>, ProfileError> {
     let failed = |call: &'static str, error: &io::Error| ProfileError::Io {
         path: path.to_owned(),
         call,
         errno: error.raw_os_error().unwrap_or(0),
     };
     // O_NONBLOCK: open(2) of a fifo without a writer would wait for ever; it does nothing for a regular file.
+    let nofollow = match links {
+        Links::Followed => 0,
+        Links::Refused => libc::O_NOFOLLOW,
+    };
     let opened = OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | nofollow)
         .open(path);
     let file = match opened {
         Ok(file) => file,
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
             return Ok(None);
+        }
+        // What open(2) says of a link that is not followed.
+        Err(error) if links == Links::Refused && error.raw_os_error() == Some(libc::ELOOP) => {
+            return Err(ProfileError::NotRegular {
+                path: path.to_owned(),
+            });
         }
         Err(error) => return Err(failed("open", &error)),
     };
@@ -106,6 +134,9 @@ fn trusted(path: &Path, meta: &std::fs::Metadata, trust: Trust) -> Result<(), Pr
             remedy: remedy.to_owned(),
         })
     };
+    if trust == Trust::Anybody {
+        return Ok(());
+    }
     let (group, others) = (meta.mode() & 0o020 != 0, meta.mode() & 0o002 != 0);
     if others {
         return no("everybody may write this file".to_owned(), "chmod go-w it");

@@ -11,6 +11,7 @@ mod file;
 mod graph;
 pub mod keys;
 pub mod name;
+pub mod project;
 pub mod schema;
 pub mod value;
 
@@ -320,7 +321,8 @@ pub fn validate(path: &Path, places: &Places) -> Result<(), ProfileError> {
         });
     };
     let label = path.display().to_string();
-    if path.file_name() == Some(OsStr::new("config.toml")) {
+    let is_config = |name: &OsStr| name == "config.toml" || name == project::NAME;
+    if path.file_name().is_some_and(is_config) {
         return parse(
             &text.text,
             &label,

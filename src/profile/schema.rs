@@ -33,6 +33,8 @@ pub enum Place {
     Builtin(&'static str),
     /// A file, by its path for people.
     File(String),
+    /// A project's own file, likewise.
+    Project(String),
 }
 
 impl Place {
@@ -41,7 +43,7 @@ impl Place {
     pub fn label(&self) -> String {
         match self {
             Place::Builtin(name) => format!("profiles/{name}.toml"),
-            Place::File(path) => path.clone(),
+            Place::File(path) | Place::Project(path) => path.clone(),
         }
     }
 
@@ -52,6 +54,10 @@ impl Place {
                 line,
             },
             Place::File(path) => Origin::File {
+                path: path.clone(),
+                line,
+            },
+            Place::Project(path) => Origin::Project {
                 path: path.clone(),
                 line,
             },

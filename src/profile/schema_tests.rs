@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::plan::NetworkMode;
-use crate::policy::LimitWish;
+use crate::policy::{Authority, LimitWish};
 
 fn place() -> Place {
     Place::File("p.toml".into())
@@ -82,6 +82,7 @@ hangup = "detach"
     );
     let Fragment {
         name,
+        authority,
         description,
         commands,
         files,
@@ -99,6 +100,7 @@ hangup = "detach"
         notices,
         egress,
     } = parsed.fragment;
+    assert_eq!(authority, Authority::Full);
     assert!(egress.is_empty());
     assert_eq!((name.as_str(), description.as_deref()), ("p", Some("d")));
     assert_eq!(commands, ["c"]);

@@ -15,6 +15,7 @@ mod restore;
 mod run;
 mod show;
 mod stop;
+mod trust;
 mod why;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -30,6 +31,7 @@ pub use run::RunArgs;
 pub use show::{CheckArgs, ExplainArgs, ProfilesArgs, ProfilesCommand};
 use std::ffi::OsString;
 pub use stop::{StartArgs, StatusArgs, StopArgs, WhichArgs};
+pub use trust::TrustArgs;
 pub use why::{Verb, WhyArgs};
 
 /// agentbox.
@@ -85,6 +87,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// List, show and validate profiles
     Profiles(ProfilesArgs),
+    /// Let a project's .agentbox.toml grant, as it is now
+    Trust(TrustArgs),
     /// Kill sessions and let none start
     Stop(StopArgs),
     /// Take back what `stop` did

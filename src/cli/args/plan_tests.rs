@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::cli::args::{Cli, Command, RunArgs, parse};
+use crate::policy::Authority;
 use clap::CommandFactory as _;
 
 fn argv(line: &[&str]) -> Vec<OsString> {
@@ -133,6 +134,7 @@ fn every_flag_becomes_a_wish_with_its_origin() {
     ]);
     let Fragment {
         name,
+        authority,
         description,
         commands,
         files,
@@ -150,6 +152,7 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         notices,
         egress,
     } = fragment;
+    assert_eq!(authority, Authority::Full);
     assert!(egress.is_empty());
     let from = |flag: &str| Origin::Cli { flag: flag.into() };
     assert_eq!(name, "command line");

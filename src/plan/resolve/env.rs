@@ -58,7 +58,7 @@ const STEERING: [&str; 24] = [
 fn rank(origin: &Origin) -> u8 {
     match origin {
         Origin::Agentbox { .. } | Origin::Builtin { .. } => 0,
-        Origin::File { .. } => 1,
+        Origin::File { .. } | Origin::Project { .. } => 1,
         Origin::Cli { .. } => 2,
     }
 }

@@ -41,6 +41,10 @@ pub(super) fn limits(scene: &mut Scene<'_>, mode: IdentityMode) -> Limits {
                     continue;
                 }
             },
+            // Without a percentage of anything the value alone counts.
+            LimitWish::Least { percent, value } => {
+                share(scene.host, percent).map_or(value, |bytes| bytes.min(value))
+            }
             LimitWish::Unlimited => continue,
         };
         if !value.is_finite() || value <= 0.0 {

@@ -37,8 +37,9 @@ mod tests;
 
 use super::{Hangup, Plan, VERSION, Workspace, problem::Problem, problem::ProblemKind};
 use crate::host::{Host, Lookup};
-use crate::policy::{OnHangup, Policy};
+use crate::policy::{OnHangup, Policy, Request};
 use scene::Scene;
+use std::path::PathBuf;
 
 /// What [`resolve_all`] found.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +60,18 @@ pub fn resolve(policy: &Policy, host: &Host, look: &dyn Lookup) -> Result<Plan, 
         Some(plan) if problems.is_empty() => Ok(plan),
         _ => Err(problems),
     }
+}
+
+/// The canonical path of the workspace that this request has; `None` if there is none, and then [`resolve`] says why.
+#[must_use]
+pub fn workspace_of(request: &Request, host: &Host, look: &dyn Lookup) -> Option<PathBuf> {
+    let policy = Policy {
+        request: request.clone(),
+        ..Policy::default()
+    };
+    let mut scene = Scene::new(&policy, host, look).ok()?;
+    workspace::choose(&mut scene);
+    scene.problems.is_empty().then_some(scene.workspace.real)
 }
 
 /// Makes everything concrete as far as it goes. There is a plan if nothing but the command itself is a problem.

@@ -26,15 +26,6 @@ pub(super) fn choose(scene: &mut Scene<'_>) {
             None,
         );
     }
-    if scene
-        .walk
-        .lstat(&place.real.join(".agentbox.toml"))
-        .is_some()
-    {
-        scene
-            .notices
-            .push("the workspace has a .agentbox.toml: this version does not read it yet".into());
-    }
     scene.workspace = place;
 }
 

@@ -23,7 +23,9 @@ impl Walk<'_> {
                 .collect();
             if let [(first, _), .., (last, wish)] = lists.as_slice() {
                 let line = match &wish.origin {
-                    Origin::Builtin { line, .. } | Origin::File { line, .. } => *line,
+                    Origin::Builtin { line, .. }
+                    | Origin::File { line, .. }
+                    | Origin::Project { line, .. } => *line,
                     Origin::Cli { .. } | Origin::Agentbox { .. } => 1,
                 };
                 let before = usize::try_from(line).unwrap_or(1).saturating_sub(2);

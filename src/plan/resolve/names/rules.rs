@@ -52,7 +52,7 @@ impl Rank {
     pub(super) fn of(origin: &Origin) -> Rank {
         match origin {
             Origin::Builtin { .. } | Origin::Agentbox { .. } => Rank::Builtin,
-            Origin::File { .. } => Rank::File,
+            Origin::File { .. } | Origin::Project { .. } => Rank::File,
             Origin::Cli { .. } => Rank::Cli,
         }
     }

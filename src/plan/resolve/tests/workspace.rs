@@ -259,23 +259,3 @@ fn home_is_checked() {
     assert_eq!(plan.identity.home.to_string(), "/h/v");
     assert_eq!(plan.command.cwd.to_string(), "/h/v/p");
 }
-
-#[test]
-fn agentbox_toml_is_named() {
-    let mut world = World::new();
-    assert!(
-        !world
-            .plan()
-            .notices
-            .iter()
-            .any(|n| n.contains(".agentbox.toml"))
-    );
-    world.fs.file("/home/u/proj/.agentbox.toml", "");
-    assert!(
-        world
-            .plan()
-            .notices
-            .iter()
-            .any(|n| n.contains(".agentbox.toml"))
-    );
-}
