@@ -7,7 +7,7 @@ use super::egress::EgressWishes;
 use super::merge;
 use super::{CommandWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin, Wish};
 use crate::plan::names::Verdict;
-use crate::plan::{LimitName, NetworkMode};
+use crate::plan::{HardLinks, LimitName, NetworkMode};
 
 /// Adds what makes `into` narrower and says what was left out: `files.read (line 3)`. Destructured in full: a new field
 /// breaks the build here, where it has to be decided which way is narrower.
@@ -29,6 +29,7 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         layers_off,
         stop_files,
         hangup,
+        hard_links,
         notices,
     } = project;
     let mut out = Left::default();
@@ -55,6 +56,16 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
     into.files.protect.extend(protect);
     // What is tracked may be written while the box runs: a frozen name must not become one of these.
     out.all("files.track", &track);
+
+    if let Some(wish) = hard_links {
+        let now = into.hard_links.as_ref();
+        let now = now.map_or(HardLinks::default(), |now| now.value);
+        if harm(wish.value) < harm(now) {
+            into.hard_links = Some(wish);
+        } else if wish.value != now {
+            out.one("files.hard-links", &wish.origin);
+        }
+    }
 
     let CommandWishes {
         deny,
@@ -142,6 +153,14 @@ fn narrow(key: &str, list: Vec<Wish<NameWish>>, out: &mut Left) -> Vec<Wish<Name
             fits
         })
         .collect()
+}
+
+fn harm(links: HardLinks) -> u8 {
+    match links {
+        HardLinks::Refuse => 0,
+        HardLinks::Copy => 1,
+        HardLinks::Allow => 2,
+    }
 }
 
 fn width(mode: NetworkMode) -> u8 {

@@ -96,6 +96,7 @@ fn nothing_of_a_project_makes_the_box_wider() {
         allow_missing: vec![from_project(Layer::Landlock, 23)],
         layers_off: vec![from_project(Layer::Seccomp, 24)],
         notices: vec![from_project("all is well".to_owned(), 25)],
+        hard_links: Some(from_project(HardLinks::Allow, 26)),
         ..Fragment::default()
     };
     let before = Fragment {
@@ -119,7 +120,7 @@ fn nothing_of_a_project_makes_the_box_wider() {
         .collect();
     let mut sorted = lines.clone();
     sorted.sort_unstable();
-    assert_eq!(sorted, (1..=25).collect::<Vec<u32>>(), "{left:?}");
+    assert_eq!(sorted, (1..=26).collect::<Vec<u32>>(), "{left:?}");
 
     // The same word of a file that is trusted is a word.
     let merged = |authority| {
@@ -193,6 +194,7 @@ fn what_makes_it_narrower_counts() {
         ],
         require: vec![from_project(Layer::Limits, 10)],
         stop_files: vec![from_project(".halt".to_owned(), 11)],
+        hard_links: Some(from_project(HardLinks::Refuse, 12)),
         ..Fragment::default()
     };
     let mut got = user;
@@ -221,4 +223,5 @@ fn what_makes_it_narrower_counts() {
     );
     assert!(got.allow_missing.is_empty() && got.require.len() == 1);
     assert_eq!(got.stop_files.len(), 1);
+    assert_eq!(got.hard_links.unwrap().value, HardLinks::Refuse);
 }
