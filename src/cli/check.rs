@@ -121,6 +121,7 @@ fn attempt(host: &Host, mode: NetworkMode) -> Result<Vec<Evidence>, String> {
         stdio: [const { Descriptor::Null }; 3],
         state: Vec::new(),
         report: None,
+        agent: None,
         inherited: Inherited {
             mask: SigSet::empty(),
             ignored: Vec::new(),

@@ -253,6 +253,7 @@ fn supervisor(
             stdio: handed.stdio,
             state: Vec::new(),
             report: None,
+            agent: None,
             inherited,
             limits: Evidence::full(Layer::Limits),
         },

@@ -35,6 +35,8 @@ pub struct Build<'a> {
     pub state: Vec<(OsText, Vec<u8>)>,
     /// The socket on which the stubs of refused programs report, without a name yet.
     pub report: Option<OwnedFd>,
+    /// The socket of the box's ssh agent, likewise.
+    pub agent: Option<OwnedFd>,
     /// The compiled filter.
     pub filter: seccomp::Program,
     /// Bytes of each private place.

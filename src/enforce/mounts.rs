@@ -9,6 +9,7 @@ use super::build::Build;
 use super::newroot::{ALLOW_MOUNT, Mask, NewRoot, attributes, reach, relative};
 use super::pseudo;
 use crate::outcome::{Evidence, Layer};
+use crate::plan::net::ssh::SOCKET;
 use crate::plan::refused::{PLAN, REPORT};
 use crate::plan::{Access, Kind, MountOp, View};
 use crate::sys::mount::{self, Reach, attr};
@@ -171,6 +172,9 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     b.extract = Some(root.late_file(Path::new(PLAN), 0o444)?);
     if let Some(report) = b.report.take() {
         name_socket(&report, Path::new(REPORT))?;
+    }
+    if let Some(agent) = b.agent.take() {
+        name_socket(&agent, Path::new(SOCKET))?;
     }
     for (target, content) in &b.state {
         root.file(target.path(), 0o600, content)?;

@@ -49,10 +49,25 @@ pub fn configuration(network: &Network, proxies: &HostProxies) -> Vec<ToGate> {
         https_proxy: proxies.https.clone(),
         http_proxy: proxies.http.clone(),
         no_proxy: proxies.none.clone(),
+        ssh_hosts: network.ssh.iter().flat_map(ssh_hosts).collect(),
+        ssh_keys: network.ssh.iter().flat_map(ssh_keys).collect(),
     };
     let mut out = vec![ToGate::Config(config)];
     out.extend(rules(&Allowlist::from(network)));
     out
+}
+
+fn ssh_hosts(ssh: &net::ssh::Ssh) -> impl Iterator<Item = (String, String)> {
+    let servers = ssh.hosts.iter();
+    servers.flat_map(|server| {
+        let keys = server.keys.iter();
+        keys.map(|key| (server.label(), key.key.clone()))
+    })
+}
+
+fn ssh_keys(ssh: &net::ssh::Ssh) -> impl Iterator<Item = (String, String)> {
+    let keys = ssh.keys.iter();
+    keys.map(|key| (key.file.clone(), key.key.clone()))
 }
 
 impl From<&Network> for Allowlist {

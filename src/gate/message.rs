@@ -30,6 +30,8 @@ pub enum ToGate {
     Listener,
     /// With a listening TCP socket on the box's loopback: an HTTP proxy and SOCKS5.
     Proxy,
+    /// With a unix socket that the box reaches: its ssh agent.
+    Agent,
     /// With a UDP socket of the box, bound to port 53 with IP_PKTINFO and IPV6_RECVPKTINFO set.
     DnsUdp,
     /// With a TCP socket of the box that listens on port 53.
@@ -92,6 +94,12 @@ pub struct Config {
     pub http_proxy: Option<String>,
     /// The caller's NO_PROXY.
     pub no_proxy: String,
+    /// Servers that the ssh agent signs for: name and key in base64.
+    #[serde(default)]
+    pub ssh_hosts: Vec<(String, String)>,
+    /// Keys that it signs with: name and public key in base64.
+    #[serde(default)]
+    pub ssh_keys: Vec<(String, String)>,
 }
 
 impl fmt::Debug for Config {
@@ -123,6 +131,11 @@ pub enum FromGate {
         bind: Option<SocketAddr>,
         /// Of which family an unbound one is.
         family: Family,
+    },
+    /// A connection to the caller's ssh agent is needed: `ToGate::Socket` or `NoSocket` answers.
+    NeedAgent {
+        /// Comes back with the answer.
+        id: u32,
     },
     /// The files of the host's resolver are needed: `ToGate::Resolver` answers.
     NeedResolver,
@@ -172,6 +185,13 @@ pub enum GateEvent {
         sent: u64,
         /// Bytes into the box.
         received: u64,
+    },
+    /// The ssh agent signed.
+    Signed {
+        /// For which server.
+        host: Text,
+        /// With which key.
+        key: Text,
     },
     /// Events were not sent because there were too many.
     Dropped {
@@ -249,6 +269,11 @@ pub enum Why {
         /// What the kernel or the proxy said.
         what: Text,
     },
+    /// The ssh agent does not do it.
+    Agent {
+        /// What it does instead, or why.
+        what: Text,
+    },
     /// The gate's bounds are reached.
     TooMany {
         /// Of what.
@@ -288,6 +313,7 @@ impl fmt::Display for Why {
             Why::OddHost => f.write_str("not a name or an address in its usual form"),
             Why::Unresolved { what } => write!(f, "the name cannot be resolved: {what}"),
             Why::Unreachable { what } => write!(f, "it cannot be reached: {what}"),
+            Why::Agent { what } => what.fmt(f),
             Why::TooMany { what } => write!(f, "too many {what}"),
         }
     }
@@ -330,6 +356,7 @@ impl Refused {
                 "connect to {found} by its own name (--allow {found})"
             )),
             Why::Denied
+            | Why::Agent { .. }
             | Why::OddHost
             | Why::Unresolved { .. }
             | Why::Unreachable { .. }

@@ -2,12 +2,13 @@
 //! that can do nothing but connect: no file system, no capability, a list of system calls, and one channel to the
 //! supervisor, on which it may only send [`message::FromGate`].
 //!
-//! `address`, `rules`, `dns`, `sni`, `http`, `socks` and `words` are pure: bytes or values in, values out. The others hold
+//! `address`, `rules`, `dns`, `sni`, `http`, `socks`, `ssh` and `words` are pure: bytes or values in, values out. The others hold
 //! sockets and call them. Its death means no network for the box, never more.
 
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod agent;
 pub mod answer;
 pub mod chunked;
 pub mod confine;
@@ -27,6 +28,7 @@ pub mod rules;
 pub mod serve;
 pub mod sni;
 pub mod socks;
+pub mod ssh;
 pub mod start;
 pub mod state;
 #[cfg(test)]

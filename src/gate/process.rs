@@ -5,7 +5,7 @@
 use super::message::{FromGate, Text, Then, ToGate, Why};
 use super::rules::{Allowlist, Refusal};
 use super::state::Gate;
-use super::{answer, confine, proxy, relay, serve};
+use super::{agent, answer, confine, proxy, relay, serve};
 use crate::launch::channel::{Channel, ChannelError, Received, Sent};
 use crate::sys::process;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// The gate, until its channel ends.
 pub fn main(channel: RawFd) -> ExitCode {
@@ -148,6 +148,7 @@ fn obey(
                 }
             }
         }
+        ToGate::Agent => sockets.for_each(|socket| agent_listen(gate, socket)),
         ToGate::Listener => serve(Serves::Box),
         ToGate::Proxy => serve(Serves::Proxy),
         ToGate::DnsTcp => serve(Serves::Dns),
@@ -169,6 +170,31 @@ fn nonblocking(socket: &OwnedFd) -> nix::Result<()> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
     fcntl(socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+}
+
+/// Serves the box's ssh agent until the end of the gate.
+fn agent_listen(gate: &Arc<Gate>, socket: OwnedFd) {
+    let listener = nonblocking(&socket)
+        .map_err(std::io::Error::from)
+        .and_then(|()| UnixListener::from_std(socket.into()));
+    let Ok(listener) = listener else { return };
+    let gate = gate.clone();
+    tokio::spawn(async move {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            // Too many: it ends at once, and whoever asked tries again.
+            if let Ok(permit) = gate.connections.clone().try_acquire_owned() {
+                let gate = gate.clone();
+                tokio::spawn(async move {
+                    agent::serve(gate, stream).await;
+                    drop(permit);
+                });
+            }
+        }
+    });
 }
 
 /// Serves a listening socket until the end of the gate.

@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use super::agent::Granted;
 use super::message::{Config, Family, FromGate, GateEvent, Refused, Text};
 use super::names::{self, Names};
 use super::outbox::Outbox;
 use super::resolver::Resolver;
 use super::rules::{Allowlist, Refusal, Request, Terms};
 use super::upstream::Proxies;
+use crate::plan::net::ssh::decode;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -41,6 +43,7 @@ pub struct Gate {
 struct Shared {
     rules: Arc<Allowlist>,
     config: Arc<Config>,
+    granted: Arc<Granted>,
     proxies: Arc<Proxies>,
     names: Names,
     /// Sockets that were asked for.
@@ -116,9 +119,11 @@ impl Gate {
     /// What cannot be used of it.
     pub fn configure(&self, config: Config) -> Result<(), String> {
         let proxies = Proxies::of(&config)?;
+        let granted = granted(&config)?;
         let mut shared = self.shared();
         shared.proxies = Arc::new(proxies);
         shared.config = Arc::new(config);
+        shared.granted = Arc::new(granted);
         drop(shared);
         self.generation.send_modify(|n| *n += 1);
         Ok(())
@@ -140,6 +145,12 @@ impl Gate {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         self.shared().config.clone()
+    }
+
+    /// What of the caller's ssh agent is granted.
+    #[must_use]
+    pub fn granted_keys(&self) -> Arc<Granted> {
+        self.shared().granted.clone()
     }
 
     /// The host's proxies.
@@ -283,11 +294,20 @@ impl Gate {
 
     /// Asks the supervisor for a socket of the box.
     pub async fn socket(&self, bind: Option<SocketAddr>, family: Family) -> Option<OwnedFd> {
+        self.wait_for(|id| FromGate::NeedSocket { id, bind, family })
+            .await
+    }
+
+    /// Asks the supervisor for a connection to the caller's ssh agent.
+    pub async fn agent(&self) -> Option<OwnedFd> {
+        self.wait_for(|id| FromGate::NeedAgent { id }).await
+    }
+
+    async fn wait_for(&self, request: impl FnOnce(u32) -> FromGate) -> Option<OwnedFd> {
         let id = self.next_request.fetch_add(1, Ordering::Relaxed);
         let (answer, wait) = oneshot::channel();
         self.shared().waiting.insert(id, answer);
-        self.outbox
-            .request(FromGate::NeedSocket { id, bind, family });
+        self.outbox.request(request(id));
         let got = tokio::time::timeout(SOCKET_WAIT, wait).await;
         self.shared().waiting.remove(&id);
         got.ok()?.ok()?
@@ -300,6 +320,20 @@ impl Gate {
             let _ = waiting.send(socket);
         }
     }
+}
+
+fn granted(config: &Config) -> Result<Granted, String> {
+    let blobs = |list: &[(String, String)]| {
+        let blob = |(name, key): &(String, String)| {
+            let blob = decode(key).ok_or_else(|| format!("the key of {name} is not base64"))?;
+            Ok((name.clone(), blob))
+        };
+        list.iter().map(blob).collect::<Result<Vec<_>, String>>()
+    };
+    Ok(Granted {
+        hosts: blobs(&config.ssh_hosts)?,
+        keys: blobs(&config.ssh_keys)?,
+    })
 }
 
 fn family(addr: SocketAddr) -> Family {

@@ -122,6 +122,7 @@ fn build_box(
         state,
         inherited,
         report,
+        agent,
         limits,
     } = inputs;
     let exec = Exec::new(&plan.command).map_err(start("take the command"))?;
@@ -146,6 +147,7 @@ fn build_box(
         sources: prepare.sources,
         state,
         report,
+        agent,
         filter,
         disk: disk(plan),
         terminal,

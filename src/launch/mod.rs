@@ -51,6 +51,8 @@ pub struct Inputs {
     pub state: Vec<(OsText, Vec<u8>)>,
     /// The socket on which the stubs of refused programs report; init gives it its name in the box.
     pub report: Option<OwnedFd>,
+    /// The socket of the box's ssh agent, if it has one; likewise.
+    pub agent: Option<OwnedFd>,
     /// What the supervisor found to hold of the limits.
     pub limits: Evidence,
     /// The signal mask, ignored signals and umask that the caller gave agentbox: the command gets them.

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::Wish;
+use super::{PathWish, Wish};
 use crate::plan::net::{Rule, Target};
 use std::net::IpAddr;
 
@@ -19,6 +19,10 @@ pub struct EgressWishes {
     pub publish: Vec<Wish<Ports>>,
     /// `[network.hosts]`: a name (normalised) and its addresses; later ones of the same name win.
     pub hosts: Vec<(String, Wish<Vec<IpAddr>>)>,
+    /// `[ssh] hosts`: names (normalised) and ports of servers that the caller's agent signs for.
+    pub ssh_hosts: Vec<Wish<(String, u16)>>,
+    /// `[ssh] keys`: files of public keys, the keys that it signs with.
+    pub ssh_keys: Vec<Wish<PathWish>>,
 }
 
 /// A published port.
@@ -45,6 +49,8 @@ impl EgressWishes {
             host_ports,
             publish,
             hosts,
+            ssh_hosts,
+            ssh_keys,
         } = stronger;
         // As for variables: whoever names exactly what a weaker source denies has read that rule. A pattern lifts nothing.
         self.deny.retain(|denied| {
@@ -54,6 +60,8 @@ impl EgressWishes {
         self.allow.extend(allow);
         self.deny.extend(deny);
         self.host_ports.extend(host_ports);
+        self.ssh_hosts.extend(ssh_hosts);
+        self.ssh_keys.extend(ssh_keys);
         for wish in publish {
             self.publish
                 .retain(|known| known.value.host != wish.value.host);

@@ -143,8 +143,11 @@ fn table(builtin: &builtin::Builtin) -> String {
         host_ports,
         publish,
         hosts,
+        ssh_hosts,
+        ssh_keys,
     } = egress;
     assert!(host_ports.is_empty() && publish.is_empty() && hosts.is_empty());
+    assert!(ssh_hosts.is_empty() && ssh_keys.is_empty());
     list(&mut out, "reach", &allow, rule);
     list(&mut out, "shun", &deny, rule);
     list(&mut out, "limits", &limits, |(name, wish)| {

@@ -48,11 +48,11 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("commands"),
             known("env"),
             known("network"),
+            known("ssh"),
             known("limits"),
             known("layers"),
             known("kill-switch"),
             known("session"),
-            not_yet("ssh"),
             not_yet("git"),
             not_yet("aws"),
             not_yet("review"),
@@ -90,6 +90,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("hosts"),
         ],
     ),
+    ("ssh", &[known("hosts"), known("keys")]),
     (
         "limits",
         &[

@@ -221,6 +221,8 @@ impl<'a> Walk<'a> {
                 }
                 ("env", "set") => self.set(value),
                 ("network", _) => self.network(name, value),
+                ("ssh", "hosts") => self.each(value, Walk::ssh_host),
+                ("ssh", _) => self.each(value, Walk::ssh_key),
                 ("limits", _) => self.limit(name, value),
                 ("kill-switch", _) => {
                     self.each(value, |walk, text, at| match value::stop_file(text) {

@@ -154,6 +154,13 @@ pub enum Event {
         /// Bytes into the box.
         received: u64,
     },
+    /// The caller's ssh agent signed a log-in of the box.
+    Signed {
+        /// To which server.
+        host: String,
+        /// With which key: the file of its public half.
+        key: String,
+    },
     /// Events of the network that are not in this record, since there were too many at once.
     NetworkDropped {
         /// How many.
@@ -309,6 +316,10 @@ mod tests {
                 id: 1,
                 sent: 2,
                 received: 3,
+            },
+            Event::Signed {
+                host: "a.com".into(),
+                key: "/home/me/.ssh/id.pub".into(),
             },
             Event::NetworkDropped {
                 count: 2,

@@ -39,6 +39,19 @@ pub(super) fn rules(out: &mut String, network: &Network) {
         (text, source(&p.origin))
     });
     group(out, "publishes", publish);
+    let ssh = network.ssh.iter();
+    let keys = ssh.clone().flat_map(|ssh| &ssh.keys);
+    group(
+        out,
+        "signs by ssh with",
+        keys.map(|key| (key.file.clone(), source(&key.origin))),
+    );
+    let servers = ssh.flat_map(|ssh| &ssh.hosts);
+    group(
+        out,
+        "signs by ssh for",
+        servers.map(|server| (server.label(), source(&server.origin))),
+    );
     let hosts = network.hosts.iter().map(|host| {
         let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
         let text = format!("{} is {}", host.name, addresses.join(", "));

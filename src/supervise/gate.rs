@@ -4,19 +4,22 @@
 
 #![forbid(unsafe_code)]
 
+use super::agent::Agent;
 use super::control::Asked;
 use super::control::message::{Change, Reply, Request};
 use super::gate_words::{Say, Told};
+use super::listeners::{published, served};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use crate::gate::message::{Family, FromGate, ResolverFile, ToGate};
 use crate::gate::{self, HostProxies, Process};
 use crate::launch::channel::{Received, Sent};
 use crate::launch::message::{self as init, ToInit};
-use crate::plan::net::listen::{Listener, On, Serves, listeners};
+use crate::plan::net::listen::{Listener, On, listeners};
 use crate::plan::net::{self, NetworkMode};
 use crate::record::Event;
 use crate::sys::{listen, process};
+use nix::errno::Errno;
 use nix::poll::PollFlags;
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -48,6 +51,7 @@ pub(super) fn proxies(network: &net::Network, env: &[(OsString, OsString)]) -> H
 
 /// The network of a box while it runs.
 pub(super) struct Network {
+    agent: Option<Agent>,
     network: net::Network,
     proxies: HostProxies,
     gate: Option<Process>,
@@ -82,8 +86,13 @@ impl Network {
     ///
     /// # Errors
     /// What cannot be had, in words.
-    pub(super) fn start(network: &net::Network, proxies: HostProxies) -> Result<Network, String> {
+    pub(super) fn start(
+        network: &net::Network,
+        proxies: HostProxies,
+        agent: Option<Agent>,
+    ) -> Result<Network, String> {
         let mut out = Network {
+            agent,
             network: network.clone(),
             proxies,
             gate: None,
@@ -128,6 +137,9 @@ impl Network {
             if let Ok(socket) = socket.try_clone() {
                 self.out.push_back((message, vec![socket]));
             }
+        }
+        if let Some(socket) = self.agent.as_ref().and_then(Agent::listener) {
+            self.out.push_back((ToGate::Agent, vec![socket]));
         }
         self.send();
     }
@@ -197,6 +209,16 @@ impl Network {
                     (Some(SocketAddr::V6(_)), _) | (None, Family::V6) => init::Family::V6,
                 };
                 self.want(Wanted::ByGate(id, bind), family, running);
+            }
+            FromGate::NeedAgent { id } => {
+                let agent = self.agent.as_ref().ok_or(Errno::ENOTCONN);
+                match agent.and_then(Agent::connect) {
+                    Ok(socket) => self.tell(ToGate::Socket { id }, vec![socket]),
+                    Err(errno) => {
+                        let errno = errno as i32;
+                        self.tell(ToGate::NoSocket { id, errno }, Vec::new());
+                    }
+                }
             }
             FromGate::NeedResolver => self.resolver(),
             FromGate::Event(event) => self.told.event(event, running),
@@ -369,33 +391,6 @@ impl Network {
             self.want(Wanted::Listener(listener, address), family, running);
         }
     }
-}
-
-fn served(listener: Listener) -> ToGate {
-    match listener.serves {
-        Serves::Tcp => ToGate::Listener,
-        Serves::Proxy => ToGate::Proxy,
-        Serves::DnsUdp => ToGate::DnsUdp,
-        Serves::DnsTcp => ToGate::DnsTcp,
-    }
-}
-
-/// Takes a port of the host's 127.0.0.1.
-fn published(port: u16) -> Result<OwnedFd, String> {
-    let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
-    listen::tcp_on(address).map_err(|errno| {
-        let remedy = match errno {
-            nix::errno::Errno::EADDRINUSE => {
-                "another program listens there; --publish OTHERPORT:PORT"
-            }
-            nix::errno::Errno::EACCES => "ports below 1024 are root's; --publish OTHERPORT:PORT",
-            _ => "--publish OTHERPORT:PORT takes another one",
-        };
-        format!(
-            "port {port} of the host cannot be taken: {}; {remedy}",
-            errno.desc()
-        )
-    })
 }
 
 impl Part for Network {

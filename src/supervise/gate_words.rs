@@ -71,6 +71,10 @@ impl Told {
                 port,
                 address: address.map(|address| address.to_string()),
             },
+            GateEvent::Signed { host, key } => Event::Signed {
+                host: host.to_string(),
+                key: key.to_string(),
+            },
             GateEvent::Closed { id, sent, received } => Event::Disconnected { id, sent, received },
             GateEvent::Dropped { count, refused } => {
                 self.more += refused;

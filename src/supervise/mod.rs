@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod agent;
 pub mod client;
 mod clients;
 pub mod control;
@@ -15,6 +16,7 @@ mod joins;
 pub mod json;
 pub mod keeping;
 pub mod kill;
+mod listeners;
 pub mod merge;
 mod modes;
 pub mod never;
@@ -45,6 +47,7 @@ use crate::outcome::{Evidence, How, Outcome, Status};
 use crate::plan::{OsText, Plan};
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
+use agent::Agent;
 use clients::Clients;
 use control::Control;
 use ear::Ear;
@@ -146,9 +149,10 @@ pub fn run(job: Job) -> u8 {
     inputs.outside = reserved.path().to_owned();
     let reports = Reports::new(Verbose::of(&banner), &mut inputs.report);
     let proxies = gate::proxies(&plan.network, &inputs.caller_env);
+    let agent = Agent::new(&plan.network, &mut inputs);
     let building = build(&plan, inputs, &cgroup, nursery.as_ref());
     drop(nursery);
-    let network = gate::Network::start(&plan.network, proxies);
+    let network = gate::Network::start(&plan.network, proxies, agent);
     // Beside the building, and before anybody takes for granted what files are.
     for line in keeping::settle_dead(&sessions) {
         say_directly(&line);

@@ -8,6 +8,7 @@ pub mod listen;
 pub mod name;
 pub mod rule;
 pub mod special;
+pub mod ssh;
 
 use crate::policy::Origin;
 pub use name::{BadName, is_local_name, normalise};
@@ -60,6 +61,9 @@ pub struct Network {
     /// Ports of the box that the host reaches on its 127.0.0.1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub publish: Vec<Publish>,
+    /// What of the caller's ssh agent the box has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<ssh::Ssh>,
 }
 
 impl Network {
@@ -74,6 +78,7 @@ impl Network {
             hosts: Vec::new(),
             host_ports: Vec::new(),
             publish: Vec::new(),
+            ssh: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::expand::{expand, from_cli, same, within};
 use super::network;
 use super::places::{NEVER_WHOLE, SECRETS, is_host_key, secret};
 use super::scene::{Scene, show};
+use super::ssh;
 use super::tree::Shown;
 use super::walk::Walked;
 use crate::host::FileType;
@@ -105,7 +106,12 @@ pub(super) fn generated(scene: &Scene<'_>) -> impl Iterator<Item = &'static str>
         NetworkMode::Filtered => &network::FILES,
         NetworkMode::None | NetworkMode::Host => &[],
     };
-    GENERATED.into_iter().chain(names.iter().copied())
+    let ssh: &[&str] = match network::mode(scene) {
+        NetworkMode::Filtered if ssh::is_wished(scene) => &ssh::FILE,
+        _ => &[],
+    };
+    let more = names.iter().chain(ssh).copied();
+    GENERATED.into_iter().chain(more)
 }
 
 /// Shown by the box's own /proc or /dev.

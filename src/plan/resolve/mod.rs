@@ -26,6 +26,7 @@ mod places;
 mod refused;
 mod runnable;
 mod scene;
+mod ssh;
 mod stop;
 mod tree;
 mod view;
@@ -115,6 +116,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let (private_links, private_dirs) = kept::private(scene);
     let state = kept::state(scene, &private_links);
     let mut network = network::network(scene);
+    ssh::ssh(scene, &mut network);
     let identity = identity::identity(scene);
     let limits = limits::limits(scene, identity.mode);
     let (require, off) = layers::layers(scene, &network);
@@ -128,6 +130,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let (path, path_dropped) = command::search_path(scene, &settled.links);
     let mut env = env::env(scene, &identity, &command, path);
     network::proxies(&mut env, &network);
+    ssh::variable(&mut env, &network);
     network::endpoints(scene, &env, &mut network);
     scene
         .notices

@@ -99,7 +99,7 @@ fn rules(scene: &mut Scene<'_>, network: &mut Network) {
 }
 
 /// Adds a rule, once: a later one of the same host with the same marks adds its ports.
-fn add(network: &mut Network, rule: &Rule, origin: &Origin, note: Option<String>) {
+pub(super) fn add(network: &mut Network, rule: &Rule, origin: &Origin, note: Option<String>) {
     let ports = rule.ports_or_default();
     let same = |allow: &&Allow| allow.to == rule.to && allow.marks == rule.marks;
     let known: Vec<u16> = network

@@ -14,6 +14,7 @@ use super::network as net;
 use super::pathmap::PathMap;
 use super::scene::{Scene, show};
 use super::tree::Shown;
+use crate::plan::net::ssh::{CONFIG, KNOWN_HOSTS, config, known_hosts};
 use crate::plan::refused::{BIN, PLAN, PROGRAM, Refused};
 use crate::plan::{
     Access, Identity, IdentityMode, Kind, LandlockAccess, LandlockRule, Limits, MountOp, Network,
@@ -191,6 +192,10 @@ pub(super) fn view(
         for (path, content) in net::FILES.into_iter().zip(files) {
             file(&mut ops, &mut rules, path, content);
         }
+    }
+    if let Some(ssh) = &network.ssh {
+        file(&mut ops, &mut rules, CONFIG, config());
+        file(&mut ops, &mut rules, KNOWN_HOSTS, known_hosts(ssh));
     }
     ops.insert("/run".into(), dir("/run"));
     ops.insert("/run/agentbox".into(), dir("/run/agentbox"));

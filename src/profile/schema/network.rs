@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::{Item, Walk};
-use crate::plan::net::{Mark, Rule, normalise};
+use crate::plan::net::ssh::PORT;
+use crate::plan::net::{Mark, Rule, Target, normalise};
 use crate::profile::value;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -140,6 +141,37 @@ impl Walk<'_> {
         }
         let fine = self.problems.len() == problems;
         host.filter(|_| fine).map(|host| (host, ports, marks))
+    }
+
+    /// `"github.com"`, `"git.corp.example:2222"`.
+    pub(super) fn ssh_host(&mut self, text: &str, at: Range<usize>) {
+        let rule = match Rule::deny(text) {
+            Ok(rule) => rule,
+            Err(bad) => return self.problem(at, bad.what, bad.help),
+        };
+        match (rule.to, rule.ports.as_slice()) {
+            (Target::Name(name), [] | [_]) => {
+                let port = rule.ports.first().copied().unwrap_or(PORT);
+                let wish = self.wish((name, port), &at);
+                self.out.fragment.egress.ssh_hosts.push(wish);
+            }
+            _ => self.problem(
+                at,
+                format!("`{text}` is not one server"),
+                "write NAME or NAME:PORT; each server has a host key of its own",
+            ),
+        }
+    }
+
+    /// The file of a public key.
+    pub(super) fn ssh_key(&mut self, text: &str, at: Range<usize>) {
+        match value::path(text, value::PathUse::Read) {
+            Ok(path) => {
+                let wish = self.wish(path, &at);
+                self.out.fragment.egress.ssh_keys.push(wish);
+            }
+            Err(bad) => self.bad(at, bad),
+        }
     }
 
     fn hosts(&mut self, value: &Item<'_>) {
