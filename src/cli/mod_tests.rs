@@ -157,7 +157,7 @@ fn a_profile_that_cannot_be_used_ends_the_run() {
         "{error}"
     );
     assert_eq!((error.run_status(), error.status()), (125, 1));
-    dir.write("etc/config.toml", "[ssh]\nkeys = []\n");
+    dir.write("etc/config.toml", "[review]\nkeys = []\n");
     let error = policy(&["run", "x"], &dir).unwrap_err();
     assert!(error.to_string().contains("not enforced"), "{error}");
     let error = policy(&["run", "--read", "", "x"], &dir).unwrap_err();

@@ -265,8 +265,40 @@ two = ["10.0.0.6", "::1"]
 }
 
 #[test]
+fn servers_and_keys_of_ssh() {
+    let parsed = good(
+        "[ssh]\nhosts = [\"GitHub.com\", \"git.corp.example:2222\"]\nkeys = [\"~/.ssh/id\", \"/keys/b.pub?\"]\n",
+    );
+    let egress = parsed.fragment.egress;
+    let hosts: Vec<_> = egress.ssh_hosts.iter().map(|w| &w.value).collect();
+    assert_eq!(
+        hosts,
+        [
+            &("github.com".to_owned(), 22),
+            &("git.corp.example".to_owned(), 2222)
+        ]
+    );
+    let keys: Vec<_> = egress
+        .ssh_keys
+        .iter()
+        .map(|w| (w.value.path.to_string(), w.value.optional))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            ("~/.ssh/id".to_owned(), false),
+            ("/keys/b.pub".to_owned(), true)
+        ]
+    );
+}
+
+#[test]
 fn mistakes_in_the_network_are_shown() {
     for (text, what) in [
+        ("ssh.hosts = [\"*.test\"]", "is not one server"),
+        ("ssh.hosts = [\"a.test:1,2\"]", "is not one server"),
+        ("ssh.hosts = [\"10.0.0.1\"]", "is not one server"),
+        ("ssh.keys = [\"id\"]", ""),
         ("network.mode = \"filterd\"", "not a network mode"),
         ("network.allow = \"a.com\"", "a list of rules is expected"),
         (
@@ -319,7 +351,7 @@ fn mistakes_in_the_network_are_shown() {
 
 #[test]
 fn what_is_not_enforced_is_refused_and_never_ignored() {
-    for text in ["[ssh]\nkeys = []", "[review]\nx = 1"] {
+    for text in ["[aws]\nkeys = []", "[review]\nx = 1"] {
         let problems = wrong(text);
         assert_eq!(problems.len(), 1, "{text}: {problems:?}");
         assert!(
