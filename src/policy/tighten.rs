@@ -112,11 +112,15 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         host_ports,
         publish,
         hosts,
+        ssh_hosts,
+        ssh_keys,
     } = egress;
     out.all("network.allow", &allow);
     out.all("network.host-ports", &host_ports);
     out.all("network.publish", &publish);
     out.each("network.hosts", hosts.iter().map(|(_, wish)| &wish.origin));
+    out.all("ssh.hosts", &ssh_hosts);
+    out.all("ssh.keys", &ssh_keys);
     into.egress.deny.extend(deny);
 
     for (name, wish) in limits {

@@ -82,6 +82,8 @@ fn nothing_of_a_project_makes_the_box_wider() {
                 17,
             )],
             hosts: vec![("a.example".to_owned(), from_project(Vec::new(), 18))],
+            ssh_hosts: vec![from_project(("a.example".to_owned(), 22), 27)],
+            ssh_keys: vec![from_project(path("~/.ssh/id"), 28)],
             deny: Vec::new(),
         },
         limits: vec![
@@ -120,7 +122,7 @@ fn nothing_of_a_project_makes_the_box_wider() {
         .collect();
     let mut sorted = lines.clone();
     sorted.sort_unstable();
-    assert_eq!(sorted, (1..=26).collect::<Vec<u32>>(), "{left:?}");
+    assert_eq!(sorted, (1..=28).collect::<Vec<u32>>(), "{left:?}");
 
     // The same word of a file that is trusted is a word.
     let merged = |authority| {
