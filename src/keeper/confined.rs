@@ -7,13 +7,17 @@ use crate::enforce::cell::{self, Bounds};
 use std::time::Duration;
 
 /// Reads both texts in a confined child: the second one is the agent's.
-pub(super) fn clean(base: &[u8], now: &[u8]) -> Result<Option<Cleaned>, String> {
+pub(super) fn clean(
+    base: &[u8],
+    now: &[u8],
+    work_tree: Option<&[u8]>,
+) -> Result<Option<Cleaned>, String> {
     let bounds = Bounds {
         who: "the process that reads git configuration",
         time: Duration::from_secs(5),
         answer: 4 << 20,
     };
-    let answer = cell::compute(bounds, || match gitconfig::clean(base, now) {
+    let answer = cell::compute(bounds, || match gitconfig::clean(base, now, work_tree) {
         Ok(None) => vec![0],
         Ok(Some(cleaned)) => {
             // One bit for each row of the list, then the text.

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::baseline::Baseline;
-use super::{files, git};
+use super::{files, git, tree};
+use crate::plan::Kind;
 use crate::plan::names::matcher::{Cursor, Matcher, heavy};
 use crate::plan::names::{NameKind, Names};
 use nix::dir::{Dir, Type};
@@ -38,10 +39,16 @@ pub(super) fn kind_of(names: &Names, file: &Path) -> Option<NameKind> {
         };
         let matcher = Matcher::new(&names.rules, root);
         let mut cursor = Some(matcher.start());
+        let mut at_last = rel.components().peekable();
         for part in rel.components() {
             let Some(at) = cursor else { break };
             let name = part.as_os_str().as_bytes();
-            if let Some((kind, _)) = matcher.entry(&at, name).strongest() {
+            at_last.next();
+            let kind = match at_last.peek() {
+                Some(_) => Kind::Dir,
+                None => Kind::File,
+            };
+            if let Some((kind, _)) = matcher.entry_of(&at, name, kind).strongest() {
                 strongest = Some(strongest.map_or(kind, |known| known.min(kind)));
             }
             cursor = matcher.enter(&at, name);
@@ -94,12 +101,18 @@ enum Tracked {
     No,
 }
 
-fn look(at: At, matcher: &Matcher, baseline: &Baseline, found: &mut Found) -> Vec<At> {
+fn look(mut at: At, matcher: &Matcher, baseline: &Baseline, found: &mut Found) -> Vec<At> {
     let mut below = Vec::new();
     let again = at.dir.try_clone().ok();
     let Some(Ok(mut entries)) = again.map(Dir::from_fd) else {
         return below;
     };
+    if tree::is_git(at.dir.as_fd()) {
+        at.cursor = matcher.as_git(&at.cursor, &at.path);
+        if at.depth > 0 && !git::is_git_dir(&at.path) && !has(baseline, &at.path) {
+            found.born.push(at.path.clone());
+        }
+    }
     let above = at.path.file_name().unwrap_or_default().as_bytes();
     for entry in entries.iter().map_while(Result::ok) {
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
@@ -108,7 +121,13 @@ fn look(at: At, matcher: &Matcher, baseline: &Baseline, found: &mut Found) -> Ve
         }
         let full = at.path.join(name);
         let mut tracked = at.tracked;
-        match matcher.entry(&at.cursor, name.as_bytes()).strongest() {
+        let is_dir = match entry.file_type() {
+            Some(kind) => kind == Type::Directory,
+            None => files::stat(at.dir.as_fd(), name).is_ok_and(|s| files::is(&s, SFlag::S_IFDIR)),
+        };
+        let kind = if is_dir { Kind::Dir } else { Kind::File };
+        let said = matcher.entry_of(&at.cursor, name.as_bytes(), kind);
+        match said.strongest() {
             Some((NameKind::Hide, _)) => continue,
             Some((NameKind::Freeze, _)) => {
                 if !has(baseline, &full) {
@@ -119,10 +138,6 @@ fn look(at: At, matcher: &Matcher, baseline: &Baseline, found: &mut Found) -> Ve
             Some((NameKind::Track, _)) => tracked = Tracked::Yes,
             None => {}
         }
-        let is_dir = match entry.file_type() {
-            Some(kind) => kind == Type::Directory,
-            None => files::stat(at.dir.as_fd(), name).is_ok_and(|s| files::is(&s, SFlag::S_IFDIR)),
-        };
         if tracked == Tracked::Yes && !is_dir && baseline.of(&full).is_none() {
             found.names.push(full.clone());
         }

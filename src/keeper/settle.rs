@@ -5,10 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod gits;
+
+use self::gits::is_config;
 use super::baseline::{Baseline, Content, Kept};
-use super::confined::clean;
-use super::files::{self, Locked};
-use super::git;
+use super::files;
+use super::git::{self, Pointer};
 use super::quarantine::{Quarantine, Why};
 use super::{objects, search};
 use crate::plan::OsText;
@@ -22,11 +24,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// How often a git configuration is read anew because somebody else writes it, and the pause before.
-const CONFIG_TRIES: u32 = 60;
-const CONFIG_PAUSE: Duration = Duration::from_millis(5);
 
 /// What is to be settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +144,9 @@ impl<'a> Settler<'a> {
                     let copy = dir
                         .parent()
                         .filter(|copy| dir.ends_with(".git") && !roots.contains(copy));
-                    file.starts_with(dir) || copy.is_some_and(|copy| file.starts_with(copy))
+                    let inside = file.strip_prefix(dir).is_ok_and(git::is_gits);
+                    let in_copy = copy.is_some_and(|copy| file.starts_with(copy));
+                    inside || in_copy && Pointer::of(file).is_none()
                 };
                 touched.retain(|file| !born.iter().any(|dir| own(dir, file)));
                 touched.extend(self.baseline.changed());
@@ -198,10 +197,19 @@ impl<'a> Settler<'a> {
         let Ok(stat) = files::stat(dir.as_fd(), name) else {
             return;
         };
-        if git::is_config(file) {
+        if is_config(dir.as_fd(), file) {
             return self.config(dir.as_fd(), name, file, b"");
         }
-        let tracked = search::kind_of(self.names, file) == Some(NameKind::Track);
+        if let Some(pointer) = Pointer::of(file)
+            && self.may_say(dir.as_fd(), name, file, pointer, b"")
+        {
+            return;
+        }
+        let tracked = match search::kind_of(self.names, file) {
+            // Told of a git directory with another name than `.git`.
+            None => git::is_gits(file),
+            Some(kind) => kind == NameKind::Track,
+        };
         if tracked && files::is(&stat, SFlag::S_IFDIR) {
             let Ok(inner) = openat(&dir, name, files::DIR, Mode::empty()) else {
                 return;
@@ -279,9 +287,15 @@ impl<'a> Settler<'a> {
         if kept.is_untouched(&stat) {
             return;
         }
-        if git::is_config(file) {
+        if is_config(dir.as_fd(), file) {
             let base = self.baseline.bytes(kept).unwrap_or_default().to_vec();
             return self.config(dir.as_fd(), name, file, &base);
+        }
+        if let Some(pointer) = Pointer::of(file)
+            && let base = self.baseline.bytes(kept).unwrap_or_default()
+            && self.may_say(dir.as_fd(), name, file, pointer, base)
+        {
+            return;
         }
         let same = match &kept.content {
             Content::File { mode, .. } => match files::read(dir.as_fd(), name) {
@@ -351,94 +365,5 @@ impl<'a> Settler<'a> {
             }
         }
         Err("its directory cannot be had".to_owned())
-    }
-
-    /// A git configuration: entries that run things and were not there are undone. While the session runs git may write it
-    /// at the same time, so what was read has to be there still when it is replaced.
-    fn config(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
-        for attempt in 0..CONFIG_TRIES {
-            let (now, mode) = match files::read(dir, name) {
-                Ok(Some((now, stat))) => (now, stat.st_mode),
-                // A link, or larger than git configuration is: nothing of it can be kept.
-                Ok(None) => return self.not_a_config(dir, name, file, base),
-                Err(Errno::ENOENT) => return,
-                Err(errno) => return self.failed(file, errno),
-            };
-            let (text, keys) = match clean(base, &now) {
-                Ok(None) => return,
-                Ok(Some(cleaned)) => (cleaned.text, cleaned.taken),
-                // Git could not have read it either; but it may be half written by something that is not git.
-                Err(_) if attempt + 1 < CONFIG_TRIES => {
-                    std::thread::sleep(CONFIG_PAUSE);
-                    continue;
-                }
-                Err(_) => return self.not_a_config(dir, name, file, base),
-            };
-            let written = if attempt + 1 < CONFIG_TRIES {
-                files::write_locked(dir, name, &now, &text, mode)
-            } else {
-                // A lock that nobody gives back is no reason to leave it.
-                files::write(dir, name, &text, mode).map(|()| Locked::Written)
-            };
-            match written {
-                Ok(Locked::Written) => {
-                    let kept = self.quarantine().and_then(|quarantine| {
-                        let kept = quarantine.keep(&now, file, Why::Undone);
-                        kept.map_err(|e| e.to_string())
-                    });
-                    let keys = keys.into_iter().map(str::to_owned).collect();
-                    self.say(file, Did::Undone { keys });
-                    if let Err(why) = kept {
-                        self.failed(file, why);
-                    }
-                    return;
-                }
-                Ok(Locked::Changed | Locked::Busy) => std::thread::sleep(CONFIG_PAUSE),
-                Err(e) => return self.failed(file, e),
-            }
-        }
-    }
-
-    /// What git could not read goes as a whole; what was there before comes back.
-    fn not_a_config(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
-        if base.is_empty() {
-            self.take(dir, name, file, Why::Made);
-            return;
-        }
-        if !self.take(dir, name, file, Why::Changed) {
-            return;
-        }
-        match files::write(dir, name, base, 0o644) {
-            Ok(()) => self.say(file, Did::Undone { keys: Vec::new() }),
-            Err(e) => self.failed(file, e),
-        }
-    }
-
-    /// A git directory that was born in the session: what runs by itself is taken out of it.
-    fn repository(&mut self, path: &Path) {
-        let Ok(dir) = files::open_path(self.root.as_fd(), path) else {
-            return;
-        };
-        for name in ["config", "config.worktree"] {
-            if files::exists(dir.as_fd(), OsStr::new(name)) {
-                self.config(dir.as_fd(), OsStr::new(name), &path.join(name), b"");
-            }
-        }
-        let hooks = path.join("hooks");
-        match openat(&dir, "hooks", files::DIR, Mode::empty()) {
-            Ok(inner) => {
-                for name in files::names(inner.as_fd()).unwrap_or_default() {
-                    // Git runs none of those.
-                    if !name.as_encoded_bytes().ends_with(b".sample") {
-                        self.take(inner.as_fd(), &name, &hooks.join(&name), Why::Made);
-                    }
-                }
-            }
-            Err(Errno::ENOENT) => {}
-            // A link to where hooks are.
-            Err(_) => {
-                self.take(dir.as_fd(), OsStr::new("hooks"), &hooks, Why::Made);
-            }
-        }
     }
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::place::Place;
+use crate::plan::names::git::Shape;
 use crate::plan::names::matcher::{self, Cursor};
 use crate::sys::inotify::{Inotify, Read};
 use nix::dir::{Dir, Type};
@@ -339,6 +340,17 @@ pub(super) fn what(dir: BorrowedFd<'_>, name: &OsStr) -> Option<What> {
     } else {
         What::Other
     })
+}
+
+/// Is it a git directory by what is in it?
+pub(super) fn is_git(dir: BorrowedFd<'_>) -> bool {
+    let mut shape = Shape::default();
+    for name in Shape::NAMES {
+        if what(dir, OsStr::new(name)).is_some() {
+            shape.see(name.as_bytes());
+        }
+    }
+    shape.is_git()
 }
 
 fn list(dir: OwnedFd) -> Vec<(OsString, What)> {

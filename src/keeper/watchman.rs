@@ -3,13 +3,16 @@
 
 #![forbid(unsafe_code)]
 
+mod gits;
+
 use super::git;
 use super::outbox::Outbox;
 use super::place::{self, BoxView, Covered, Inode, Place, Purpose};
 use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, what};
+use crate::plan::names::git::{Shape, in_dot_git};
 use crate::plan::names::{NameKind, NameRule};
 use crate::plan::refused::Refused;
-use crate::plan::{Access, Plan};
+use crate::plan::{Access, Kind, Plan};
 use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
 use std::collections::{BTreeSet, HashMap};
@@ -154,6 +157,7 @@ impl Watchman {
             return Ok(());
         }
         let names = self.tree.watch_and_list(&self.places, &spot);
+        let spot = self.as_git(spot, &names);
         self.names(&spot, names)
     }
 
@@ -223,12 +227,16 @@ impl Watchman {
             } else {
                 Cause::Made
             };
-            return self.name(&Name {
+            self.name(&Name {
                 spot,
                 name,
                 what,
                 cause,
-            });
+            })?;
+            if Shape::decides(name.as_bytes()) && self.purpose(spot) == Purpose::Names {
+                self.shapes(spot)?;
+            }
+            return Ok(());
         }
         let file = self.host_path(spot, name);
         if event.has(Mask::IN_DELETE | Mask::IN_MOVED_FROM) {
@@ -237,9 +245,12 @@ impl Watchman {
         }
         if event.has(Mask::IN_CLOSE_WRITE | Mask::IN_DELETE | Mask::IN_MOVED_FROM)
             && self.phase == Phase::Running
-            && matches!(self.rule(spot, name), Some((NameKind::Track, _)))
+            && matches!(
+                self.rule(spot, name, What::Other),
+                Some((NameKind::Track, _))
+            )
         {
-            self.track(&file, Cause::Made);
+            self.track(spot, &file, Cause::Made);
         }
         Ok(())
     }
@@ -255,9 +266,13 @@ impl Watchman {
     }
 
     /// The strongest rule about a name, with its number; below a tracked directory everything is tracked.
-    fn rule(&self, spot: &Spot, name: &OsStr) -> Option<(NameKind, usize)> {
+    fn rule(&self, spot: &Spot, name: &OsStr, what: What) -> Option<(NameKind, usize)> {
         let place = self.places.get(spot.place)?;
-        let said = place.matcher.entry(&spot.cursor, name.as_bytes());
+        let kind = match what {
+            What::Dir => Kind::Dir,
+            What::Link | What::Other => Kind::File,
+        };
+        let said = place.matcher.entry_of(&spot.cursor, name.as_bytes(), kind);
         match spot.within {
             Within::Rules => said.strongest(),
             Within::Tracked => said.strongest().or(Some((NameKind::Track, usize::MAX))),
@@ -270,7 +285,7 @@ impl Watchman {
             return self.program(it, &file);
         }
         let mut within = it.spot.within;
-        match self.rule(it.spot, it.name) {
+        match self.rule(it.spot, it.name, it.what) {
             Some((NameKind::Hide, rule)) if self.hides(rule, &file) => {
                 return self.hide(it, &file);
             }
@@ -284,7 +299,7 @@ impl Watchman {
             }
             Some((NameKind::Track, _)) => {
                 self.tree.watch_closely(&self.places, it.spot);
-                self.track(&file, it.cause);
+                self.track(it.spot, &file, it.cause);
                 within = Within::Tracked;
             }
         }
@@ -293,15 +308,17 @@ impl Watchman {
         };
         match it.what {
             What::Dir => {
-                self.birth(&file);
+                if git::is_git_dir(&file) {
+                    self.birth(&file);
+                }
                 if it.cause == Cause::Listed {
                     self.tree.later(inner);
                 } else {
                     self.at_once(inner)?;
                 }
             }
-            // `.git -> elsewhere`: what is behind it has other names than the rules know.
-            What::Link if it.name.as_bytes().first() == Some(&b'.') => {
+            // `.git -> elsewhere`, `.git/modules/x -> elsewhere`: what is behind it has other names than the rules know.
+            What::Link if it.name.as_bytes().first() == Some(&b'.') || in_dot_git(&it.spot.rel) => {
                 let inside = self
                     .places
                     .get(it.spot.place)
@@ -323,7 +340,9 @@ impl Watchman {
             let Some(spot) = rest.pop() else {
                 return Ok(());
             };
-            for (name, what) in self.tree.watch_and_list(&self.places, &spot) {
+            let names = self.tree.watch_and_list(&self.places, &spot);
+            let spot = self.as_git(spot, &names);
+            for (name, what) in names {
                 let it = Name {
                     spot: &spot,
                     name: &name,
@@ -435,39 +454,5 @@ impl Watchman {
         if self.phase == Phase::Running && writable && !known && !self.is_born(file) {
             self.outbox.now(file.to_owned());
         }
-    }
-
-    fn track(&mut self, file: &Path, cause: Cause) {
-        if self.phase == Phase::Before || self.is_born(file) {
-            return;
-        }
-        // Listed only now, in a large tree: it may have been changed before it was watched, and the end compares it.
-        let old = cause == Cause::Listed && self.tracked.contains(file);
-        if git::is_config(file) && !old {
-            self.outbox.now(file.to_owned());
-        } else {
-            self.outbox.touched(file.to_owned());
-        }
-    }
-
-    /// Is a git directory born?
-    fn birth(&mut self, dir: &Path) {
-        if self.phase == Phase::Running
-            && git::is_git_dir(dir)
-            && !self.is_born(dir)
-            && !self.has_found_below(dir)
-        {
-            self.born.insert(dir.to_owned());
-            self.outbox.born(dir.to_owned());
-        }
-    }
-
-    fn has_found_below(&self, dir: &Path) -> bool {
-        self.frozen.keys().any(|file| file.starts_with(dir))
-            || self.tracked.iter().any(|file| file.starts_with(dir))
-    }
-
-    fn is_born(&self, file: &Path) -> bool {
-        !self.born.is_empty() && file.ancestors().any(|dir| self.born.contains(dir))
     }
 }

@@ -6,16 +6,21 @@
 
 mod read;
 
+use crate::plan::names::matcher::heavy;
 use read::{Entry, parse};
 
 /// The most bytes of a file that is looked at.
 pub const MAX: usize = 1 << 20;
 
-/// Entries that make git run something, or read configuration from elsewhere that may. A `*` is any subsection; `?` means
-/// with or without one. A key that ends in `=!` counts only when its value begins with `!`.
+/// Entries that make git run something, read configuration from elsewhere that may, write elsewhere (`core.worktree`,
+/// `http.saveCookies`) or send the user's passwords through somebody else's hands (`http.proxy`, `http.sslVerify`). A `*` is any subsection; `?` means
+/// with or without one. A key that ends in `=!` counts only when its value begins with `!`, one that ends in `=@` only when it is a
+/// path to where nobody looks for git directories: a push runs the hooks of a repository that is a directory.
 const EXECUTING: &[&str] = &[
     "alias.?=!",
     "alias.*.command",
+    "branch.*.pushremote=@",
+    "branch.*.remote=@",
     "browser.*.cmd",
     "browser.*.path",
     "core.alternaterefscommand",
@@ -27,6 +32,7 @@ const EXECUTING: &[&str] = &[
     "core.pager",
     "core.sshcommand",
     "core.virtualfilesystem",
+    "core.worktree",
     "credential.?.helper",
     "diff.external",
     "diff.*.command",
@@ -42,6 +48,11 @@ const EXECUTING: &[&str] = &[
     "gpg.*.program",
     "guitool.*.cmd",
     "hook.*.command",
+    "http.?.proxy",
+    "http.?.savecookies",
+    "http.?.sslcainfo",
+    "http.?.sslcapath",
+    "http.?.sslverify",
     "imap.tunnel",
     "include.path",
     "includeif.*.path",
@@ -63,8 +74,11 @@ const EXECUTING: &[&str] = &[
     "pager.?",
     "protocol.?.allow",
     "receive.procreceiverefs",
+    "remote.*.proxy",
+    "remote.*.pushurl=@",
     "remote.*.receivepack",
     "remote.*.uploadpack",
+    "remote.*.url=@",
     "remote.*.vcs",
     "sendemail.?.cccmd",
     "sendemail.?.headercmd",
@@ -72,7 +86,9 @@ const EXECUTING: &[&str] = &[
     "sendemail.?.smtpserver",
     "sendemail.?.tocmd",
     "sequence.editor",
+    "remote.pushdefault=@",
     "submodule.*.update=!",
+    "submodule.*.url=@",
     "tar.*.command",
     "trailer.*.cmd",
     "trailer.*.command",
@@ -113,13 +129,30 @@ fn executes(entry: &Entry) -> Option<&'static str> {
     let dotted = split.next();
     let subsection = entry.subsection.as_deref().or(dotted);
     EXECUTING.iter().copied().find(|row| {
-        let (pattern, bang) = match row.strip_suffix("=!") {
-            Some(pattern) => (pattern, true),
-            None => (*row, false),
+        let value = entry.value.as_deref().unwrap_or_default();
+        let (pattern, counts) = match row.split_once('=') {
+            Some((pattern, "!")) => (pattern, value.first() == Some(&b'!')),
+            Some((pattern, _)) => (pattern, is_unseen(value)),
+            None => (*row, true),
         };
-        let value = || entry.value.as_ref().and_then(|value| value.first());
-        (!bang || value() == Some(&b'!')) && matches(pattern, section, subsection, &entry.key)
+        counts && matches(pattern, section, subsection, &entry.key)
     })
+}
+
+/// Is it a directory in which nobody looks for git directories, or the box's own caches?
+fn is_unseen(url: &[u8]) -> bool {
+    let path = url.strip_prefix(b"file://").unwrap_or(url);
+    let names: Vec<&[u8]> = path
+        .split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty() && **name != *b".")
+        .collect();
+    // `host:path` and `https://host/path` are elsewhere.
+    let local = !names.first().is_some_and(|first| first.contains(&b':'));
+    let hidden = |pair: &[&[u8]]| match pair {
+        [above, name] => heavy(above, name) || *above == b"agentbox" && *name == b"private",
+        _ => false,
+    };
+    local && (names.first().is_some_and(|name| heavy(b"", name)) || names.windows(2).any(hidden))
 }
 
 /// Does a row of the list name this key? `alias.?` and `pager.?` have the name of their own choosing as the key, or as the
@@ -155,15 +188,24 @@ pub fn executing(text: &[u8]) -> Result<Vec<&'static str>, ConfigError> {
 }
 
 /// Takes the executing entries out of `now` that `base` does not have, and puts those back that it has. `None`: nothing to
-/// do. A base that cannot be read counts as one without any.
+/// do. A base that cannot be read counts as one without any. `work_tree` is what `core.worktree` may say: the one of a
+/// submodule at its place.
 ///
 /// # Errors
 /// `now` cannot be read.
-pub fn clean(base: &[u8], now: &[u8]) -> Result<Option<Cleaned>, ConfigError> {
+pub fn clean(
+    base: &[u8],
+    now: &[u8],
+    work_tree: Option<&[u8]>,
+) -> Result<Option<Cleaned>, ConfigError> {
+    // Git takes the one of a submodule away and sets it again as it likes.
+    let its_own = |row: &str, entry: &Entry| {
+        row == "core.worktree" && work_tree.is_some() && entry.value.as_deref() == work_tree
+    };
     let mut missing: Vec<Entry> = parse(base)
         .unwrap_or_default()
         .into_iter()
-        .filter(|entry| executes(entry).is_some())
+        .filter(|entry| executes(entry).is_some_and(|row| !its_own(row, entry)))
         .collect();
     let mut taken = Vec::new();
     let mut out = Vec::with_capacity(now.len());
@@ -172,6 +214,9 @@ pub fn clean(base: &[u8], now: &[u8]) -> Result<Option<Cleaned>, ConfigError> {
         let Some(row) = executes(&entry) else {
             continue;
         };
+        if its_own(row, &entry) {
+            continue;
+        }
         if let Some(at) = missing.iter().position(|known| known.same_as(&entry)) {
             missing.remove(at);
             continue;

@@ -2,7 +2,7 @@
 use super::*;
 
 fn cleaned(base: &str, now: &str) -> (String, Vec<&'static str>) {
-    match clean(base.as_bytes(), now.as_bytes()).unwrap() {
+    match clean(base.as_bytes(), now.as_bytes(), None).unwrap() {
         Some(cleaned) => (String::from_utf8(cleaned.text).unwrap(), cleaned.taken),
         None => (now.to_owned(), Vec::new()),
     }
@@ -17,6 +17,7 @@ fn what_does_not_execute_stays() {
         "",
         "# only a comment",
         "[alias]\n\tst = status\n[submodule \"a\"]\n\tupdate = rebase\n\turl = ../a\n\tactive = true\n",
+        "[remote \"o\"]\n\turl = ./bare.git\n\turl = /w/bare.git\n\turl = git@host:node_modules/x\n\turl = https://h/node_modules/x\n",
         "[user]\n\tname = A\n[lfs]\n\trepositoryformatversion = 0\n[gc]\n\tauto = 0\n",
     ] {
         assert_eq!(cleaned("", now), (now.to_owned(), vec![]), "{now}");
@@ -61,6 +62,17 @@ fn every_way_to_write_an_executing_entry_is_seen() {
             "lfs.customtransfer.*.path",
         ),
         ("[diff]\nexternal = x", "diff.external"),
+        ("[core]\nworktree = /x", "core.worktree"),
+        ("[http \"https://x\"]\nproxy = x", "http.?.proxy"),
+        ("[remote \"o\"]\nurl = ./node_modules/x", "remote.*.url=@"),
+        (
+            "[remote \"o\"]\npushurl = file:///w/.git/objects/x",
+            "remote.*.pushurl=@",
+        ),
+        (
+            "[branch \"b\"]\npushRemote = /h/.local/share/agentbox/private/x",
+            "branch.*.pushremote=@",
+        ),
         ("[gpg \"ssh\"]\nprogram = x", "gpg.*.program"),
         ("[hook \"x\"]\ncommand = y", "hook.*.command"),
     ];
@@ -121,12 +133,15 @@ fn what_git_refuses_is_an_error() {
         "[c_d]",
     ] {
         assert!(
-            matches!(clean(b"", text.as_bytes()), Err(ConfigError::Bad { .. })),
+            matches!(
+                clean(b"", text.as_bytes(), None),
+                Err(ConfigError::Bad { .. })
+            ),
             "{text}"
         );
     }
     assert_eq!(
-        clean(b"", &vec![b'\n'; MAX + 1]),
+        clean(b"", &vec![b'\n'; MAX + 1], None),
         Err(ConfigError::TooLarge)
     );
 }
@@ -134,13 +149,17 @@ fn what_git_refuses_is_an_error() {
 #[test]
 fn every_row_is_reached() {
     for row in EXECUTING {
-        let pattern = row.trim_end_matches("=!");
+        let (pattern, value) = match row.split_once('=') {
+            Some((pattern, "@")) => (pattern, "node_modules/x"),
+            Some((pattern, _)) => (pattern, "!x"),
+            None => (*row, "!x"),
+        };
         let words: Vec<&str> = pattern.split('.').collect();
         let text = match words.as_slice() {
-            [s, "?"] => format!("[{s}]\nname = !x\n"),
-            [s, k] => format!("[{s}]\n{k} = !x\n"),
-            [s, _, k] => format!("[{s} \"Sub\"]\n{k} = !x\n"),
-            [s, g, _, k] => format!("[{s} \"{g}.Sub\"]\n{k} = !x\n"),
+            [s, "?"] => format!("[{s}]\nname = {value}\n"),
+            [s, k] => format!("[{s}]\n{k} = {value}\n"),
+            [s, _, k] => format!("[{s} \"Sub\"]\n{k} = {value}\n"),
+            [s, g, _, k] => format!("[{s} \"{g}.Sub\"]\n{k} = {value}\n"),
             _ => panic!("{row}"),
         };
         assert!(
@@ -170,7 +189,7 @@ fn mutations_end_and_never_leave_an_entry() {
                 _ => drop(text.remove(at)),
             }
         }
-        if let Ok(Some(cleaned)) = clean(b"", &text) {
+        if let Ok(Some(cleaned)) = clean(b"", &text, None) {
             // Taking an entry out may at worst leave a text that git refuses.
             let left = executing(&cleaned.text).unwrap_or_default();
             assert!(

@@ -3,7 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::git::in_dot_git;
 use super::{NameKind, NameRule, Verdict};
+use crate::plan::Kind;
 use std::path::Path;
 
 /// Directories that are not searched and not watched: what package managers and builds make, and git's own store. Each is
@@ -243,6 +245,35 @@ impl Matcher {
     #[must_use]
     pub fn is_inside(&self, cursor: &Cursor) -> bool {
         !cursor.0.is_empty()
+    }
+
+    /// Where a directory is that is a git directory by its [shape](super::git::Shape): also where `.git` is. Outside of
+    /// a `.git` only what is tracked counts: such directories are test data as often, and change with their branch.
+    #[must_use]
+    pub fn as_git(&self, at: &Cursor, dir: &Path) -> Cursor {
+        let frozen_too = in_dot_git(dir);
+        let mut cursor = at.clone();
+        self.step(&Cursor::default(), b".git", |number, at, pattern| {
+            let place = (number, u16::try_from(at).unwrap_or(u16::MAX));
+            if at < pattern.parts.len()
+                && (frozen_too || pattern.kind == NameKind::Track)
+                && !cursor.0.contains(&place)
+            {
+                cursor.0.push(place);
+            }
+        });
+        cursor
+    }
+
+    /// What the rules say of `name` in that directory, where it is known what it is: of `.git` only a file is tracked, since
+    /// it says where the git directory is.
+    #[must_use]
+    pub fn entry_of(&self, at: &Cursor, name: &[u8], kind: Kind) -> Decision {
+        let mut decision = self.entry(at, name);
+        if kind == Kind::Dir && name == b".git" {
+            decision.track = None;
+        }
+        decision
     }
 
     /// What the rules say of `name` in that directory.

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod git;
 pub mod matcher;
 
 use super::{Kind, OsText};

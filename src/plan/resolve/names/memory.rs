@@ -7,7 +7,7 @@
 use crate::host::FileType;
 
 /// The beginning of the file: another version is no memory.
-const MAGIC: &[u8; 8] = b"abnames1";
+const MAGIC: &[u8; 8] = b"abnames2";
 
 /// The most bytes that are read back.
 pub(super) const LARGEST: usize = 64 << 20;

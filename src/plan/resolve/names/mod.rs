@@ -160,7 +160,7 @@ fn below_root(scene: &mut Scene<'_>, rules: &[NameRule], root: &Path, found: &mu
         for (number, name) in names.iter().enumerate() {
             let Some(at) = cursor else { break };
             let last = number + 1 == names.len();
-            let mut decision = matcher.entry(&at, name);
+            let mut decision = matcher.entry_of(&at, name, if last { kind } else { Kind::Dir });
             if !last {
                 // Something in a hidden or frozen directory was granted by itself: a built-in rule about the whole gives way.
                 decision.freeze = None;

@@ -6,9 +6,9 @@ use super::super::expand::{below, expand, from_cli, same, within};
 use super::super::gitconfig;
 use super::super::scene::Scene;
 use crate::host::FileType;
-use crate::plan::OsText;
 use crate::plan::names::matcher::{Matcher, literal};
 use crate::plan::names::{NameKind, NameRule, Verdict};
+use crate::plan::{Kind, OsText};
 use crate::policy::{NameWish, Origin, PathWish, Wish};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -67,7 +67,7 @@ fn hooks(scene: &Scene<'_>, out: &mut Vec<NameRule>) {
         let mut tracked = false;
         for name in pattern.bytes().split(|b| *b == b'/') {
             let Some(at) = cursor else { break };
-            tracked |= matcher.entry(&at, name).track.is_some();
+            tracked |= matcher.entry_of(&at, name, Kind::Dir).track.is_some();
             cursor = matcher.enter(&at, name);
         }
         if !tracked {

@@ -5,6 +5,8 @@
 
 use super::memory::{Entry, Record, Stamp};
 use crate::host::{FileType, Lookup};
+use crate::plan::Kind;
+use crate::plan::names::git::Shape;
 use crate::plan::names::matcher::{Cursor, Decision, Matcher, heavy};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -19,6 +21,16 @@ pub(super) const ENTRIES: u64 = 2_000_000;
 /// A directory that was changed less than this before it was read may change again within the same tick of its clock (2 s on
 /// the coarsest file systems): it is read again next time.
 pub(super) const RACY: i128 = 2_000_000_000;
+
+/// What a git directory of any name is looked at for, and `HEAD`, by which it is known again.
+const GITS: [&str; 5] = ["HEAD", "config", "config.worktree", "commondir", "hooks"];
+
+fn kind_of(file_type: FileType) -> Kind {
+    match file_type {
+        FileType::Dir => Kind::Dir,
+        _ => Kind::File,
+    }
+}
 
 /// A name that a rule is about.
 #[derive(Debug, Clone)]
@@ -100,6 +112,12 @@ impl<'a> Search<'a> {
         } else {
             self.read(path, &name, cursor)
         };
+        // Only a git directory has that entry: no rule is about it.
+        let as_git = entries
+            .iter()
+            .any(|entry| entry.name == b"HEAD")
+            .then(|| self.matcher.as_git(cursor, path));
+        let cursor = as_git.as_ref().unwrap_or(cursor);
         for entry in &entries {
             self.entry(path, cursor, entry);
         }
@@ -141,6 +159,8 @@ impl<'a> Search<'a> {
         let (mut entries, mut dirs, mut count) = (Vec::new(), Vec::new(), 0u64);
         let (matcher, left) = (self.matcher, self.left);
         let inside = matcher.is_inside(cursor);
+        let mut shape = Shape::default();
+        let mut gits: Vec<Entry> = Vec::new();
         self.look.scan(path, &mut |entry, file_type, _| {
             count += 1;
             if count > left {
@@ -150,7 +170,9 @@ impl<'a> Search<'a> {
             if file_type == FileType::Dir && !heavy(name, bytes) {
                 dirs.push(bytes.to_vec());
             }
-            let decided = matcher.entry(cursor, bytes).strongest().is_some();
+            shape.see(bytes);
+            let kind = kind_of(file_type);
+            let decided = matcher.entry_of(cursor, bytes, kind).strongest().is_some();
             let link = file_type == FileType::Symlink;
             // Links whose name continues a pattern are followed; a pattern that begins anywhere is continued by its head.
             if decided
@@ -164,8 +186,16 @@ impl<'a> Search<'a> {
                     name: bytes.to_vec(),
                     file_type,
                 });
+            } else if GITS.iter().any(|known| known.as_bytes() == bytes) {
+                gits.push(Entry {
+                    name: bytes.to_vec(),
+                    file_type,
+                });
             }
         });
+        if shape.is_git() {
+            entries.extend(gits);
+        }
         if count > left {
             self.ended.get_or_insert_with(|| path.to_owned());
         }
@@ -174,7 +204,8 @@ impl<'a> Search<'a> {
     }
 
     fn entry(&mut self, dir: &Path, cursor: &Cursor, entry: &Entry) {
-        let decision = self.matcher.entry(cursor, &entry.name);
+        let kind = kind_of(entry.file_type);
+        let decision = self.matcher.entry_of(cursor, &entry.name, kind);
         let path = dir.join(OsStr::from_bytes(&entry.name));
         if entry.file_type == FileType::Symlink {
             let inside = self.matcher.enter(cursor, &entry.name);

@@ -1,0 +1,154 @@
+//! What is settled in git directories: configuration, hooks, and the files that say where git finds them.
+
+#![forbid(unsafe_code)]
+
+use super::{Did, Settler};
+use crate::keeper::confined::clean;
+use crate::keeper::files::{self, Locked};
+use crate::keeper::git::{self, Pointer};
+use crate::keeper::quarantine::Why;
+use crate::keeper::tree;
+use nix::errno::Errno;
+use nix::fcntl::openat;
+use nix::sys::stat::Mode;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+/// How often a git configuration is read anew because somebody else writes it, and the pause before.
+const CONFIG_TRIES: u32 = 60;
+const CONFIG_PAUSE: Duration = Duration::from_millis(5);
+
+impl Settler<'_> {
+    /// May a file that says where git finds something, or what it runs, be as it is?
+    pub(super) fn may_say(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        file: &Path,
+        pointer: Pointer,
+        base: &[u8],
+    ) -> bool {
+        let Ok(Some((now, _))) = files::read(dir, name) else {
+            return false;
+        };
+        match pointer {
+            Pointer::GitFile => git::target(file, &now).is_some_and(|to| {
+                // What is not there yet may be a link tomorrow, but nobody of the session is there to make it.
+                let real = match files::open_path(self.root.as_fd(), &to) {
+                    Ok(_) | Err(Errno::ENOENT) => true,
+                    Err(_) => false,
+                };
+                real && git::is_looked_at(self.names, &to)
+            }),
+            Pointer::CommonDir => git::is_common_dir(file, &now),
+            Pointer::Todo => git::runs(&now).all(|line| git::runs(base).any(|known| known == line)),
+        }
+    }
+
+    /// A git configuration: entries that run things and were not there are undone. While the session runs git may write it
+    /// at the same time, so what was read has to be there still when it is replaced.
+    pub(super) fn config(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
+        for attempt in 0..CONFIG_TRIES {
+            let (now, mode) = match files::read(dir, name) {
+                Ok(Some((now, stat))) => (now, stat.st_mode),
+                // A link, or larger than git configuration is: nothing of it can be kept.
+                Ok(None) => return self.not_a_config(dir, name, file, base),
+                Err(Errno::ENOENT) => return,
+                Err(errno) => return self.failed(file, errno),
+            };
+            let work_tree = git::work_tree(file)
+                .filter(|(tree, _)| {
+                    // A link on the way would lead git to another directory. One that is not there leads nowhere.
+                    let there = files::open_path(self.root.as_fd(), tree);
+                    matches!(there, Ok(_) | Err(Errno::ENOENT))
+                })
+                .map(|(_, said)| said);
+            let (text, keys) = match clean(base, &now, work_tree.as_deref()) {
+                Ok(None) => return,
+                Ok(Some(cleaned)) => (cleaned.text, cleaned.taken),
+                // Git could not have read it either; but it may be half written by something that is not git.
+                Err(_) if attempt + 1 < CONFIG_TRIES => {
+                    std::thread::sleep(CONFIG_PAUSE);
+                    continue;
+                }
+                Err(_) => return self.not_a_config(dir, name, file, base),
+            };
+            let written = if attempt + 1 < CONFIG_TRIES {
+                files::write_locked(dir, name, &now, &text, mode)
+            } else {
+                // A lock that nobody gives back is no reason to leave it.
+                files::write(dir, name, &text, mode).map(|()| Locked::Written)
+            };
+            match written {
+                Ok(Locked::Written) => {
+                    let kept = self.quarantine().and_then(|quarantine| {
+                        let kept = quarantine.keep(&now, file, Why::Undone);
+                        kept.map_err(|e| e.to_string())
+                    });
+                    let keys = keys.into_iter().map(str::to_owned).collect();
+                    self.say(file, Did::Undone { keys });
+                    if let Err(why) = kept {
+                        self.failed(file, why);
+                    }
+                    return;
+                }
+                Ok(Locked::Changed | Locked::Busy) => std::thread::sleep(CONFIG_PAUSE),
+                Err(e) => return self.failed(file, e),
+            }
+        }
+    }
+
+    /// What git could not read goes as a whole; what was there before comes back.
+    fn not_a_config(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
+        if base.is_empty() {
+            self.take(dir, name, file, Why::Made);
+            return;
+        }
+        if !self.take(dir, name, file, Why::Changed) {
+            return;
+        }
+        match files::write(dir, name, base, 0o644) {
+            Ok(()) => self.say(file, Did::Undone { keys: Vec::new() }),
+            Err(e) => self.failed(file, e),
+        }
+    }
+
+    /// A git directory that was born in the session: what runs by itself is taken out of it.
+    pub(super) fn repository(&mut self, path: &Path) {
+        let Ok(dir) = files::open_path(self.root.as_fd(), path) else {
+            return;
+        };
+        let common = path.join("commondir");
+        if files::exists(dir.as_fd(), OsStr::new("commondir")) {
+            self.file(&common);
+        }
+        for name in ["config", "config.worktree"] {
+            if files::exists(dir.as_fd(), OsStr::new(name)) {
+                self.config(dir.as_fd(), OsStr::new(name), &path.join(name), b"");
+            }
+        }
+        let hooks = path.join("hooks");
+        match openat(&dir, "hooks", files::DIR, Mode::empty()) {
+            Ok(inner) => {
+                for name in files::names(inner.as_fd()).unwrap_or_default() {
+                    // Git runs none of those.
+                    if !name.as_encoded_bytes().ends_with(b".sample") {
+                        self.take(inner.as_fd(), &name, &hooks.join(&name), Why::Made);
+                    }
+                }
+            }
+            Err(Errno::ENOENT) => {}
+            // A link to where hooks are.
+            Err(_) => {
+                self.take(dir.as_fd(), OsStr::new("hooks"), &hooks, Why::Made);
+            }
+        }
+    }
+}
+
+/// Is it the configuration of a git directory, by its path or by what stands beside it?
+pub(super) fn is_config(dir: BorrowedFd<'_>, file: &Path) -> bool {
+    git::is_config(file) || git::is_named_config(file) && tree::is_git(dir)
+}

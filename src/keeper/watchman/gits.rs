@@ -1,0 +1,102 @@
+//! What the keeper knows of git directories: which are born in the session, and which have another name than `.git`.
+
+#![forbid(unsafe_code)]
+
+use super::{Cause, Phase, Watchman};
+use crate::keeper::git;
+use crate::keeper::tree::{self, Spot, What};
+use crate::plan::names::git::Shape;
+use std::ffi::OsString;
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+impl Watchman {
+    /// The directory with the rules about git directories, if it is one by what is in it.
+    pub(super) fn as_git(&mut self, spot: Spot, names: &[(OsString, What)]) -> Spot {
+        let mut shape = Shape::default();
+        for (name, _) in names {
+            shape.see(name.as_bytes());
+        }
+        if shape.is_git() {
+            self.now_git(&spot).unwrap_or(spot)
+        } else {
+            spot
+        }
+    }
+
+    /// A directory that is a git directory, and was not known to be one.
+    fn now_git(&mut self, spot: &Spot) -> Option<Spot> {
+        let place = self.places.get(spot.place)?;
+        let dir = place.path.join(&spot.rel);
+        let cursor = place.matcher.as_git(&spot.cursor, &dir);
+        if cursor == spot.cursor {
+            return None;
+        }
+        // Not the working copy itself, whose other names would be the repository's then.
+        if !spot.rel.as_os_str().is_empty() {
+            self.birth(&dir);
+        }
+        let spot = Spot {
+            cursor,
+            ..spot.clone()
+        };
+        self.tree.watch_closely(&self.places, &spot);
+        Some(spot)
+    }
+
+    /// A name that makes a git directory of the one that it is in.
+    pub(super) fn shapes(&mut self, spot: &Spot) -> Result<(), String> {
+        let dir = self
+            .places
+            .get(spot.place)
+            .and_then(|place| place.open_dir(&spot.rel).ok());
+        if dir.is_some_and(|dir| tree::is_git(dir.as_fd()))
+            && let Some(spot) = self.now_git(spot)
+        {
+            let names = self.tree.list_again(&self.places, &spot);
+            self.names(&spot, names)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn track(&mut self, spot: &Spot, file: &Path, cause: Cause) {
+        if self.phase == Phase::Before || self.is_born(file) {
+            return;
+        }
+        let config = git::is_config(file)
+            || git::is_named_config(file)
+                && self.places.get(spot.place).is_some_and(|place| {
+                    let dir = place.path.join(&spot.rel);
+                    git::is_as_git(&place.matcher, &spot.cursor, &dir)
+                });
+        // Listed only now, in a large tree: it may have been changed before it was watched, and the end compares it.
+        let old = cause == Cause::Listed && self.tracked.contains(file);
+        if config && !old {
+            self.outbox.now(file.to_owned());
+        } else {
+            self.outbox.touched(file.to_owned());
+        }
+    }
+
+    /// A git directory is born, unless it is known.
+    pub(super) fn birth(&mut self, dir: &Path) {
+        if self.phase == Phase::Running && !self.born.contains(dir) && !self.has_found_below(dir) {
+            self.born.insert(dir.to_owned());
+            self.outbox.born(dir.to_owned());
+        }
+    }
+
+    fn has_found_below(&self, dir: &Path) -> bool {
+        self.frozen.keys().any(|file| file.starts_with(dir))
+            || self.tracked.iter().any(|file| file.starts_with(dir))
+    }
+
+    pub(super) fn is_born(&self, file: &Path) -> bool {
+        let below = |dir: &Path| file.strip_prefix(dir).is_ok_and(git::is_gits);
+        !self.born.is_empty()
+            && file
+                .ancestors()
+                .any(|dir| self.born.contains(dir) && below(dir))
+    }
+}

@@ -1,0 +1,243 @@
+//! What an agent leaves must not run when the user works outside: git directories by other names, the files that lead git to
+//! them, settings of editors and agents. Each beside what may stay.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Ran, TestBox, run};
+use std::fs;
+use std::process::Command;
+
+/// Does something on the host, as the test user, in the working copy.
+fn host(b: &TestBox, script: &str) -> Ran {
+    let mut command = Command::new("/bin/sh");
+    let git = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_CONFIG_COUNT=2 \
+               GIT_CONFIG_KEY_0=protocol.file.allow GIT_CONFIG_VALUE_0=always GIT_CONFIG_KEY_1=init.defaultBranch GIT_CONFIG_VALUE_1=main;";
+    command.arg("-c").arg(b.fill(&format!("{git} {script}")));
+    b.around(&mut command, &b.command(["true"]));
+    run(command)
+}
+
+/// A repository with a submodule, a worktree and a bare repository with a hook of the user's.
+fn world() -> TestBox {
+    let b = TestBox::new()
+        .profile("extends = [\"base\", \"git\"]\n")
+        .file("{ws}/README", "x")
+        .file("{ws}/.gitignore", "node_modules\n");
+    host(
+        &b,
+        "set -e; git init -q {home}/lib; git -C {home}/lib commit -q --allow-empty -m lib; \
+         git init -q; git submodule --quiet add {home}/lib vendor/lib; git add -A; git commit -qm one; \
+         git worktree add -q wt -b wt; git init -q --bare old.git; printf '#!/bin/sh\\n' > old.git/hooks/update; \
+         chmod +x old.git/hooks/update; git -C old.git config core.pager less",
+    )
+    .ok();
+    b
+}
+
+/// Shell functions of the agent's: a git directory that runs `touch MARK` at whatever is done with it.
+const EVIL: &str = "set -e; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b; \
+    config() { printf '[core]\\n\\trepositoryformatversion = 0\\n\\tbare = false\\n\\tfsmonitor = \"touch {home}/mark; false\"\\n[alias]\\n\\tst = !touch {home}/mark\\n' > $1/config; }; \
+    hooks() { mkdir -p $1/hooks; for h in pre-commit post-checkout pre-receive post-index-change; do \
+        printf '#!/bin/sh\\ntouch {home}/mark\\n' > $1/hooks/$h; chmod +x $1/hooks/$h; done; }; \
+    evil() { git init -q --bare $1; config $1; hooks $1; }; \
+    like() { evil $1; cp -r $2/objects $2/refs $2/HEAD $2/index $1/; };";
+
+/// What a user does with a working copy.
+const USER: &str = "for d in . vendor/lib wt nest nest/s src/e old.git; do [ -d $d ] && (cd $d; git status; git st; git commit --allow-empty -m x; \
+    git checkout .); done >/dev/null 2>&1; git push red HEAD:x >/dev/null 2>&1; GIT_EDITOR=true git rebase --continue >/dev/null 2>&1; true";
+
+/// Every way that was found to lead git to a configuration or hooks of the agent's.
+const WAYS: &[(&str, &str)] = &[
+    (
+        "a submodule's .git file that leads elsewhere",
+        "like src/e .git/modules/vendor/lib; echo 'gitdir: ../../src/e' > vendor/lib/.git",
+    ),
+    (
+        "the same, to where nobody looks",
+        "like node_modules/e .git/modules/vendor/lib; echo 'gitdir: ../../node_modules/e' > vendor/lib/.git",
+    ),
+    (
+        "the same, to the box's own caches",
+        "e={home}/.cache/e; like $e .git/modules/vendor/lib; echo \"gitdir: $e\" > vendor/lib/.git",
+    ),
+    (
+        "a .git file that was not there",
+        "mkdir nest; evil src/e; echo 'gitdir: ../src/e' > nest/.git",
+    ),
+    (
+        "a commondir in .git",
+        "like src/c .git; echo ../src/c > .git/commondir",
+    ),
+    (
+        "a worktree's commondir",
+        "like src/c .git; echo ../../../src/c > .git/worktrees/wt/commondir",
+    ),
+    (
+        "a link in .git/modules",
+        "evil src/e; mkdir nest; ln -s ../../src/e .git/modules/x; echo 'gitdir: ../.git/modules/x' > nest/.git",
+    ),
+    ("a bare repository", "evil src/e"),
+    (
+        "a remote that is a bare repository",
+        "evil src/e; git remote add red ./src/e",
+    ),
+    (
+        "a remote that is one where nobody looks",
+        "evil node_modules/e; git remote add red ./node_modules/e",
+    ),
+    (
+        "a git directory in a git directory",
+        "like .git/x .git/modules/vendor/lib; mkdir nest; echo 'gitdir: ../.git/x' > nest/.git",
+    ),
+    (
+        "a submodule of a repository of the session",
+        "git init -q nest; mkdir -p nest/.git/modules nest/s; evil nest/.git/modules/x; echo 'gitdir: ../.git/modules/x' > nest/s/.git",
+    ),
+    (
+        "a rebase that goes on with a program",
+        "mkdir .git/rebase-merge; cd .git/rebase-merge; echo 'exec touch {home}/mark' > git-rebase-todo; git rev-parse HEAD > onto; \
+         cp onto orig-head; echo refs/heads/main > head-name; touch interactive; echo 1 > end; echo 1 > msgnum; : > done",
+    ),
+    (
+        "configuration of a bare repository that was there",
+        "config old.git; hooks old.git || true",
+    ),
+];
+
+#[test]
+fn git_outside_runs_nothing_that_an_agent_left_in_a_git_directory_of_another_name() {
+    for (way, script) in WAYS {
+        let b = world();
+        let ran = b.sh(&format!("{EVIL} {script}"));
+        assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        host(&b, USER);
+        assert!(!b.home().join("mark").exists(), "{way}: {ran:?}");
+        let hook = fs::read_to_string(b.ws().join("old.git/hooks/update"));
+        assert_eq!(hook.unwrap(), "#!/bin/sh\n", "{way}: the user's stays");
+        let config = fs::read_to_string(b.ws().join("old.git/config")).unwrap();
+        assert!(config.contains("less"), "{way}: the user's stays: {config}");
+    }
+}
+
+/// The same scripts, without a box: a way that leads nowhere would prove nothing.
+#[test]
+fn every_way_runs_something_without_a_box() {
+    for (way, script) in WAYS {
+        let b = world();
+        let ran = host(&b, &format!("{EVIL} {script}"));
+        assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        host(&b, USER);
+        assert!(b.home().join("mark").exists(), "{way}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_work_tree_elsewhere_is_undone_and_a_submodules_own_stays() {
+    let b = world();
+    let ran = b.sh("set -e; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b; \
+         git init -q /tmp/src; git -C /tmp/src commit -q --allow-empty -m x; \
+         git -c protocol.file.allow=always submodule --quiet add /tmp/src vendor/new; \
+         git -C .git/modules/vendor/new config --get core.worktree; git worktree add -q wt2 -b wt2; \
+         git config core.worktree {home}");
+    assert_eq!(ran.ok(), "../../../../vendor/new", "{ran:?}");
+    let told = ran.complaint();
+    assert!(told.contains("core.worktree"), "{told}");
+    for gone in ["vendor/new/.git was", "wt2/.git was", "commondir"] {
+        assert!(!told.contains(gone), "{told}");
+    }
+    let ok = host(
+        &b,
+        "set -e; git status --short; git -C vendor/new status; git -C wt2 log -1 --format=%s; git -C .git/modules/vendor/new rev-parse --show-toplevel",
+    )
+    .ok();
+    assert!(ok.contains("one") && ok.ends_with("/vendor/new"), "{ok}");
+    assert_eq!(host(&b, "git config core.worktree").code(), 1);
+}
+
+/// `modules` is a name that projects have, too: it made everything below it the session's own.
+#[test]
+fn a_directory_that_is_called_modules_frees_nothing() {
+    let b = world();
+    let ran = b.sh(
+        "mkdir -p src/modules/x/.claude src/modules/x/.vscode; cd src/modules/x; echo '{}' > .mcp.json; \
+         echo '{}' > .claude/settings.json; echo '{}' > .vscode/tasks.json; echo fine > notes",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for gone in [".mcp.json", ".claude/settings.json", ".vscode/tasks.json"] {
+        assert!(
+            !b.ws().join("src/modules/x").join(gone).exists(),
+            "{gone}: {ran:?}"
+        );
+    }
+    assert!(b.ws().join("src/modules/x/notes").exists(), "the twin");
+}
+
+/// Who makes the working copy look like a git directory does not get the rest of it.
+#[test]
+fn a_directory_that_looks_like_git_frees_nothing_else() {
+    let b = world();
+    let ran = b.sh(
+        "mkdir -p src; for d in . src; do (cd $d; mkdir -p objects refs; echo 'ref: refs/heads/x' > HEAD; sleep 0.2; echo '{}' > .mcp.json; \
+         mkdir .idea; echo x > .idea/a; mkdir -p deep/.idea; echo x > deep/.idea/a); done",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for gone in [
+        ".mcp.json",
+        ".idea/a",
+        "deep/.idea/a",
+        "src/.mcp.json",
+        "src/.idea/a",
+        "src/deep/.idea/a",
+    ] {
+        assert!(!b.ws().join(gone).exists(), "{gone}: {ran:?}");
+    }
+}
+
+/// Files that a program of the user's would run, or be told to run something by, at its next start.
+#[test]
+fn what_editors_agents_and_forges_run_later_does_not_stay() {
+    let b = world();
+    let files = [
+        ".devcontainer.json",
+        ".vscode/mcp.json",
+        ".github/hooks/x.json",
+        ".windsurf/mcp_config.json",
+        ".roo/mcp.json",
+        ".kiro/hooks/x",
+        ".aider.conf.yml",
+        ".zed/tasks.json",
+        ".helix/languages.toml",
+        ".nvim.lua",
+        ".exrc",
+        ".dir-locals.el",
+        ".gdbinit",
+        ".claude/commands/x.md",
+        ".claude/skills/x/SKILL.md",
+        ".claude/agents/x.md",
+        ".gemini/commands/x.toml",
+        ".opencode/command/x.md",
+        ".cirrus.yml",
+        "azure-pipelines.release.yaml",
+        "sub/lefthook.yaml",
+        "sub/.gitpod.yml",
+    ];
+    let fine = [
+        ".zedx",
+        ".claude/notes.md",
+        "hooks/x.json",
+        "sub/lefthook.md",
+    ];
+    let make = files.iter().chain(&fine).fold(String::new(), |text, file| {
+        text + &format!("mkdir -p $(dirname {file}); [ -d $(dirname {file}) ] && echo x > {file}; ")
+    });
+    // A frozen directory may be gone before there is something in it.
+    let ran = b.sh(&format!("{make} true"));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for file in files {
+        assert!(!b.ws().join(file).exists(), "{file}: {ran:?}");
+    }
+    for file in fine {
+        assert!(b.ws().join(file).exists(), "{file}, the twin");
+    }
+}
