@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::newroot::LateFile;
 use super::pty::{self, HostTerminal, Pty};
 use super::{StepError, limits, prove, seccomp, userns_limits};
 use crate::outcome::{Evidence, Layer};
@@ -52,7 +53,7 @@ pub struct Build<'a> {
     /// Descriptors above 2 that must stay open: the socket to the supervisor, pipes of the command.
     pub keep: Vec<RawFd>,
     /// The file of the plan in the box, to be written when there is time.
-    pub extract: Option<std::fs::File>,
+    pub extract: Option<LateFile>,
     /// The pseudo-terminal.
     pub pty: Option<Pty>,
     /// HOME of the box, where state files are.
@@ -91,6 +92,9 @@ pub(super) fn namespaces(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErro
 
 /// The namespaces whose descriptors go to the supervisor, in this order.
 pub const NAMESPACES: [&str; 3] = ["user", "mnt", "net"];
+
+/// Where the mount namespace is among them.
+pub const MNT: usize = 1;
 
 /// rlimits; what the cgroup does was found by the supervisor.
 pub(super) fn limits(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
@@ -162,7 +166,7 @@ pub(super) fn descriptors(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErr
     let listeners = b.listeners.iter().map(|(_, socket)| socket);
     let fds = b.namespaces.iter().chain(&b.home).chain(listeners);
     keep.extend(fds.map(AsRawFd::as_raw_fd));
-    keep.extend(b.extract.iter().map(AsRawFd::as_raw_fd));
+    keep.extend(b.extract.iter().flat_map(LateFile::descriptors));
     keep.extend(
         b.pty
             .iter()

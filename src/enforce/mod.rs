@@ -17,7 +17,7 @@ pub mod landlock;
 pub mod limits;
 pub mod mounts;
 pub mod network;
-mod newroot;
+pub mod newroot;
 pub mod prepare;
 pub mod prove;
 pub mod pseudo;

@@ -7,6 +7,7 @@ use super::StepError;
 use crate::plan::refused::STUB;
 use crate::plan::{Access, Kind};
 use crate::sys::mount::{self, Reach, attr};
+use crate::sys::parked::Parked;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::mount::MsFlags;
@@ -14,7 +15,7 @@ use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::io::Write as _;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -76,6 +77,37 @@ pub(super) fn attributes(access: Access) -> u64 {
     match access {
         Access::Read => attr::RDONLY | attr::NOSUID | attr::NODEV,
         Access::Write => attr::NOSUID | attr::NODEV,
+    }
+}
+
+/// A file of the new root that is written when there is time.
+#[derive(Debug)]
+pub struct LateFile {
+    file: std::fs::File,
+    /// The mount that it was opened by.
+    tree: OwnedFd,
+}
+
+impl LateFile {
+    /// Writes it, and lets go of it.
+    ///
+    /// # Errors
+    /// Those of write(2).
+    pub fn write(self, content: &[u8]) -> std::io::Result<()> {
+        let LateFile { mut file, tree } = self;
+        let written = file.write_all(content);
+        // To close a detached mount waits as long as umount(2), for a grace period of RCU (0.1 ms, several on a busy
+        // machine), and the end of the command would be noticed so much later.
+        let parked = Parked::new(tree.as_fd());
+        drop((file, tree));
+        drop(parked);
+        written
+    }
+
+    /// What has to stay open until then.
+    #[must_use]
+    pub fn descriptors(&self) -> [RawFd; 2] {
+        [self.file.as_raw_fd(), self.tree.as_raw_fd()]
     }
 }
 
@@ -167,14 +199,15 @@ impl NewRoot {
 
     /// Makes an empty file that this process can still write when the root is read-only: it is opened through a clone of the
     /// mount, which stays as it is.
-    pub(super) fn late_file(&self, path: &Path, mode: u32) -> Result<std::fs::File, StepError> {
+    pub(super) fn late_file(&self, path: &Path, mode: u32) -> Result<LateFile, StepError> {
         let failed = |call| move |errno| StepError::new(call, path.display(), errno);
-        let clone = mount::clone_tree(self.fd(), c"", Reach::One).map_err(failed("open_tree"))?;
+        let tree = mount::clone_tree(self.fd(), c"", Reach::One).map_err(failed("open_tree"))?;
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
         let mode = Mode::from_bits_truncate(mode);
-        openat(&clone, relative(path)?.as_c_str(), flags, mode)
+        let file = openat(&tree, relative(path)?.as_c_str(), flags, mode)
             .map(std::fs::File::from)
-            .map_err(failed("create"))
+            .map_err(failed("create"))?;
+        Ok(LateFile { file, tree })
     }
 
     /// Makes an empty file to mount on.

@@ -11,6 +11,7 @@ use super::message::{Family, FromInit, SignalTo, ToInit};
 use super::still::Still;
 use crate::enforce::build::{self, Build};
 use crate::enforce::identity::Maps;
+use crate::enforce::newroot::LateFile;
 use crate::enforce::prepare::Prepare;
 use crate::enforce::{StepError, env};
 use crate::outcome::How;
@@ -80,7 +81,7 @@ struct Built {
     inherited: Inherited,
     signals: SignalFd,
     /// The plan in the box, not written yet.
-    extract: Option<std::fs::File>,
+    extract: Option<LateFile>,
     /// Commands that joined.
     joins: Joins,
     /// Everything is stopped.
@@ -227,14 +228,14 @@ fn hand_out_socket(family: Family, channel: &Channel) {
 
 /// Writes the plan for `agentbox why` in the box, now that the command runs beside it. It holds no secret; what the box cannot
 /// see is known by name only, and agentbox's own places are left out.
-fn write_plan(plan: &Plan, mut file: std::fs::File) {
+fn write_plan(plan: &Plan, file: LateFile) {
     let told = Plan {
         private_dirs: Vec::new(),
         ..plan.clone()
     };
     // Without it `agentbox why` says that it cannot tell; nothing else depends on it.
     if let Ok(text) = serde_json::to_vec(&told) {
-        let _ = std::io::Write::write_all(&mut file, &text);
+        let _ = file.write(&text);
     }
 }
 

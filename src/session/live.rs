@@ -6,7 +6,7 @@
 use crate::outcome::{Evidence, Outcome};
 use crate::plan::Plan;
 use crate::record::{Appended, Event, EventLog, Timestamp};
-use crate::session::record::{Outgoing, State, VERSION};
+use crate::session::record::{Head, State, Tail, VERSION};
 use crate::session::store::{self, DIR, EVENTS, RECORD, RECORD_NEW, errno, failed};
 use crate::session::{SessionError, SessionId, Sessions};
 use crate::sys::random;
@@ -34,6 +34,8 @@ pub struct Session {
     plan: Box<RawValue>,
     evidence: Vec<Evidence>,
     failing: Option<String>,
+    /// The final `session.json`, as far as it is written: see [`Session::prepare_end`].
+    prepared: Option<File>,
 }
 
 /// A session that has a name and an empty directory, and no record yet. Whoever finds it takes it for a live one while it
@@ -99,6 +101,7 @@ impl Reserved {
             plan: plan_text,
             evidence: Vec::new(),
             failing: None,
+            prepared: None,
         };
         session.write(State::Open, None, None)?;
         let planned = Event::Planned {
@@ -194,6 +197,7 @@ impl Session {
     pub fn record(&mut self, event: &Event) -> Appended {
         if let Event::Enforced { evidence } = event {
             self.evidence.clone_from(evidence);
+            self.prepared = None;
         }
         let appended = self.log.append(event);
         if let Appended::Last(why) | Appended::LostFirst(why) = &appended {
@@ -215,6 +219,15 @@ impl Session {
         self.failing.as_deref()
     }
 
+    /// Writes all of the final `session.json` that is known already, so that the end, for which somebody waits, has little left
+    /// to do. What cannot be written now is written, or said, then.
+    pub fn prepare_end(&mut self) {
+        self.prepared = self
+            .head(State::Ended)
+            .and_then(|head| new_file(self.dir.as_fd(), &self.path, &head))
+            .ok();
+    }
+
     /// Records the end: the event `ended` and the final `session.json`. The lock is given back.
     ///
     /// # Errors
@@ -229,28 +242,46 @@ impl Session {
     }
 
     fn write(
-        &self,
+        &mut self,
         state: State,
         ended: Option<Timestamp>,
         outcome: Option<&Outcome>,
     ) -> Result<(), SessionError> {
-        let record = Outgoing {
+        let tail = Tail {
+            ended,
+            outcome,
+            events_lost: self.log.lost(),
+        };
+        let tail = tail.text().map_err(|e| self.no_text(&e))?;
+        if state == State::Ended
+            && let Some(mut file) = self.prepared.take()
+            && file.write_all(&tail).is_ok()
+        {
+            return exchange(self.dir.as_fd(), &self.path);
+        }
+        let mut text = self.head(state)?;
+        text.extend(tail);
+        replace(self.dir.as_fd(), &self.path, &text)
+    }
+
+    fn head(&self, state: State) -> Result<Vec<u8>, SessionError> {
+        let head = Head {
             version: VERSION,
             id: &self.id,
             state,
             supervisor: std::process::id(),
             started: self.started,
-            ended,
             plan: &self.plan,
             evidence: &self.evidence,
-            outcome,
-            events_lost: self.log.lost(),
         };
-        let text = serde_json::to_vec(&record).map_err(|error| SessionError::Json {
+        head.text().map_err(|e| self.no_text(&e))
+    }
+
+    fn no_text(&self, error: &serde_json::Error) -> SessionError {
+        SessionError::Json {
             path: self.path.join(RECORD),
             why: error.to_string(),
-        })?;
-        replace(self.dir.as_fd(), &self.path, &text)
+        }
     }
 }
 
@@ -273,14 +304,26 @@ fn name(sessions: &Sessions, at: Timestamp) -> Result<(SessionId, PathBuf), Sess
 
 /// Writes `session.json` under its temporary name and gives it its own: a reader sees the old one or the new one.
 pub(super) fn replace(dir: BorrowedFd<'_>, path: &Path, text: &[u8]) -> Result<(), SessionError> {
+    new_file(dir, path, text).map(drop)?;
+    exchange(dir, path)
+}
+
+/// Writes `session.json` under its temporary name.
+fn new_file(dir: BorrowedFd<'_>, path: &Path, text: &[u8]) -> Result<File, SessionError> {
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let new = path.join(RECORD_NEW);
     let file = openat(dir, RECORD_NEW, flags, Mode::S_IRUSR | Mode::S_IWUSR)
         .map_err(failed("open", &new))?;
-    File::from(file)
-        .write_all(text)
+    let mut file = File::from(file);
+    file.write_all(text)
         .map_err(|error| failed("write", &new)(errno(&error)))?;
+    Ok(file)
+}
+
+/// Gives it its own name.
+fn exchange(dir: BorrowedFd<'_>, path: &Path) -> Result<(), SessionError> {
+    let new = path.join(RECORD_NEW);
     // Exchanged and not renamed over: ext4 writes a file that replaces another to the disk first, which the end of a session
     // would wait for. Before there is a record to exchange with, and where a file system cannot (NFS), renamed.
     match renameat2(dir, RECORD_NEW, dir, RECORD, RenameFlags::RENAME_EXCHANGE) {

@@ -54,19 +54,45 @@ pub struct SessionRecord {
     pub events_lost: u64,
 }
 
-/// [`SessionRecord`] on its way out, with the plan as the text that was made of it once: the plan is by far the largest
-/// part and is written twice.
+/// What of a [`SessionRecord`] is known when the box stands, on its way out; of the last one this is written in advance. With the plan as the text that was made of it
+/// once: the plan is by far the largest part and is written twice.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Outgoing<'a> {
+pub(super) struct Head<'a> {
     pub(super) version: u32,
     pub(super) id: &'a SessionId,
     pub(super) state: State,
     pub(super) supervisor: u32,
     pub(super) started: Timestamp,
-    pub(super) ended: Option<Timestamp>,
     pub(super) plan: &'a RawValue,
     pub(super) evidence: &'a [Evidence],
+}
+
+/// The rest, which follows it in the same object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Tail<'a> {
+    pub(super) ended: Option<Timestamp>,
     pub(super) outcome: Option<&'a Outcome>,
     pub(super) events_lost: u64,
+}
+
+impl Head<'_> {
+    /// Its text, up to where the rest goes.
+    pub(super) fn text(&self) -> serde_json::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self)?;
+        text.pop();
+        Ok(text)
+    }
+}
+
+impl Tail<'_> {
+    /// Its text, as it goes on after [`Head::text`].
+    pub(super) fn text(&self) -> serde_json::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self)?;
+        if let Some(first) = text.first_mut() {
+            *first = b',';
+        }
+        Ok(text)
+    }
 }

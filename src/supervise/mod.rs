@@ -38,6 +38,7 @@ mod voice;
 mod watch;
 mod whereabouts;
 
+use crate::enforce::build::MNT;
 use crate::enforce::cgroup::BoxCgroup;
 use crate::keeper::links::Copied;
 use crate::launch::channel::Channel;
@@ -48,6 +49,7 @@ use crate::plan::{OsText, Plan};
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use agent::Agent;
+use crate::sys::parked::Parked;
 use clients::Clients;
 use control::Control;
 use ear::Ear;
@@ -63,7 +65,7 @@ use seen::Seen;
 use start::{Started, accept, build};
 use state::{Initial, StateSync};
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Instant;
 use switch::StopFiles;
 use voice::{Voice, say_directly};
@@ -243,7 +245,7 @@ pub fn run(job: Job) -> u8 {
         spawned,
         pty,
         home,
-        namespaces: _namespaces,
+        namespaces,
         listeners,
         evidence,
     } = ready;
@@ -289,6 +291,12 @@ pub fn run(job: Job) -> u8 {
         return refuse(voice, session, begun, why);
     }
     voice.tell(&ToClient::Started { pty: has_pty });
+    // The last one to leave a mount namespace takes its mounts apart, one grace period of RCU after the other: not this
+    // process, for whose end the caller waits. Without it the end is slower, and that is all.
+    let mounts = namespaces.get(MNT).map(|fd| Parked::new(fd.as_fd()));
+    let _parked = mounts.and_then(Result::ok);
+    drop(namespaces);
+    session.prepare_end();
     network.serve(listeners, if has_pty { Say::AtTheEnd } else { Say::AtOnce });
     ending::sweep_if_due(&sessions, &cgroup);
     let control = control.map(|listener| {

@@ -3,12 +3,9 @@
 #![allow(unsafe_code)]
 
 use super::cvt;
+use super::parked::Parked;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
-};
 use std::ffi::{CString, OsStr, c_int, c_long};
-use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -20,49 +17,12 @@ const HEAD: usize = 16;
 ///
 /// Whoever drops the last reference to an instance with watches waits for a grace period of SRCU (`fsnotify_destroy_group` in
 /// fs/notify/group.c): 10 to 20 ms, asleep, in close(2) or in the exit of the process, for which in turn its parent waits. So
-/// the last reference is not this process's: see `Parked`.
+/// the last reference is not this process's: see [`Parked`].
 #[derive(Debug)]
 pub struct Inotify {
     // The order is that of the drops: first a reference that is not the last one, then the one behind which the rest goes.
     fd: OwnedFd,
     _parked: Option<Parked>,
-}
-
-/// One more reference to an instance, in a message that nobody ever reads (unix(7), SCM_RIGHTS). The message lies in the queue
-/// of `inner` and carries `inner` too, so that both outlive the descriptors of all processes, until the kernel's collector
-/// of such cycles (net/unix/garbage.c) finds them. It works in a thread of the kernel's, for which nobody waits, and it is
-/// woken by the end of a socket: that of `outer`. That has to be dropped last.
-#[derive(Debug)]
-struct Parked {
-    _inner: OwnedFd,
-    _outer: OwnedFd,
-}
-
-impl Parked {
-    /// # Errors
-    /// The errno of socketpair(2) or sendmsg(2); ETOOMANYREFS: the user has too many descriptors in flight.
-    fn new(instance: &OwnedFd) -> Result<Parked, Errno> {
-        let (outer, inner) = socketpair(
-            AddressFamily::Unix,
-            SockType::Datagram,
-            None,
-            SockFlag::SOCK_CLOEXEC,
-        )?;
-        sendmsg::<()>(
-            outer.as_raw_fd(),
-            &[IoSlice::new(&[0])],
-            &[ControlMessage::ScmRights(&[
-                inner.as_raw_fd(),
-                instance.as_raw_fd(),
-            ])],
-            MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
-            None,
-        )?;
-        Ok(Parked {
-            _inner: inner,
-            _outer: outer,
-        })
-    }
 }
 
 /// One event.
@@ -99,7 +59,7 @@ impl Inotify {
         // SAFETY: the kernel has just made this descriptor and nobody else knows it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         // Without it the end is slower, and that is all.
-        let parked = Parked::new(&fd).ok();
+        let parked = Parked::new(fd.as_fd()).ok();
         Ok(Inotify {
             fd,
             _parked: parked,
@@ -209,27 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_parked_is_collected() {
-        // A pipe in place of the instance: its end tells when the last reference to the other side is gone.
-        for _ in 0..50 {
-            let (end, fd) = nix::unistd::pipe().unwrap();
-            let parked = Parked::new(&fd).unwrap();
-            drop(Inotify {
-                fd,
-                _parked: Some(parked),
-            });
-            assert_eq!(nix::unistd::read(&end, &mut [0]), Ok(0));
-        }
-    }
-
-    #[test]
     fn the_last_reference_is_not_ours() {
         let inotify = Inotify::new().unwrap();
         inotify.watch(Path::new("/"), libc::IN_CREATE).unwrap();
         let parked = inotify._parked.as_ref().unwrap();
         // What lies in the queue is the instance with its watches, so that closing ours destroys nothing.
         let mut byte = [0];
-        let packet = crate::sys::socket::receive(parked._inner.as_fd(), &mut byte, 0).unwrap();
+        let packet = crate::sys::socket::receive(parked.inner(), &mut byte, 0).unwrap();
         let [inner, instance] = packet.fds.as_slice() else {
             panic!("{packet:?}");
         };
@@ -238,8 +184,8 @@ mod tests {
         };
         assert!(info(instance).contains("inotify wd:"), "{}", info(instance));
         assert_eq!(info(instance), info(&inotify.fd));
-        let stat = |fd: &OwnedFd| nix::sys::stat::fstat(fd).unwrap().st_ino;
-        assert_eq!(stat(inner), stat(&parked._inner));
+        let stat = |fd: BorrowedFd<'_>| nix::sys::stat::fstat(fd).unwrap().st_ino;
+        assert_eq!(stat(inner.as_fd()), stat(parked.inner()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod landlock;
 pub mod listen;
 pub mod mount;
 pub mod netlink;
+pub mod parked;
 pub mod probe;
 pub mod process;
 pub mod procfs;
