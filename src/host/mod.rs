@@ -6,6 +6,7 @@
 mod cgroup;
 mod gather;
 mod lookup;
+mod several;
 pub mod usage;
 
 pub use gather::HostError;
