@@ -60,14 +60,21 @@ pub fn start(plan: &Plan) -> Result<Keeper, Errno> {
 }
 
 impl Keeper {
-    /// Lets it join the box that stands, and waits until everything that existed is covered. Says what it cannot watch.
+    /// Lets it join the box that stands. It says when it has: [`Keeper::joined`].
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn join(&self, user: &OwnedFd, mnt: &OwnedFd) -> Result<(), String> {
+        self.channel
+            .send(&ToKeeper::Join, &[user.as_fd(), mnt.as_fd()])
+            .map_err(|e| e.to_string())
+    }
+
+    /// Waits until everything that existed is covered. Says what it cannot watch.
     ///
     /// # Errors
     /// Why it cannot do its work: the command must not be started.
-    pub fn join(&self, user: &OwnedFd, mnt: &OwnedFd) -> Result<Option<String>, String> {
-        self.channel
-            .send(&ToKeeper::Join, &[user.as_fd(), mnt.as_fd()])
-            .map_err(|e| e.to_string())?;
+    pub fn joined(&self) -> Result<Option<String>, String> {
         match self.channel.recv::<FromKeeper>() {
             Ok(Some((FromKeeper::Armed { gap }, _))) => Ok(gap),
             Ok(Some((FromKeeper::Failed { why }, _))) => Err(why),

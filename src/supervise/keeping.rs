@@ -85,16 +85,23 @@ impl Keeping {
         })
     }
 
-    /// The box stands and its command does not run: the keeper joins it. Returns once everything that existed at the start is
-    /// covered.
+    /// The box stands and its command does not run: the keeper joins it. It says when it has: [`Keeping::joined`].
     ///
     /// # Errors
-    /// Why it cannot.
-    pub(super) fn join(&self, namespaces: &[OwnedFd]) -> Result<Option<Event>, String> {
+    /// It is gone.
+    pub(super) fn join(&self, namespaces: &[OwnedFd]) -> Result<(), String> {
         let [user, mnt, ..] = namespaces else {
             return Err("init gave no namespaces".to_owned());
         };
-        let gap = self.keeper.join(user, mnt)?;
+        self.keeper.join(user, mnt)
+    }
+
+    /// Returns once everything that existed at the start is covered.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub(super) fn joined(&self) -> Result<Option<Event>, String> {
+        let gap = self.keeper.joined()?;
         Ok(gap.map(|why| Event::WatchGap { why }))
     }
 

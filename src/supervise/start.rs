@@ -95,15 +95,26 @@ pub(super) fn accept(
         prepared => prepared.and_then(Result::ok),
     };
     let ready = spawned.ready(plan)?;
-    let verified = verify::required(plan, &ready.evidence)
-        .and_then(|()| verify::from_outside(plan, ready.spawned.init))
-        .and_then(|()| verify::namespaces(plan, &ready.namespaces, &NAMESPACES));
-    if let Err(why) = verified {
+    // The keeper joins beside the rest of the look from outside, and only what are the box's own namespaces.
+    let verified = verify::namespaces(plan, &ready.namespaces, &NAMESPACES)
+        .map_err(|why| step("verify", why))
+        .and_then(|()| match &keeping {
+            Some(keeping) => keeping
+                .join(&ready.namespaces)
+                .map_err(|why| step("keeper", why)),
+            None => Ok(()),
+        })
+        .and_then(|()| {
+            verify::required(plan, &ready.evidence)
+                .and_then(|()| verify::from_outside(plan, ready.spawned.init))
+                .map_err(|why| step("verify", why))
+        });
+    if let Err(e) = verified {
         ready.spawned.destroy();
-        return Err(step("verify", why));
+        return Err(e);
     }
     let joined = keeping.map(|keeping| {
-        let gap = keeping.join(&ready.namespaces)?;
+        let gap = keeping.joined()?;
         Ok::<_, String>((keeping, gap))
     });
     match joined.transpose() {
