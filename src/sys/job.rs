@@ -36,6 +36,7 @@ pub fn fork(keep: OwnedFd, stdio: Stdio, work: impl FnOnce(OwnedFd) -> u8) -> io
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => {
+            super::heap::forked();
             let status = match close_all_but(&keep, stdio) {
                 Ok(()) => catch_unwind(AssertUnwindSafe(|| work(keep))).unwrap_or(PANICKED),
                 Err(_) => NOT_ISOLATED,

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod heap;
 pub mod inotify;
 pub mod job;
 pub mod landlock;

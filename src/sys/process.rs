@@ -43,7 +43,10 @@ pub fn fork_into(namespaces: c_int) -> Result<Fork, Errno> {
         )
     };
     match cvt(ret)? {
-        0 => Ok(Fork::Child),
+        0 => {
+            super::heap::forked();
+            Ok(Fork::Child)
+        }
         pid => {
             let pid = i32::try_from(pid).map_err(|_| Errno::ESRCH)?;
             // SAFETY: CLONE_PIDFD made the kernel store a new descriptor there, and nobody else knows it.
@@ -124,7 +127,11 @@ fn join_and_clone(
             size_of::<libc::clone_args>(),
         )
     };
-    i32::try_from(cvt(ret)?).map_err(|_| Errno::ESRCH)
+    let pid = i32::try_from(cvt(ret)?).map_err(|_| Errno::ESRCH)?;
+    if pid == 0 {
+        super::heap::forked();
+    }
+    Ok(pid)
 }
 
 /// dup2(2) onto a descriptor number that this process may be using as 0, 1 or 2; the new one is not close-on-exec.
