@@ -211,6 +211,8 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
             if end == ClientEnd::Lost {
                 wanted.clean_up();
             }
+            // The process ends: what it has is given back at once and not piece by piece.
+            std::mem::forget(wanted);
             Ok(end.status())
         }
     }

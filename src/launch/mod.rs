@@ -20,6 +20,7 @@ use crate::enforce::{Act, STEPS, StepError, identity};
 use crate::outcome::Evidence;
 use crate::plan::net::listen::Listener;
 use crate::plan::{IdentityMode, NetworkMode, OsText, Plan};
+use crate::sys::joined::fork_joined;
 use crate::sys::process::{self, Fork};
 use channel::{Channel, ChannelError};
 use message::{FromInit, ToInit};
@@ -28,6 +29,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 use nursery::Namespaces;
 use pty::HostTerminal;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -151,44 +153,50 @@ pub fn spawn(
     // What was made early fits if init would write the same maps itself, and has such a namespace.
     let early = early
         .filter(|_| plan.identity.mode == IdentityMode::Same && flags.contains(nursery::FLAGS));
-    let (forked, maps) = match &early {
-        Some(Namespaces { user, net }) => (
-            process::fork_joined(user.as_fd(), net.as_fd(), (flags - nursery::FLAGS).bits()),
-            Maps::Written,
-        ),
-        None => (process::fork_into(flags.bits()), Maps::Mine),
-    };
     let waits = group.is_some() || plan.identity.mode != IdentityMode::Same;
-    match forked {
-        Err(errno) => {
-            let e = StepError::new("clone3", "with new namespaces", errno)
-                .remedy("user namespaces must be allowed: see `agentbox check`");
-            Err(LaunchError::step("namespaces", &e))
+    // In the child these are copies: what it takes, the supervisor still has.
+    let ours = Cell::new(Some(ours));
+    let mut work = Some((inputs, prepare));
+    let mut child = |maps| -> ! {
+        drop(ours.take());
+        let Some((inputs, prepare)) = work.take() else {
+            process::exit_now(1)
+        };
+        let start = init::Start {
+            waits,
+            own_cgroup: group.is_some(),
+            maps,
+        };
+        init::main(plan, inputs, prepare, &theirs, start)
+    };
+    let forked = match &early {
+        Some(Namespaces { user, net }) => {
+            let rest = (flags - nursery::FLAGS).bits();
+            fork_joined(user.as_fd(), net.as_fd(), rest, &mut || {
+                child(Maps::Written)
+            })
         }
-        Ok(Fork::Child) => {
-            drop(ours);
-            drop(early);
-            let start = init::Start {
-                waits,
-                own_cgroup: group.is_some(),
-                maps,
-            };
-            init::main(plan, inputs, prepare, &theirs, start)
-        }
-        Ok(Fork::Parent(init, pidfd)) => {
-            drop(theirs);
-            let spawned = Spawned {
-                init,
-                pidfd,
-                channel: ours,
-            };
-            if waits && let Err(e) = spawned.let_go(plan, group) {
-                spawned.destroy();
-                return Err(e);
-            }
-            Ok(spawned)
-        }
+        None => match process::fork_into(flags.bits()) {
+            Ok(Fork::Child) => child(Maps::Mine),
+            Ok(Fork::Parent(init, pidfd)) => Ok((init, pidfd)),
+            Err(errno) => Err(errno),
+        },
+    };
+    let (init, pidfd) = forked.map_err(|errno| {
+        let e = StepError::new("clone3", "with new namespaces", errno)
+            .remedy("user namespaces must be allowed: see `agentbox check`");
+        LaunchError::step("namespaces", &e)
+    })?;
+    let spawned = Spawned {
+        init,
+        pidfd,
+        channel: ours.take().ok_or(LaunchError::InitLost)?,
+    };
+    if waits && let Err(e) = spawned.let_go(plan, group) {
+        spawned.destroy();
+        return Err(e);
     }
+    Ok(spawned)
 }
 
 impl Spawned {

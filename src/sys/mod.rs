@@ -5,6 +5,7 @@
 pub mod heap;
 pub mod inotify;
 pub mod job;
+pub mod joined;
 pub mod landlock;
 pub mod listen;
 pub mod mount;

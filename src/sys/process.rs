@@ -57,83 +57,6 @@ pub fn fork_into(namespaces: c_int) -> Result<Fork, Errno> {
     }
 }
 
-/// Forks into new namespaces like [`fork_into`], in a user namespace and a network namespace that exist already. Only the
-/// process that enters a namespace is in it, so a child does, makes the new process a child of this one (CLONE_PARENT), and
-/// ends.
-///
-/// # Errors
-/// As [`fork_into`], and the errno of setns(2).
-pub fn fork_joined(
-    user: BorrowedFd<'_>,
-    net: BorrowedFd<'_>,
-    namespaces: c_int,
-) -> Result<Fork, Errno> {
-    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    match fork_into(0)? {
-        Fork::Child => {
-            drop(read);
-            let word = match join_and_clone(user, net, namespaces) {
-                Ok(0) => return Ok(Fork::Child),
-                Ok(pid) => pid,
-                Err(errno) => -(errno as i32),
-            };
-            let _ = nix::unistd::write(&write, &word.to_ne_bytes());
-            exit_now(0)
-        }
-        Fork::Parent(middle, _pidfd) => {
-            drop(write);
-            let mut word = [0; 4];
-            let length = nix::unistd::read(&read, &mut word);
-            let _ = nix::sys::wait::waitpid(middle, None);
-            match i32::from_ne_bytes(word) {
-                pid if pid > 0 && length == Ok(word.len()) => {
-                    let pid = Pid::from_raw(pid);
-                    match pidfd_open(pid.as_raw()) {
-                        Ok(pidfd) => Ok(Fork::Parent(pid, pidfd)),
-                        Err(errno) => {
-                            let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
-                            let _ = nix::sys::wait::waitpid(pid, None);
-                            Err(errno)
-                        }
-                    }
-                }
-                errno if errno < 0 => Err(Errno::from_raw(-errno)),
-                _ => Err(Errno::ESRCH),
-            }
-        }
-    }
-}
-
-/// Enters the namespaces and makes a sibling of this process. Returns its pid, and 0 in it.
-fn join_and_clone(
-    user: BorrowedFd<'_>,
-    net: BorrowedFd<'_>,
-    namespaces: c_int,
-) -> Result<i32, Errno> {
-    use nix::sched::{CloneFlags, setns};
-    setns(user, CloneFlags::CLONE_NEWUSER)?;
-    // The new capabilities made this process undumpable, and its own files of /proc root's (user_namespaces(7), proc(5)).
-    prctl(libc::PR_SET_DUMPABLE, 1, 0)?;
-    setns(net, CloneFlags::CLONE_NEWNET)?;
-    // SAFETY: an all-zero clone_args is valid, and no pointer in it is set. CLONE_PARENT wants no exit signal: the new
-    // process has that of this one.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = u64::from((namespaces | libc::CLONE_PARENT).cast_unsigned());
-    // SAFETY: as in `fork_into`: no CLONE_VM, and this process is a fork of one with a single thread.
-    let ret = unsafe {
-        libc::syscall(
-            libc::SYS_clone3,
-            &raw mut args,
-            size_of::<libc::clone_args>(),
-        )
-    };
-    let pid = i32::try_from(cvt(ret)?).map_err(|_| Errno::ESRCH)?;
-    if pid == 0 {
-        super::heap::forked();
-    }
-    Ok(pid)
-}
-
 /// dup2(2) onto a descriptor number that this process may be using as 0, 1 or 2; the new one is not close-on-exec.
 ///
 /// # Errors
@@ -519,7 +442,3 @@ pub fn interface_up(name: &CStr) -> Result<(), Errno> {
     let ret = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
     cvt(c_long::from(ret)).map(|_| ())
 }
-
-#[cfg(test)]
-#[path = "process_tests.rs"]
-mod tests;
