@@ -24,6 +24,8 @@ pub struct Build<'a> {
     pub plan: &'a Plan,
     /// Waits until the supervisor has written the maps and moved this process into its cgroup, where it has to.
     pub wait_for_supervisor: &'a dyn Fn() -> Result<(), StepError>,
+    /// Hands the namespaces to the supervisor when the new root is the root.
+    pub rooted: &'a dyn Fn(&[OwnedFd]) -> Result<(), StepError>,
     /// Who writes the id maps of an ordinary caller.
     pub maps: super::identity::Maps,
     /// A cgroup was joined after the clone, so its namespace is made now.
@@ -58,7 +60,7 @@ pub struct Build<'a> {
     pub pty: Option<Pty>,
     /// HOME of the box, where state files are.
     pub home: Option<OwnedFd>,
-    /// Namespace descriptors, for the supervisor.
+    /// Namespace descriptors, for the supervisor, until it has them.
     pub namespaces: Vec<OwnedFd>,
     /// The listeners of a filtered network, for the gate.
     pub listeners: Vec<(Listener, OwnedFd)>,
@@ -164,7 +166,7 @@ pub(super) fn descriptors(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErr
     }
     let mut keep = b.keep.clone();
     let listeners = b.listeners.iter().map(|(_, socket)| socket);
-    let fds = b.namespaces.iter().chain(&b.home).chain(listeners);
+    let fds = b.home.iter().chain(listeners);
     keep.extend(fds.map(AsRawFd::as_raw_fd));
     keep.extend(b.extract.iter().flat_map(LateFile::descriptors));
     keep.extend(

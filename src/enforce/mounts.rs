@@ -189,6 +189,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
             Errno::EBUSY,
         ));
     }
+    (b.rooted)(&std::mem::take(&mut b.namespaces))?;
     let mounts = sources.iter().flatten().count();
     Ok(Some(
         Evidence::full(Layer::View).proven(format!("{mounts} host trees on a new root")),

@@ -139,9 +139,16 @@ fn build_box(
         None | Some(Ok(Some((ToInit::Mapped, _)))) => Ok(()),
         Some(_) => Err(StepError::new("wait for", "the supervisor", Errno::EPIPE)),
     };
+    let rooted = |namespaces: &[OwnedFd]| {
+        let fds: Vec<BorrowedFd<'_>> = namespaces.iter().map(AsFd::as_fd).collect();
+        channel
+            .send(&FromInit::Rooted, &fds)
+            .map_err(|e| StepError::new("send", e, Errno::EPIPE))
+    };
     let mut b = Build {
         plan,
         wait_for_supervisor: &wait,
+        rooted: &rooted,
         maps,
         own_cgroup,
         limits,
@@ -165,9 +172,9 @@ fn build_box(
     };
     build::run(&mut b)?;
     let fds: Vec<BorrowedFd<'_>> = b
-        .namespaces
+        .pty
         .iter()
-        .chain(b.pty.iter().map(|pty| &pty.master))
+        .map(|pty| &pty.master)
         .chain(&b.home)
         .map(|fd| fd.as_fd())
         .collect();
@@ -180,7 +187,7 @@ fn build_box(
     let pty = b.pty.take().map(|pty| pty.slave);
     let extract = b.extract.take();
     // The rest of what was sent is the supervisor's now; nothing of it may stay open beside the command.
-    drop((std::mem::take(&mut b.namespaces), b.home.take()));
+    drop(b.home.take());
     drop(std::mem::take(&mut b.listeners));
     drop(b);
 

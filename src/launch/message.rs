@@ -87,6 +87,9 @@ pub enum FromInit {
         /// The errno of socket(2), 0 if it was made.
         errno: i32,
     },
+    /// The view is the box's own root. With the namespaces as descriptors, in the order of `enforce::build::NAMESPACES`, so that
+    /// the keeper can join while init goes on.
+    Rooted,
     /// The box stands. With descriptors: the pseudo-terminal's master (if there is one), HOME of the box (if there are
     /// state files), in this order.
     Ready {

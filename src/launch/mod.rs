@@ -214,14 +214,27 @@ impl Spawned {
         Ok(self.channel.send(&ToInit::Mapped, &[])?)
     }
 
-    /// Waits until the box stands or a step of init failed.
+    /// Waits until the box stands or a step of init failed. When it has its root, `rooted` gets its namespaces and init goes
+    /// on meanwhile.
     ///
     /// # Errors
-    /// The step that failed; init is gone then.
-    pub fn ready(self, plan: &Plan) -> Result<Ready, LaunchError> {
+    /// The step that failed, or what `rooted` says; init is gone then.
+    pub fn ready(
+        self,
+        plan: &Plan,
+        mut rooted: impl FnMut(&[OwnedFd]) -> Result<(), LaunchError>,
+    ) -> Result<Ready, LaunchError> {
         let mut listeners = Vec::new();
+        let mut namespaces = Vec::new();
         let word = loop {
             match self.channel.recv::<FromInit>() {
+                Ok(Some((FromInit::Rooted, fds))) if namespaces.is_empty() => {
+                    if let Err(e) = rooted(&fds) {
+                        self.destroy();
+                        return Err(e);
+                    }
+                    namespaces = fds;
+                }
                 Ok(Some((FromInit::Listeners { list }, fds))) if list.len() == fds.len() => {
                     listeners.extend(list.into_iter().zip(fds));
                 }
@@ -229,15 +242,14 @@ impl Spawned {
             }
         };
         match word {
-            Ok(Some((FromInit::Ready { evidence }, mut fds))) => {
-                let namespaces = crate::enforce::build::NAMESPACES.len().min(fds.len());
-                let mut rest = fds.split_off(namespaces).into_iter();
+            Ok(Some((FromInit::Ready { evidence }, fds))) => {
+                let mut rest = fds.into_iter();
                 let has_pty = rest.len() > usize::from(!plan.state.is_empty());
                 let pty = if has_pty { rest.next() } else { None };
                 Ok(Ready {
                     spawned: self,
                     evidence,
-                    namespaces: fds,
+                    namespaces,
                     pty,
                     home: rest.next(),
                     listeners,

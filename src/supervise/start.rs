@@ -94,24 +94,23 @@ pub(super) fn accept(
         }
         prepared => prepared.and_then(Result::ok),
     };
-    let ready = spawned.ready(plan)?;
-    // The keeper joins beside the rest of the look from outside, and only what are the box's own namespaces.
-    let verified = verify::namespaces(plan, &ready.namespaces, &NAMESPACES)
-        .map_err(|why| step("verify", why))
-        .and_then(|()| match &keeping {
-            Some(keeping) => keeping
-                .join(&ready.namespaces)
-                .map_err(|why| step("keeper", why)),
+    // The keeper joins while init goes on, and only what are the box's own namespaces.
+    let ready = spawned.ready(plan, |namespaces| {
+        verify::namespaces(plan, namespaces, &NAMESPACES).map_err(|why| step("verify", why))?;
+        match &keeping {
+            Some(keeping) => keeping.join(namespaces).map_err(|why| step("keeper", why)),
             None => Ok(()),
-        })
-        .and_then(|()| {
-            verify::required(plan, &ready.evidence)
-                .and_then(|()| verify::from_outside(plan, ready.spawned.init))
-                .map_err(|why| step("verify", why))
-        });
-    if let Err(e) = verified {
+        }
+    })?;
+    let verified = if ready.namespaces.is_empty() {
+        Err("init handed out no namespaces".to_owned())
+    } else {
+        verify::required(plan, &ready.evidence)
+            .and_then(|()| verify::from_outside(plan, ready.spawned.init))
+    };
+    if let Err(why) = verified {
         ready.spawned.destroy();
-        return Err(e);
+        return Err(step("verify", why));
     }
     let joined = keeping.map(|keeping| {
         let gap = keeping.joined()?;
