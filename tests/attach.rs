@@ -416,9 +416,13 @@ fn a_shell_in_tmux() {
         screen(first).matches("typed-to-cat").count() >= 2
     });
     keys(first, &["C-d"]);
+    until("cat has ended", || !cat('S') && !cat('T'));
     // The whole box stopped for the shell outside, and on again.
     keys(first, &["kill -STOP $$", "Enter"]);
-    shows(first, "outside> ");
+    until("the prompt of the shell outside", || {
+        let screen = screen(first);
+        screen.matches("Stopped").count() >= 2 && screen.trim_end().ends_with("outside>")
+    });
     keys(first, &["fg", "Enter"]);
     keys(first, &["echo back-again", "Enter"]);
     shows(first, "\nback-again");
@@ -465,5 +469,30 @@ fn a_shell_in_tmux() {
         );
         shows(window, "\nusable");
     }
+    // A window that is closed for good: the kernel hangs up, and the session goes on where that was asked for.
+    let stays = b.agentbox([
+        "run",
+        "-q",
+        "--net",
+        "none",
+        "--hangup",
+        "detach",
+        "--",
+        "sh",
+        "-c",
+        "printf still-%s here; exec cat",
+    ]);
+    keys(first, &[&line(&stays), "Enter"]);
+    shows(first, "still-here");
+    let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+    assert_eq!(tmux(&["kill-window", "-t", first]).code(), 0);
+    until("it was detached", || {
+        run(b.agentbox(["logs", &id])).ok().contains("detached")
+    });
+    assert_eq!(state(&b, &id), "running");
+    let attach = b.agentbox(["attach", &id]);
+    keys(second, &["clear", "Enter", &line(&attach), "Enter"]);
+    shows(second, "still-here");
+    assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
     assert_eq!(tmux(&["kill-server"]).code(), 0);
 }

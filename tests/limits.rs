@@ -66,6 +66,8 @@ fn a_memory_hog_ends_at_the_limit() {
         assert!(value["bytes"].as_u64().unwrap() <= 256 << 20, "{ran:?}");
     } else {
         assert_eq!(ran.code(), 137, "{ran:?}");
+        // Told apart from a SIGKILL of its own.
+        assert!(ran.complaint().contains("killed: out of memory"), "{ran:?}");
     }
 }
 

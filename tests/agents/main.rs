@@ -14,6 +14,7 @@ mod script;
 mod server;
 mod state;
 mod steps;
+mod tmux;
 mod world;
 
 use agent::{Agent, Place, Ran};
