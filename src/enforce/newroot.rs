@@ -1,4 +1,4 @@
-//! [`NewRoot`]: the new root while init builds it, and the calls that put something into it. What hangs there is decided by
+//! `NewRoot`: the new root while init builds it, and the calls that put something into it. What hangs there is decided by
 //! [`mounts`](super::mounts) and [`pseudo`](super::pseudo).
 
 #![forbid(unsafe_code)]
