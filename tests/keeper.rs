@@ -6,6 +6,7 @@
 mod common;
 use common::{Live, Ran, TestBox, live, run, until};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -289,6 +290,58 @@ fn of_git_configuration_only_what_runs_things_is_undone() {
     clean(&b);
 }
 
+/// What the keeper has to do when the host writes a configuration of which the box sees a copy.
+#[test]
+fn a_configuration_with_credentials_stays_covered_when_the_host_writes_it() {
+    let b = repository();
+    host(
+        &b,
+        "git config http.extraHeader 'AUTHORIZATION: basic T0xE'; git config user.x old",
+    );
+    let live = waiting(
+        &b,
+        "cat .git/config; echo evil > .git/config; echo \"write=$?\"",
+    );
+    for n in 1..=3 {
+        host(
+            &b,
+            &format!(
+                "git config http.extraHeader 'AUTHORIZATION: basic TkVX{n}'; git config user.x new"
+            ),
+        );
+        until("it is covered again", || {
+            events(&b).matches("\"masked\"").count() >= n
+        });
+    }
+    go_on(&b);
+    let ran = live.end();
+    let text = ran.text();
+    assert!(!text.contains("TkVX") && !text.contains("T0xE"), "{ran:?}");
+    assert!(text.contains("x = \"old\""), "{ran:?}");
+    assert!(!text.contains("write=0"), "{ran:?}");
+    assert!(
+        read(&b, ".git/config").contains("TkVX3"),
+        "the host's is the host's"
+    );
+}
+
+/// Git takes `[core "hookspath\0"]` for core.hookspath: names are C strings. It was overlooked.
+#[test]
+fn a_nul_byte_in_a_git_configuration_hides_nothing() {
+    let b = repository();
+    let before = read(&b, ".git/config");
+    let ran = b.run([
+        "sh",
+        "-c",
+        "printf '[core \"hookspath\\0\"]\\n\\tx = evil\\n' >> .git/config; git config core.hooksPath; \
+         i=0; while git config --local core.hooksPath >/dev/null && [ $i -lt 500 ]; do sleep 0.01; i=$((i+1)); done",
+    ]);
+    // It would have run.
+    assert!(ran.text().contains("evil"), "{ran:?}");
+    assert_eq!(read(&b, ".git/config"), before);
+    assert!(ran.complaint().contains(".git/config"), "{ran:?}");
+}
+
 #[test]
 fn a_repository_that_was_born_in_the_session_loses_what_runs_by_itself_in_the_end() {
     let b = repository();
@@ -350,6 +403,44 @@ fn what_a_crash_kept_from_being_settled_is_settled_by_who_comes_next() {
     }
 }
 
+fn keeper_of(supervisor: Pid) -> Pid {
+    live::all()
+        .into_iter()
+        .find(|pid| {
+            live::parent(*pid) == Some(supervisor)
+                && live::status_field(*pid, "Name").as_deref() == Some("agentbox-keeper")
+        })
+        .expect("a keeper")
+}
+
+/// Where events are lost the box stands still until everything was looked at anew, and then goes on.
+#[test]
+fn after_lost_events_the_box_waits_until_all_is_closed() {
+    let b = boxed().file("{ws}/plain", "old").dir("{ws}/many");
+    let token = common::world::token();
+    let script = "echo ready; until [ -e go ]; do sleep 0.01; done; cat d/.env; cat d/plain";
+    let mut live = b.start(["/bin/sh", "-c", script, &token]);
+    live.wait_line("ready");
+    let keeper = keeper_of(live::parent(live::init_of(live::find(&token))).unwrap());
+    let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let most: usize = most.trim().parse().unwrap();
+    assert!(most < 1_000_000, "{most} events are too many for a test");
+    kill(keeper, Signal::SIGSTOP).unwrap();
+    // The queue is full, and what comes then is never told.
+    for n in 0..most + 100 {
+        fs::write(b.ws().join(format!("many/{n}")), "").unwrap();
+    }
+    host(&b, "mkdir d; echo SECRET > d/.env; echo new > d/plain");
+    kill(keeper, Signal::SIGCONT).unwrap();
+    until("it goes on", || events(&b).contains("\"resumed\""));
+    let said = events(&b);
+    let at = |what: &str| said.find(what).unwrap_or_else(|| panic!("{what}: {said}"));
+    assert!(at("\"watch-overflow\"") < at("\"paused\"") && at("\"paused\"") < at("\"resumed\""));
+    go_on(&b);
+    let ran = live.end();
+    assert_eq!(ran.text().replace("ready\n", ""), "new", "{ran:?}");
+}
+
 #[test]
 fn without_its_keeper_the_box_does_not_go_on() {
     let b = boxed().file("{ws}/.env", "secret");
@@ -358,14 +449,7 @@ fn without_its_keeper_the_box_does_not_go_on() {
     live.wait_line("ready");
     let init = live::init_of(live::find(&token));
     let supervisor = live::parent(init).unwrap();
-    let keeper = live::all()
-        .into_iter()
-        .find(|pid| {
-            live::parent(*pid) == Some(supervisor)
-                && live::status_field(*pid, "Name").as_deref() == Some("agentbox-keeper")
-        })
-        .expect("a keeper");
-    kill(keeper, Signal::SIGKILL).unwrap();
+    kill(keeper_of(supervisor), Signal::SIGKILL).unwrap();
     let ran = live.end();
     assert_eq!(ran.code(), 137, "{ran:?}");
     assert!(ran.complaint().contains("keeper"), "{ran:?}");

@@ -567,6 +567,53 @@ fn git_configuration_is_shown_without_credentials() {
 }
 
 #[test]
+fn configurations_of_nested_repositories_lose_their_credentials_too() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let secret = "[http]\n\textraheader = AUTHORIZATION: basic S3CRET\n[user]\n\tname = me\n";
+    let mut b = boxed().file("home/ws/x", "x");
+    let files = [
+        "vendor/lib/.git/config",
+        "vendor/lib/.git/config.worktree",
+        "vendor/lib/.git/modules/sub/config",
+        ".git/modules/deep/er/config",
+        "mirror.git/config",
+    ];
+    let ws = b.ws();
+    git(&b, &ws, &["init", "-q"]);
+    for file in files {
+        b = b.file(&format!("home/ws/{file}"), secret);
+        let head = Path::new(file).with_file_name("HEAD");
+        b = b.file(
+            &format!("home/ws/{}", head.display()),
+            "ref: refs/heads/main\n",
+        );
+    }
+    let b = b
+        .dir("home/ws/mirror.git/objects")
+        .dir("home/ws/mirror.git/refs");
+    for file in files {
+        let text = b.sh(&format!("cat {file}")).ok();
+        assert!(
+            !text.contains("S3CRET") && text.contains("me"),
+            "{file}: {text}"
+        );
+    }
+    // The twin: it is the file that is cleaned, and its owner may have it shown.
+    let mut b = b;
+    for file in files {
+        b = b.option("--read").option(file);
+    }
+    for file in files {
+        assert!(
+            b.sh(&format!("cat {file}")).ok().contains("S3CRET"),
+            "{file}"
+        );
+    }
+}
+
+#[test]
 fn the_target_of_hooks_path_is_frozen() {
     if missing(Feature::Tool("git")) {
         return;

@@ -11,7 +11,7 @@ use super::pseudo;
 use crate::outcome::{Evidence, Layer};
 use crate::plan::net::ssh::SOCKET;
 use crate::plan::refused::{PLAN, REPORT};
-use crate::plan::{Access, Kind, MountOp, View};
+use crate::plan::{Access, Kind, MountOp, Names, Plan, View};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -41,9 +41,9 @@ pub use super::newroot::Source;
 ///
 /// # Errors
 /// The path that could not be opened.
-pub fn open_places(view: &View) -> Result<Vec<Option<Source>>, StepError> {
+pub fn open_places(plan: &Plan) -> Result<Vec<Option<Source>>, StepError> {
     let root = host_root()?;
-    each_bind(view, |source, _, _, _| {
+    each_bind(&plan.view, &plan.names, |source, _, _, _| {
         open_place(root.as_fd(), source).map(Source::Place)
     })
 }
@@ -53,18 +53,20 @@ pub fn open_places(view: &View) -> Result<Vec<Option<Source>>, StepError> {
 /// # Errors
 /// The path that could not be opened, cloned, restricted or id-mapped.
 pub fn clone_sources(
-    view: &View,
+    plan: &Plan,
     userns: Option<&OwnedFd>,
 ) -> Result<Vec<Option<Source>>, StepError> {
     let root = host_root()?;
-    each_bind(view, |source, access, kind, idmap| {
+    each_bind(&plan.view, &plan.names, |source, access, kind, idmap| {
         let userns = if idmap { userns } else { None };
         clone_source(root.as_fd(), source, access, kind, userns).map(Source::Clone)
     })
 }
 
+/// A frozen name that was removed since the plan was made is none: the keeper closes what comes in its place.
 fn each_bind(
     view: &View,
+    names: &Names,
     open: impl Fn(&Path, Access, Kind, bool) -> Result<Source, StepError>,
 ) -> Result<Vec<Option<Source>>, StepError> {
     view.ops
@@ -76,7 +78,10 @@ fn each_bind(
                 kind,
                 idmap,
                 ..
-            } => open(source.path(), *access, *kind, *idmap).map(Some),
+            } => match open(source.path(), *access, *kind, *idmap) {
+                Err(e) if e.errno == Errno::ENOENT && names.holds_frozen(source.path()) => Ok(None),
+                other => other.map(Some),
+            },
             _ => Ok(None),
         })
         .collect()
@@ -121,7 +126,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let view = &b.plan.view;
     let sources = match b.sources.take() {
         Some(sources) => sources,
-        None => open_places(view)?,
+        None => open_places(b.plan)?,
     };
     // The old root's own devices are what the box's /dev is made of, so they are opened before it is covered.
     let host = Host {
@@ -164,7 +169,25 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
             gone_is_hidden(root.cover(&file.to_string_lossy(), target.path()))?;
             continue;
         }
-        operation(&mut root, op, source.as_ref(), &host, &devices, b.disk)?;
+        let made = match (op, source) {
+            (MountOp::Bind { source: place, .. }, source)
+                if b.plan.names.holds_frozen(place.path()) =>
+            {
+                match source {
+                    None => Ok(()),
+                    Some(_) => gone_is_hidden(operation(
+                        &mut root,
+                        op,
+                        source.as_ref(),
+                        &host,
+                        &devices,
+                        b.disk,
+                    )),
+                }
+            }
+            _ => operation(&mut root, op, source.as_ref(), &host, &devices, b.disk),
+        };
+        made?;
     }
     for place in &b.plan.refused.places {
         root.refuse(place.path.path())?;
@@ -216,7 +239,8 @@ fn covers(view: &View) -> impl Iterator<Item = (usize, &[u8])> {
 }
 
 /// Its file among the masks.
-fn cover_name(number: usize) -> String {
+#[must_use]
+pub fn cover_name(number: usize) -> String {
     format!("cover.{number}")
 }
 
@@ -363,3 +387,7 @@ fn pivot(root: &NewRoot) -> Result<(), StepError> {
     // Nothing may be made in / or beside the mount points.
     mount::set_attributes(root.fd(), c"", attr::RDONLY, Reach::One).map_err(failed("mount_setattr"))
 }
+
+#[cfg(test)]
+#[path = "mounts_tests.rs"]
+mod tests;

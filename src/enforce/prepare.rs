@@ -121,7 +121,7 @@ pub(super) fn sources(p: &mut Prepare<'_>) -> Result<(), StepError> {
         return Ok(());
     }
     let maps = identity::mount_userns(&p.plan.identity)?;
-    p.sources = Some(mounts::clone_sources(&p.plan.view, maps.as_ref())?);
+    p.sources = Some(mounts::clone_sources(p.plan, maps.as_ref())?);
     Ok(())
 }
 

@@ -48,8 +48,10 @@ pub enum FromKeeper {
         /// The host's paths.
         files: Vec<OsText>,
     },
-    /// Events were lost (IN_Q_OVERFLOW): everything is looked at anew.
+    /// Events were lost (IN_Q_OVERFLOW): everything is looked at anew, and the box stands still meanwhile.
     Overflow,
+    /// That was done.
+    LookedAgain,
     /// A directory cannot be watched any more: it is looked at again and again instead.
     Gap {
         /// Why.

@@ -17,6 +17,7 @@
 pub mod baseline;
 mod confine;
 mod confined;
+mod covers;
 mod files;
 mod git;
 pub mod gitconfig;

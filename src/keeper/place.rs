@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::enforce::mounts::cover_name;
 use crate::plan::names::NameKind;
 use crate::plan::names::matcher::{Cursor, Matcher};
 use crate::plan::refused::STUB;
@@ -12,8 +13,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use std::collections::BTreeSet;
-use std::ffi::{CString, OsStr};
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -29,7 +30,7 @@ pub(super) struct Place {
     /// Its path.
     pub(super) path: PathBuf,
     /// Where it is in the box.
-    boxed_path: PathBuf,
+    pub(super) boxed_path: PathBuf,
     /// The same directory in the box, once that was joined.
     boxed: Option<OwnedFd>,
     /// Whether the box can change it.
@@ -77,6 +78,19 @@ pub(super) fn program_places(plan: &Plan) -> Vec<Place> {
             })
         })
         .collect()
+}
+
+/// What the plan covers by a text of its own, by its path in the box: the file among the masks.
+pub(super) fn covers(plan: &Plan) -> HashMap<PathBuf, CString> {
+    let ops = plan.view.ops.iter().enumerate();
+    ops.filter_map(|(number, op)| match op {
+        MountOp::Cover { target, .. } => {
+            let name = CString::new(cover_name(number)).ok()?;
+            Some((target.path().to_owned(), name))
+        }
+        _ => None,
+    })
+    .collect()
 }
 
 /// Every directory of the host's that rules are about and that the box sees.
@@ -321,6 +335,22 @@ impl BoxView {
     /// # Errors
     /// The errno of a mount call; EAGAIN where the name was changed again and again.
     pub(super) fn mask(&self, place: &Place, rel: &Path) -> Result<Covered, Errno> {
+        self.over(place, rel, |stat| {
+            if is(stat, SFlag::S_IFDIR) {
+                c"dir"
+            } else {
+                c"file"
+            }
+        })
+    }
+
+    /// Puts something of the masks over the name.
+    fn over<'n>(
+        &self,
+        place: &Place,
+        rel: &Path,
+        with: impl Fn(&FileStat) -> &'n CStr,
+    ) -> Result<Covered, Errno> {
         let mut done = Covered::Already;
         for _ in 0..TRIES {
             let (boxed, stat) = match self.look(place, rel)? {
@@ -330,11 +360,10 @@ impl BoxView {
                 Look::There { same: Same::No, .. } => continue,
                 Look::There { boxed, stat, .. } => (boxed, stat),
             };
-            let mask = if is(&stat, SFlag::S_IFDIR) {
-                c"dir"
-            } else {
-                c"file"
-            };
+            let mut mask = with(&stat);
+            if is(&stat, SFlag::S_IFDIR) {
+                mask = c"dir";
+            }
             let mask = mount::clone_tree(self.masks.as_fd(), mask, Reach::One)?;
             match mount::attach(mask.as_fd(), boxed.as_fd(), c"") {
                 // And once more: is it the name that was covered?
@@ -345,6 +374,14 @@ impl BoxView {
             }
         }
         Err(Errno::EAGAIN)
+    }
+
+    /// Puts one of the plan's covers over the name: a file of its own, without what must not be read.
+    ///
+    /// # Errors
+    /// As [`BoxView::mask`].
+    pub(super) fn cover(&self, place: &Place, rel: &Path, with: &CStr) -> Result<Covered, Errno> {
+        self.over(place, rel, |_| with)
     }
 
     /// Makes the name read-only, and every directory above it a mount point, so that none can be moved away.

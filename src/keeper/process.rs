@@ -138,6 +138,7 @@ enum Step {
 fn serve(watchman: &mut Watchman, channel: &Channel) -> Result<(), String> {
     let gone = |e: channel::ChannelError| e.to_string();
     let mut step = Step::Building;
+    let mut lost = false;
     loop {
         if let Step::Joined(at) = step
             && (!watchman.tree.is_behind() || at.elapsed() >= BEFORE_GO)
@@ -174,10 +175,15 @@ fn serve(watchman: &mut Watchman, channel: &Channel) -> Result<(), String> {
         }
         if events && watchman.events()? == Filled::Lost {
             channel.send(&FromKeeper::Overflow, &[]).map_err(gone)?;
+            lost = true;
         }
         watchman.poll()?;
         // One directory at a time: what happens meanwhile comes first.
         watchman.step()?;
+        if lost && !watchman.tree.is_behind() {
+            lost = false;
+            channel.send(&FromKeeper::LookedAgain, &[]).map_err(gone)?;
+        }
     }
 }
 

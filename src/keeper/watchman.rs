@@ -12,11 +12,11 @@ use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, what};
 use crate::plan::names::git::{Shape, in_dot_git};
 use crate::plan::names::{NameKind, NameRule};
 use crate::plan::refused::Refused;
-use crate::plan::{Access, Kind, Plan};
+use crate::plan::{Access, Kind, OsText, Plan};
 use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub(super) struct Name<'a> {
 
 impl Name<'_> {
     /// Below its place.
-    fn rel(&self) -> PathBuf {
+    pub(super) fn rel(&self) -> PathBuf {
         self.spot.rel.join(self.name)
     }
 }
@@ -65,6 +65,8 @@ pub(super) struct Watchman {
     frozen: HashMap<PathBuf, Option<Inode>>,
     /// Git directories that did not exist at the start.
     born: BTreeSet<PathBuf>,
+    /// What is shown as a copy of the plan's own, by its path in the box.
+    pub(super) covers: HashMap<PathBuf, CString>,
     /// Programs that are refused, and where some were found.
     pub(super) refused: Refused,
     pub(super) tree: Tree,
@@ -94,17 +96,15 @@ impl Watchman {
                 .filter(move |found| found.kind == kind)
                 .map(|found| found.host.path().to_owned())
         };
+        let own = |path: &OsText| path.path().to_owned();
+        let shown = plan.names.shown.iter().map(own).collect();
         Watchman {
             rules: plan.names.rules.clone(),
-            shown: plan
-                .names
-                .shown
-                .iter()
-                .map(|p| p.path().to_owned())
-                .collect(),
+            shown,
             tracked: of(NameKind::Track).collect(),
             frozen: of(NameKind::Freeze).map(|path| (path, None)).collect(),
             born: BTreeSet::new(),
+            covers: place::covers(plan),
             refused: plan.refused.clone(),
             early: place::early(plan, &places),
             places,
@@ -131,6 +131,7 @@ impl Watchman {
                 .map_err(failed(&place.path.display().to_string()))?;
         }
         self.view = Some(view);
+        self.cover_all()?;
         for (place, rel, kind) in std::mem::take(&mut self.early) {
             self.close(place, &rel, kind)
                 .map_err(failed(&rel.display().to_string()))?;
@@ -284,6 +285,7 @@ impl Watchman {
         if self.purpose(it.spot) == Purpose::Programs {
             return self.program(it, &file);
         }
+        self.cover(it, &file)?;
         let mut within = it.spot.within;
         match self.rule(it.spot, it.name, it.what) {
             Some((NameKind::Hide, rule)) if self.hides(rule, &file) => {

@@ -283,5 +283,5 @@ impl Spawned {
 /// Which grant cannot, and why.
 pub fn idmap_works(plan: &Plan) -> Result<(), StepError> {
     let maps = identity::mount_userns(&plan.identity)?;
-    crate::enforce::mounts::clone_sources(&plan.view, maps.as_ref()).map(drop)
+    crate::enforce::mounts::clone_sources(plan, maps.as_ref()).map(drop)
 }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod gitconfig;
 pub mod links;
 pub mod names;
 pub mod net;

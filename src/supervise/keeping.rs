@@ -19,10 +19,13 @@ use crate::session::{Session, SessionId, Sessions};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long the keeper may take for its last words, in milliseconds.
 const LAST_WORDS: u16 = 10_000;
+
+/// How long it may take to look at everything anew after events were lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// How many lines about files are said in one session; the rest is counted.
 const LINES: usize = 20;
@@ -40,6 +43,8 @@ pub(super) struct Keeping {
     born: Vec<PathBuf>,
     seen: Seen,
     over: bool,
+    /// The box stands still while the keeper looks at everything anew; it is lost if that has not ended by then.
+    halted: Option<Instant>,
 }
 
 impl Keeping {
@@ -82,6 +87,7 @@ impl Keeping {
             born: Vec::new(),
             seen: Seen::All,
             over: false,
+            halted: None,
         })
     }
 
@@ -119,7 +125,14 @@ impl Keeping {
                 }
                 running.note(&Event::NameClosed { file, how, times });
             }
-            FromKeeper::Overflow => running.note(&Event::WatchOverflow),
+            // Names may have appeared unseen: nobody reads them before they were looked at.
+            FromKeeper::Overflow => {
+                running.note(&Event::WatchOverflow);
+                if !running.is_paused() && running.pause().is_ok() {
+                    self.halted = Some(Instant::now() + LOOK_AGAIN);
+                }
+            }
+            FromKeeper::LookedAgain => self.go_on(running),
             FromKeeper::Gap { why } => {
                 running.say(&format!(
                     "not every directory can be watched ({why}): names that appear there are closed within 200 ms"
@@ -146,6 +159,13 @@ impl Keeping {
                 self.over = more == More::Last;
             }
             FromKeeper::Armed { .. } => {}
+        }
+    }
+
+    /// Ends a halt of our own; a pause that a human asked for stays.
+    fn go_on(&mut self, running: &mut Running) {
+        if self.halted.take().is_some() {
+            running.resume();
         }
     }
 
@@ -265,11 +285,19 @@ impl Part for Keeping {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.job.as_ref().map(Job::deadline)
+        let job = self.job.as_ref().map(Job::deadline);
+        [job, self.halted].into_iter().flatten().min()
     }
 
     fn on_ready(&mut self, ready: &Ready<'_>, running: &mut Running) {
         self.job_ended(running);
+        if self.halted.is_some_and(|at| at <= Instant::now()) {
+            self.halted = None;
+            return lost(
+                running,
+                "it does not come to an end with what it has to look at",
+            );
+        }
         if !ready.readable(CHANNEL) {
             return;
         }

@@ -187,6 +187,11 @@ impl Running {
         self.started
     }
 
+    /// Paused, or about to be.
+    pub(super) fn is_paused(&self) -> bool {
+        self.pause != Pause::No
+    }
+
     /// Paused, and nothing moves any more.
     pub(crate) fn is_still(&self) -> bool {
         self.pause == Pause::Still

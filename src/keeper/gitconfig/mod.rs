@@ -1,16 +1,12 @@
 //! Git configuration as text: which entries make git run something, and a file without those that were not there before.
-//! Pure. The reader follows git's own (`git_parse_source` of config.c) character by character, so that it sees every entry
-//! that git sees; what git calls a bad line is an error here. The text is the agent's: this runs in a confined child.
+//! Pure. The reader sees every entry that git sees ([`crate::plan::gitconfig`]); what git calls a bad line is an error here.
+//! The text is the agent's: this runs in a confined child.
 
 #![forbid(unsafe_code)]
 
-mod read;
-
+pub use crate::plan::gitconfig::{ConfigError, MAX};
+use crate::plan::gitconfig::{Entry, parse, write};
 use crate::plan::names::matcher::heavy;
-use read::{Entry, parse};
-
-/// The most bytes of a file that is looked at.
-pub const MAX: usize = 1 << 20;
 
 /// Entries that make git run something, read configuration from elsewhere that may, write elsewhere (`core.worktree`,
 /// `http.saveCookies`) or send the user's passwords through somebody else's hands (`http.proxy`, `http.sslVerify`). A `*` is any subsection; `?` means
@@ -107,27 +103,8 @@ pub struct Cleaned {
     pub taken: Vec<&'static str>,
 }
 
-/// Why a file cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// Git would refuse it as well.
-    #[error("not a git configuration (byte {at})")]
-    Bad {
-        /// Where.
-        at: usize,
-    },
-    /// Larger than [`MAX`].
-    #[error("larger than 1 MiB")]
-    TooLarge,
-}
-
 /// The row of the list that an entry falls under.
 fn executes(entry: &Entry) -> Option<&'static str> {
-    // `[a.b]` is `[a "b"]` in lower case.
-    let mut split = entry.section.splitn(2, |b| *b == b'.');
-    let section = split.next().unwrap_or_default();
-    let dotted = split.next();
-    let subsection = entry.subsection.as_deref().or(dotted);
     EXECUTING.iter().copied().find(|row| {
         let value = entry.value.as_deref().unwrap_or_default();
         let (pattern, counts) = match row.split_once('=') {
@@ -135,7 +112,13 @@ fn executes(entry: &Entry) -> Option<&'static str> {
             Some((pattern, _)) => (pattern, is_unseen(value)),
             None => (*row, true),
         };
-        counts && matches(pattern, section, subsection, &entry.key)
+        counts
+            && matches(
+                pattern,
+                &entry.section,
+                entry.subsection.as_deref(),
+                &entry.key,
+            )
     })
 }
 
@@ -184,7 +167,7 @@ fn matches(pattern: &str, section: &[u8], subsection: Option<&[u8]>, key: &[u8])
 /// # Errors
 /// See [`ConfigError`].
 pub fn executing(text: &[u8]) -> Result<Vec<&'static str>, ConfigError> {
-    Ok(parse(text)?.iter().filter_map(executes).collect())
+    Ok(parse(text)?.entries.iter().filter_map(executes).collect())
 }
 
 /// Takes the executing entries out of `now` that `base` does not have, and puts those back that it has. `None`: nothing to
@@ -204,13 +187,14 @@ pub fn clean(
     };
     let mut missing: Vec<Entry> = parse(base)
         .unwrap_or_default()
+        .entries
         .into_iter()
         .filter(|entry| executes(entry).is_some_and(|row| !its_own(row, entry)))
         .collect();
     let mut taken = Vec::new();
     let mut out = Vec::with_capacity(now.len());
     let mut from = 0;
-    for entry in parse(now)? {
+    for entry in parse(now)?.entries {
         let Some(row) = executes(&entry) else {
             continue;
         };
@@ -233,9 +217,9 @@ pub fn clean(
     if !missing.is_empty() && out.last().is_some_and(|last| *last != b'\n') {
         out.push(b'\n');
     }
+    taken.extend(missing.iter().filter_map(executes));
     for entry in missing {
-        taken.extend(executes(&entry));
-        entry.write(&mut out);
+        out.extend(write(&[entry]));
     }
     taken.sort_unstable();
     taken.dedup();

@@ -61,6 +61,11 @@ fn every_way_to_write_an_executing_entry_is_seen() {
             "[lfs \"customtransfer.x\"]\npath = x",
             "lfs.customtransfer.*.path",
         ),
+        (
+            "[lfs.customtransfer \"x\"]\npath = x",
+            "lfs.customtransfer.*.path",
+        ),
+        ("[filter.a \"b\"]\nclean = x", "filter.*.clean"),
         ("[diff]\nexternal = x", "diff.external"),
         ("[core]\nworktree = /x", "core.worktree"),
         ("[http \"https://x\"]\nproxy = x", "http.?.proxy"),
@@ -131,6 +136,7 @@ fn what_git_refuses_is_an_error() {
         "[core]\nx = \"y\n",
         "[core]\nx = \\q",
         "[c_d]",
+        "[core \"hooksPath\0\"]\nx = y",
     ] {
         assert!(
             matches!(

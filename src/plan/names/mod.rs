@@ -10,6 +10,7 @@ pub mod matcher;
 use super::{Kind, OsText};
 use crate::policy::Origin;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// Rules about names, and what existed at the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,15 @@ impl Names {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// Is it a name that is frozen, or a directory above one? Then a mount of it only keeps what is there as it is, and where
+    /// nothing is there is nothing to be kept.
+    #[must_use]
+    pub fn holds_frozen(&self, host: &Path) -> bool {
+        self.found
+            .iter()
+            .any(|name| name.kind == NameKind::Freeze && name.host.path().starts_with(host))
     }
 }
 

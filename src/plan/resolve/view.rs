@@ -99,6 +99,7 @@ pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) ->
     }
     let masks = grants::masks(scene);
     let named = names::find(scene);
+    gitconfig::nested(scene, &named.names);
     let mut cleaned = Vec::new();
     gitconfig::cover(scene, &mut cleaned);
     let cgroups = cgroups::mounts(scene);

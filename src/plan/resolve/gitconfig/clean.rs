@@ -3,11 +3,14 @@
 #![forbid(unsafe_code)]
 
 use super::super::credential;
-use super::parse::{Variable, variables, write};
+use crate::plan::gitconfig::{Config, Entry, parse, write};
 
 /// A text that git would not read, or what is left of it: `None` if nothing had to go.
 pub(super) fn clean(text: &[u8]) -> Result<Option<Vec<u8>>, ()> {
-    let (mut all, comments) = variables(text).ok_or(())?;
+    let Config {
+        entries: mut all,
+        comments,
+    } = parse(text).map_err(|_| ())?;
     let before = all.clone();
     all.retain(|variable| !is_secret(variable));
     for variable in &mut all {
@@ -30,7 +33,7 @@ pub(super) fn clean(text: &[u8]) -> Result<Option<Vec<u8>>, ()> {
 }
 
 /// By its name. `credential.helper` runs a program that hands out passwords; outside of the box it is the user's.
-fn is_secret(variable: &Variable) -> bool {
+fn is_secret(variable: &Entry) -> bool {
     let key = variable.key.as_slice();
     let secret = matches!(
         key,

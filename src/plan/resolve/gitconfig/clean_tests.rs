@@ -110,7 +110,7 @@ fn what_is_no_configuration_is_an_error_and_no_panic() {
     for text in [
         "[a",
         "[a \"b]",
-        "x = y",
+        "[a]\nb = c\0d",
         "[a]\n= y",
         "[a]\nb = \"c",
         "[a]\nb = \\x",

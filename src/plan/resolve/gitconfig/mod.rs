@@ -10,7 +10,6 @@
 #![forbid(unsafe_code)]
 
 mod clean;
-mod parse;
 
 use super::expand::{below, within};
 use super::grants::give;
@@ -19,15 +18,17 @@ use super::pathmap::PathMap;
 use super::scene::{Scene, show};
 use super::workspace::tidy;
 use crate::host::FileType;
+use crate::plan::gitconfig;
 use crate::plan::names::matcher::literal;
+use crate::plan::names::{NameKind, Names};
 use crate::plan::{Access, GrantKind, Kind, MountOp, OsText};
 use crate::policy::Origin;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// A larger one is no configuration.
-const MOST: usize = 1 << 20;
+/// What is read: a larger one is no configuration, and is read as none.
+const MOST: usize = gitconfig::MAX + 1;
 
 /// How many files are looked at.
 const FILES: usize = 256;
@@ -64,7 +65,28 @@ pub(super) fn look(scene: &mut Scene<'_>) {
             .into_iter()
             .map(|path| (path, Whose::Repository)),
     );
-    let mut seen: Vec<PathBuf> = Vec::new();
+    examine(scene, todo);
+}
+
+/// The configurations of other repositories below the workspace, which a search by name has found: nested ones, and those of
+/// their submodules and worktrees.
+pub(super) fn nested(scene: &mut Scene<'_>, names: &Names) {
+    let known = repositories(scene);
+    let files = names.found.iter().filter(|found| {
+        let name = found.host.path().file_name();
+        let is_config = name.is_some_and(|name| name == "config" || name == "config.worktree");
+        found.kind == NameKind::Track && found.dir == Kind::File && is_config
+    });
+    let todo: Vec<(PathBuf, Whose)> = files
+        .map(|found| found.host.path().to_owned())
+        .filter(|file| !known.contains(file))
+        .map(|file| (file, Whose::Repository))
+        .collect();
+    examine(scene, todo);
+}
+
+fn examine(scene: &mut Scene<'_>, mut todo: Vec<(PathBuf, Whose)>) {
+    let mut seen: Vec<PathBuf> = scene.cleaned.iter().map(|c| c.path.clone()).collect();
     while let Some((path, whose)) = todo.pop() {
         let real = scene.real_of(&path);
         if seen.len() >= FILES || seen.contains(&real) {
@@ -177,10 +199,11 @@ fn repositories(scene: &Scene<'_>) -> Vec<PathBuf> {
 
 /// What a configuration includes, whatever the condition.
 fn included(scene: &Scene<'_>, text: &[u8], dir: &Path) -> Vec<PathBuf> {
-    let Some((variables, _)) = parse::variables(text) else {
+    let Ok(config) = gitconfig::parse(text) else {
         return Vec::new();
     };
-    variables
+    config
+        .entries
         .iter()
         .filter(|v| matches!(v.section.as_slice(), b"include" | b"includeif") && v.key == b"path")
         .filter_map(|v| v.value.as_deref())
@@ -211,10 +234,11 @@ pub(super) fn hooks(scene: &Scene<'_>) -> Vec<OsText> {
         let Some(text) = scene.walk.look.read(&file, MOST) else {
             continue;
         };
-        let Some((variables, _)) = parse::variables(&text) else {
+        let Ok(config) = gitconfig::parse(&text) else {
             continue;
         };
-        for value in variables
+        for value in config
+            .entries
             .iter()
             .filter(|v| v.section == b"core" && v.subsection.is_none() && v.key == b"hookspath")
             .filter_map(|v| v.value.as_deref())

@@ -1,0 +1,54 @@
+//! Files of which the box sees a copy of the plan's own: git's configuration without its credentials. When the host replaces
+//! one, the copy of the start lies over the new one, too.
+
+#![forbid(unsafe_code)]
+
+use super::place::{Covered, Purpose};
+use super::watchman::{Name, Phase, Watchman};
+use std::path::Path;
+
+impl Watchman {
+    /// A name that appeared may be such a file.
+    ///
+    /// # Errors
+    /// It cannot be covered.
+    pub(super) fn cover(&mut self, it: &Name<'_>, file: &Path) -> Result<(), String> {
+        let rel = it.rel();
+        let (Some(view), Some(place)) = (&self.view, self.places.get(it.spot.place)) else {
+            return Ok(());
+        };
+        let Some(with) = self.covers.get(&place.boxed_path.join(&rel)) else {
+            return Ok(());
+        };
+        let covered = view
+            .cover(place, &rel, with)
+            .map_err(|errno| format!("{} cannot be covered: {errno}", file.display()))?;
+        if covered == Covered::Now && self.phase == Phase::Running {
+            self.outbox.masked(file.to_owned());
+        }
+        Ok(())
+    }
+
+    /// What was replaced since the plan was made.
+    ///
+    /// # Errors
+    /// As [`Watchman::cover`].
+    pub(super) fn cover_all(&self) -> Result<(), String> {
+        let Some(view) = &self.view else {
+            return Ok(());
+        };
+        let places = self.places.iter().filter(|p| p.purpose == Purpose::Names);
+        for place in places {
+            for (target, with) in &self.covers {
+                if let Ok(rel) = target.strip_prefix(&place.boxed_path)
+                    && !rel.as_os_str().is_empty()
+                {
+                    view.cover(place, rel, with).map_err(|errno| {
+                        format!("{} cannot be covered: {errno}", target.display())
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
