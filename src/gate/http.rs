@@ -87,6 +87,13 @@ pub fn head(bytes: &[u8]) -> Head {
         if rest.get(method).is_some_and(|b| *b != b' ') && rest != b"\r" {
             return Head::Bad("no method");
         }
+        // Of HTTP/0.9 nothing but the first line would ever come.
+        if let Some(end) = rest.iter().position(|b| *b == b'\n') {
+            let line = rest.get(..end).unwrap_or_default();
+            if let Err(what) = request_line(line.strip_suffix(b"\r").unwrap_or(line)) {
+                return Head::Bad(what);
+            }
+        }
         if bytes.len() > MAX_HEAD {
             return Head::Bad("a head of more than 32 KiB");
         }

@@ -51,6 +51,27 @@ fn requests_are_read() {
 }
 
 #[test]
+fn a_request_of_one_line_is_refused_at_once() {
+    for text in [
+        "GET /\r\n",
+        "GET /\n",
+        "\r\nGET / HTTP/0.9\r\n",
+        "PRI * HTTP/2.0\r\n",
+    ] {
+        assert!(!bad(text).is_empty(), "{text:?}");
+    }
+    for text in [
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n",
+        "GET /",
+        "\r\n",
+        "\r",
+    ] {
+        assert!(matches!(head(text.as_bytes()), Head::More), "{text:?}");
+    }
+}
+
+#[test]
 fn what_has_two_meanings_is_refused() {
     let with = |fields: &str| bad(&format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n"));
     for fields in [
