@@ -97,8 +97,11 @@ for name,attack in [
 /// The wish to speak HTTP/2 is not passed on, as a server may ignore it; what is left is a request like any other.
 const H2C: &str = "upgrade to h2c";
 
+/// Whom, on which port (0: whichever), and why.
+type Recorded = (&'static str, u16, &'static str);
+
 /// Attack, what it sees, and what the record says: whom, port and why; none where the kernel refuses by itself.
-const WANT: &[(&str, &str, Option<(&str, u16, &str)>)] = &[
+const WANT: &[(&str, &str, Option<Recorded>)] = &[
     (
         "sni of another",
         "alert 112",

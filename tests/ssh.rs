@@ -6,7 +6,7 @@ mod common;
 use common::{Feature, Ran, TestBox, missing, run, until};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -128,7 +128,8 @@ fn world(ssh: &str) -> World {
         .arg(&agent)
         .spawn();
     let agent_server = Server(child.unwrap());
-    until("ssh-agent", || agent.exists());
+    // Its name is there before it listens.
+    until("ssh-agent", || UnixStream::connect(&agent).is_ok());
     let added = as_user(&b, "ssh-add")
         .env("SSH_AUTH_SOCK", &agent)
         .args(["granted", "other"].map(|name| ssh_dir.join(name)))
