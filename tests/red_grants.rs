@@ -170,3 +170,39 @@ fn a_profile_that_the_agent_can_write_is_refused() {
         "{ran:?}"
     );
 }
+
+/// `--write src` means the directory that was there, not what an earlier session has put in its place.
+#[test]
+fn a_link_in_the_workspace_widens_no_grant_of_the_command_line() {
+    for (flag, name) in [
+        ("--write", "src"),
+        ("--read", "src"),
+        ("--read", "src/id_rsa"),
+    ] {
+        let b = with_key().dir("{ws}/kept");
+        symlink(b.home().join(".ssh"), b.ws().join("src")).unwrap();
+        symlink("kept", b.ws().join("inside")).unwrap();
+        let typed = b.ws().join(name).display().to_string();
+        let ran = b.option(&format!("{flag}={typed}")).sh("cat src/id_rsa");
+        ran.refused(&[
+            "leads to",
+            ".ssh",
+            "which the agent can write",
+            "name the real path",
+        ]);
+    }
+    // The twins: a link that stays in the working copy, and the real path.
+    let b = with_key().dir("{ws}/kept");
+    symlink("kept", b.ws().join("inside")).unwrap();
+    let typed = b.ws().join("inside").display().to_string();
+    b.option(&format!("--write={typed}"))
+        .sh("echo x > inside/x")
+        .ok();
+    let b = with_key().file("home/lib/x", "fine");
+    symlink(b.home().join("lib"), b.ws().join("lib")).unwrap();
+    let real = b.home().join("lib").display().to_string();
+    assert_eq!(
+        b.option(&format!("--read={real}")).sh("cat lib/x").ok(),
+        "fine"
+    );
+}

@@ -142,13 +142,12 @@ pub(super) fn forbidden(
     wish: &Wish<PathWish>,
     access: Access,
 ) -> Option<(String, String)> {
-    // A link that an agent can replace would make the next session grant whatever it says.
-    if !from_cli(&wish.origin)
-        && let Some((link, _)) = walked.links.iter().find(|(at, _)| {
-            let mut roots = scene.writable.iter().chain([&scene.workspace.real]);
-            roots.any(|root| at != root && within(at, root) && !within(&walked.real, root))
-        })
-    {
+    // A link that an agent can replace would make the next session grant whatever it says; also where the user names it:
+    // `--write src` means the directory that was there, not what an earlier session has put in its place.
+    if let Some((link, _)) = walked.links.iter().find(|(at, _)| {
+        let mut roots = scene.writable.iter().chain([&scene.workspace.real]);
+        roots.any(|root| at != root && within(at, root) && !within(&walked.real, root))
+    }) {
         let (name, link, real) = (show(path), show(link), show(&walked.real));
         return Some((
             format!("{name} leads to {real} by the link {link}, which the agent can write"),
