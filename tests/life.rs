@@ -191,7 +191,9 @@ fn a_signal_with_its_default_action_is_the_status() {
         (Signal::SIGHUP, 129),
     ] {
         let name = token();
-        let live = TestBox::new().start_probe(&format!("sleep 600 {name}"));
+        // Kept until the end: a session whose directory goes is ended.
+        let b = TestBox::new();
+        let live = b.start_probe(&format!("sleep 600 {name}"));
         live.signal(signal);
         assert_eq!(common::shell_status(live.end().status), status, "{signal}");
         gone(&name);

@@ -186,7 +186,10 @@ fn a_flood_of_files_wakes_twenty_times_a_second() {
         }
         count
     });
+    let begun = std::time::Instant::now();
     let (events, turns) = pump(&mut sync, Duration::from_secs(1), |_| false);
+    // On a busy machine a second is what the clock says afterwards.
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
     // The change is found in the flood.
     world.write_in_box(r#"{"found":1}"#);
     let (found, _) = pump(&mut sync, Duration::from_secs(10), |events| {
@@ -196,7 +199,10 @@ fn a_flood_of_files_wakes_twenty_times_a_second() {
     let count = flood.join().unwrap();
     assert!(count > 200, "{count}");
     assert_eq!(events, []);
-    assert!(turns <= 60, "{turns} turns for {count} writes");
+    assert!(
+        turns <= 30 * seconds,
+        "{turns} turns in {seconds} s for {count} writes"
+    );
     assert!(
         matches!(found.as_slice(), [Event::StateWritten { .. }]),
         "{found:?}"

@@ -37,6 +37,7 @@ pub fn fork(keep: OwnedFd, stdio: Stdio, work: impl FnOnce(OwnedFd) -> u8) -> io
         -1 => Err(io::Error::last_os_error()),
         0 => {
             super::heap::forked();
+            keep_memory();
             let status = match close_all_but(&keep, stdio) {
                 Ok(()) => catch_unwind(AssertUnwindSafe(|| work(keep))).unwrap_or(PANICKED),
                 Err(_) => NOT_ISOLATED,
@@ -45,6 +46,16 @@ pub fn fork(keep: OwnedFd, stdio: Stdio, work: impl FnOnce(OwnedFd) -> u8) -> io
             unsafe { libc::_exit(i32::from(status)) }
         }
         pid => Ok(Pid::from_raw(pid)),
+    }
+}
+
+/// glibc asks /proc for the policy of overcommitment before it gives memory of a thread's heap back, and a confined child dies
+/// of that question: it keeps what it has. Only a program with threads (the test runner) has such heaps.
+fn keep_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt changes a setting of this process's allocator and touches no memory of ours; the process has one thread.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
     }
 }
 
