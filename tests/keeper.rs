@@ -281,7 +281,7 @@ fn of_git_configuration_only_what_runs_things_is_undone() {
     assert!(!text.contains("hookspath"), "at once: {ran:?}");
     let config = read(&b, ".git/config");
     for stays in ["example.org", "st = status", "vim", "remote = origin"] {
-        assert!(config.contains(stays), "{stays}: {config}");
+        assert!(config.contains(stays), "{stays}: {config}\n{ran:?}");
     }
     for goes in ["evil", "!sh"] {
         assert!(!config.contains(goes), "{goes}: {config}");

@@ -172,6 +172,8 @@ impl World {
     fn record(&self) -> String {
         let dir = self.b.home().join(".local/state/agentbox/sessions");
         let mut sessions: Vec<_> = std::fs::read_dir(dir).unwrap().flatten().collect();
+        // Beside the sessions there are notes of the sweep.
+        sessions.retain(|entry| entry.path().join("events.jsonl").exists());
         sessions.sort_by_key(|entry| entry.metadata().unwrap().modified().unwrap());
         let last = sessions.last().unwrap().path().join("events.jsonl");
         std::fs::read_to_string(last).unwrap()

@@ -121,7 +121,9 @@ fn confine() -> Result<(), String> {
     let errno = |errno: Errno| errno.to_string();
     for (resource, value) in [
         (Resource::RLIMIT_CPU, 2),
-        (Resource::RLIMIT_AS, 1 << 30),
+        // What is written to, not what is reserved: the heap of the program reserves far more than it uses.
+        (Resource::RLIMIT_DATA, 1 << 30),
+        (Resource::RLIMIT_AS, 16 << 30),
         (Resource::RLIMIT_FSIZE, 0),
         (Resource::RLIMIT_CORE, 0),
     ] {

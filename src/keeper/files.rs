@@ -8,7 +8,7 @@ use crate::plan::OsText;
 use crate::sys::mount;
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat, renameat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use std::ffi::{OsStr, OsString};
@@ -106,6 +106,20 @@ pub(super) fn write(
     bytes: &[u8],
     mode: u32,
 ) -> Result<(), TreeError> {
+    let new = written_beside(dir, name, bytes, mode)?;
+    renameat(dir, Path::new(&new), dir, Path::new(name)).map_err(|errno| {
+        let _ = unlinkat(dir, Path::new(&new), UnlinkatFlags::NoRemoveDir);
+        failed("write", name)(errno)
+    })
+}
+
+/// A new file beside that one: its name.
+fn written_beside(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    bytes: &[u8],
+    mode: u32,
+) -> Result<OsString, TreeError> {
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let random = crate::sys::random::bytes::<8>()
@@ -120,15 +134,60 @@ pub(super) fn write(
     let written = file
         .write_all(bytes)
         .map_err(|e| crate::sys::errno_of(&e))
-        .and_then(|()| fchmod(&file, Mode::from_bits_truncate(mode & 0o777)))
-        .and_then(|()| renameat(dir, Path::new(&new), dir, Path::new(name)));
-    written.map_err(|errno| {
-        let _ = unlinkat(dir, Path::new(&new), UnlinkatFlags::NoRemoveDir);
-        failed("write", name)(errno)
-    })
+        .and_then(|()| fchmod(&file, Mode::from_bits_truncate(mode & 0o777)));
+    match written {
+        Ok(()) => Ok(new),
+        Err(errno) => {
+            let _ = unlinkat(dir, Path::new(&new), UnlinkatFlags::NoRemoveDir);
+            Err(failed("write", name)(errno))
+        }
+    }
 }
 
-/// What came of a write under git's own lock.
+/// Replaces a file that git may write at the same time, if it still has these bytes. Without git's lock, for which git would
+/// not wait: both files change places in one step, and what was taken out is compared then. Where it is something newer,
+/// it comes back. A git that has read the old bytes and writes after that is seen again.
+pub(super) fn replace(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    before: &[u8],
+    bytes: &[u8],
+    mode: u32,
+) -> Result<Locked, TreeError> {
+    let new = written_beside(dir, name, bytes, mode)?;
+    let exchange = || {
+        let flags = RenameFlags::RENAME_EXCHANGE;
+        renameat2(dir, Path::new(&new), dir, Path::new(name), flags)
+    };
+    let aside = |bytes: &[u8]| matches!(read(dir, &new), Ok(Some((now, _))) if now == bytes);
+    let done = match exchange() {
+        Ok(()) if aside(before) => Ok(Locked::Written),
+        Ok(()) => {
+            // Until what is aside is what was meant to be put in: git may have written between both steps.
+            for _ in 0..EXCHANGES {
+                // What is aside may be the only copy of it, so it stays where that fails.
+                exchange().map_err(failed("write", name))?;
+                if aside(bytes) {
+                    break;
+                }
+            }
+            Ok(Locked::Changed)
+        }
+        Err(Errno::ENOENT) => Ok(Locked::Changed),
+        // A file system that cannot.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+            write_locked(dir, name, before, bytes, mode)
+        }
+        Err(errno) => Err(failed("write", name)(errno)),
+    };
+    let _ = unlinkat(dir, Path::new(&new), UnlinkatFlags::NoRemoveDir);
+    done
+}
+
+/// How often two files change places before it is left to the next look.
+const EXCHANGES: u32 = 16;
+
+/// What came of a write beside git.
 pub(super) enum Locked {
     /// It was written.
     Written,
@@ -140,7 +199,7 @@ pub(super) enum Locked {
 
 /// Replaces a file that git writes, if it still has these bytes, as git itself does: under `NAME.lock`, which becomes the file.
 /// The lock is held for a few calls only, since git does not wait for it.
-pub(super) fn write_locked(
+fn write_locked(
     dir: BorrowedFd<'_>,
     name: &OsStr,
     before: &[u8],

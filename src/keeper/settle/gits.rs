@@ -76,7 +76,7 @@ impl Settler<'_> {
                 Err(_) => return self.not_a_config(dir, name, file, base),
             };
             let written = if attempt + 1 < CONFIG_TRIES {
-                files::write_locked(dir, name, &now, &text, mode)
+                files::replace(dir, name, &now, &text, mode)
             } else {
                 // A lock that nobody gives back is no reason to leave it.
                 files::write(dir, name, &text, mode).map(|()| Locked::Written)
