@@ -3,6 +3,7 @@
 //! ```text
 //! agentbox run (client)  the terminal: raw mode, window size, signals; can be stopped and closed
 //! supervisor             owns the record, the kill path, the pseudo-terminal; a poll loop in its own session
+//!  ├─ watch              one remote kill switch: can say stop, clear, unreachable, and nothing else
 //!  ├─ gate               the network of the box: names, rules, relay; parses what the agent sends
 //!  └─ init               PID 1 of the box: builds it, proves it, starts the agent, forwards signals, reaps
 //!      └─ the agent and everything it starts
@@ -29,6 +30,7 @@ pub mod session;
 pub mod stage;
 pub mod supervise;
 pub mod sys;
+pub mod watch;
 
 /// The whole program.
 #[must_use]
@@ -36,5 +38,6 @@ pub fn main() -> std::process::ExitCode {
     match stage::Stage::of(std::env::args_os()) {
         stage::Stage::Program => cli::main(),
         stage::Stage::Gate { channel } => gate::process::main(channel),
+        stage::Stage::Watch { channel } => watch::process::main(channel),
     }
 }

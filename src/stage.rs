@@ -16,25 +16,38 @@ pub enum Stage {
         /// The descriptor of its channel to the supervisor.
         channel: RawFd,
     },
+    /// Between the session and a remote kill switch.
+    Watch {
+        /// The descriptor of its channel to the supervisor.
+        channel: RawFd,
+    },
 }
 
 /// The gate's `argv[0]`, which is also what `ps` shows. No file has this name.
 pub const GATE: &CStr = c"agentbox: gate";
+/// The same of a watch.
+pub const WATCH: &CStr = c"agentbox: watch";
 
 impl Stage {
     /// Reads argv: `argv[0]` is the name of a stage, `argv[1]` the number of its descriptor.
     pub fn of(mut argv: impl Iterator<Item = impl AsRef<OsStr>>) -> Stage {
-        let is_gate = argv
-            .next()
-            .is_some_and(|name| name.as_ref().as_encoded_bytes() == GATE.to_bytes());
-        if !is_gate {
+        let Some(name) = argv.next() else {
+            return Stage::Program;
+        };
+        let is = |stage: &CStr| name.as_ref().as_encoded_bytes() == stage.to_bytes();
+        let (gate, watch) = (is(GATE), is(WATCH));
+        if !gate && !watch {
             return Stage::Program;
         }
         let channel = argv
             .next()
             .and_then(|number| number.as_ref().to_str()?.parse().ok())
             .unwrap_or(-1);
-        Stage::Gate { channel }
+        if gate {
+            Stage::Gate { channel }
+        } else {
+            Stage::Watch { channel }
+        }
     }
 }
 
@@ -49,6 +62,8 @@ mod tests {
         assert_eq!(of(&["agentbox"]), Stage::Program);
         assert_eq!(of(&["/usr/bin/agentbox: gate", "3"]), Stage::Program);
         assert_eq!(of(&["agentbox: gate", "7"]), Stage::Gate { channel: 7 });
+        assert_eq!(of(&["agentbox: watch", "7"]), Stage::Watch { channel: 7 });
+        assert_eq!(of(&["agentbox: watches", "7"]), Stage::Program);
         assert_eq!(of(&["agentbox: gate", "x"]), Stage::Gate { channel: -1 });
         assert_eq!(of(&["agentbox: gate"]), Stage::Gate { channel: -1 });
     }

@@ -12,10 +12,15 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 const README: &str = include_str!("../README.md");
-const DOCS: [(&str, &str); 4] = [
+const DOCS: [(&str, &str); 6] = [
     ("README.md", README),
     ("docs/profiles.md", include_str!("../docs/profiles.md")),
     ("docs/network.md", include_str!("../docs/network.md")),
+    (
+        "docs/kill-switch.md",
+        include_str!("../docs/kill-switch.md"),
+    ),
+    ("docs/fleet.md", include_str!("../docs/fleet.md")),
     (
         "docs/threat-model.md",
         include_str!("../docs/threat-model.md"),

@@ -8,6 +8,7 @@ pub mod check;
 #[cfg(feature = "pages")]
 pub mod completions;
 pub mod demo;
+pub mod drill;
 pub mod exec;
 pub mod explain;
 pub mod kill;
@@ -21,6 +22,7 @@ pub mod pause;
 pub mod profiles;
 pub mod ps;
 mod refused;
+mod remote;
 pub mod restore;
 pub mod run;
 mod save;
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Stop(args) => stop::stop(&args),
         Command::Start(args) => stop::start(&args),
         Command::Status(args) => status::status(&args),
+        Command::Drill(args) => drill::drill(&args),
         Command::Restore(args) => restore::restore(&args),
         #[cfg(feature = "pages")]
         Command::Completions(args) => completions::completions(&args),
@@ -163,6 +166,14 @@ pub enum CliError {
         "the limit `{0}` counts what passes the terminal of the box, and this run has none; start it with --detach, or lift it with --limit {0}=none"
     )]
     Unmetered(&'static str),
+    /// No remote switch has that name.
+    #[error("no remote switch is called `{0}`; configured are: {list}", list = if .1.is_empty() { "none" } else { .1 })]
+    NoRemote(String, String),
+    /// The policy wants a drill.
+    #[error(
+        "the remote switch `{0}` has not been drilled within its drill-max-age, or failed: agentbox drill {0}"
+    )]
+    NotDrilled(String),
     /// A terminal is needed and there is none.
     #[error("none of stdin, stdout and stderr is a terminal")]
     NoTerminal,
@@ -241,6 +252,8 @@ impl CliError {
             | CliError::NoSession(_)
             | CliError::Live(_)
             | CliError::NoTerminal
+            | CliError::NoRemote(..)
+            | CliError::NotDrilled(_)
             | CliError::Unmetered(_)
             | CliError::Call(..) => exit::NO,
         }

@@ -9,10 +9,10 @@ use crate::exit;
 use crate::host::usage::Tree;
 use crate::plan::OsText;
 use crate::record::Timestamp;
-use crate::report::sessions::{Row, table};
+use crate::report::sessions::{Row, Switch, table};
 use crate::session::{SessionId, Sessions};
 use crate::supervise::control::client::{self, CallError};
-use crate::supervise::control::message::Status;
+use crate::supervise::control::message::{self, Status};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
@@ -86,9 +86,18 @@ fn row(id: &SessionId, status: &Status, tree: &Tree) -> Row {
         memory: usage.memory,
         processes: usage.processes,
         viewers: status.viewers,
+        switches: status.switches.iter().map(switch).collect(),
         state: status.state.name().to_owned(),
         supervisor: status.supervisor,
         init: status.init,
+    }
+}
+
+fn switch(known: &message::Switch) -> Switch {
+    Switch {
+        name: known.name.clone(),
+        age_ms: known.age_ms,
+        unreachable: known.unreachable.clone(),
     }
 }
 
@@ -113,6 +122,7 @@ fn silent(sessions: &Sessions, id: &SessionId) -> Option<Row> {
         memory: 0,
         processes: 0,
         viewers: 0,
+        switches: Vec::new(),
         state: "silent".to_owned(),
         supervisor: i32::try_from(record.supervisor).unwrap_or(0),
         init: 0,

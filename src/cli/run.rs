@@ -4,7 +4,7 @@
 
 use super::args::GivenValues;
 use super::args::RunArgs;
-use super::{CliError, attach, places, policy_for, say};
+use super::{CliError, attach, drill, places, policy_for, say};
 use crate::host::{Host, Idmap, RealLookup};
 use crate::launch::channel::{self, Channel};
 use crate::launch::command::{Descriptor, Inherited};
@@ -46,7 +46,8 @@ fn flow(args: RunArgs) -> Result<u8, CliError> {
     close_inherited(args.status_fd)?;
     let status = args.status_fd.map(status_file).transpose()?;
     let host = Host::gather()?;
-    let (policy, given) = policy_for(&args.plan, &host, &places(&host))?;
+    let (mut policy, given) = policy_for(&args.plan, &host, &places(&host))?;
+    policy.request.drill.clone_from(&args.drill);
     let wanted = Wanted {
         args,
         host,
@@ -73,6 +74,7 @@ impl Wanted {
     /// The plan, the sessions and the host of a run whose terminal is that.
     fn ready(&self, terminal: Option<&HostTerminal>) -> Result<(Plan, Sessions, Host), CliError> {
         let (plan, host) = self.plan()?;
+        drill::recent(&plan, &host)?;
         let counted = |limit: &&Limit| limit.by == LimitBy::Terminal;
         if terminal.is_none()
             && let Some(limit) = plan.limits.list.iter().find(counted)

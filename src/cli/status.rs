@@ -4,19 +4,25 @@
 
 use super::args::{PlanArgs, StatusArgs};
 use super::say::{self, Said};
-use super::{CliError, places, policy_for};
+use super::{CliError, places, policy_for, remote};
 use crate::exit;
 use crate::host::{Host, RealLookup};
 use crate::plan::NetworkMode;
+use crate::plan::remote::OnUnreachable;
 use crate::plan::resolve::resolve_all;
 use crate::plan::stop::{StopFile, everywhere};
 use crate::record::Event;
-use crate::report::switches::{Row, Switches as Report, json, text};
+use crate::report::switches::{
+    PulseRow, RemoteRow, RemoteState, Row, Switches as Report, json, text,
+};
 use crate::session::store::Liveness;
 use crate::session::{SessionId, Sessions};
+use crate::supervise::remote_stopped;
 use crate::supervise::switch::{Switches, Watched, sentence, state};
+use crate::watch::source::{Answer, Said as Heard};
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 /// Prints each switch. Returns the exit status: 1 if a session that is started here would be stopped.
 #[must_use]
@@ -41,7 +47,8 @@ fn flow(args: &StatusArgs) -> Result<u8, CliError> {
     let host = Host::gather()?;
     let here = here(&host)?;
     let state_home = host.var("XDG_STATE_HOME").map(|v| v.as_os_str());
-    let live = live(&Sessions::open(&host.home, state_home)?);
+    let sessions = Sessions::open(&host.home, state_home)?;
+    let live = live(&sessions);
     let mut files = here.clone();
     for stop in live.iter().flat_map(|live| &live.files) {
         if !files.iter().any(|known| known.file == stop.file) {
@@ -72,8 +79,16 @@ fn flow(args: &StatusArgs) -> Result<u8, CliError> {
     // In the order in which they were named, not by directory.
     rows.sort_by_key(|row| files.iter().position(|stop| stop.file == row.file));
     let stops_here = |row: &Row| row.on.is_some() && here.iter().any(|s| s.file == row.file);
+    let remotes = remotes(&host, &sessions)?;
+    // Stopped is also who could not start.
+    let on = |row: &RemoteRow| match row.state {
+        RemoteState::Off => false,
+        RemoteState::On => true,
+        RemoteState::Unreachable => row.on_unreachable != OnUnreachable::Continue.name(),
+    };
     let report = Report {
-        stopped: rows.iter().any(stops_here),
+        stopped: rows.iter().any(stops_here) || remotes.iter().any(on),
+        remotes,
         sessions: live.len(),
         switches: rows,
     };
@@ -86,6 +101,45 @@ fn flow(args: &StatusArgs) -> Result<u8, CliError> {
         Said::Fine if !report.stopped => 0,
         Said::Fine | Said::Lost => exit::NO,
     })
+}
+
+/// Asks every remote switch, now and from here, and the sessions for what they know.
+fn remotes(host: &Host, sessions: &Sessions) -> Result<Vec<RemoteRow>, CliError> {
+    let rows = remote::configured(host)?.into_iter().map(|found| {
+        let (state, why) = match remote::ask(&found.switch) {
+            Ok(Answer {
+                said: Heard::Clear, ..
+            }) => (RemoteState::Off, None),
+            Ok(Answer {
+                said: Heard::Stop(notice),
+                ..
+            }) => {
+                let trigger = remote_stopped(&found, &notice);
+                (RemoteState::On, Some(sentence(&trigger)))
+            }
+            Err(why) => (RemoteState::Unreachable, Some(why)),
+        };
+        let pulses = remote::pulses(sessions, &found.switch).into_iter();
+        let switch = found.switch;
+        RemoteRow {
+            name: switch.name,
+            target: switch.target.to_string(),
+            state,
+            why,
+            on_unreachable: switch.on_unreachable.name().to_owned(),
+            grace_ms: u64::try_from(Duration::from_secs_f64(switch.grace).as_millis())
+                .unwrap_or(u64::MAX),
+            sessions: pulses
+                .map(|pulse| PulseRow {
+                    session: pulse.session,
+                    age_ms: pulse.age_ms,
+                    unreachable: pulse.unreachable,
+                    push: pulse.push,
+                })
+                .collect(),
+        }
+    });
+    Ok(rows.collect())
 }
 
 /// The stop files of a session that would be started here; in a directory that is no workspace, those of every session.

@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 use super::args::{StartArgs, StopArgs, WhichArgs};
+use super::remote::{self, Set};
 use super::say::{self, Said};
 use super::{CliError, machine};
 use crate::exit;
 use crate::host::Host;
 use crate::outcome::{How, Outcome, Trigger};
 use crate::plan::OsText;
+use crate::plan::remote::Remote;
 use crate::plan::stop::{NAME, RUN_DIR, StopFile, StopScope, WORKSPACE_NAME};
 use crate::policy::Origin;
 use crate::record::Timestamp;
@@ -41,6 +43,8 @@ enum SwitchError {
     Call(#[from] CallError),
     #[error("{what} needs root: sudo agentbox {what}")]
     Root { what: &'static str },
+    #[error("the remote switch {0} cannot be set: {1}")]
+    Remote(String, String),
     #[error("{0}: not a directory")]
     NoDirectory(OsText),
 }
@@ -75,6 +79,9 @@ fn try_stop(args: &StopArgs) -> Result<u8, SwitchError> {
     let host = Host::gather().map_err(CliError::from)?;
     if let Some(id) = &args.which.id {
         return one(id, args.pause, &host);
+    }
+    if let Some(name) = &args.which.remote {
+        return stop_remote(name, &args.which, args.reason.as_deref(), &host);
     }
     let switch = switch(&args.which, &host)?;
     if args.pause {
@@ -138,6 +145,9 @@ fn try_start(args: &StartArgs) -> Result<u8, SwitchError> {
         client::find(&sessions, id).and_then(|id| client::resume(&sessions, &id))?;
         return Ok(0);
     }
+    if let Some(name) = &args.which.remote {
+        return start_remote(name, &args.which, &host);
+    }
     let switch = switch(&args.which, &host)?;
     let resumed = resume(&args.which, &switch, &host)?;
     let name = OsText::from(switch.file.as_path());
@@ -159,6 +169,63 @@ fn try_start(args: &StartArgs) -> Result<u8, SwitchError> {
             }
             let known = found.as_ref().map_or_else(|| name.to_string(), sentence);
             say::error(format!("not made by `agentbox stop`, so it stays: {known}"));
+            Ok(exit::NO)
+        }
+    }
+}
+
+/// `stop --remote NAME`.
+fn stop_remote(
+    name: &str,
+    which: &WhichArgs,
+    reason: Option<&str>,
+    host: &Host,
+) -> Result<u8, SwitchError> {
+    let Remote { switch, .. } = remote::find(host, name)?;
+    let one = remote::only(&switch, which.key.as_deref())
+        .map_err(|why| SwitchError::Remote(name.to_owned(), why))?;
+    let author = remote::author(host);
+    let reason = reason.map_or_else(|| format!("stopped by {author}"), str::to_owned);
+    let sessions = sessions(host)?;
+    let meant = remote::meant(&sessions, &one);
+    let begun = Instant::now();
+    let set = remote::set(&one, Some((&reason, &author)));
+    let set = set.map_err(|why| SwitchError::Remote(name.to_owned(), why))?;
+    if matches!(set, Set::Already) {
+        say::error(format!("{} was there already", switch.target));
+    }
+    let left = remote::wait_for(&meant, &sessions, &switch);
+    let took = milliseconds(begun);
+    let here = match meant.len().saturating_sub(left.len()) {
+        0 => "no session of yours was running here with it".to_owned(),
+        n => format!("{} here stopped in {took:.1} ms", sessions_of(n)),
+    };
+    let said = finished(&format!(
+        "remote switch {name} is on ({}): {here}; none starts until `agentbox start --remote {name}`",
+        one.target
+    ));
+    for what in &left {
+        say::error(format!("{what} is still there"));
+    }
+    Ok(said.max(remote::status(&left)))
+}
+
+/// `start --remote NAME`.
+fn start_remote(name: &str, which: &WhichArgs, host: &Host) -> Result<u8, SwitchError> {
+    let Remote { switch, .. } = remote::find(host, name)?;
+    let one = remote::only(&switch, which.key.as_deref())
+        .map_err(|why| SwitchError::Remote(name.to_owned(), why))?;
+    let set = remote::set(&one, None).map_err(|why| SwitchError::Remote(name.to_owned(), why))?;
+    let target = &one.target;
+    match set {
+        Set::Done => Ok(finished(&format!(
+            "remote switch {name} is off ({target}): sessions may start"
+        ))),
+        Set::Already => Ok(finished(&format!("nothing to lift: there is no {target}"))),
+        Set::NotOurs => {
+            say::error(format!(
+                "not made by `agentbox stop`, so it stays: {target}; if it is yours, remove it by hand"
+            ));
             Ok(exit::NO)
         }
     }

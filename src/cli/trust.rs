@@ -85,6 +85,7 @@ fn run(args: &TrustArgs) -> Result<u8, TrustError> {
     let request = Request {
         argv: Vec::new(),
         workspace: args.dir.clone(),
+        drill: None,
     };
     let workspace = workspace_of(&request, &host, &RealLookup).ok_or(TrustError::NoWorkspace)?;
     let path = workspace.join(project::NAME);

@@ -9,9 +9,10 @@
 use crate::enforce::seccomp;
 use crate::enforce::seccomp::rules::{Action, Arm, Cond, Half, Rule, Test};
 use crate::outcome::{Evidence, Status};
-use crate::plan::NetworkMode;
+use crate::plan::{LandlockRule, NetworkMode};
 use crate::sys::process;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::ffi::CStr;
 
 /// The most memory for data, in bytes: many times what the bounds on names and connections add up to, and far less than
 /// what would hurt the host.
@@ -22,7 +23,12 @@ const DESCRIPTORS: u64 = 16 * 1024;
 const ALLOW: Action = Action::Allow;
 const EPERM: Action = Action::Errno(1);
 
-const fn call(name: &'static str, x86_64: u32, aarch64: Option<u32>, why: &'static str) -> Rule {
+pub(crate) const fn call(
+    name: &'static str,
+    x86_64: u32,
+    aarch64: Option<u32>,
+    why: &'static str,
+) -> Rule {
     Rule {
         name,
         x86_64: Some(x86_64),
@@ -33,7 +39,7 @@ const fn call(name: &'static str, x86_64: u32, aarch64: Option<u32>, why: &'stat
     }
 }
 
-const fn only(
+pub(crate) const fn only(
     name: &'static str,
     x86_64: u32,
     aarch64: u32,
@@ -50,7 +56,7 @@ const fn only(
     }
 }
 
-const fn low(arg: u8, test: Test) -> Cond {
+pub(crate) const fn low(arg: u8, test: Test) -> Cond {
     Cond {
         arg,
         half: Half::Low,
@@ -95,7 +101,7 @@ const WAIT: &str = "the event loop";
 const RUNTIME: &str = "the runtime, and its end";
 
 /// Every call of the gate. Written down by what the code and its runtime do; the tests run under it.
-const CALLS: &[Rule] = &[
+pub(crate) const CALLS: &[Rule] = &[
     call("read", 0, Some(63), IO),
     call("write", 1, Some(64), IO),
     call("close", 3, Some(57), IO),
@@ -168,9 +174,24 @@ const CALLS: &[Rule] = &[
 /// # Errors
 /// What could not be given away: the gate must not run then.
 pub fn confine() -> Result<usize, String> {
+    let descriptors = confine_to(c"agentbox-gate", CALLS, &[])?;
+    // Two for a connection; some for listeners and questions outside.
+    Ok((descriptors.saturating_sub(descriptors / 4) / 2).clamp(16, 4096))
+}
+
+/// The same for another process between the box and something: with its name, its calls and the paths that it may open. How
+/// many descriptors it may have.
+///
+/// # Errors
+/// What could not be given away: the process must not go on then.
+pub fn confine_to(
+    name: &CStr,
+    calls: &'static [Rule],
+    paths: &[LandlockRule],
+) -> Result<usize, String> {
     let failed = |what: &'static str| move |errno: nix::Error| format!("{what}: {errno}");
     process::set_undumpable().map_err(failed("PR_SET_DUMPABLE"))?;
-    let _ = process::set_name(c"agentbox-gate");
+    let _ = process::set_name(name);
     for (resource, most) in [
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_FSIZE, 0),
@@ -187,18 +208,16 @@ pub fn confine() -> Result<usize, String> {
 
     capabilities()?;
     process::set_no_new_privs().map_err(failed("PR_SET_NO_NEW_PRIVS"))?;
-    // No rule: no path at all, no signal, no abstract socket. Without Landlock the filter alone holds these.
-    let landlock: Evidence = crate::enforce::landlock::apply(&[], NetworkMode::None)
+    // Without a rule: no path at all, no signal, no abstract socket. Without Landlock the filter alone holds these.
+    let landlock: Evidence = crate::enforce::landlock::apply(paths, NetworkMode::None)
         .map_err(|e| format!("Landlock: {e}"))?;
     if let Status::Partial { why } = &landlock.status {
         return Err(format!("Landlock: {why}"));
     }
-    let filter = seccomp::prepare_only(CALLS).map_err(|e| e.to_string())?;
+    let filter = seccomp::prepare_only(calls).map_err(|e| e.to_string())?;
     let _installed = filter.apply().map_err(|e| e.to_string())?;
 
-    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
-    // Two for a connection; some for listeners and questions outside.
-    Ok((descriptors.saturating_sub(descriptors / 4) / 2).clamp(16, 4096))
+    Ok(usize::try_from(descriptors).unwrap_or(usize::MAX))
 }
 
 fn capabilities() -> Result<(), String> {

@@ -171,7 +171,7 @@ impl Resolver {
 }
 
 /// The name servers of a resolv.conf(5); at most three, as it says.
-fn name_servers(text: &str) -> Vec<SocketAddr> {
+pub(crate) fn name_servers(text: &str) -> Vec<SocketAddr> {
     text.lines()
         .filter_map(|line| {
             let mut words = line.split_ascii_whitespace();
@@ -186,7 +186,7 @@ fn name_servers(text: &str) -> Vec<SocketAddr> {
 }
 
 /// A hosts(5).
-fn hosts_file(text: &str) -> HashMap<String, Vec<IpAddr>> {
+pub(crate) fn hosts_file(text: &str) -> HashMap<String, Vec<IpAddr>> {
     let mut hosts: HashMap<String, Vec<IpAddr>> = HashMap::new();
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default();

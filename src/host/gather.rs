@@ -42,6 +42,10 @@ impl Host {
             env,
             exe: env::current_exe().unwrap_or_default(),
             cwd: cwd()?,
+            name: nix::unistd::gethostname().map_or_else(
+                |_| String::new(),
+                |name| name.to_string_lossy().into_owned(),
+            ),
             memory: sysinfo().map_or(0, |info| info.ram_total()),
             cpus: cpus(),
             cgroup: cgroup::find(uid),

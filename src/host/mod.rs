@@ -21,6 +21,8 @@ pub struct Host {
     pub uid: u32,
     /// Effective gid.
     pub gid: u32,
+    /// The name of this machine.
+    pub name: String,
     /// The caller's name (passwd, else USER, else the number).
     pub user: String,
     /// The program that runs: agentbox itself.

@@ -9,6 +9,7 @@ pub mod init;
 pub mod join;
 pub mod message;
 pub mod nursery;
+pub mod stage;
 pub mod stdio;
 mod still;
 

@@ -9,6 +9,7 @@ pub mod names;
 pub mod net;
 pub mod problem;
 pub mod refused;
+pub mod remote;
 pub mod resolve;
 pub mod stop;
 pub mod text;
@@ -71,6 +72,12 @@ pub struct Plan {
     /// What becomes of the session when its window is closed.
     #[serde(default, skip_serializing_if = "Hangup::is_the_end")]
     pub hangup: Hangup,
+    /// Kill switches that are somewhere else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remotes: Vec<remote::Remote>,
+    /// The session is a drill: its switches have names of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<remote::Drill>,
     /// Every grant with its origin, for `explain`.
     pub grants: Vec<Grant>,
     /// Directories of the caller's PATH that are not visible in the box.

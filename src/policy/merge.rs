@@ -62,6 +62,8 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         layers_off,
         stop_files,
         hangup,
+        remotes,
+        team,
         notices,
     } = stronger;
 
@@ -89,6 +91,8 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.description = description.or(into.description.take());
     into.commands.extend(commands);
     into.stop_files.extend(stop_files);
+    into.remotes.extend(remotes);
+    into.team = team.or(into.team.take());
     into.notices.extend(notices);
     into.egress.add(egress);
     into.hard_links = hard_links.or(into.hard_links.take());

@@ -11,6 +11,7 @@ mod tighten;
 
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
+use crate::plan::remote::{Drill, RemoteSwitch};
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 pub use egress::EgressWishes;
 pub use merge::merge;
@@ -167,6 +168,10 @@ pub struct Fragment {
     pub stop_files: Vec<Wish<String>>,
     /// `[session] hangup` and `--hangup`.
     pub hangup: Option<Wish<OnHangup>>,
+    /// `[[kill-switch.remote]]`.
+    pub remotes: Vec<Wish<RemoteSwitch>>,
+    /// `[kill-switch] team`: what `${team}` is.
+    pub team: Option<Wish<String>>,
     /// `[agent] notices`: lines that the banner and the plan carry (self-update is off, how to update).
     pub notices: Vec<Wish<String>>,
 }
@@ -189,4 +194,6 @@ pub struct Request {
     pub argv: Vec<OsText>,
     /// `-C`.
     pub workspace: Option<PathBuf>,
+    /// It is a drill.
+    pub drill: Option<Drill>,
 }

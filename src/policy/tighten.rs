@@ -28,6 +28,8 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         allow_missing,
         layers_off,
         stop_files,
+        remotes,
+        team,
         hangup,
         hard_links,
         notices,
@@ -135,6 +137,9 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
     out.all("layers.allow-missing", &allow_missing);
     out.all("layers.off", &layers_off);
     into.stop_files.extend(stop_files);
+    // It could name a program, or a place that says who works here.
+    out.all("kill-switch.remote", &remotes);
+    out.each("kill-switch.team", team.iter().map(|wish| &wish.origin));
     out.all("agent.notices", &notices);
     out.0
 }

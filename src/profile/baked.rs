@@ -132,6 +132,9 @@ impl Table {
                 stop_files: self.texts(self.stop_files),
                 // No built-in profile says it.
                 hangup: None,
+                // Whose switch it would be is known to no built-in profile.
+                remotes: Vec::new(),
+                team: None,
                 notices: self.texts(self.notices),
             },
             extends: self

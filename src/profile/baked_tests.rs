@@ -103,10 +103,13 @@ fn table(builtin: &builtin::Builtin) -> String {
         layers_off,
         stop_files,
         hangup,
+        remotes,
+        team,
         notices,
     } = fragment;
     assert_eq!(authority, Authority::Full);
     assert!(env.given.is_empty() && hangup.is_none());
+    assert!(remotes.is_empty() && team.is_none());
     writeln!(out, "pub(super) static TABLE: Table = Table {{").unwrap();
     writeln!(out, "        name: {profile:?},").unwrap();
     writeln!(out, "        description: {description:?},").unwrap();

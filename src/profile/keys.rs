@@ -106,7 +106,10 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known("stop-grace"),
         ],
     ),
-    ("kill-switch", &[known("files")]),
+    (
+        "kill-switch",
+        &[known("files"), known("remote"), known("team")],
+    ),
     ("session", &[known("hangup")]),
     (
         "layers",

@@ -7,7 +7,7 @@ use super::Places;
 use super::error::ProfileError;
 use super::file::{Links, Trust, read, read_with};
 use super::schema::{Place, Role, parse};
-use crate::policy::{Authority, Fragment};
+use crate::policy::{Authority, Fragment, Origin, Wish};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -50,12 +50,28 @@ pub fn load(workspace: &Path, places: &Places) -> Result<Option<Project>, Profil
         true => Authority::Full,
         false => Authority::Tighten,
     };
+    if fragment.authority == Authority::Full {
+        no_switches(&mut fragment);
+    }
     Ok(Some(Project {
         path,
         text: text.text,
         fragment,
         hash,
     }))
+}
+
+/// Not even one that is trusted says which switch stops it: that is for who stops it to say.
+fn no_switches(fragment: &mut Fragment) {
+    if fragment.remotes.is_empty() && fragment.team.is_none() {
+        return;
+    }
+    fragment.remotes.clear();
+    fragment.team = None;
+    fragment.notices.push(Wish {
+        value: format!("{NAME}: remote kill switches and `team` are left out: they belong into config.toml or a profile"),
+        origin: Origin::agentbox("what a project's file may say"),
+    });
 }
 
 fn hash(text: &str) -> String {

@@ -7,6 +7,8 @@
 
 mod agree;
 mod network;
+mod remote;
+mod remote_url;
 
 use super::error::Diagnostic;
 use super::keys::{KeyStatus, TABLES, dotted, suggestion};
@@ -224,15 +226,7 @@ impl<'a> Walk<'a> {
                 ("ssh", "hosts") => self.each(value, Walk::ssh_host),
                 ("ssh", _) => self.each(value, Walk::ssh_key),
                 ("limits", _) => self.limit(name, value),
-                ("kill-switch", _) => {
-                    self.each(value, |walk, text, at| match value::stop_file(text) {
-                        Ok(name) => {
-                            let wish = walk.wish(name, &at);
-                            walk.out.fragment.stop_files.push(wish);
-                        }
-                        Err(bad) => walk.bad(at, bad),
-                    })
-                }
+                ("kill-switch", _) => self.kill_switch(name, value),
                 ("session", _) => {
                     if let Some(text) = self.string(value, "a text") {
                         match value::hangup(text) {

@@ -97,10 +97,13 @@ hangup = "detach"
         layers_off,
         stop_files,
         hangup,
+        remotes,
+        team,
         notices,
         egress,
     } = parsed.fragment;
     assert_eq!(authority, Authority::Full);
+    assert!(remotes.is_empty() && team.is_none());
     assert!(egress.is_empty());
     assert_eq!((name.as_str(), description.as_deref()), ("p", Some("d")));
     assert_eq!(commands, ["c"]);

@@ -59,6 +59,39 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// A remote kill switch was asked before the start.
+    SwitchAsked {
+        /// Its name.
+        name: String,
+        /// Where it is.
+        target: String,
+        /// Why there was no answer, if there was none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unreachable: Option<String>,
+    },
+    /// A remote kill switch gives no proof of life any more.
+    SwitchUnreachable {
+        /// Its name.
+        name: String,
+        /// Why, as far as that is known.
+        why: String,
+    },
+    /// That is so for its whole grace.
+    SwitchGraceOver {
+        /// Its name.
+        name: String,
+        /// What is done: continue, pause, stop.
+        policy: String,
+    },
+    /// It answers again.
+    SwitchReachable {
+        /// Its name.
+        name: String,
+        /// How long it did not, in seconds.
+        seconds: u64,
+        /// How often it was asked meanwhile.
+        failures: u64,
+    },
     /// The command runs.
     Started {
         /// Init of the box, as the supervisor sees it.

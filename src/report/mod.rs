@@ -11,6 +11,7 @@ pub mod network;
 pub mod plan;
 pub mod profiles;
 pub mod sessions;
+mod stops;
 pub mod switches;
 pub mod why;
 

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{WIDTH, columns, wrapped};
+use super::{WIDTH, columns, stops, wrapped};
 use crate::outcome::Layer;
 use crate::plan::{
     Grant, GrantKind, Hangup, IdentityMode, Limit, LimitBy, LimitName, NetworkMode, OsText, Plan,
@@ -47,7 +47,8 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
     let _ = writeln!(out, "  {mode}  [{}]", plan.network.origin);
     super::network::rules(&mut out, &plan.network);
     limits(&mut out, plan);
-    stop_files(&mut out, plan);
+    stops::stop_files(&mut out, plan);
+    stops::remotes(&mut out, plan);
     if let Hangup::Detach { origin } = &plan.hangup {
         heading(&mut out, "when the window is closed");
         let _ = writeln!(
@@ -66,7 +67,7 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
     out
 }
 
-fn heading(out: &mut String, title: &str) {
+pub(super) fn heading(out: &mut String, title: &str) {
     if !out.is_empty() {
         out.push('\n');
     }
@@ -236,20 +237,6 @@ fn variables(out: &mut String, plan: &Plan) {
         wrapped(out, &format!("{title}: "), 4, names);
     }
     wrapped(out, "  PATH without: ", 4, &plan.path_dropped);
-}
-
-/// One line for each place, with the names that count there.
-fn stop_files(out: &mut String, plan: &Plan) {
-    if plan.stop_files.is_empty() {
-        return;
-    }
-    heading(out, "killed as soon as one of these exists");
-    let mut rows: Vec<[String; 2]> = Vec::new();
-    for stop in &plan.stop_files {
-        let origin = format!("[{}]", clean(&stop.origin));
-        rows.push([format!("  {}", stop.file), origin]);
-    }
-    out.push_str(&columns(&rows));
 }
 
 fn limits(out: &mut String, plan: &Plan) {

@@ -153,6 +153,8 @@ fn plan() -> Plan {
         ],
         stop_files: Vec::new(),
         hangup: crate::plan::Hangup::End,
+        remotes: Vec::new(),
+        drill: None,
         path_dropped: vec!["/opt/secret/bin".into()],
         notices: vec!["signing is off\x1b".into()],
     }

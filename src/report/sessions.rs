@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::columns;
+use super::switches::age;
 use crate::plan::OsText;
 use serde::Serialize;
 
@@ -31,12 +32,41 @@ pub struct Row {
     pub processes: usize,
     /// How many look at its terminal.
     pub viewers: usize,
+    /// The remote switches that it watches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub switches: Vec<Switch>,
     /// running, stopped, paused, ending, silent.
     pub state: String,
     /// The supervisor's process id.
     pub supervisor: i32,
     /// Init's process id.
     pub init: i32,
+}
+
+/// A remote switch of a live session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Switch {
+    /// Its name.
+    pub name: String,
+    /// Milliseconds since its last proof of life.
+    pub age_ms: Option<u64>,
+    /// Why it gives none at the moment.
+    pub unreachable: Option<String>,
+}
+
+/// `ops 3.2s`, `ops! 70.1s` for one that is unreachable.
+fn switches(row: &Row) -> String {
+    let each = row.switches.iter().map(|one| {
+        let mark = if one.unreachable.is_some() { "!" } else { "" };
+        format!("{}{mark} {}", one.name, age(one.age_ms))
+    });
+    let all: Vec<String> = each.collect();
+    if all.is_empty() {
+        "-".to_owned()
+    } else {
+        all.join(", ")
+    }
 }
 
 /// The table, with a heading.
@@ -68,7 +98,19 @@ pub fn table(rows: &[Row]) -> String {
             row.workspace.to_string(),
         ]);
     }
-    columns(&lines)
+    if rows.iter().all(|row| row.switches.is_empty()) {
+        return columns(&lines);
+    }
+    // Only where there is one: a column before the last.
+    let wide = lines.into_iter().enumerate().map(|(number, line)| {
+        let switch = match number.checked_sub(1).and_then(|n| rows.get(n)) {
+            None => "SWITCHES".to_owned(),
+            Some(row) => switches(row),
+        };
+        let [a, b, c, d, e, f, g, h, last] = line;
+        [a, b, c, d, e, f, g, h, switch, last]
+    });
+    columns(&wide.collect::<Vec<_>>())
 }
 
 /// 12s, 3m, 2h05m, 4d.
@@ -110,6 +152,7 @@ mod tests {
             processes: 7,
             viewers: 1,
             state: "running".into(),
+            switches: Vec::new(),
             supervisor: 2,
             init: 3,
         };

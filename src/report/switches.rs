@@ -25,6 +25,62 @@ pub struct Row {
     pub polled_by: Vec<String>,
 }
 
+/// A remote switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RemoteRow {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub target: String,
+    /// What it said just now.
+    pub state: RemoteState,
+    /// What is to be said of that: why it is on, or unreachable.
+    pub why: Option<String>,
+    /// What is done when it is unreachable.
+    pub on_unreachable: String,
+    /// How long it may be.
+    pub grace_ms: u64,
+    /// The live sessions of this user that it stops.
+    pub sessions: Vec<PulseRow>,
+}
+
+/// What a remote switch says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RemoteState {
+    /// It is not on.
+    Off,
+    /// It is.
+    On,
+    /// It gives no answer.
+    Unreachable,
+}
+
+/// What a session knows of a remote switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PulseRow {
+    /// The session.
+    pub session: String,
+    /// Milliseconds since the last proof of life.
+    pub age_ms: Option<u64>,
+    /// Why it gives none.
+    pub unreachable: Option<String>,
+    /// It tells at once what changes.
+    pub push: bool,
+}
+
+/// An age for people: `3.2s`, `-` for never.
+#[must_use]
+pub fn age(ms: Option<u64>) -> String {
+    match ms {
+        None => "-".to_owned(),
+        Some(ms) if ms < 100_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
+        Some(ms) => format!("{}s", ms / 1000),
+    }
+}
+
 /// All of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -35,6 +91,9 @@ pub struct Switches {
     pub sessions: usize,
     /// Each switch.
     pub switches: Vec<Row>,
+    /// Those that are somewhere else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remotes: Vec<RemoteRow>,
 }
 
 /// For people.
@@ -64,11 +123,49 @@ pub fn text(all: &Switches) -> String {
         }
     }
     let mut out = columns(&rows);
+    if !all.remotes.is_empty() {
+        out.push('\n');
+        out.push_str(&remotes(&all.remotes, &mut notes));
+    }
     if !notes.is_empty() {
         out.push('\n');
         out.extend(notes);
     }
     out
+}
+
+fn remotes(all: &[RemoteRow], notes: &mut Vec<String>) -> String {
+    let mut rows = vec![
+        [
+            "REMOTE",
+            "STATE",
+            "UNREACHABLE",
+            "SEEN",
+            "SESSIONS",
+            "WHERE",
+        ]
+        .map(str::to_owned),
+    ];
+    for row in all {
+        let state = match row.state {
+            RemoteState::Off => "off",
+            RemoteState::On => "ON",
+            RemoteState::Unreachable => "UNREACHABLE",
+        };
+        let oldest = row.sessions.iter().map(|pulse| pulse.age_ms).max();
+        rows.push([
+            row.name.clone(),
+            state.to_owned(),
+            format!("{} after {}s", row.on_unreachable, row.grace_ms / 1000),
+            oldest.map_or_else(|| "-".to_owned(), age),
+            row.sessions.len().to_string(),
+            OsText::from(row.target.as_str()).to_string(),
+        ]);
+        if let Some(why) = &row.why {
+            notes.push(format!("{}: {}\n", row.name, OsText::from(why.as_str())));
+        }
+    }
+    columns(&rows)
 }
 
 /// For programs.
@@ -96,6 +193,7 @@ mod tests {
         };
         let all = Switches {
             stopped: true,
+            remotes: Vec::new(),
             sessions: 2,
             switches: vec![
                 row("/a/stop", Some("the stop file /a/stop (root)"), None),

@@ -64,6 +64,8 @@ fn plan() -> Plan {
         grants: Vec::new(),
         stop_files: Vec::new(),
         hangup: crate::plan::Hangup::End,
+        remotes: Vec::new(),
+        drill: None,
         path_dropped: Vec::new(),
         notices: Vec::new(),
     }

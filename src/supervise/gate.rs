@@ -105,7 +105,7 @@ impl Network {
             told: Told::default(),
         };
         if network.mode == NetworkMode::Filtered {
-            out.gate = Some(gate::start().map_err(|e| e.to_string())?);
+            out.gate = Some(gate::start()?);
             for ports in &network.publish {
                 let socket = published(ports.host_port)
                     .map_err(|why| format!("{why} (published by {})", ports.origin))?;

@@ -24,6 +24,8 @@ pub(crate) mod part;
 mod queue;
 mod quiet;
 pub mod relay;
+mod remote;
+mod remote_words;
 mod reports;
 pub(crate) mod running;
 mod screen;
@@ -58,6 +60,8 @@ use joins::Joins;
 use part::Part;
 use quiet::Meter;
 use relay::RelayPipe;
+use remote::Remotes;
+pub use remote_words::stopped as remote_stopped;
 use reports::{Reports, Verbose};
 use running::Running;
 use screen::Screen;
@@ -155,6 +159,8 @@ pub fn run(job: Job) -> u8 {
     let building = build(&plan, inputs, &cgroup, nursery.as_ref());
     drop(nursery);
     let network = gate::Network::start(&plan.network, proxies, agent);
+    // Asked while the box is built; their first answers are waited for before the command runs.
+    let mut remotes = Remotes::start(&plan.remotes);
     // Beside the building, and before anybody takes for granted what files are.
     for line in keeping::settle_dead(&sessions) {
         say_directly(&line);
@@ -270,6 +276,20 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     };
+    match remotes.first_answers() {
+        Ok(answers) => {
+            for (event, line) in answers {
+                voice.note(&mut session, &event);
+                if !banner.is_empty() {
+                    voice.direct(&line);
+                }
+            }
+        }
+        Err(why) => {
+            spawned.destroy();
+            return refuse(voice, session, begun, &why);
+        }
+    }
     let (ear, unrecorded) = (
         stop_files.ear(),
         session.failing().map(running::lost_record),
@@ -308,6 +328,9 @@ pub fn run(job: Job) -> u8 {
     // Stop files first: nothing that another part does may delay them. Then the socket: what it hands over is taken in the
     // same turn.
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(stop_files)];
+    if !plan.remotes.is_empty() {
+        parts.push(Box::new(remotes));
+    }
     parts.extend(control.map(|control| Box::new(control) as Box<dyn Part>));
     parts.push(Box::new(whereabouts));
     parts.push(Box::new(State(state)));

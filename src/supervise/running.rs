@@ -53,6 +53,8 @@ pub(crate) struct Running {
     pub(super) joins: Vec<(JoinEvent, Vec<OwnedFd>)>,
     /// Sockets of the box's network that init made, or the errno, in the order in which they were asked for.
     pub(super) sockets: VecDeque<Result<OwnedFd, i32>>,
+    /// The remote switches, as they are known to be.
+    pub(super) pulses: Vec<Pulse>,
     /// How many look at the terminal.
     pub(super) viewers: usize,
     /// What the session ends with, when it is over: for who looks at it.
@@ -89,6 +91,19 @@ pub(super) enum JoinEvent {
 /// What is lost when init ends without a word.
 pub(super) const LOST_INIT: &str = "init of the box";
 
+/// A remote switch, for who asks.
+#[derive(Debug, Clone)]
+pub(super) struct Pulse {
+    pub(super) name: String,
+    pub(super) target: String,
+    /// Its last proof of life.
+    pub(super) life: Option<Instant>,
+    /// Why it gives none, if so.
+    pub(super) unreachable: Option<String>,
+    /// Whether it says by itself what changes.
+    pub(super) push: bool,
+}
+
 /// How often a cgroup that freezes is looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -122,6 +137,7 @@ impl Running {
             asked: Vec::new(),
             joins: Vec::new(),
             sockets: VecDeque::new(),
+            pulses: Vec::new(),
             viewers: 0,
             exit_status: crate::exit::REFUSED,
         }
@@ -188,7 +204,7 @@ impl Running {
     }
 
     /// Paused, or about to be.
-    pub(super) fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         self.pause != Pause::No
     }
 

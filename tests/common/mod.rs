@@ -10,6 +10,7 @@ pub mod live;
 pub mod probed;
 pub mod pty;
 pub mod ran;
+pub mod switches;
 pub mod world;
 
 pub use agentbox::outcome::Layer;

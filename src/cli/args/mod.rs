@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod drill;
 mod live;
 mod name;
 mod network;
@@ -21,6 +22,7 @@ mod why;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use demo::DemoArgs;
+pub use drill::DrillArgs;
 pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
 pub use network::{PublishArgs, RuleArgs};
 #[cfg(feature = "pages")]
@@ -95,6 +97,8 @@ pub enum Command {
     Start(StartArgs),
     /// Show the kill switch: what is on, how it is watched, whom it stops
     Status(StatusArgs),
+    /// Trip each kill switch for a box of its own, and measure until that is dead
+    Drill(DrillArgs),
     /// List what sessions moved away because its name is protected, and give it back
     Restore(RestoreArgs),
     /// Print what makes a shell complete agentbox's flags, profiles and sessions

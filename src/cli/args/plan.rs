@@ -314,6 +314,7 @@ impl PlanArgs {
                 .map(|a| OsText::from(a.as_os_str()))
                 .collect(),
             workspace: self.workspace.clone(),
+            drill: None,
         }
     }
 }

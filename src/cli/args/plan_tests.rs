@@ -149,10 +149,13 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         layers_off,
         stop_files,
         hangup,
+        remotes,
+        team,
         notices,
         egress,
     } = fragment;
     assert_eq!(authority, Authority::Full);
+    assert!(remotes.is_empty() && team.is_none());
     assert!(egress.is_empty());
     let from = |flag: &str| Origin::Cli { flag: flag.into() };
     assert_eq!(name, "command line");

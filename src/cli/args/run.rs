@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::PlanArgs;
+use crate::plan::remote::Drill;
 use clap::Args;
 
 /// `agentbox run`.
@@ -21,9 +22,27 @@ pub struct RunArgs {
     /// Print the session's name and return as soon as COMMAND runs; `agentbox attach` shows its terminal
     #[arg(short, long)]
     pub detach: bool,
+    /// For `agentbox drill`: watch the switches under names of a drill's own
+    #[arg(long, hide = true, value_name = "ID/SWITCH", value_parser = drill)]
+    pub drill: Option<Drill>,
     /// Print the plan and run nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Letters and digits, and the name of a switch.
+fn drill(text: &str) -> Result<Drill, String> {
+    let (id, switch) = text.split_once('/').ok_or("ID/SWITCH")?;
+    let fine = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    if !fine(id) || !fine(switch) {
+        return Err("ID/SWITCH".to_owned());
+    }
+    Ok(Drill {
+        id: id.to_owned(),
+        switch: switch.to_owned(),
+    })
 }
 
 const RUN_HELP: &str = "Exit status: COMMAND's own; 128+N if signal N ended it; 124 time limit; 126 not executable; \

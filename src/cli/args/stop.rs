@@ -15,6 +15,12 @@ pub struct WhichArgs {
     /// Those in this working copy
     #[arg(short = 'C', long, value_name = "DIR", conflicts_with = "id")]
     pub workspace: Option<PathBuf>,
+    /// Those, on every machine, that watch this remote switch (docs/kill-switch.md)
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["global", "workspace", "id"])]
+    pub remote: Option<String>,
+    /// Which key of a remote switch with several
+    #[arg(long, value_name = "KEY", requires = "remote")]
+    pub key: Option<String>,
     /// One session (`agentbox ps`), by a unique beginning or end of its name
     #[arg(value_name = "ID")]
     pub id: Option<String>,
@@ -31,7 +37,7 @@ pub struct StopArgs {
     #[arg(long, value_name = "TEXT", value_parser = reason, conflicts_with = "id")]
     pub reason: Option<String>,
     /// Freeze them where they are instead (`agentbox start` lets them go on); others may start
-    #[arg(long, conflicts_with_all = ["global", "reason"])]
+    #[arg(long, conflicts_with_all = ["global", "reason", "remote"])]
     pub pause: bool,
 }
 

@@ -24,6 +24,7 @@ mod network;
 mod pathmap;
 mod places;
 mod refused;
+mod remote;
 mod runnable;
 mod scene;
 mod ssh;
@@ -38,6 +39,7 @@ mod tests;
 
 use super::{Hangup, Plan, VERSION, Workspace, problem::Problem, problem::ProblemKind};
 use crate::host::{Host, Lookup};
+use crate::plan::remote::Remote;
 use crate::policy::{OnHangup, Policy, Request};
 use scene::Scene;
 use std::path::PathBuf;
@@ -106,6 +108,26 @@ pub fn resolve_all(policy: &Policy, host: &Host, look: &dyn Lookup) -> Resolutio
     }
 }
 
+/// The remote switches alone: also where no session could be started, in HOME.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn remotes(
+    policy: &Policy,
+    host: &Host,
+    look: &dyn Lookup,
+) -> Result<Vec<Remote>, Vec<Problem>> {
+    let mut scene = Scene::new(policy, host, look).map_err(|problem| vec![problem])?;
+    workspace::choose(&mut scene);
+    scene.problems.clear();
+    let found = remote::remotes(&mut scene);
+    if scene.problems.is_empty() {
+        Ok(found)
+    } else {
+        Err(scene.problems)
+    }
+}
+
 /// The parts, in the order in which one needs the other.
 fn build(scene: &mut Scene<'_>) -> Plan {
     view::base(scene);
@@ -135,6 +157,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     scene
         .notices
         .extend(scene.policy.wishes.notices.iter().map(|n| n.value.clone()));
+    let remotes = remote::remotes(scene);
     let mut seen = std::collections::HashSet::new();
     scene.notices.retain(|notice| seen.insert(notice.clone()));
     let (view, landlock) = view::view(scene, settled, &identity, &limits, &network, &refused);
@@ -161,6 +184,8 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         off,
         stop_files: stop::files(scene, common.as_deref()),
         hangup: hangup(scene),
+        remotes,
+        drill: scene.policy.request.drill.clone(),
         grants: std::mem::take(&mut scene.grants),
         path_dropped,
         notices: std::mem::take(&mut scene.notices),

@@ -89,6 +89,25 @@ pub struct Status {
     pub cgroup: Vec<OsText>,
     /// How many look at its terminal.
     pub viewers: usize,
+    /// Its remote kill switches.
+    #[serde(default)]
+    pub switches: Vec<Switch>,
+}
+
+/// A remote kill switch of a live session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Switch {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub target: String,
+    /// Milliseconds since its last proof of life.
+    pub age_ms: Option<u64>,
+    /// Why it gives none at the moment.
+    pub unreachable: Option<String>,
+    /// It says by itself what changes.
+    pub push: bool,
 }
 
 /// What a live session does.

@@ -12,12 +12,12 @@ pub mod peer;
 pub mod socket;
 
 use super::part::{Part, PollSet, Ready};
-use super::running::Running;
+use super::running::{Pulse, Running};
 use crate::launch::channel::{Channel, Received};
 use crate::outcome::Trigger;
 use crate::plan::{OsText, Plan};
 use crate::record::Timestamp;
-use message::{Reply, Request, Status};
+use message::{Reply, Request, Status, Switch};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use peer::Peer;
@@ -199,7 +199,19 @@ impl Control {
             workspace: about.workspace.clone(),
             cgroup: about.cgroup.clone(),
             viewers: running.viewers,
+            switches: running.pulses.iter().map(told).collect(),
         }
+    }
+}
+
+fn told(pulse: &Pulse) -> Switch {
+    let age = pulse.life.map(|at| at.elapsed().as_millis());
+    Switch {
+        name: pulse.name.clone(),
+        target: pulse.target.clone(),
+        age_ms: age.map(|age| u64::try_from(age).unwrap_or(u64::MAX)),
+        unreachable: pulse.unreachable.clone(),
+        push: pulse.push,
     }
 }
 

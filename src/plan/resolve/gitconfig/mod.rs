@@ -49,6 +49,22 @@ enum Whose {
     Repository,
 }
 
+/// The most bytes of a configuration in which the address of `origin` is looked for.
+const MAX_ORIGIN: usize = 256 * 1024;
+
+/// Where `origin` of a repository is.
+pub(super) fn origin(scene: &Scene<'_>, common: &Path) -> Option<String> {
+    let text = scene.walk.look.read(&common.join("config"), MAX_ORIGIN)?;
+    let config = gitconfig::parse(&text).ok()?;
+    let is_it = |entry: &&gitconfig::Entry| {
+        entry.section == b"remote"
+            && entry.subsection.as_deref() == Some(b"origin")
+            && entry.key == b"url"
+    };
+    let value = config.entries.iter().find(is_it)?.value.clone()?;
+    String::from_utf8(value).ok().filter(|url| !url.is_empty())
+}
+
 /// Looks through every configuration that the box will see and grants what the user's own includes.
 pub(super) fn look(scene: &mut Scene<'_>) {
     let mut todo: Vec<(PathBuf, Whose)> = Vec::new();

@@ -300,6 +300,7 @@ impl World {
                 request: Request {
                     argv: vec!["bash".into()],
                     workspace: None,
+                    drill: None,
                 },
             },
         }
