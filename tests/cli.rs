@@ -51,7 +51,7 @@ fn usage_of_run_is_125_and_of_others_2() {
 fn help_promises_nothing_that_is_not_there() {
     let b = TestBox::new();
     let help = run(b.agentbox(["--help"])).ok();
-    for name in ["boundary", "rollout", "audit", "replay", "drill"] {
+    for name in ["boundary", "rollout", "audit", "replay"] {
         assert!(
             !help
                 .lines()
