@@ -162,6 +162,8 @@ mod tests {
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o311)).unwrap();
         let at: Vec<usize> = lstat_each(&dir, &asked).iter().map(|(at, _)| *at).collect();
         assert_eq!(at, [1]);
+        // Who may not list it cannot empty it.
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o711)).unwrap();
         std::fs::remove_dir_all(&dir).unwrap();
         assert_eq!(lstat_each(&dir, &asked), []);
     }
