@@ -107,12 +107,24 @@ const ODD: &[&[u8]] = &[
     b"[a \"b\\",
 ];
 
+/// Blanks within a value are spaces for git before 2.45 and themselves since then.
+fn plain(list: Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let blank = |byte: u8| {
+        if matches!(byte, b'\t' | b'\r') {
+            b' '
+        } else {
+            byte
+        }
+    };
+    list.map(|bytes| bytes.into_iter().map(blank).collect())
+}
+
 #[test]
 fn git_reads_odd_texts_the_same() {
     let git = Git::new("gitconfig-odd");
     for text in ODD {
         let shown = String::from_utf8_lossy(text);
-        assert_eq!(ours(text), git.list(text), "{shown:?}");
+        assert_eq!(plain(ours(text)), plain(git.list(text)), "{shown:?}");
     }
 }
 
@@ -141,7 +153,8 @@ fn git_reads_mutated_texts_the_same() {
         }
         let got = git.list(&text);
         read += usize::from(got.is_some());
-        assert_eq!(ours(&text), got, "{:?}", String::from_utf8_lossy(&text));
+        let shown = String::from_utf8_lossy(&text);
+        assert_eq!(plain(ours(&text)), plain(got), "{shown:?}");
     }
     // Both kinds were met.
     assert!((50..350).contains(&read), "{read}");
