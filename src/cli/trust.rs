@@ -186,12 +186,7 @@ fn revoke(path: &Path, places: &Places) -> Result<u8, TrustError> {
 }
 
 fn show_list(places: &Places) -> Result<u8, TrustError> {
-    let pins = project::trusted(places)?;
-    let lines: String = pins
-        .iter()
-        .map(|pin| format!("{}  {}\n", pin.hash, pin.path()))
-        .collect();
-    said(&lines)
+    said(&project::list_text(&project::trusted(places)?))
 }
 
 /// Writes the list anew, in one step, under a lock.

@@ -21,6 +21,7 @@ pub use links::{HardLinks, Links};
 pub use names::Names;
 pub use net::{Network, NetworkMode};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 pub use text::OsText;
 
 /// The version of the serialised form.
@@ -276,6 +277,28 @@ pub enum MountOp {
         /// A directory or anything else.
         kind: Kind,
     },
+}
+
+impl MountOp {
+    /// Where it puts something, in the box.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        match self {
+            MountOp::Dir { target, .. }
+            | MountOp::File { target, .. }
+            | MountOp::Symlink { target, .. }
+            | MountOp::Bind { target, .. }
+            | MountOp::Copy { target, .. }
+            | MountOp::Tmpfs { target, .. }
+            | MountOp::Cgroup { target, .. }
+            | MountOp::MaskFile { target }
+            | MountOp::MaskDir { target }
+            | MountOp::Cover { target, .. }
+            | MountOp::Refuse { target, .. } => target.path(),
+            MountOp::Proc => Path::new("/proc"),
+            MountOp::Dev => Path::new("/dev"),
+        }
+    }
 }
 
 /// What a grant allows.

@@ -86,7 +86,7 @@ fn hash(text: &str) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
     /// SHA-256 in hexadecimal digits.
-    pub hash: String,
+    hash: String,
     /// The file, as [`escaped`] writes it.
     path: String,
 }
@@ -109,12 +109,6 @@ impl Pin {
 
     fn is_of(&self, path: &Path, hash: &str) -> bool {
         self.hash == hash && self.is_at(path)
-    }
-
-    /// For people.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.path
     }
 
     fn line(&self) -> String {

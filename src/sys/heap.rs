@@ -5,7 +5,7 @@
 //! So small things come from one region, by the size of their class, without a word of bookkeeping beside them; the region
 //! grows by pieces whose pages are all there at once; and a forked child leaves the pages of its parent alone: what it
 //! allocates comes from pages of its own, and what it frees of its parent's stays as it is. Large things, and those of other
-//! threads (agentbox has none), are the system's.
+//! threads (`agentbox demo` has one, its service), are the system's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};

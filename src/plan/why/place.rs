@@ -209,7 +209,7 @@ impl<'p> Asker<'p> {
 
     /// The operation that decides what is at a place: the deepest one there or above.
     fn op_for(&self, place: &Path) -> (Option<&'p MountOp>, &'p Path) {
-        let ops = self.plan.view.ops.iter().map(|op| (op, target(op)));
+        let ops = self.plan.view.ops.iter().map(|op| (op, op.target()));
         let holds = ops.filter(|(_, at)| place.starts_with(at));
         match holds.max_by_key(|(_, at)| at.components().count()) {
             Some((op, at)) => (Some(op), at),
@@ -220,7 +220,7 @@ impl<'p> Asker<'p> {
     /// A directory that is there because something is below it.
     fn implied(&self, place: &Path) -> Option<Step<'p>> {
         let ops = &self.plan.view.ops;
-        let below = ops.iter().any(|op| target(op).starts_with(place));
+        let below = ops.iter().any(|op| op.target().starts_with(place));
         below.then(|| Step::Node(Node::OwnDir, place.to_owned()))
     }
 
@@ -283,25 +283,6 @@ pub(super) fn is_dir(node: &Node<'_>) -> bool {
         | Node::Mask(Kind::Dir) => true,
         Node::Host(hosts) => hosts.stat.file_type == FileType::Dir,
         _ => false,
-    }
-}
-
-/// Where an operation puts something.
-fn target(op: &MountOp) -> &Path {
-    match op {
-        MountOp::Dir { target, .. }
-        | MountOp::File { target, .. }
-        | MountOp::Symlink { target, .. }
-        | MountOp::Bind { target, .. }
-        | MountOp::Copy { target, .. }
-        | MountOp::Tmpfs { target, .. }
-        | MountOp::Cgroup { target, .. }
-        | MountOp::MaskFile { target }
-        | MountOp::MaskDir { target }
-        | MountOp::Cover { target, .. }
-        | MountOp::Refuse { target, .. } => target.path(),
-        MountOp::Proc => Path::new("/proc"),
-        MountOp::Dev => Path::new("/dev"),
     }
 }
 

@@ -395,7 +395,7 @@ pub(super) fn sound(plan: &Plan) {
         })
         .collect();
     for op in &plan.view.ops {
-        let target = target(op);
+        let target = op.target();
         assert!(target.is_absolute(), "{op:?}");
         assert!(!seen.contains(&target), "twice: {op:?}");
         assert!(
@@ -414,28 +414,10 @@ pub(super) fn sound(plan: &Plan) {
     assert_eq!(&serde_json::from_str::<Plan>(&json).unwrap(), plan);
 }
 
-pub(super) fn target(op: &MountOp) -> &Path {
-    match op {
-        MountOp::Dir { target, .. }
-        | MountOp::File { target, .. }
-        | MountOp::Symlink { target, .. }
-        | MountOp::Bind { target, .. }
-        | MountOp::Copy { target, .. }
-        | MountOp::Tmpfs { target, .. }
-        | MountOp::Cgroup { target, .. }
-        | MountOp::MaskFile { target }
-        | MountOp::MaskDir { target }
-        | MountOp::Cover { target, .. }
-        | MountOp::Refuse { target, .. } => target.path(),
-        MountOp::Proc => Path::new("/proc"),
-        MountOp::Dev => Path::new("/dev"),
-    }
-}
-
 /// The operation at a place, in short: `bind r dir /src`, `link to`, ...
 pub(super) fn at(plan: &Plan, path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
-    let found = plan.view.ops.iter().find(|op| target(op) == path);
+    let found = plan.view.ops.iter().find(|op| op.target() == path);
     match found {
         None => "-".into(),
         Some(MountOp::Bind {
