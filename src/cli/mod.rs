@@ -39,7 +39,7 @@ use crate::plan::Plan;
 use crate::plan::net::BadRule;
 use crate::plan::problem::{Problem, ProblemKind};
 use crate::plan::resolve::{resolve, workspace_of};
-use crate::policy::{Policy, merge};
+use crate::policy::{Breach, Policy, merge, merge_floor};
 use crate::profile::project::Project;
 use crate::profile::{self, Choice, Places, ProfileError};
 use crate::session::SessionError;
@@ -129,6 +129,9 @@ pub enum CliError {
     /// A profile cannot be used.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// The command line asks for what the floor forbids; never empty.
+    #[error("{}", joined(.0))]
+    Floor(Vec<Breach>),
     /// The policy does not fit this host; never empty.
     #[error("{}", joined(.0))]
     Problems(Vec<Problem>),
@@ -244,6 +247,7 @@ impl CliError {
             CliError::Usage(_) | CliError::Fixed | CliError::NoHost(_) => exit::USAGE,
             CliError::StatusFd(..) => exit::USAGE,
             CliError::Profile(_)
+            | CliError::Floor(_)
             | CliError::Problems(_)
             | CliError::Host(_)
             | CliError::Json(_)
@@ -270,7 +274,7 @@ pub fn places(host: &Host) -> Places {
 /// Load and merge: what is wished for a run with these arguments, and the values that are not policy.
 ///
 /// # Errors
-/// Bad flags, or a profile that cannot be used.
+/// Bad flags, a profile or a floor that cannot be used, or a flag that the floor forbids.
 pub fn policy_for(
     args: &PlanArgs,
     host: &Host,
@@ -288,7 +292,13 @@ pub fn policy_for(
         loaded.fragments.push(project.fragment);
     }
     loaded.fragments.push(flags);
-    let policy = merge(loaded.profiles, loaded.fragments, args.request());
+    let mut policy = merge(loaded.profiles, loaded.fragments, args.request());
+    if let Some(floor) = profile::floor::load(places)? {
+        // Memory is below 2^53 bytes: the conversion is exact.
+        #[allow(clippy::cast_precision_loss)]
+        let memory = (host.memory > 0).then_some(host.memory as f64);
+        merge_floor(&mut policy, floor, memory).map_err(CliError::Floor)?;
+    }
     Ok((policy, given))
 }
 

@@ -41,7 +41,7 @@ fn list(places: &Places) -> u8 {
 fn row(profile: &Listed) -> Row {
     let from = match &profile.place {
         Place::Builtin(_) => "built in".to_owned(),
-        Place::File(path) | Place::Project(path) => path.clone(),
+        Place::File(path) | Place::Project(path) | Place::Floor(path) => path.clone(),
     };
     let (commands, description) = match &profile.parsed {
         Ok(fragment) => (

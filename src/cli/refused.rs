@@ -24,6 +24,10 @@ pub(super) fn refused(words: &[OsString]) -> u8 {
     let rules = std::fs::read_to_string(RULES).unwrap_or_default();
     let shown = OsText::from(name);
     say::error(&match rule_in(&rules, name.as_bytes()) {
+        Some((rule, origin)) if origin.starts_with("floor ") => format!(
+            "`{shown}` is refused in this box by [commands] deny \"{rule}\" ({origin}): do not look for another way; \
+             only who administers this machine can change the floor"
+        ),
         Some((rule, origin)) => format!(
             "`{shown}` is refused in this box by [commands] deny \"{rule}\" ({origin}): do not look for another way; \
              the human can allow it with --allow-command {shown}, or with [commands] allow in a profile"

@@ -14,7 +14,6 @@ use crate::outcome::{Evidence, Layer};
 use crate::plan::resolve::resolve;
 use crate::plan::{Limit, LimitBy, NetworkMode, Plan};
 use crate::policy::Policy;
-use crate::profile::value::limit_name;
 use crate::report;
 use crate::session::{SessionError, Sessions};
 use crate::supervise::client::{self, ClientEnd, ClientLink, Signals};
@@ -79,7 +78,7 @@ impl Wanted {
         if terminal.is_none()
             && let Some(limit) = plan.limits.list.iter().find(counted)
         {
-            return Err(CliError::Unmetered(limit_name(limit.name)));
+            return Err(CliError::Unmetered(limit.name.word()));
         }
         Ok((plan, sessions(&host)?, host))
     }

@@ -391,6 +391,9 @@ pub struct EnvStripped {
     pub why: Stripped,
     /// Its name or value looks like a credential.
     pub credential: bool,
+    /// Whose rule removes it, if it is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// Why a variable was stripped.
@@ -445,6 +448,37 @@ pub enum LimitName {
     Idle,
     /// Bytes that are written to the terminal.
     Output,
+}
+
+impl LimitName {
+    /// Every limit.
+    pub const ALL: [LimitName; 9] = [
+        LimitName::Memory,
+        LimitName::Processes,
+        LimitName::Cpu,
+        LimitName::FileSize,
+        LimitName::OpenFiles,
+        LimitName::Disk,
+        LimitName::Time,
+        LimitName::Idle,
+        LimitName::Output,
+    ];
+
+    /// As profiles and `--limit` write it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            LimitName::Memory => "memory",
+            LimitName::Processes => "processes",
+            LimitName::Cpu => "cpu",
+            LimitName::FileSize => "file-size",
+            LimitName::OpenFiles => "open-files",
+            LimitName::Disk => "disk",
+            LimitName::Time => "time",
+            LimitName::Idle => "idle",
+            LimitName::Output => "output",
+        }
+    }
 }
 
 /// One limit.

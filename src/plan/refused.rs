@@ -94,12 +94,17 @@ impl Refused {
     #[must_use]
     pub fn rule(&self, name: &[u8]) -> Option<&RefuseRule> {
         // Exact names first: nearly all are, and their rule is the better answer.
-        let exact = self.rules.iter().find(|r| r.name.as_bytes() == name);
-        let found = exact.or_else(|| {
-            self.rules
-                .iter()
-                .find(|r| pattern::is_pattern(&r.name) && pattern::matches(&r.name, name))
-        })?;
+        let exact = |r: &&RefuseRule| r.name.as_bytes() == name;
+        let pattern = |r: &&RefuseRule| pattern::matches(&r.name, name);
+        // The floor's rule is the one that nobody can lift.
+        let floor = self
+            .rules
+            .iter()
+            .filter(|r| r.origin.is_floor())
+            .find(pattern);
+        let found = floor
+            .or_else(|| self.rules.iter().find(exact))
+            .or_else(|| self.rules.iter().find(pattern))?;
         let allowed = self.allowed.iter().any(|a| a.name.as_bytes() == name);
         (!allowed).then_some(found)
     }
@@ -144,7 +149,9 @@ impl Refused {
 pub fn rule_in<'t>(text: &'t str, name: &[u8]) -> Option<(&'t str, &'t str)> {
     let rules = || text.lines().filter_map(|line| line.split_once('\t'));
     rules()
-        .find(|(rule, _)| rule.as_bytes() == name)
+        .filter(|(_, origin)| origin.starts_with("floor "))
+        .find(|(rule, _)| pattern::matches(rule, name))
+        .or_else(|| rules().find(|(rule, _)| rule.as_bytes() == name))
         .or_else(|| rules().find(|(rule, _)| pattern::matches(rule, name)))
 }
 

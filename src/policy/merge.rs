@@ -2,10 +2,12 @@
 //!
 //! Fragments come weakest first. Lists are joined, each entry with its origin. Of scalars, limits by name and set
 //! variables by name, the later one wins. Of what is said about one layer (`require`, `allow-missing`, `off`), the later
-//! word wins. Deny beats keep, but for an exact name that a later source keeps.
+//! word wins. Deny beats keep, but for an exact name that a later source keeps. Under all of them lies the floor
+//! ([`merge_floor`]).
 
 #![forbid(unsafe_code)]
 
+use super::floor::{Breach, under};
 use super::pattern::{is_pattern, matches};
 use super::tighten::tighten;
 use super::{
@@ -25,6 +27,23 @@ pub fn merge(profiles: Vec<String>, fragments: Vec<Fragment>, request: Request) 
         profiles,
         wishes,
         request,
+    }
+}
+
+/// Lays a floor under a merged policy: nothing of it can be wider than that. `memory` is the host's in bytes, where it is known.
+///
+/// # Errors
+/// Every flag of the command line that asks for more.
+pub fn merge_floor(
+    policy: &mut Policy,
+    floor: Fragment,
+    memory: Option<f64>,
+) -> Result<(), Vec<Breach>> {
+    let breaches = under(&mut policy.wishes, floor, memory);
+    if breaches.is_empty() {
+        Ok(())
+    } else {
+        Err(breaches)
     }
 }
 

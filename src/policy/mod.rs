@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod egress;
+pub mod floor;
 pub mod merge;
 pub mod origin;
 pub mod pattern;
@@ -14,7 +15,8 @@ use crate::plan::names::{Holds, Verdict};
 use crate::plan::remote::{Drill, RemoteSwitch};
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 pub use egress::EgressWishes;
-pub use merge::merge;
+pub use floor::Breach;
+pub use merge::{merge, merge_floor};
 pub use origin::Origin;
 use std::path::PathBuf;
 

@@ -30,6 +30,13 @@ pub enum Origin {
         /// The line, from 1.
         line: u32,
     },
+    /// The organisation's floor, which nobody relaxes.
+    Floor {
+        /// Its path, for people.
+        path: String,
+        /// The line, from 1.
+        line: u32,
+    },
     /// The command line.
     Cli {
         /// The flag, `--read`.
@@ -52,6 +59,14 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// Is it the floor's word? Then no flag and no profile changes it.
+    #[must_use]
+    pub fn is_floor(&self) -> bool {
+        matches!(self, Origin::Floor { .. })
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -59,6 +74,7 @@ impl fmt::Display for Origin {
             Origin::File { path, line } | Origin::Project { path, line } => {
                 write!(f, "{path}:{line}")
             }
+            Origin::Floor { path, line } => write!(f, "floor {path}:{line}"),
             Origin::Cli { flag } => write!(f, "{flag}"),
             Origin::Agentbox { why } => write!(f, "agentbox ({why})"),
         }

@@ -164,7 +164,7 @@ fn narrow(key: &str, list: Vec<Wish<NameWish>>, out: &mut Left) -> Vec<Wish<Name
         .collect()
 }
 
-fn harm(links: HardLinks) -> u8 {
+pub(super) fn harm(links: HardLinks) -> u8 {
     match links {
         HardLinks::Refuse => 0,
         HardLinks::Copy => 1,
@@ -172,7 +172,7 @@ fn harm(links: HardLinks) -> u8 {
     }
 }
 
-fn width(mode: NetworkMode) -> u8 {
+pub(super) fn width(mode: NetworkMode) -> u8 {
     match mode {
         NetworkMode::None => 0,
         NetworkMode::Filtered => 1,

@@ -130,9 +130,10 @@ fn same(list: List, known: &Rule, new: &Rule) -> bool {
 
 fn line(origin: &Origin) -> u32 {
     match origin {
-        Origin::File { line, .. } | Origin::Project { line, .. } | Origin::Builtin { line, .. } => {
-            *line
-        }
+        Origin::File { line, .. }
+        | Origin::Project { line, .. }
+        | Origin::Builtin { line, .. }
+        | Origin::Floor { line, .. } => *line,
         Origin::Cli { .. } | Origin::Agentbox { .. } => 0,
     }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Trust {
         /// The caller.
         uid: u32,
     },
+    /// The floor: root's, and nobody else may write it.
+    Root,
     /// Named on the command line: the caller vouches for it, whoever owns it (a container's checkout has another owner
     /// than its root). Only a file that everybody may write is refused.
     Named,
@@ -140,6 +142,18 @@ fn trusted(path: &Path, meta: &std::fs::Metadata, trust: Trust) -> Result<(), Pr
     let (group, others) = (meta.mode() & 0o020 != 0, meta.mode() & 0o002 != 0);
     if others {
         return no("everybody may write this file".to_owned(), "chmod go-w it");
+    }
+    if trust == Trust::Root && meta.uid() != 0 {
+        return no(
+            format!("it belongs to uid {}, not to root", meta.uid()),
+            "look at it, then chown it",
+        );
+    }
+    if trust == Trust::Root && group {
+        return no(
+            format!("the group {} may write this file", meta.gid()),
+            "chmod g-w it",
+        );
     }
     if let Trust::Searched { uid } = trust {
         if meta.uid() != uid && meta.uid() != 0 {

@@ -8,6 +8,7 @@ pub mod builtin;
 pub mod edit;
 pub mod error;
 mod file;
+pub mod floor;
 mod graph;
 pub mod keys;
 pub mod name;
@@ -321,6 +322,9 @@ pub fn validate(path: &Path, places: &Places) -> Result<(), ProfileError> {
         });
     };
     let label = path.display().to_string();
+    if path.file_name().is_some_and(|name| name == floor::NAME) {
+        return floor::understood(&text.text, path).map(drop);
+    }
     let is_config = |name: &OsStr| name == "config.toml" || name == project::NAME;
     if path.file_name().is_some_and(is_config) {
         return parse(

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod agree;
+mod floor;
 mod network;
 mod remote;
 mod remote_url;
@@ -26,6 +27,8 @@ pub enum Role {
     Profile,
     /// `config.toml`: no `extends`, no `[agent]`.
     Config,
+    /// `floor.toml`: only what forbids.
+    Floor,
 }
 
 /// Where a text comes from.
@@ -37,6 +40,8 @@ pub enum Place {
     File(String),
     /// A project's own file, likewise.
     Project(String),
+    /// The organisation's floor, likewise.
+    Floor(String),
 }
 
 impl Place {
@@ -45,7 +50,7 @@ impl Place {
     pub fn label(&self) -> String {
         match self {
             Place::Builtin(name) => format!("profiles/{name}.toml"),
-            Place::File(path) | Place::Project(path) => path.clone(),
+            Place::File(path) | Place::Project(path) | Place::Floor(path) => path.clone(),
         }
     }
 
@@ -60,6 +65,10 @@ impl Place {
                 line,
             },
             Place::Project(path) => Origin::Project {
+                path: path.clone(),
+                line,
+            },
+            Place::Floor(path) => Origin::Floor {
                 path: path.clone(),
                 line,
             },
@@ -90,6 +99,7 @@ pub fn parse(text: &str, name: &str, place: &Place, role: Role) -> Result<Parsed
     if errors.is_empty() {
         walk.top(table.get_ref());
         walk.layers_agree();
+        walk.only_forbids();
     } else {
         // What could be recovered of a broken text is not what its author meant: only the syntax is reported.
         for error in errors {
@@ -169,7 +179,7 @@ impl<'a> Walk<'a> {
     fn top(&mut self, table: &DeTable<'_>) {
         for (key, value) in table {
             let name: &str = key.get_ref();
-            if !self.check("", name, key.span()) {
+            if !self.check("", name, key.span()) || !self.is_for_floor("", name, key.span()) {
                 continue;
             }
             match name {
@@ -195,7 +205,7 @@ impl<'a> Walk<'a> {
     fn table(&mut self, table: &str, inner: &DeTable<'_>) {
         for (key, value) in inner {
             let name: &str = key.get_ref();
-            if !self.check(table, name, key.span()) {
+            if !self.check(table, name, key.span()) || !self.is_for_floor(table, name, key.span()) {
                 continue;
             }
             match (table, name) {

@@ -28,26 +28,15 @@ pub(crate) fn bad<T>(what: impl Into<String>, help: impl Into<String>) -> Result
 }
 
 /// The limits by the names that profiles and `--limit` use.
-pub const LIMITS: [(&str, LimitName); 9] = [
-    ("memory", LimitName::Memory),
-    ("processes", LimitName::Processes),
-    ("cpu", LimitName::Cpu),
-    ("file-size", LimitName::FileSize),
-    ("open-files", LimitName::OpenFiles),
-    ("disk", LimitName::Disk),
-    ("time", LimitName::Time),
-    ("idle", LimitName::Idle),
-    ("output", LimitName::Output),
-];
-
-/// The name of a limit as it is typed.
-#[must_use]
-pub fn limit_name(name: LimitName) -> &'static str {
-    LIMITS
-        .iter()
-        .find(|(_, limit)| *limit == name)
-        .map_or("", |(text, _)| text)
-}
+pub const LIMITS: [(&str, LimitName); 9] = {
+    let mut out = [("", LimitName::Memory); 9];
+    let mut at = 0;
+    while at < out.len() {
+        out[at] = (LimitName::ALL[at].word(), LimitName::ALL[at]);
+        at += 1;
+    }
+    out
+};
 
 /// The value of a limit.
 ///

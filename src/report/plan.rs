@@ -256,7 +256,7 @@ fn limits(out: &mut String, plan: &Plan) {
                 LimitBy::Terminal => "terminal",
             };
             [
-                format!("  {} {}", limit_name(limit.name), limit_value(limit)),
+                format!("  {} {}", limit.name.word(), limit_value(limit)),
                 format!("by {by}"),
                 format!("[{}]", clean(&limit.origin)),
             ]
@@ -276,20 +276,6 @@ fn limits(out: &mut String, plan: &Plan) {
         }
     }
     let _ = writeln!(out, "  stop-grace {}", seconds(plan.limits.stop_grace));
-}
-
-fn limit_name(name: LimitName) -> &'static str {
-    match name {
-        LimitName::Memory => "memory",
-        LimitName::Processes => "processes",
-        LimitName::Cpu => "cpu",
-        LimitName::FileSize => "file-size",
-        LimitName::OpenFiles => "open-files",
-        LimitName::Disk => "disk",
-        LimitName::Time => "time",
-        LimitName::Idle => "idle",
-        LimitName::Output => "output",
-    }
 }
 
 fn limit_value(limit: &Limit) -> String {
@@ -412,7 +398,7 @@ pub fn banner(plan: &Plan) -> Vec<String> {
         .env
         .stripped
         .iter()
-        .filter(|s| s.credential)
+        .filter(|s| s.credential && !s.origin.as_ref().is_some_and(Origin::is_floor))
         .map(|s| &s.name)
         .collect();
     if !credentials.is_empty() {

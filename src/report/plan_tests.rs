@@ -28,6 +28,7 @@ fn plan() -> Plan {
         name: name.into(),
         why,
         credential,
+        origin: None,
     };
     let cli = |flag: &str| Origin::Cli { flag: flag.into() };
     Plan {
@@ -278,6 +279,7 @@ fn every_stripped_variable_is_named_once() {
                 name: "ODD_ONE".into(),
                 why,
                 credential,
+                origin: None,
             }];
             let text = super::text(&plan, &STEPS);
             assert_eq!(text.matches("ODD_ONE").count(), 1, "{why:?} {credential}");

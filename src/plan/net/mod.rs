@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cover;
 pub mod endpoint;
 pub mod listen;
 pub mod name;
@@ -88,10 +89,18 @@ impl Network {
     /// Allows what the rule says, and lifts a deny of exactly the same. Returns the change in words.
     ///
     /// # Errors
-    /// As for [`Rule::allow`].
+    /// As for [`Rule::allow`], or that the floor denies it.
     pub fn allow_now(&mut self, text: &str) -> Result<String, BadRule> {
         let rule = Rule::allow(text)?;
-        self.deny.retain(|deny| deny.to != rule.to);
+        if let Some(floor) = (self.deny.iter()).find(|d| d.origin.is_floor() && d.covers(&rule)) {
+            return Err(BadRule {
+                what: format!("{} denies it ({floor})", floor.origin),
+                help: "only who administers this machine can change that".to_owned(),
+            });
+        }
+        // A deny of the floor is lifted by nobody, also where it covers some of the ports only.
+        let lifted = |deny: &Deny| deny.to == rule.to && !deny.origin.is_floor();
+        self.deny.retain(|deny| !lifted(deny));
         let allow = Allow {
             ports: rule.ports_or_default(),
             to: rule.to,

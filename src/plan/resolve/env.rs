@@ -54,19 +54,20 @@ const STEERING: [&str; 24] = [
     "RUBYOPT",
 ];
 
-/// Who is stronger: the command line, a file, the program itself.
+/// Who is stronger: the floor, the command line, a file, the program itself.
 fn rank(origin: &Origin) -> u8 {
     match origin {
         Origin::Agentbox { .. } | Origin::Builtin { .. } => 0,
         Origin::File { .. } | Origin::Project { .. } => 1,
         Origin::Cli { .. } => 2,
+        Origin::Floor { .. } => 3,
     }
 }
 
 /// What is said of one name.
 enum Verdict<'a> {
     Pass(&'a Origin),
-    Strip(Stripped),
+    Strip(Stripped, Option<&'a Origin>),
 }
 
 /// Builds the environment. `path` is the PATH of the box.
@@ -116,7 +117,7 @@ pub(super) fn env(scene: &mut Scene<'_>, id: &Identity, command: &Command, path:
         }
         let verdict = match judge(&wishes.keep, &wishes.deny, name, value) {
             Verdict::Pass(_) if name == "TMPDIR" && !usable_tmpdir(scene, value) => {
-                Verdict::Strip(Stripped::NotListed)
+                Verdict::Strip(Stripped::NotListed, None)
             }
             verdict => verdict,
         };
@@ -125,11 +126,12 @@ pub(super) fn env(scene: &mut Scene<'_>, id: &Identity, command: &Command, path:
                 name: text,
                 origin: origin.clone(),
             }),
-            Verdict::Strip(why) => out.stripped.push(EnvStripped {
+            Verdict::Strip(why, origin) => out.stripped.push(EnvStripped {
                 credential: credential::name(name.as_bytes())
                     || credential::value(value.as_bytes()),
                 name: text,
                 why,
+                origin: origin.cloned(),
             }),
         }
     }
@@ -202,7 +204,7 @@ fn named_by_cli(keep: &[Wish<String>], name: &OsStr, scene: &Scene<'_>) -> bool 
 
 fn judge<'a>(
     keep: &'a [Wish<String>],
-    deny: &[Wish<String>],
+    deny: &'a [Wish<String>],
     name: &OsStr,
     value: &OsStr,
 ) -> Verdict<'a> {
@@ -211,35 +213,33 @@ fn judge<'a>(
         .iter()
         .filter(|wish| wish.value.as_bytes() == name)
         .max_by_key(|wish| rank(&wish.origin));
+    // Of the same strength, a rule for exactly this name is the stronger one.
+    let strength = |wish: &&Wish<String>| (rank(&wish.origin), !is_pattern(&wish.value));
     let denied = deny
         .iter()
         .filter(|wish| matches(&wish.value, name))
-        // Of the same strength, a rule for exactly this name is the stronger one.
-        .map(|wish| (rank(&wish.origin), !is_pattern(&wish.value)))
-        .max();
+        .max_by_key(strength);
+    let by = |deny: &'a Wish<String>| Verdict::Strip(Stripped::Denied, Some(&deny.origin));
     if let Some(wish) = exact {
-        return match denied {
-            Some((strength, _)) if strength > rank(&wish.origin) => {
-                Verdict::Strip(Stripped::Denied)
-            }
-            Some((strength, true)) if strength == rank(&wish.origin) => {
-                Verdict::Strip(Stripped::Denied)
-            }
-            _ => Verdict::Pass(&wish.origin),
-        };
+        let stronger = |deny: &&Wish<String>| strength(deny) >= (rank(&wish.origin), true);
+        return denied
+            .filter(stronger)
+            .map_or(Verdict::Pass(&wish.origin), by);
+    }
+    if let Some(deny) = denied {
+        return by(deny);
     }
     let pattern = keep
         .iter()
         .filter(|wish| is_pattern(&wish.value) && matches(&wish.value, name))
         .max_by_key(|wish| rank(&wish.origin));
-    match (pattern, denied) {
-        (_, Some(_)) => Verdict::Strip(Stripped::Denied),
-        (None, None) => Verdict::Strip(Stripped::NotListed),
-        (Some(_), None) if steering(name) => Verdict::Strip(Stripped::Denied),
-        (Some(_), None) if credential::value(value.as_bytes()) => {
-            Verdict::Strip(Stripped::LooksLikeCredential)
+    match pattern {
+        None => Verdict::Strip(Stripped::NotListed, None),
+        Some(_) if steering(name) => Verdict::Strip(Stripped::Denied, None),
+        Some(_) if credential::value(value.as_bytes()) => {
+            Verdict::Strip(Stripped::LooksLikeCredential, None)
         }
-        (Some(wish), None) => Verdict::Pass(&wish.origin),
+        Some(wish) => Verdict::Pass(&wish.origin),
     }
 }
 

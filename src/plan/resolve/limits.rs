@@ -35,7 +35,7 @@ pub(super) fn limits(scene: &mut Scene<'_>, mode: IdentityMode) -> Limits {
                 None => {
                     let what = format!(
                         "{} = {percent}%: the host's memory is not known",
-                        word(*name)
+                        name.word()
                     );
                     scene.problem(what, "write a size, or \"none\"", Some(&wish.origin));
                     continue;
@@ -48,7 +48,7 @@ pub(super) fn limits(scene: &mut Scene<'_>, mode: IdentityMode) -> Limits {
             LimitWish::Unlimited => continue,
         };
         if !value.is_finite() || value <= 0.0 {
-            let what = format!("the limit {} = {value} is not above 0", word(*name));
+            let what = format!("the limit {} = {value} is not above 0", name.word());
             scene.problem(what, "write a number, or \"none\"", Some(&wish.origin));
             continue;
         }
@@ -158,20 +158,6 @@ fn limit(host: &Host, name: LimitName, value: f64, origin: Origin, mode: Identit
         by,
         meaning: meaning.to_owned(),
         origin,
-    }
-}
-
-fn word(name: LimitName) -> &'static str {
-    match name {
-        LimitName::Memory => "memory",
-        LimitName::Processes => "processes",
-        LimitName::Cpu => "cpu",
-        LimitName::FileSize => "file-size",
-        LimitName::OpenFiles => "open-files",
-        LimitName::Disk => "disk",
-        LimitName::Time => "time",
-        LimitName::Idle => "idle",
-        LimitName::Output => "output",
     }
 }
 

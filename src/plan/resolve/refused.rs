@@ -78,7 +78,13 @@ pub(super) fn refuse_command(
         let name = OsText::from(name);
         scene.problem(
             format!("{name} is refused in the box"),
-            format!("--allow-command {name} lets it run; a profile says it with [commands] allow"),
+            if rule.origin.is_floor() {
+                "only who administers this machine can change the floor".to_owned()
+            } else {
+                format!(
+                    "--allow-command {name} lets it run; a profile says it with [commands] allow"
+                )
+            },
             Some(&rule.origin),
         );
     }
@@ -90,7 +96,9 @@ fn rules(scene: &mut Scene<'_>) -> Refused {
     let mut out = Refused::default();
     // Some four hundred names: comparing each with each was a tenth of what a plan costs.
     let mut known = HashSet::with_capacity_and_hasher(wishes.deny.len(), ByBytes);
-    for Wish { value, origin } in &wishes.deny {
+    // Of two that say the same, the floor's is the one to name.
+    let (floor, rest): (Vec<_>, Vec<_>) = (wishes.deny.iter()).partition(|w| w.origin.is_floor());
+    for Wish { value, origin } in floor.into_iter().chain(rest) {
         if known.insert(value.as_str()) {
             out.rules.push(RefuseRule {
                 name: value.clone(),

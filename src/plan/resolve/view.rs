@@ -221,7 +221,8 @@ pub(super) fn view(
             }
         }
     }
-    for (target, shown) in binds.iter() {
+    let gone = |target: &&PathBuf| settled.named.gone.contains(target);
+    for (target, shown) in binds.iter().filter(|(target, _)| !gone(target)) {
         let access = match shown.access {
             Access::Read => LandlockAccess::Read,
             Access::Write => LandlockAccess::Full,

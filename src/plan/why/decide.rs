@@ -241,6 +241,7 @@ impl<'p> Asker<'p> {
     /// Nothing is there, or something that is as good as nothing.
     fn absent(&self, typed: &Path, seen: &Seen<'_>, flag: &str, list: &str) -> Option<Answer> {
         match &seen.node {
+            Node::Missing if self.is_hidden(typed, seen) => Some(self.hidden(typed, seen)),
             Node::Missing => {
                 let shown = matches!(
                     seen.dir_node,
@@ -281,6 +282,15 @@ impl<'p> Asker<'p> {
             }
             _ => None,
         }
+    }
+
+    /// A grant that is hidden as a whole is not there at all.
+    fn is_hidden(&self, typed: &Path, seen: &Seen<'_>) -> bool {
+        let exact = |grant: &Grant| {
+            let at = grant.path.path();
+            grant.kind == GrantKind::Hidden && (typed.starts_with(at) || seen.path.starts_with(at))
+        };
+        self.plan.grants.iter().any(exact)
     }
 
     /// The directory is the host's own of the same path: what is missing in it is missing outside as well.

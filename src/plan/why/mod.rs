@@ -74,13 +74,19 @@ pub struct Remedy {
 #[must_use]
 pub fn ask(plan: &Plan, question: &Question, side: Side, look: &dyn Lookup) -> Answer {
     let asker = decide::Asker { plan, side, look };
-    match question {
+    let mut answer = match question {
         Question::Read(path) => asker.read(path),
         Question::Write(path) => asker.write(path),
         Question::Exec(name) => asker.exec(name),
         Question::Env(name) => variable::env(plan, name),
         Question::Connect(wanted) => connect::connect(&plan.network, wanted, side),
+    };
+    if !answer.allowed && answer.origin.as_ref().is_some_and(Origin::is_floor) {
+        // What was said of a way out holds for every other source, and not for this one.
+        answer.remedy = None;
+        answer.notes = vec!["only who administers this machine can change the floor".to_owned()];
     }
+    answer
 }
 
 fn yes(thing: impl Into<OsText>, because: impl Into<String>, origin: Option<&Origin>) -> Answer {

@@ -34,6 +34,9 @@ pub(super) fn env(plan: &Plan, name: &OsText) -> Answer {
     }
     let stripped = env.stripped.iter().find(|s| s.name == *name);
     let why = match stripped.map(|stripped| stripped.why) {
+        Some(Stripped::Denied) if stripped.is_some_and(|s| s.origin.is_none()) => {
+            "it can make programs run or load something else, and only its exact name lets it in"
+        }
         Some(Stripped::Denied) => "a rule of [env] deny removes it",
         Some(Stripped::LooksLikeCredential) => {
             "its value looks like a credential, and only its exact name lets that in"
@@ -43,5 +46,10 @@ pub(super) fn env(plan: &Plan, name: &OsText) -> Answer {
     };
     let remedy: Option<Remedy> =
         (!name.bytes().is_empty()).then(|| remedy("--env", "env", "keep", name));
-    no(name.clone(), why, None, remedy)
+    no(
+        name.clone(),
+        why,
+        stripped.and_then(|s| s.origin.as_ref()),
+        remedy,
+    )
 }

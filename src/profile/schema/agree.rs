@@ -25,14 +25,11 @@ impl Walk<'_> {
                 let line = match &wish.origin {
                     Origin::Builtin { line, .. }
                     | Origin::File { line, .. }
-                    | Origin::Project { line, .. } => *line,
+                    | Origin::Project { line, .. }
+                    | Origin::Floor { line, .. } => *line,
                     Origin::Cli { .. } | Origin::Agentbox { .. } => 1,
                 };
-                let before = usize::try_from(line).unwrap_or(1).saturating_sub(2);
-                let at = match line {
-                    0 | 1 => 0,
-                    _ => self.newlines.get(before).map_or(0, |newline| newline + 1),
-                };
+                let at = self.start_of(line);
                 problems.push((
                     at,
                     format!(

@@ -10,12 +10,14 @@
 
 mod aliases;
 mod content;
+mod floor;
 mod index;
 mod links;
 mod memory;
 mod rules;
 mod search;
 mod tracked;
+mod whole;
 
 use super::expand::{below, same, upward, within};
 use super::scene::{Scene, show};
@@ -57,6 +59,8 @@ pub(super) struct Again {
 pub(super) struct Named {
     pub(super) names: Names,
     pub(super) covers: Vec<(PathBuf, Cover)>,
+    /// Grants that are hidden as a whole: they are not in the box.
+    pub(super) gone: Vec<PathBuf>,
 }
 
 /// A name that a rule is about and that is there.
@@ -73,6 +77,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
     if rules.is_empty() {
         return Named::default();
     }
+    floor::conflicts(scene, &rules);
     let mut found = Found::default();
     let mut roots: Vec<PathBuf> = Vec::new();
     for rule in &rules {
@@ -91,6 +96,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
     for (target, tracked) in targets.into_iter().zip(tracked) {
         cover(scene, &rules, &target, tracked, &mut named);
     }
+    whole::drop_whole(scene, &mut named);
     if !found.skipped.is_empty() || !named.names.found.is_empty() {
         found.skipped.insert(
             0,
@@ -162,8 +168,10 @@ fn below_root(scene: &mut Scene<'_>, rules: &[NameRule], root: &Path, found: &mu
             let last = number + 1 == names.len();
             let mut decision = matcher.entry_of(&at, name, if last { kind } else { Kind::Dir });
             if !last {
-                // Something in a hidden or frozen directory was granted by itself: a built-in rule about the whole gives way.
-                decision.freeze = None;
+                // Something in a hidden or frozen directory was granted by itself: a built-in rule about the whole gives way,
+                // the floor's never.
+                let by_floor = |rule: &usize| rules.get(*rule).is_some_and(|r| r.origin.is_floor());
+                decision.freeze = decision.freeze.filter(by_floor);
                 decision.track = None;
                 decision.hide = decision.hide.filter(|rule| {
                     rules

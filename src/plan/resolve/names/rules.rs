@@ -14,12 +14,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// The rules, weakest first: what is built in, what files say, what the command line says. A grant of exactly one name lifts
+/// The rules, weakest first: what is built in, what files say, what the command line says, what the floor says. A grant of exactly one name lifts
 /// what weaker sources say of it; said by the same source the rule wins.
 pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
     let files = &scene.policy.wishes.files;
     let mut out = Vec::new();
-    for rank in [Rank::Builtin, Rank::File, Rank::Cli] {
+    for rank in [Rank::Builtin, Rank::File, Rank::Cli, Rank::Floor] {
         if rank != Rank::Builtin {
             lifts(scene, rank, &mut out);
         }
@@ -46,6 +46,7 @@ pub(super) enum Rank {
     Builtin,
     File,
     Cli,
+    Floor,
 }
 
 impl Rank {
@@ -54,6 +55,7 @@ impl Rank {
             Origin::Builtin { .. } | Origin::Agentbox { .. } => Rank::Builtin,
             Origin::File { .. } | Origin::Project { .. } => Rank::File,
             Origin::Cli { .. } => Rank::Cli,
+            Origin::Floor { .. } => Rank::Floor,
         }
     }
 }
@@ -301,5 +303,5 @@ fn repository(scene: &Scene<'_>, out: &mut Vec<NameRule>) {
 
 /// Was it named by the user, and not by a profile that is part of the program?
 pub(in super::super) fn asked_for(origin: &Origin) -> bool {
-    from_cli(origin) || Rank::of(origin) == Rank::File
+    from_cli(origin) || matches!(Rank::of(origin), Rank::File | Rank::Floor)
 }
