@@ -6,6 +6,7 @@ mod common;
 use common::{Feature, TestBox, missing, until};
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -229,7 +230,7 @@ fn npm_installs_from_a_granted_registry() {
 
 #[test]
 fn redis_is_reached_by_name_and_by_port() {
-    if absent(&["redis-server", "redis-cli"]) {
+    if absent(&["redis-check-rdb", "redis-cli"]) {
         return;
     }
     let b = TestBox::new().net("filtered");
@@ -238,7 +239,9 @@ fn redis_is_reached_by_name_and_by_port() {
         .local_addr()
         .unwrap()
         .port();
-    let server = tool("redis-server")
+    // The server under another name, which comes without a service.
+    let server = tool("redis-check-rdb")
+        .arg0("redis-server")
         .args([
             "--bind",
             "127.0.0.1",

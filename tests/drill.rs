@@ -49,7 +49,7 @@ fn failed(b: &TestBox, name: &str, word: &str) {
 
 #[test]
 fn every_switch_that_is_well_kills_and_nothing_is_left_of_the_drill() {
-    if missing(Feature::Tool("redis-server")) {
+    if missing(Feature::Tool("redis-check-rdb")) {
         return;
     }
     let b = TestBox::new().dir("{t}/share/ops");
@@ -87,12 +87,15 @@ fn every_switch_that_is_well_kills_and_nothing_is_left_of_the_drill() {
 
 #[test]
 fn a_switch_that_is_broken_fails_its_drill() {
-    if missing(Feature::Tool("redis-server")) {
+    if missing(Feature::Tool("redis-check-rdb")) {
         return;
     }
     let b = TestBox::new();
     let authority = Authority::new(&b, "a", "IP:127.0.0.1");
     let redis = Redis::start(&["--requirepass", "right"], None);
+    // Who may see other keys only.
+    let others = Redis::start(&[], None);
+    others.tell(&["ACL", "SETUSER", "default", "resetkeys", "~other*"]);
     let flags = Flags::start(&authority, "secret", 0);
     let _other = Authority::new(&b, "b", "IP:127.0.0.1");
     let b = b.file("{home}/.config/agentbox/wrong", "wrong");
@@ -101,15 +104,17 @@ fn a_switch_that_is_broken_fails_its_drill() {
         b,
         &format!(
             "[[kill-switch.remote]]\nname = \"wrong-key\"\nurl = \"redis://127.0.0.1:{}\"\nkeys = [\"a\"]\ntoken-file = \"{{home}}/.config/agentbox/wrong\"\n{FAST}\n\
+             [[kill-switch.remote]]\nname = \"foreign\"\nurl = \"redis://127.0.0.1:{}\"\nkeys = [\"a\"]\n{FAST}\n\
              [[kill-switch.remote]]\nname = \"dead\"\nurl = \"redis://127.0.0.1:{dead}\"\nkeys = [\"a\"]\n{FAST}\n\
              [[kill-switch.remote]]\nname = \"certificate\"\nurl = \"https://127.0.0.1:{}/stop\"\nca = \"{{t}}/b-ca.pem\"\n{FAST}\n\
              [[kill-switch.remote]]\nname = \"nameless\"\nurl = \"https://flags.invalid/stop\"\n{FAST}\n\
              [[kill-switch.remote]]\nname = \"unmounted\"\nurl = \"file://{{t}}/share/ops/stop\"\n{FAST}",
-            redis.port, flags.port
+            redis.port, others.port, flags.port
         ),
     );
     for (name, word) in [
         ("wrong-key", "WRONGPASS"),
+        ("foreign", "NOPERM"),
         ("dead", "onnection refused"),
         ("certificate", "certificate"),
         ("nameless", "flags.invalid"),
@@ -139,23 +144,28 @@ fn a_read_only_place_fails_the_drill() {
     );
     assert_eq!(common::shell_status(drill(&b, &["share"]).status), 0);
     let inner = b.agentbox(["drill", "share"]);
-    let ran = if common::world::as_root() {
-        run(b.through(
-            "exec unshare -m sh -c 'mount -t tmpfs -o ro none {t}/share && exec \"$@\"' sh \"$@\"",
-            &inner,
-        ))
+    let mount = "mount -t tmpfs -o ro none {t}/share";
+    let script = if common::world::as_root() {
+        format!("exec unshare -m sh -euc '{mount}; exec \"$@\"' sh \"$@\"")
     } else {
-        let mut chmod = Command::new("chmod");
-        chmod.arg("555").arg(b.root().join("share"));
-        assert!(run(chmod).status.success());
-        run(inner)
+        format!(
+            "exec unshare -m --user --map-root-user sh -euc '{mount}; exec unshare --user --map-user={{uid}} --map-group={{uid}} \"$@\"' sh \"$@\""
+        )
     };
+    let ran = run(b.through(&script, &inner));
     assert_eq!(common::shell_status(ran.status), 1, "{ran:?}");
     let said = text(&ran);
     assert!(
-        said.contains("share: FAILED: ") && (said.contains("Read-only") || said.contains("denied")),
+        said.contains("share: FAILED: ") && said.contains("Read-only"),
         "{ran:?}"
     );
+    // Nor does one that only others may write to.
+    if !common::world::as_root() {
+        let mut chmod = Command::new("chmod");
+        chmod.arg("555").arg(b.root().join("share"));
+        assert!(run(chmod).status.success());
+        failed(&b, "share", "denied");
+    }
 }
 
 #[test]

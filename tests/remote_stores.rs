@@ -39,7 +39,7 @@ fn killed(ran: &Ran, words: &[&str]) {
 
 #[test]
 fn a_key_kills_at_once_whether_it_is_told_by_a_channel_or_by_the_keyspace() {
-    if missing(Feature::Tool("redis-server")) {
+    if missing(Feature::Tool("redis-check-rdb")) {
         return;
     }
     for (options, publish) in [
@@ -85,7 +85,7 @@ fn a_key_kills_at_once_whether_it_is_told_by_a_channel_or_by_the_keyspace() {
 
 #[test]
 fn a_key_of_any_type_counts() {
-    if missing(Feature::Tool("redis-server")) {
+    if missing(Feature::Tool("redis-check-rdb")) {
         return;
     }
     let server = Redis::start(&[], None);
@@ -99,7 +99,7 @@ fn a_key_of_any_type_counts() {
 
 #[test]
 fn stop_and_start_set_one_key_with_reason_and_author() {
-    if missing(Feature::Tool("redis-server")) {
+    if missing(Feature::Tool("redis-check-rdb")) {
         return;
     }
     let server = Redis::start(&[], None);
@@ -128,7 +128,7 @@ fn stop_and_start_set_one_key_with_reason_and_author() {
 
 #[test]
 fn a_password_in_tls_and_the_wrong_ones() {
-    if missing(Feature::Tool("redis-server")) {
+    if missing(Feature::Tool("redis-check-rdb")) {
         return;
     }
     let b = TestBox::new();
@@ -150,7 +150,7 @@ fn a_password_in_tls_and_the_wrong_ones() {
 
 #[test]
 fn a_redis_that_restarts_is_found_again_and_one_that_does_not_kills() {
-    if missing(Feature::Tool("redis-server")) {
+    if missing(Feature::Tool("redis-check-rdb")) {
         return;
     }
     let mut server = Redis::start(&[], None);
@@ -199,7 +199,7 @@ fn an_object_kills_within_an_interval_and_renewed_credentials_are_found() {
     let mut moto = Moto::start();
     let b = TestBox::new();
     let text = format!(
-        "[[kill-switch.remote]]\nname = \"ops\"\nurl = \"s3://ops/agents/stop\"\nendpoint = \"http://127.0.0.1:{}\"\non-unreachable = \"stop\"\ntoken-file = \"{{home}}/.config/agentbox/aws\"\ninterval = \"500ms\"\ntimeout = \"2s\"\ngrace = \"5s\"\n",
+        "[[kill-switch.remote]]\nname = \"ops\"\nurl = \"s3://ops/agents/stop\"\nendpoint = \"http://127.0.0.1:{}\"\non-unreachable = \"stop\"\ntoken-file = \"{{home}}/.config/agentbox/aws\"\ninterval = \"500ms\"\ntimeout = \"2s\"\ngrace = \"5s\"\npublish = \"sessions/${{session}}\"\n",
         moto.port
     );
     let file = |id: &str, secret: &str| {
@@ -225,6 +225,16 @@ fn an_object_kills_within_an_interval_and_renewed_credentials_are_found() {
         begun.elapsed()
     );
     assert_eq!(moto.tell("del"), "done");
+    // The head of its record is an object beside it.
+    let sessions = fs::read_dir(b.home().join(".local/state/agentbox/sessions")).unwrap();
+    let published = sessions.flatten().filter(|session| {
+        let head = moto.tell(&format!(
+            "read sessions/{}",
+            session.file_name().to_str().unwrap()
+        ));
+        head.contains("\"state\":\"ended\"") && head.contains("\"exit-status\":137")
+    });
+    assert_eq!(published.count(), 1);
     // Credentials that are taken away while the box runs, and renewed: nothing is lost.
     let live = start(&b, &name);
     let renewed = moto.tell("rotate");
@@ -251,7 +261,7 @@ fn an_object_kills_within_an_interval_and_renewed_credentials_are_found() {
 #[test]
 #[ignore = "a hundred boxes; scripts/test --all"]
 fn one_key_kills_a_hundred_boxes() {
-    if missing(Feature::Tool("redis-server")) {
+    if missing(Feature::Tool("redis-check-rdb")) {
         return;
     }
     const BOXES: usize = 100;

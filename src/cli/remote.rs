@@ -17,6 +17,7 @@ use crate::supervise::switch::file::{Made, Unmade, make, unmake};
 use crate::watch::message::Notice;
 use crate::watch::reader::Reader;
 use crate::watch::source::{self, Answer, Patience, Source};
+use crate::watch::way::Way;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -84,7 +85,8 @@ fn seconds(value: f64) -> Duration {
 
 fn open(switch: &RemoteSwitch) -> Result<Box<dyn Source>, String> {
     let reader = Reader::here(switch.token.clone(), seconds(switch.timeout));
-    source::open(switch, reader)
+    let way = Way::of(|name| std::env::var(name).ok());
+    source::open(switch, reader, &way)
 }
 
 /// Asks it, in this very process.

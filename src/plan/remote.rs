@@ -38,6 +38,10 @@ pub struct RemoteSwitch {
     /// No session starts when the last good drill of it is longer ago, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill_max_age: Option<f64>,
+    /// Where the head of each session's record is written: a key, an object, the path of a document. In a plan all of it is
+    /// filled in but [`SESSION`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish: Option<String>,
 }
 
 /// A remote switch of a plan.
@@ -49,6 +53,23 @@ pub struct Remote {
     pub switch: RemoteSwitch,
     /// Who asked for it.
     pub origin: Origin,
+    /// What is told of this session, where something is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
+}
+
+/// What patterns are filled in with, for who reads what is published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct About {
+    /// `${team}`, if it is configured.
+    pub team: Option<String>,
+    /// `${repo}`.
+    pub repo: Option<String>,
+    /// `${host}`.
+    pub host: String,
+    /// `${user}`.
+    pub user: String,
 }
 
 /// A session whose switches are watched under names that nobody else watches, so that they can be tripped.
@@ -310,6 +331,24 @@ pub fn fill(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String
     Ok(out)
 }
 
+/// The variable of `publish` that has no value before the session has a name.
+pub const SESSION: &str = "${session}";
+
+/// Fills in all but [`SESSION`], which has to be there.
+///
+/// # Errors
+/// As [`fill`], and where sessions would overwrite what others wrote.
+pub fn fill_publish(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let parts = text.split(SESSION).map(|part| fill(part, value));
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
+    if parts.len() < 2 {
+        return Err(
+            "`publish` without `${session}`: each session would overwrite the others'".to_owned(),
+        );
+    }
+    Ok(parts.join(SESSION))
+}
+
 /// A value that cannot say more than a name: what is not a letter, a digit, `.`, `_` or `-` is a `-`.
 fn plain(value: &str) -> String {
     let keep = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -396,6 +435,10 @@ mod tests {
             let why = fill(bad, &value).unwrap_err();
             assert!(why.contains(word), "{bad}: {why}");
         }
+        let publish = |text| fill_publish(text, &value);
+        assert_eq!(publish("h:${user}:${session}").unwrap(), "h:--:${session}");
+        assert!(publish("h:${user}").unwrap_err().contains("overwrite"));
+        assert!(publish("${sess}").unwrap_err().contains("not known"));
     }
 
     #[test]

@@ -92,6 +92,20 @@ pub enum Event {
         /// How often it was asked meanwhile.
         failures: u64,
     },
+    /// The head of this record cannot be published to a switch's other side.
+    HeadUnpublished {
+        /// The switch.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// It can again.
+    HeadPublished {
+        /// The switch.
+        name: String,
+        /// How often it was tried in vain.
+        failures: u64,
+    },
     /// The command runs.
     Started {
         /// Init of the box, as the supervisor sees it.

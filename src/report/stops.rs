@@ -41,4 +41,12 @@ pub(super) fn remotes(out: &mut String, plan: &Plan) {
         ]
     });
     out.push_str(&columns(&rows.collect::<Vec<_>>()));
+    for remote in &plan.remotes {
+        if let Some(key) = &remote.switch.publish {
+            let (name, key) = (&remote.switch.name, OsText::from(key.as_str()));
+            out.push_str(&format!(
+                "  {name} is told that this session exists, at {key}\n"
+            ));
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub mod ear;
 mod ending;
 mod gate;
 mod gate_words;
+mod heads;
 pub mod hostfile;
 mod joins;
 pub mod json;
@@ -51,11 +52,13 @@ use crate::plan::{OsText, Plan};
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use crate::sys::parked::Parked;
+use crate::watch::way::Way;
 use agent::Agent;
 use clients::Clients;
 use control::Control;
 use ear::Ear;
 use gate_words::Say;
+use heads::Heads;
 use joins::Joins;
 use part::Part;
 use quiet::Meter;
@@ -155,12 +158,13 @@ pub fn run(job: Job) -> u8 {
     inputs.outside = reserved.path().to_owned();
     let reports = Reports::new(Verbose::of(&banner), &mut inputs.report);
     let proxies = gate::proxies(&plan.network, &inputs.caller_env);
+    let way = Way::of_env(&inputs.caller_env);
     let agent = Agent::new(&plan.network, &mut inputs);
     let building = build(&plan, inputs, &cgroup, nursery.as_ref());
     drop(nursery);
     let network = gate::Network::start(&plan.network, proxies, agent);
     // Asked while the box is built; their first answers are waited for before the command runs.
-    let mut remotes = Remotes::start(&plan.remotes);
+    let mut remotes = Remotes::start(&plan.remotes, &way);
     // Beside the building, and before anybody takes for granted what files are.
     for line in keeping::settle_dead(&sessions) {
         say_directly(&line);
@@ -324,6 +328,7 @@ pub fn run(job: Job) -> u8 {
         let dirs = dirs.map(|dir| OsText::from(dir.as_os_str())).collect();
         Control::new(listener, &plan, session.started(), dirs)
     });
+    let heads = Heads::start(&plan, &session, way);
     let mut running = Running::new(&plan, spawned, voice, session, group, begun);
     // Stop files first: nothing that another part does may delay them. Then the socket: what it hands over is taken in the
     // same turn.
@@ -331,6 +336,7 @@ pub fn run(job: Job) -> u8 {
     if !plan.remotes.is_empty() {
         parts.push(Box::new(remotes));
     }
+    parts.extend(heads.map(|heads| Box::new(heads) as Box<dyn Part>));
     parts.extend(control.map(|control| Box::new(control) as Box<dyn Part>));
     parts.push(Box::new(whereabouts));
     parts.push(Box::new(State(state)));

@@ -15,7 +15,8 @@ use crate::outcome::Trigger;
 use crate::plan::remote::{OnUnreachable, Remote};
 use crate::record::Event;
 use crate::sys::process;
-use crate::watch::message::{By, FromWatch, Notice, ToWatch};
+use crate::watch::message::{By, FromWatch, Notice, Order, ToWatch};
+use crate::watch::way::Way;
 use crate::watch::{self, Process};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::VecDeque;
@@ -44,6 +45,7 @@ pub(crate) struct Remotes {
 /// A switch and its watch.
 struct One {
     remote: Remote,
+    way: Way,
     process: Option<Process>,
     /// When watches ended.
     ended: VecDeque<Instant>,
@@ -71,10 +73,11 @@ struct Lost {
 
 impl Remotes {
     /// Starts a watch for each. One that cannot be started counts as unreachable.
-    pub(crate) fn start(remotes: &[Remote]) -> Remotes {
+    pub(crate) fn start(remotes: &[Remote], way: &Way) -> Remotes {
         let one = |remote: &Remote| {
             let mut one = One {
                 remote: remote.clone(),
+                way: way.clone(),
                 process: None,
                 ended: VecDeque::new(),
                 again: None,
@@ -256,7 +259,8 @@ impl One {
                 Ok(Received::Nothing) => return,
                 Ok(Received::End) => return self.gone(),
                 // Not what a watch says: it is not one any more.
-                Err(_) => {
+                Ok(Received::Message(FromWatch::Published | FromWatch::Unpublished { .. }, _))
+                | Err(_) => {
                     let _ = process::pidfd_signal(process.pidfd.as_fd(), libc::SIGKILL);
                     return self.gone();
                 }
@@ -307,7 +311,10 @@ impl One {
     fn restart(&mut self) {
         self.again = None;
         let begun = watch::start().and_then(|process| {
-            let begin = ToWatch::Begin(Box::new(self.remote.switch.clone()));
+            let begin = ToWatch::Begin(Box::new(Order {
+                switch: self.remote.switch.clone(),
+                way: self.way.clone(),
+            }));
             match process.channel.try_send(&begin, &[]) {
                 Ok(Sent::Yes) => Ok(process),
                 Ok(Sent::Full) => Err("the watch does not read".to_owned()),

@@ -191,6 +191,14 @@ pub fn die_with_parent() -> Result<(), Errno> {
     prctl(libc::PR_SET_PDEATHSIG, c_long::from(libc::SIGKILL), 0).map(|_| ())
 }
 
+/// Undoes [`die_with_parent`]: whoever calls it ends by itself.
+///
+/// # Errors
+/// The errno of prctl(2).
+pub fn outlive_parent() -> Result<(), Errno> {
+    prctl(libc::PR_SET_PDEATHSIG, 0, 0).map(|_| ())
+}
+
 /// No core dumps, no ptrace, no /proc/PID/{mem,environ,fd,...} for processes of the same uid (PR_SET_DUMPABLE).
 ///
 /// # Errors

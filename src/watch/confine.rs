@@ -9,6 +9,7 @@ use crate::gate::confine::{CALLS, call, confine_to, low, only};
 use crate::plan::remote::Target;
 use crate::plan::{LandlockAccess, LandlockRule, OsText};
 use crate::sys::process;
+use std::ffi::CStr;
 
 /// O_ACCMODE, O_CREAT, O_TRUNC.
 const READ_ONLY: &[Arm] = &[Arm {
@@ -57,12 +58,11 @@ const PRCTL: &[Arm] = &[Arm {
     then: Action::Allow,
 }];
 
-/// Gives it away.
+/// Gives it away, and takes that name.
 ///
 /// # Errors
 /// What could not be given away: the watch must not go on then.
-pub fn confine(target: &Target) -> Result<(), String> {
-    let name = c"agentbox-watch";
+pub fn confine(target: &Target, name: &CStr) -> Result<(), String> {
     match target {
         Target::File { .. } => {
             let all = LandlockRule {

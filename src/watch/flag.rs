@@ -24,6 +24,8 @@ pub(super) struct Flag {
     token: Option<String>,
     /// The tag of the last answer, and what it said.
     last: Option<(String, Said)>,
+    /// Whether the other side holds answers back is known.
+    tried: bool,
 }
 
 impl Flag {
@@ -36,6 +38,7 @@ impl Flag {
             needs_token,
             token: None,
             last: None,
+            tried: false,
         }
     }
 
@@ -43,6 +46,7 @@ impl Flag {
     fn exchange(
         &mut self,
         method: &str,
+        path: &str,
         more: &[(&str, String)],
         body: Option<&str>,
         until: Instant,
@@ -64,7 +68,7 @@ impl Flag {
             headers.extend(more.iter().cloned());
             let request = Request {
                 method,
-                path: &self.path,
+                path,
                 headers,
                 body,
             };
@@ -79,6 +83,8 @@ impl Flag {
 
 impl Source for Flag {
     fn ask(&mut self, patience: Patience, timeout: Duration) -> Result<Answer, String> {
+        // After an answer that was wanted at once it is not known (any more), and found out by the next question.
+        self.tried = patience != Patience::None;
         let mut headers = Vec::new();
         let mut until = Instant::now() + timeout;
         if let Some((tag, _)) = &self.last {
@@ -91,7 +97,7 @@ impl Source for Flag {
                 until += Duration::from_secs(time.as_secs());
             }
         }
-        let response = self.exchange("GET", &headers, None, until)?;
+        let response = self.exchange("GET", &self.path.clone(), &headers, None, until)?;
         let said = match (response.status, &self.last) {
             (304, Some((_, said))) => said.clone(),
             _ => read(&response, self.field.as_deref())?,
@@ -111,6 +117,12 @@ impl Source for Flag {
                 next: Next::Now,
                 by: By::Push,
             }
+        } else if !self.tried && self.last.is_some() {
+            Answer {
+                said,
+                next: Next::Now,
+                by: By::Asking,
+            }
         } else {
             Answer::asked(said)
         })
@@ -118,19 +130,27 @@ impl Source for Flag {
 
     fn set(&mut self, to: Option<&str>, until: Instant) -> Result<(), String> {
         let json = ("Content-Type", "application/json".to_owned());
+        let path = self.path.clone();
         let response = match (to, self.field.clone()) {
-            (Some(text), None) => self.exchange("PUT", &[json], Some(text), until)?,
-            (None, None) => self.exchange("DELETE", &[], None, until)?,
+            (Some(text), None) => self.exchange("PUT", &path, &[json], Some(text), until)?,
+            (None, None) => self.exchange("DELETE", &path, &[], None, until)?,
             (to, Some(field)) => {
                 let body = with_field(to, &field);
-                self.exchange("PUT", &[json], Some(&body), until)?
+                self.exchange("PUT", &path, &[json], Some(&body), until)?
             }
         };
         written(&response, to.is_none())
     }
 
+    fn publish(&mut self, to: &str, body: &str, until: Instant) -> Result<(), String> {
+        let json = ("Content-Type", "application/json".to_owned());
+        let response = self.exchange("PUT", to, &[json], Some(body), until)?;
+        written(&response, false)
+    }
+
     fn forget(&mut self, until: Instant) -> Result<(), String> {
-        let response = self.exchange("DELETE", &[], None, until)?;
+        let path = self.path.clone();
+        let response = self.exchange("DELETE", &path, &[], None, until)?;
         written(&response, true)
     }
 }

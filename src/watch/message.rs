@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::head::Head;
+use super::way::Way;
 use crate::gate::message::Text;
 use crate::plan::remote::RemoteSwitch;
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,21 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 pub enum ToWatch {
     /// Comes first, and once: what to watch.
-    Begin(Box<RemoteSwitch>),
+    Begin(Box<Order>),
+    /// Or this one: where to publish.
+    Publish(Box<Order>),
+    /// How the session is now, for one that publishes.
+    Head(Box<Head>),
+}
+
+/// A switch, and the way to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Order {
+    /// The switch.
+    pub switch: RemoteSwitch,
+    /// How one gets out of this host.
+    pub way: Way,
 }
 
 /// From the watch. Each of the first two is a proof of life.
@@ -27,6 +43,13 @@ pub enum FromWatch {
     Stop(Notice),
     /// There is no answer that could be one.
     Unreachable {
+        /// Why.
+        why: Text,
+    },
+    /// What could not be published is.
+    Published,
+    /// It cannot be published; it will be tried again.
+    Unpublished {
         /// Why.
         why: Text,
     },

@@ -3,6 +3,9 @@
 //! that hangs delays no other one and no switch sees another one's token. All of it waits in the plain way, with a deadline
 //! for each question: there is never more than one to wait for.
 //!
+//! Where a switch has `publish`, another one of these processes (`publish`) writes there how the session is: apart from the
+//! one that asks, so that neither waits for the other.
+//!
 //! `reader` is the second half of such a process: it was forked off before the confinement and reads the token and the host's
 //! name servers when it is asked to.
 
@@ -16,12 +19,14 @@ pub mod exec;
 pub mod file;
 #[cfg(feature = "remote-switch")]
 mod flag;
+pub mod head;
 #[cfg(feature = "remote-switch")]
 mod http;
 pub mod message;
 #[cfg(feature = "remote-switch")]
 mod peer;
 pub mod process;
+mod publish;
 pub mod reader;
 #[cfg(feature = "remote-switch")]
 mod redis;
@@ -32,6 +37,7 @@ mod s3;
 pub mod source;
 #[cfg(feature = "remote-switch")]
 mod tls;
+pub mod way;
 
 use crate::launch::stage as launch;
 use crate::stage;

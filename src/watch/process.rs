@@ -2,21 +2,22 @@
 
 #![forbid(unsafe_code)]
 
-use super::confine;
-use super::message::{FromWatch, ToWatch};
+use super::message::{FromWatch, Order, ToWatch};
 use super::reader::Reader;
 use super::source::{self, Answer, Next, Patience, Said, Source};
+use super::{confine, publish};
 use crate::gate::message::Text;
 use crate::launch::channel::{Channel, Received};
 use crate::plan::remote::{RemoteSwitch, Target};
 use crate::sys::{process, random};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::ffi::CStr;
 use std::os::fd::{AsFd as _, RawFd};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// The first pause after a question without an answer; it doubles up to the interval.
-const AGAIN: Duration = Duration::from_millis(500);
+pub(super) const AGAIN: Duration = Duration::from_millis(500);
 /// How often at most it is asked when the other side says that there is news.
 const AT_MOST: Duration = Duration::from_millis(20);
 
@@ -27,23 +28,42 @@ pub fn main(channel: RawFd) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let channel = Channel::from(channel);
-    let Ok(Some((ToWatch::Begin(switch), _))) = channel.recv::<ToWatch>() else {
-        return ExitCode::FAILURE;
+    let (name, order, publishes) = match channel.recv::<ToWatch>() {
+        Ok(Some((ToWatch::Begin(order), _))) => (c"agentbox-watch", order, false),
+        Ok(Some((ToWatch::Publish(order), _))) => {
+            // The last word is written when the supervisor is gone: its end is learnt by the channel's.
+            if process::outlive_parent().is_err() {
+                return ExitCode::FAILURE;
+            }
+            (c"agentbox-head", order, true)
+        }
+        _ => return ExitCode::FAILURE,
     };
-    let (source, channel) = match begin(&switch, channel) {
+    let (source, channel) = match begin(&order, name, channel) {
         Ok(begun) => begun,
         Err((why, channel)) => {
             // Nothing that could be better in a moment: it is said, and the supervisor starts another one.
-            let _ = channel.send(&FromWatch::Unreachable { why: Text::of(why) }, &[]);
+            let why = Text::of(why);
+            let message = if publishes {
+                FromWatch::Unpublished { why }
+            } else {
+                FromWatch::Unreachable { why }
+            };
+            let _ = channel.send(&message, &[]);
             return ExitCode::FAILURE;
         }
     };
-    watch(&switch, source, &channel)
+    if publishes {
+        publish::publish(&order.switch, source, &channel)
+    } else {
+        watch(&order.switch, source, &channel)
+    }
 }
 
 type Begun = (Box<dyn Source>, Channel);
 
-fn begin(switch: &RemoteSwitch, channel: Channel) -> Result<Begun, (String, Channel)> {
+fn begin(order: &Order, name: &CStr, channel: Channel) -> Result<Begun, (String, Channel)> {
+    let switch = &order.switch;
     let timeout = seconds(switch.timeout);
     let needs = !matches!(switch.target, Target::File { .. } | Target::Exec { .. });
     let reader = if needs {
@@ -54,11 +74,11 @@ fn begin(switch: &RemoteSwitch, channel: Channel) -> Result<Begun, (String, Chan
     } else {
         Reader::here(None, timeout)
     };
-    let source = match source::open(switch, reader) {
+    let source = match source::open(switch, reader, &order.way) {
         Ok(source) => source,
         Err(why) => return Err((why, channel)),
     };
-    match confine::confine(&switch.target) {
+    match confine::confine(&switch.target, name) {
         Ok(()) => Ok((source, channel)),
         Err(why) => Err((format!("it cannot confine itself: {why}"), channel)),
     }
@@ -153,12 +173,12 @@ fn wait(source: &dyn Source, channel: &Channel, pause: Duration, asked: Instant)
     }
 }
 
-fn seconds(value: f64) -> Duration {
+pub(super) fn seconds(value: f64) -> Duration {
     Duration::try_from_secs_f64(value).unwrap_or(Duration::from_secs(10))
 }
 
 /// Some of the switch's jitter.
-fn jitter(switch: &RemoteSwitch) -> Duration {
+pub(super) fn jitter(switch: &RemoteSwitch) -> Duration {
     let share = random::bytes::<2>().map_or(0, u16::from_be_bytes);
     seconds(switch.jitter).mul_f64(f64::from(share) / f64::from(u16::MAX))
 }

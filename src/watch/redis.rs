@@ -16,6 +16,10 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
+/// For how many seconds what is published stays: two days. It is written again in every hour, so what is older is of a host
+/// that was switched off.
+const KEPT: &str = "172800";
+
 /// The most bytes that wait to be understood.
 const MAX: usize = 256 * 1024;
 
@@ -56,7 +60,17 @@ impl Redis {
         }
     }
 
+    /// Connects, and asks for news.
     fn connect(&self, until: Instant) -> Result<Link, String> {
+        let (mut link, resp3) = self.log_in(until)?;
+        if resp3 {
+            self.subscribe(&mut link)?;
+        }
+        Ok(link)
+    }
+
+    /// Whether it speaks RESP3.
+    fn log_in(&self, until: Instant) -> Result<(Link, bool), String> {
         let token = match self.needs_token {
             true => Some(self.peer.reader.token()?),
             false => None,
@@ -89,10 +103,7 @@ impl Redis {
         if self.db != 0 {
             link.done(&[b"SELECT", self.db.to_string().as_bytes()])?;
         }
-        if resp3 {
-            self.subscribe(&mut link)?;
-        }
-        Ok(link)
+        Ok((link, resp3))
     }
 
     /// Asks for news. Who may not subscribe (an ACL) is asked in each interval.
@@ -260,6 +271,28 @@ impl Source for Redis {
 
     fn wakes(&self) -> Option<BorrowedFd<'_>> {
         self.link.as_ref().map(|link| link.conn.as_fd())
+    }
+
+    fn publish(&mut self, to: &str, body: &str, until: Instant) -> Result<(), String> {
+        let words = [
+            b"SET",
+            to.as_bytes(),
+            body.as_bytes(),
+            b"EX",
+            KEPT.as_bytes(),
+        ];
+        if let Some(mut link) = self.link.take() {
+            link.conn.until(until);
+            if link.done(&words).is_ok() {
+                self.link = Some(link);
+                return Ok(());
+            }
+        }
+        let (mut link, _) = self.log_in(until)?;
+        link.conn.until(until);
+        link.done(&words)?;
+        self.link = Some(link);
+        Ok(())
     }
 
     fn set(&mut self, to: Option<&str>, until: Instant) -> Result<(), String> {

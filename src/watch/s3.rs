@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 pub(super) struct Object {
     peer: Peer,
     client: Client,
-    /// `/key`, or `/bucket/key`, encoded.
+    /// `/`, or `/bucket/`.
+    prefix: String,
+    /// With the key, encoded.
     path: String,
     region: String,
     credentials: Option<Credentials>,
@@ -37,15 +39,15 @@ struct Credentials {
 
 impl Object {
     pub(super) fn new(peer: Peer, bucket: &str, key: &str, region: &str, style: S3Style) -> Object {
-        let key = encode(key);
-        let path = match style {
-            S3Style::Host => format!("/{key}"),
-            S3Style::Path => format!("/{bucket}/{key}"),
+        let prefix = match style {
+            S3Style::Host => "/".to_owned(),
+            S3Style::Path => format!("/{bucket}/"),
         };
         Object {
             peer,
             client: Client::new(),
-            path,
+            path: format!("{prefix}{}", encode(key)),
+            prefix,
             region: region.to_owned(),
             credentials: None,
         }
@@ -55,6 +57,7 @@ impl Object {
     fn exchange(
         &mut self,
         method: &str,
+        path: &str,
         body: Option<&str>,
         until: Instant,
     ) -> Result<Response, String> {
@@ -73,7 +76,7 @@ impl Object {
             let headers = sign(&Signed {
                 method,
                 host: &self.peer.host.authority(default),
-                path: &self.path,
+                path,
                 body: body.unwrap_or_default().as_bytes(),
                 date: &date,
                 region: &self.region,
@@ -82,7 +85,7 @@ impl Object {
             });
             let request = Request {
                 method,
-                path: &self.path,
+                path,
                 headers,
                 body,
             };
@@ -100,19 +103,29 @@ impl Object {
 
 impl Source for Object {
     fn ask(&mut self, _: Patience, timeout: Duration) -> Result<Answer, String> {
-        let response = self.exchange("GET", None, Instant::now() + timeout)?;
+        let response = self.exchange("GET", &self.path.clone(), None, Instant::now() + timeout)?;
         read(&response).map(Answer::asked)
     }
 
     fn set(&mut self, to: Option<&str>, until: Instant) -> Result<(), String> {
+        let path = self.path.clone();
         let response = match to {
-            Some(text) => self.exchange("PUT", Some(text), until)?,
-            None => self.exchange("DELETE", None, until)?,
+            Some(text) => self.exchange("PUT", &path, Some(text), until)?,
+            None => self.exchange("DELETE", &path, None, until)?,
         };
-        match response.status {
-            200..=299 => Ok(()),
-            _ => Err(refused(&response)),
-        }
+        written(&response)
+    }
+
+    fn publish(&mut self, to: &str, body: &str, until: Instant) -> Result<(), String> {
+        let path = format!("{}{}", self.prefix, encode(to));
+        written(&self.exchange("PUT", &path, Some(body), until)?)
+    }
+}
+
+fn written(response: &Response) -> Result<(), String> {
+    match response.status {
+        200..=299 => Ok(()),
+        _ => Err(refused(response)),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::message::{By, Notice};
 use super::reader::Reader;
+use super::way::Way;
 use super::{exec, file};
 use crate::plan::remote::{RemoteSwitch, Target};
 use std::os::fd::BorrowedFd;
@@ -78,6 +79,14 @@ pub trait Source {
     /// Why not.
     fn set(&mut self, to: Option<&str>, until: Instant) -> Result<(), String>;
 
+    /// Writes a document beside the switch: at that key, object or path.
+    ///
+    /// # Errors
+    /// Why not.
+    fn publish(&mut self, _to: &str, _body: &str, _until: Instant) -> Result<(), String> {
+        Err("nothing can be published there".to_owned())
+    }
+
     /// Removes it altogether.
     ///
     /// # Errors
@@ -91,13 +100,13 @@ pub trait Source {
 ///
 /// # Errors
 /// What is missing for it.
-pub fn open(switch: &RemoteSwitch, reader: Reader) -> Result<Box<dyn Source>, String> {
+pub fn open(switch: &RemoteSwitch, reader: Reader, way: &Way) -> Result<Box<dyn Source>, String> {
     match &switch.target {
         Target::File { path } => Ok(Box::new(file::Share::new(path.path()))),
         Target::Exec { program } => Ok(Box::new(exec::Program::new(program.path()))),
         #[cfg(feature = "remote-switch")]
         Target::Https { host, path } => {
-            let peer = super::peer::Peer::new(host.clone(), switch.ca.as_ref(), reader)?;
+            let peer = super::peer::Peer::new(host.clone(), switch.ca.as_ref(), reader, way)?;
             let flag =
                 super::flag::Flag::new(peer, path, switch.field.as_deref(), switch.token.is_some());
             Ok(Box::new(flag))
@@ -109,7 +118,9 @@ pub fn open(switch: &RemoteSwitch, reader: Reader) -> Result<Box<dyn Source>, St
             db,
             keys,
         } => {
-            let peer = super::peer::Peer::new(host.clone(), switch.ca.as_ref(), reader)?;
+            // A Redis is not behind a proxy for HTTP.
+            let way = &Way::default();
+            let peer = super::peer::Peer::new(host.clone(), switch.ca.as_ref(), reader, way)?;
             let token = switch.token.is_some();
             let redis = super::redis::Redis::new(peer, user.as_deref(), *db, keys, token);
             Ok(Box::new(redis))
@@ -122,14 +133,14 @@ pub fn open(switch: &RemoteSwitch, reader: Reader) -> Result<Box<dyn Source>, St
             region,
             style,
         } => {
-            let peer = super::peer::Peer::new(host.clone(), switch.ca.as_ref(), reader)?;
+            let peer = super::peer::Peer::new(host.clone(), switch.ca.as_ref(), reader, way)?;
             Ok(Box::new(super::s3::Object::new(
                 peer, bucket, key, region, *style,
             )))
         }
         #[cfg(not(feature = "remote-switch"))]
         other => {
-            drop(reader);
+            drop((reader, way));
             Err(format!(
                 "{other}: this agentbox was built without `remote-switch`"
             ))

@@ -1,6 +1,6 @@
 """A flag server for the tests: documents that are read, written and removed over HTTPS, with ETag, `Prefer: wait` and a bearer
 token. Commands come by stdin, one a line, and each is answered by a line:
-  set PATH TEXT   del PATH   token TEXT   mode ok|500|slow|hang|garbage|html|redirect|drip|reset   count
+  set PATH TEXT   del PATH   get PATH   paths   token TEXT   mode ok|500|slow|hang|garbage|html|redirect|drip|reset   count
 Usage: flags.py CERT KEY TOKEN [PORT]        prints `port N`
 """
 import hashlib
@@ -152,6 +152,10 @@ for line in sys.stdin:
             documents[words[1]] = words[2]
         elif words[0] == "del":
             documents.pop(words[1], None)
+        elif words[0] == "get":
+            answer = "get %s" % documents.get(words[1])
+        elif words[0] == "paths":
+            answer = " ".join(["paths"] + sorted(documents))
         elif words[0] == "count":
             answer = "count %d" % settings["count"]
         else:

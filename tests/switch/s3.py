@@ -1,5 +1,6 @@
 """An S3 for the tests: moto, which checks signatures and policies from the fifth request on. Run by the python of a venv with
-moto[server]. Prints `port N ID SECRET`; then one command a line by stdin, each answered by a line: put TEXT, del, get, rotate
+moto[server]. Prints `port N ID SECRET`; then one command a line by stdin, each answered by a line: put TEXT, del, get, read KEY,
+rotate
 """
 import os
 import sys
@@ -51,6 +52,8 @@ for line in sys.stdin:
             key = new
             s3 = client("s3", key["AccessKeyId"], key["SecretAccessKey"])
             answer = "%s %s" % (key["AccessKeyId"], key["SecretAccessKey"])
+        elif words[0] == "read":
+            answer = s3.get_object(Bucket="ops", Key=words[1])["Body"].read().decode()
         else:
             answer = s3.get_object(Bucket="ops", Key="agents/stop")["Body"].read().decode()
     except Exception as error:

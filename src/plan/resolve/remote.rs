@@ -7,7 +7,7 @@ use super::scene::Scene;
 use super::workspace::repository_around;
 use crate::plan::Access;
 use crate::plan::OsText;
-use crate::plan::remote::{Remote, RemoteSwitch, Target, TokenFrom};
+use crate::plan::remote::{About, Remote, RemoteSwitch, Target, TokenFrom, fill_publish};
 use crate::policy::{Origin, Wish};
 
 /// Every remote switch of the session.
@@ -19,6 +19,12 @@ pub(super) fn remotes(scene: &mut Scene<'_>) -> Vec<Remote> {
     let team = scene.policy.wishes.team.clone().map(|wish| wish.value);
     let repository = repository(scene);
     let (host, user) = (scene.host.name.clone(), scene.host.user.clone());
+    let about = About {
+        team: team.clone(),
+        repo: Some(repository.clone()).filter(|name| !name.is_empty()),
+        host: host.clone(),
+        user: user.clone(),
+    };
     let value = move |name: &str| match name {
         "team" => team.clone(),
         "repo" => Some(repository.clone()).filter(|name| !name.is_empty()),
@@ -48,11 +54,24 @@ pub(super) fn remotes(scene: &mut Scene<'_>) -> Vec<Remote> {
                 .ok_or_else(|| "it cannot be drilled".to_owned()),
             None => Ok(target),
         };
-        match switch.target.filled(&value).and_then(drilled) {
-            Ok(target) => {
+        // What a drill starts is no session for who reads of them.
+        let publish = switch.publish.as_ref().filter(|_| drill.is_none());
+        let publish = publish.map(|text| fill_publish(text, &value)).transpose();
+        let target = switch.target.filled(&value).and_then(drilled);
+        match target.and_then(|target| Ok((target, publish?))) {
+            Ok((target, publish)) => {
                 kept_away(scene, &switch, &target, &origin);
-                let switch = RemoteSwitch { target, ..switch };
-                out.push(Remote { switch, origin });
+                let about = publish.is_some().then(|| about.clone());
+                let switch = RemoteSwitch {
+                    target,
+                    publish,
+                    ..switch
+                };
+                out.push(Remote {
+                    switch,
+                    origin,
+                    about,
+                });
             }
             Err(why) => {
                 let what = format!("the remote switch `{name}`: {why}");

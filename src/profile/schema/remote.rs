@@ -5,7 +5,9 @@
 use super::remote_url::target;
 use super::{Item, Walk};
 use crate::plan::OsText;
-use crate::plan::remote::{OnUnreachable, RemoteSwitch, Target, TokenFrom, VARIABLES};
+use crate::plan::remote::{
+    OnUnreachable, RemoteSwitch, Target, TokenFrom, VARIABLES, fill_publish,
+};
 use crate::profile::error::closest;
 use crate::profile::value;
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 /// The keys of one switch.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "ca",
     "drill-max-age",
     "endpoint",
@@ -24,6 +26,7 @@ const KEYS: [&str; 17] = [
     "keys",
     "name",
     "on-unreachable",
+    "publish",
     "region",
     "timeout",
     "token-command",
@@ -168,6 +171,13 @@ impl Walk<'_> {
             let what = "`token-file` and `token-command` both say where the token is";
             self.problem(texts.at("token-command", &whole), what, "choose one");
         }
+        let publish = texts.get("publish").map(str::to_owned);
+        if let Some(text) = &publish
+            && let Err(what) = good_publish(text, &target)
+        {
+            let help = "publish = \"agents:session:${host}:${session}\"";
+            self.problem(texts.at("publish", &whole), what, help);
+        }
         let ca = path(self, "ca");
         let drill = texts.get("drill-max-age").is_some();
         let drill_max_age = drill.then(|| self.seconds(&texts, "drill-max-age", &whole, 0.0));
@@ -185,6 +195,7 @@ impl Walk<'_> {
             ca,
             field: texts.get("field").map(str::to_owned),
             drill_max_age,
+            publish,
         })
     }
 
@@ -262,6 +273,25 @@ fn good_name(name: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("`{name}` is not a name of a remote switch"))
+    }
+}
+
+/// Where the heads of records go: beside the switch, and nowhere else.
+fn good_publish(text: &str, target: &Target) -> Result<(), String> {
+    fill_publish(text, &|_| Some("x".to_owned()))?;
+    let fine = |c: char| c.is_ascii_graphic() && !matches!(c, '#' | '?');
+    if text.len() > 500 || !text.chars().all(fine) {
+        return Err("at most 500 letters, digits and signs, without `#` and `?`".to_owned());
+    }
+    let rooted = text.starts_with('/');
+    match target {
+        Target::Https { .. } if !rooted => {
+            Err("a path of the same server begins with `/`".to_owned())
+        }
+        Target::S3 { .. } if rooted => {
+            Err("the key of an object does not begin with `/`".to_owned())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -61,7 +61,7 @@ fn every_kind_of_url_is_read() {
 #[test]
 fn values_and_defaults() {
     let got = one(
-        "name = \"ops\"\nurl = \"https://h/x\"\non-unreachable = \"pause\"\ninterval = 2\ntimeout = \"500ms\"\ntoken-file = \"/t\"\nca = \"/ca\"\nfield = \"a.b\"\ndrill-max-age = \"30d\"",
+        "name = \"ops\"\nurl = \"https://h/x\"\non-unreachable = \"pause\"\ninterval = 2\ntimeout = \"500ms\"\ntoken-file = \"/t\"\nca = \"/ca\"\nfield = \"a.b\"\ndrill-max-age = \"30d\"\npublish = \"/s/${user}/${session}\"",
     );
     assert_eq!(
         (got.interval, got.timeout, got.jitter, got.grace),
@@ -74,6 +74,7 @@ fn values_and_defaults() {
         (Some("a.b"), Some(2_592_000.0))
     );
     assert!(matches!(got.target, Target::Https { .. }));
+    assert_eq!(got.publish.as_deref(), Some("/s/${user}/${session}"));
     let got = one(
         "name = \"ops\"\nurl = \"https://h/x\"\non-unreachable = \"continue\"\ninterval = \"1m\"",
     );
@@ -122,6 +123,26 @@ fn what_could_be_misunderstood_is_refused() {
         ("url = \"https://h/x\"\ntoken = \"t\"", "unknown key"),
         ("url = \"s3://b/k\"", "needs `token-file`"),
         ("url = \"https://h/a b\"", "spaces"),
+        (
+            "url = \"https://h/x\"\npublish = \"/s/${host}\"",
+            "overwrite",
+        ),
+        (
+            "url = \"https://h/x\"\npublish = \"s/${session}\"",
+            "begins with `/`",
+        ),
+        (
+            "url = \"https://h/x\"\npublish = \"/s/${what}/${session}\"",
+            "is not known",
+        ),
+        (
+            "url = \"file:///a/b\"\npublish = \"/s/${session}\"",
+            "means nothing",
+        ),
+        (
+            "url = \"https://h/x\"\npublish = \"/s?x=${session}\"",
+            "signs",
+        ),
     ] {
         let whole = if text.contains("name =") || text.contains("on-unreachable") {
             text.to_owned()

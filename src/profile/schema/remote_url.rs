@@ -24,6 +24,7 @@ pub(super) fn target(url: &str, keys: &[String], texts: &Texts) -> Result<Target
             "db",
             "endpoint",
             "field",
+            "publish",
             "region",
             "token-command",
             "token-file",
@@ -49,7 +50,7 @@ pub(super) fn target(url: &str, keys: &[String], texts: &Texts) -> Result<Target
             absolute(rest).map(|program| Target::Exec { program })
         }
         ("https" | "http", Some(rest)) => {
-            only(&["ca", "field", "token-command", "token-file"])?;
+            only(&["ca", "field", "publish", "token-command", "token-file"])?;
             let (authority, path) = split(rest);
             let (wire, port) = if scheme == "https" {
                 (Wire::Tls, 443)
@@ -66,7 +67,15 @@ pub(super) fn target(url: &str, keys: &[String], texts: &Texts) -> Result<Target
             })
         }
         ("redis" | "rediss", Some(rest)) => {
-            only(&["ca", "db", "keys", "token-command", "token-file", "user"])?;
+            only(&[
+                "ca",
+                "db",
+                "keys",
+                "publish",
+                "token-command",
+                "token-file",
+                "user",
+            ])?;
             let (authority, path) = split(rest);
             let wire = if scheme == "rediss" {
                 Wire::Tls
@@ -99,7 +108,14 @@ pub(super) fn target(url: &str, keys: &[String], texts: &Texts) -> Result<Target
             })
         }
         ("s3", Some(rest)) => {
-            only(&["ca", "endpoint", "region", "token-command", "token-file"])?;
+            only(&[
+                "ca",
+                "endpoint",
+                "publish",
+                "region",
+                "token-command",
+                "token-file",
+            ])?;
             let (bucket, key) = rest.split_once('/').ok_or("s3://BUCKET/KEY")?;
             let fine =
                 |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
