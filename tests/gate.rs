@@ -6,6 +6,8 @@
 #[path = "gate/bounds.rs"]
 mod bounds;
 mod common;
+#[path = "gate/load.rs"]
+mod load;
 #[path = "gate/names.rs"]
 mod names;
 #[path = "gate/outside.rs"]

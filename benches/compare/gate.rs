@@ -1,5 +1,5 @@
-//! What the gate costs: one stream and one short connection at a time, beside the same without it, and beside slirp4netns
-//! and pasta where they are installed. In a user namespace of its own, so that an ordinary user can make the networks.
+//! What the gate costs: one stream and one short connection at a time, beside the same without it, and beside slirp4netns,
+//! pasta and a proxy in Node (the usual way of other sandboxes) where they are installed. In a user namespace of its own, so that an ordinary user can make the networks.
 
 use crate::Setting;
 use crate::measure::{median, on_path};
@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// The port of the server: one where the gate has a listener for every address.
 const PORT: u16 = 80;
+/// The port of the box's proxy.
+const PROXY: u16 = 1023;
 const NAME: &str = "bench.example";
 
 /// Starts this program again in a user and network namespace.
@@ -49,6 +51,8 @@ struct Contender {
     /// The namespace of the client; none is the server's own.
     net: Option<File>,
     server: SocketAddr,
+    /// What has to be said before the server is there: CONNECT.
+    connect: Option<String>,
     /// What has to live meanwhile.
     _processes: Vec<Killed>,
 }
@@ -74,17 +78,17 @@ pub(crate) fn inner(arguments: &[OsString]) {
             std::thread::spawn(move || serve(stream));
         }
     });
-    let mut contenders = vec![
-        Contender {
-            name: "direct loopback",
-            net: None,
-            server: (Ipv4Addr::LOCALHOST, PORT).into(),
-            _processes: Vec::new(),
-        },
-        gate(agentbox),
-    ];
+    let mut contenders = vec![Contender {
+        name: "direct loopback",
+        net: None,
+        server: (Ipv4Addr::LOCALHOST, PORT).into(),
+        connect: None,
+        _processes: Vec::new(),
+    }];
+    contenders.extend(gate(agentbox));
     contenders.extend(slirp());
     contenders.extend(pasta());
+    contenders.extend(node_proxy());
     let (rounds, mib, short) = if quick { (3, 64, 50) } else { (7, 512, 500) };
     let mut seen: Vec<Vec<[f64; 3]>> = contenders.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
@@ -119,14 +123,25 @@ fn one_round(contender: &Contender, mib: usize, short: usize) -> [f64; 3] {
         .as_ref()
         .map(|net| net.try_clone().expect("dup"));
     let server = contender.server;
+    let tunnel = contender.connect.clone();
     std::thread::spawn(move || {
         if let Some(net) = net {
             setns(net, CloneFlags::CLONE_NEWNET).expect("setns");
         }
         let connect = || {
             let stream = TcpStream::connect_timeout(&server, Duration::from_secs(10));
-            let stream = stream.unwrap_or_else(|e| panic!("{server}: {e}"));
+            let mut stream = stream.unwrap_or_else(|e| panic!("{server}: {e}"));
             stream.set_nodelay(true).expect("nodelay");
+            if let Some(words) = &tunnel {
+                stream.write_all(words.as_bytes()).expect("CONNECT");
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") {
+                    stream.read_exact(&mut byte).expect("the proxy's answer");
+                    head.push(byte[0]);
+                }
+                assert!(head.starts_with(b"HTTP/1.1 200"), "{head:?}");
+            }
             stream
         };
         let times = (0..short).map(|_| {
@@ -196,7 +211,8 @@ fn serve(mut stream: TcpStream) {
     }
 }
 
-fn gate(agentbox: &OsString) -> Contender {
+/// The gate as programs reach it that know nothing of it, and as a proxy.
+fn gate(agentbox: &OsString) -> [Contender; 2] {
     let (ours, theirs) = channel::pair().expect("a channel");
     let theirs = OwnedFd::from(theirs);
     fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty())).expect("fcntl");
@@ -226,12 +242,52 @@ fn gate(agentbox: &OsString) -> Contender {
     let (net, server) = boxed(&ours);
     // The record of the connections is not what is measured, but has to be read.
     std::thread::spawn(move || while let Ok(Some(_)) = ours.recv::<FromGate>() {});
-    Contender {
+    let by_proxy = Contender {
+        name: "the gate, CONNECT",
+        net: Some(net.try_clone().expect("dup")),
+        server: (Ipv4Addr::LOCALHOST, PROXY).into(),
+        connect: Some(format!("CONNECT {NAME}:{PORT} HTTP/1.1\r\n\r\n")),
+        _processes: Vec::new(),
+    };
+    let by_name = Contender {
         name: "the gate",
         net: Some(net),
         server: (server, PORT).into(),
+        connect: None,
         _processes: vec![Killed(child)],
-    }
+    };
+    [by_name, by_proxy]
+}
+
+/// A CONNECT proxy as other sandboxes have one, in the server's own network: at its fastest.
+fn node_proxy() -> Option<Contender> {
+    let node = on_path("node")?;
+    let script = "const net=require('net'),s=require('http').createServer();\
+        s.on('connect',(q,c,h)=>{const[a,p]=q.url.split(':'),u=net.connect(p,a,()=>{\
+        c.write('HTTP/1.1 200 OK\\r\\n\\r\\n');u.write(h);u.pipe(c);c.pipe(u)});\
+        u.on('error',()=>c.destroy());c.on('error',()=>u.destroy())});\
+        s.listen(0,'127.0.0.1',()=>console.log(s.address().port))";
+    let mut child = Command::new(node)
+        .args(["-e", script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let mut line = String::new();
+    let said = child.stdout.take().expect("a pipe");
+    let _ = BufReader::new(said).read_line(&mut line);
+    let child = Killed(child);
+    let Ok(port) = line.trim().parse::<u16>() else {
+        table::line("\ngate: node cannot be used here");
+        return None;
+    };
+    Some(Contender {
+        name: "a proxy in Node",
+        net: None,
+        server: (Ipv4Addr::LOCALHOST, port).into(),
+        connect: Some(format!("CONNECT 127.0.0.1:{PORT} HTTP/1.1\r\n\r\n")),
+        _processes: vec![child],
+    })
 }
 
 /// A box's network and the name's address in it.
@@ -245,6 +301,9 @@ fn boxed(gate: &Channel) -> (File, IpAddr) {
             let any = |port| SocketAddr::new("::".parse().expect("an address"), port);
             let dns = listen::udp_on(any(53)).expect("DNS");
             let tcp = listen::tcp_on(any(PORT)).expect("a listener");
+            let proxy = listen::tcp_on((Ipv4Addr::LOCALHOST, PROXY).into()).expect("a listener");
+            gate.send(&ToGate::Proxy, &[proxy.as_fd()])
+                .expect("the gate");
             gate.send(&ToGate::DnsUdp, &[dns.as_fd()])
                 .expect("the gate");
             gate.send(&ToGate::Listener, &[tcp.as_fd()])
@@ -353,6 +412,7 @@ fn reached(
         name,
         net: Some(net),
         server,
+        connect: None,
         _processes: processes,
     })
 }

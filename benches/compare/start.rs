@@ -18,8 +18,14 @@ pub(crate) fn compare(setting: &Setting) {
         Some(bwrap) => contenders.push(("bubblewrap", bubblewrap(bwrap, &workspace))),
         None => table::line("bubblewrap is not installed: not compared"),
     }
-    contenders.push(("agentbox --net none", agentbox(setting, &workspace, "none")));
-    contenders.push(("agentbox --net host", agentbox(setting, &workspace, "host")));
+    let none = contenders.len();
+    for (name, net) in [
+        ("agentbox --net none", "none"),
+        ("agentbox --net filtered", "filtered"),
+        ("agentbox --net host", "host"),
+    ] {
+        contenders.push((name, agentbox(setting, &workspace, net)));
+    }
 
     let rounds = if setting.quick { 5 } else { ROUNDS };
     let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); contenders.len()];
@@ -63,6 +69,14 @@ pub(crate) fn compare(setting: &Setting) {
         &["", "wall ms", "x bare", "cpu ms", "x bare", "wall x bwrap"],
         &rows,
     );
+    let over = costs[none + 1]
+        .iter()
+        .zip(&costs[none])
+        .map(|(filtered, none)| filtered.wall - none.wall);
+    table::line(&format!(
+        "the gate's part, `filtered` over `none`: {:+.2} ms",
+        median(over)
+    ));
 }
 
 fn bare(workspace: &Path) -> Command {

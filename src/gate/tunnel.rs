@@ -133,18 +133,15 @@ pub async fn first_bytes(
     }
 }
 
-/// Reads what is there, at most 16 KiB; 0 is end of file.
+/// Reads what is there, at most 16 KiB; 0 is end of file. By the buffer of all connections, so that one that waits keeps only
+/// what came.
 ///
 /// # Errors
 /// The source broke.
 pub async fn read_some(from: &TcpStream, bytes: &mut Vec<u8>) -> Result<usize, Broken> {
     loop {
         from.readable().await.map_err(|_| Broken::Source)?;
-        let before = bytes.len();
-        bytes.resize(before + sni::MAX, 0);
-        let got = from.try_read(bytes.get_mut(before..).unwrap_or_default());
-        bytes.truncate(before + got.as_ref().copied().unwrap_or(0));
-        match got {
+        match relay::read_shared(from, sni::MAX, |read| bytes.extend_from_slice(read)) {
             Ok(len) => return Ok(len),
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(_) => return Err(Broken::Source),

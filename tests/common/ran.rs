@@ -91,7 +91,13 @@ pub fn run(command: Command) -> Ran {
 
 /// The same with these bytes as stdin.
 #[track_caller]
-pub fn run_with(mut command: Command, input: Option<Vec<u8>>) -> Ran {
+pub fn run_with(command: Command, input: Option<Vec<u8>>) -> Ran {
+    run_within(command, input, PATIENCE)
+}
+
+/// The same with another patience.
+#[track_caller]
+pub fn run_within(mut command: Command, input: Option<Vec<u8>>, patience: Duration) -> Ran {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     if input.is_some() {
         command.stdin(Stdio::piped());
@@ -104,10 +110,10 @@ pub fn run_with(mut command: Command, input: Option<Vec<u8>>) -> Ran {
     });
     let stdout = drain(child.stdout.take().unwrap());
     let stderr = drain(child.stderr.take().unwrap());
-    let status = wait(&mut child, PATIENCE).unwrap_or_else(|| {
+    let status = wait(&mut child, patience).unwrap_or_else(|| {
         let _ = child.kill();
         let _ = child.wait();
-        panic!("hung for {PATIENCE:?}: {command:?}");
+        panic!("hung for {patience:?}: {command:?}");
     });
     let took = begun.elapsed();
     if let Some(feeder) = feeder {

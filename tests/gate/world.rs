@@ -1,7 +1,7 @@
 //! A gate of its own in two network namespaces: the host's, where servers are, and the box's, where every address leads to
 //! the gate. Each test runs again as a child in a user namespace, where an ordinary user may make them.
 
-use crate::common::{Feature, missing, run};
+use crate::common::{Feature, missing, run_within};
 use agentbox::gate::message::{
     Config, Family, FromGate, GateEvent, Refused, ResolverFile, ToGate, send_rules,
 };
@@ -25,6 +25,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs a test's body in namespaces of its own.
 pub fn in_namespaces(name: &str, body: fn()) {
+    in_namespaces_within(name, crate::common::PATIENCE, body);
+}
+
+/// The same with another patience.
+pub fn in_namespaces_within(name: &str, patience: Duration, body: fn()) {
     if std::env::var_os(INSIDE).is_some() {
         // The servers' namespace. Every address is this host's, so that a server can be anywhere.
         process::interface_up(c"lo").unwrap();
@@ -38,16 +43,24 @@ pub fn in_namespaces(name: &str, body: fn()) {
     command
         .args(["-Urn", "--"])
         .arg(crate::common::world::test_program())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .args(["--exact", name, "--include-ignored"])
+        .args(["--nocapture", "--test-threads=1"])
         .env(INSIDE, crate::common::world::agentbox())
         .stdin(Stdio::null());
     crate::common::world::User::get().become_it(&mut command);
-    let ran = run(command);
+    let ran = run_within(command, None, patience);
     assert!(ran.status.success(), "{name}: {ran:?}");
     assert!(
         ran.text().contains("1 passed"),
         "{name} did not run: {ran:?}"
     );
+    // What it measured, for who wants to know.
+    if std::env::var_os("AGENTBOX_TEST_NUMBERS").is_some() {
+        for line in ran.text().lines().filter(|line| line.contains("load: ")) {
+            let line = format!("{line}\n");
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
+        }
+    }
 }
 
 /// A gate and its supervisor.
@@ -190,6 +203,29 @@ impl World {
 
     pub fn pid(&self) -> u32 {
         self.gate.id()
+    }
+
+    /// A line of the gate's /proc/PID/status.
+    pub fn status(&self, field: &str) -> String {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .unwrap();
+        line.trim_start_matches(':').trim().to_owned()
+    }
+
+    /// A size in that file, in KiB.
+    pub fn kib(&self, field: &str) -> u64 {
+        let value = self.status(field);
+        value.trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// How many descriptors the gate has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .unwrap()
+            .count()
     }
 
     fn supervise(&self) {
@@ -388,7 +424,10 @@ pub fn dial(addr: IpAddr, port: u16) -> std::io::Result<TcpStream> {
 
 /// A server of the host that handles each connection in a thread.
 pub fn server(addr: [u8; 4], port: u16, handle: impl Fn(TcpStream) + Send + Sync + 'static) {
-    let listener = TcpListener::bind((Ipv4Addr::from(addr), port)).unwrap();
+    // As many may wait as in the gate: std has room for 128.
+    let listener = listen::tcp_on((Ipv4Addr::from(addr), port).into()).unwrap();
+    let listener = TcpListener::from(listener);
+    listener.set_nonblocking(false).unwrap();
     let handle = Arc::new(handle);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
