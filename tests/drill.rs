@@ -196,14 +196,14 @@ fn a_drill_may_be_demanded() {
 }
 
 #[test]
-fn without_an_inotify_instance_the_drill_fails() {
+fn without_inotify_and_fanotify_the_drill_fails() {
     if missing(Feature::HostRoot) || missing(Feature::User) {
         return;
     }
     let b = TestBox::new();
     let inner = b.agentbox(["drill", "user"]);
     let script = "exec unshare --user --map-root-user sh -euc \
-         'echo 0 > /proc/sys/user/max_inotify_instances; exec unshare --user --map-user={uid} --map-group={uid} \"$@\"' sh \"$@\"";
+         'echo 0 > /proc/sys/user/max_inotify_instances; echo 0 > /proc/sys/user/max_fanotify_groups; exec unshare --user --map-user={uid} --map-group={uid} \"$@\"' sh \"$@\"";
     let ran = run(b.through(script, &inner));
     assert_eq!(common::shell_status(ran.status), 1, "{ran:?}");
     let said = text(&ran);

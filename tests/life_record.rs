@@ -241,7 +241,7 @@ fn a_session_whose_directory_goes_ends() {
 
 /// Where nothing can be watched it is looked for.
 #[test]
-fn without_inotify_a_directory_that_goes_is_noticed_too() {
+fn without_inotify_and_fanotify_a_directory_that_goes_is_noticed_too() {
     if missing(Feature::HostRoot) || missing(Feature::User) {
         return;
     }
@@ -249,7 +249,7 @@ fn without_inotify_a_directory_that_goes_is_noticed_too() {
     let b = TestBox::new();
     let inner = b.command(b.probe_words(&format!("orphans 3 600 {name}")));
     let script = "exec unshare --user --map-root-user sh -euc \
-         'echo 0 > /proc/sys/user/max_inotify_instances; exec unshare --user --map-user={uid} --map-group={uid} \"$@\"' sh \"$@\"";
+         'echo 0 > /proc/sys/user/max_inotify_instances; echo 0 > /proc/sys/user/max_fanotify_groups; exec unshare --user --map-user={uid} --map-group={uid} \"$@\"' sh \"$@\"";
     let mut live = Live::start(b.through(script, &inner));
     live.wait_line("ready");
     let session = id(&b);

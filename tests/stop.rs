@@ -448,9 +448,42 @@ fn a_file_system_that_is_mounted_over_the_workspace_is_looked_at() {
     gone(&name);
 }
 
-/// Where the user's inotify instances are used up it looks instead, and says so.
+/// Where the user's inotify instances are used up fanotify tells the same, to the microsecond.
 #[test]
-fn without_inotify_it_polls_and_says_so() {
+fn without_inotify_it_watches_by_fanotify() {
+    if missing(Feature::HostRoot) || missing(Feature::User) {
+        return;
+    }
+    let name = token();
+    let b = TestBox::new();
+    let script = "exec unshare --user --map-root-user sh -euc \
+         'echo 0 > /proc/sys/user/max_inotify_instances; exec unshare --user --map-user={uid} --map-group={uid} \"$@\"' sh \"$@\"";
+    let file = b.ws().join(".claude-stop");
+    let agent = format!("orphans 3 600 {name}");
+    let mut live = Live::start(b.through(script, &b.command(b.probe_words(&agent))));
+    live.wait_line("ready");
+    fs::write(&file, "").unwrap();
+    fs::remove_file(&file).unwrap();
+    let ran = live.end();
+    stopped(&ran, &file);
+    assert!(!ran.complaint().contains("looked for"), "{ran:?}");
+    gone(&name);
+    // A working copy that is replaced counts under both identities here, too.
+    let mut live = Live::start(b.through(script, &b.command(b.probe_words(&agent))));
+    live.wait_line("ready");
+    let moved = b.ws().with_file_name("moved");
+    fs::rename(b.ws(), &moved).unwrap();
+    fs::create_dir(b.ws()).unwrap();
+    b.chown(&b.ws());
+    fs::write(moved.join(".claude-stop"), "").unwrap();
+    let ran = live.end();
+    assert_eq!(ran.code(), 137, "{ran:?}");
+    gone(&name);
+}
+
+/// Where fanotify's groups are used up, too, it looks instead, and says so.
+#[test]
+fn without_inotify_and_fanotify_it_polls_and_says_so() {
     if missing(Feature::HostRoot) || missing(Feature::User) {
         return;
     }
@@ -459,7 +492,7 @@ fn without_inotify_it_polls_and_says_so() {
     let inner = b.command(b.probe_words(&format!("orphans 3 600 {name}")));
     // A user namespace with none, and one in it with the user's own id.
     let script = "exec unshare --user --map-root-user sh -euc \
-         'echo 0 > /proc/sys/user/max_inotify_instances; exec unshare --user --map-user={uid} --map-group={uid} \"$@\"' sh \"$@\"";
+         'echo 0 > /proc/sys/user/max_inotify_instances; echo 0 > /proc/sys/user/max_fanotify_groups; exec unshare --user --map-user={uid} --map-group={uid} \"$@\"' sh \"$@\"";
     let command = b.through(script, &inner);
     let mut live = Live::start(command);
     live.wait_line("ready");

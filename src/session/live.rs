@@ -61,6 +61,17 @@ impl Reserved {
         &self.path
     }
 
+    /// A second one of the same name, as no two processes get it.
+    #[cfg(test)]
+    pub(super) fn twin(&self) -> std::io::Result<Reserved> {
+        Ok(Reserved {
+            id: self.id.clone(),
+            path: self.path.clone(),
+            dir: self.dir.try_clone()?,
+            started: self.started,
+        })
+    }
+
     /// Takes the lock and writes `session.json` (open) and the event `planned`.
     ///
     /// # Errors

@@ -157,6 +157,25 @@ fn a_session_from_start_to_end() {
     assert!(sessions.find("zzz").unwrap().is_none());
 }
 
+/// Whatever makes two supervisors believe that a name is theirs: the second one does not begin, and the first one goes on.
+#[test]
+fn one_name_has_one_supervisor() {
+    let (_home, sessions) = home();
+    let reserved = Session::reserve(&sessions).unwrap();
+    let twin = reserved.twin().unwrap();
+    let mut first = reserved.begin(&plan()).unwrap();
+    let second = twin.begin(&plan()).map(drop);
+    let SessionError::Call { call, errno, .. } = second.unwrap_err() else {
+        panic!("not a call");
+    };
+    assert_eq!((call, errno), ("open", nix::errno::Errno::EEXIST));
+    assert_eq!(sessions.liveness(first.id()), Liveness::Live);
+    assert_eq!(first.record(&Event::Paused), Appended::Yes);
+    let id = first.id().clone();
+    first.close(&outcome()).unwrap();
+    assert_eq!(sessions.read(&id).unwrap().outcome, Some(outcome()));
+}
+
 #[test]
 fn where_sessions_are() {
     for (home, state, expected) in [

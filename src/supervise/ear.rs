@@ -1,9 +1,9 @@
-//! [`Ear`]: the session's one inotify instance for somebody who is not its reader. A user has few instances (128 as a rule), and
+//! [`Ear`]: the session's one source of events for somebody who is not its reader. A user has few of them (128 inotify instances as a rule), and
 //! a session must not take two.
 
 #![forbid(unsafe_code)]
 
-use crate::sys::inotify::Inotify;
+use crate::sys::notify::Notify;
 use nix::errno::Errno;
 use std::cell::Cell;
 use std::path::Path;
@@ -13,16 +13,16 @@ use std::rc::Rc;
 /// each ear that he gave away: none takes what another one heard.
 #[derive(Debug, Clone)]
 pub struct Ear {
-    inotify: Rc<Inotify>,
+    notify: Rc<Notify>,
     heard: Rc<Cell<bool>>,
 }
 
 impl Ear {
     /// Of that instance.
     #[must_use]
-    pub fn new(inotify: Rc<Inotify>) -> Ear {
+    pub fn new(notify: Rc<Notify>) -> Ear {
         Ear {
-            inotify,
+            notify,
             heard: Rc::new(Cell::new(false)),
         }
     }
@@ -32,12 +32,12 @@ impl Ear {
     /// # Errors
     /// The errno of inotify_add_watch(2).
     pub fn watch(&self, path: &Path, mask: u32) -> Result<i32, Errno> {
-        self.inotify.watch(path, mask)
+        self.notify.watch(path, mask)
     }
 
     /// Watches no longer.
     pub fn unwatch(&self, watch: i32) {
-        self.inotify.unwatch(watch);
+        self.notify.unwatch(watch);
     }
 
     /// There was an event, or events were lost.

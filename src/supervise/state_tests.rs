@@ -3,7 +3,7 @@
 use super::*;
 use crate::policy::Origin;
 use crate::supervise::json;
-use crate::sys::inotify::Inotify;
+use crate::sys::notify::Notify;
 use crate::sys::testing::{Scratch, scratch};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
@@ -70,13 +70,13 @@ impl World {
 /// A write-back and the instance that its ear listens to, read as the supervisor does.
 struct Listening {
     sync: StateSync,
-    inotify: Rc<Inotify>,
+    inotify: Rc<Notify>,
     ear: Ear,
 }
 
 impl Listening {
     fn new(files: Vec<Initial>, home: OwnedFd) -> (Listening, Vec<Event>) {
-        let inotify = Rc::new(Inotify::new().unwrap());
+        let inotify = Rc::new(Notify::new().unwrap());
         let ear = Ear::new(inotify.clone());
         let (sync, events) = StateSync::new(files, home, &HOME.into(), Some(ear.clone())).unwrap();
         (Listening { sync, inotify, ear }, events)

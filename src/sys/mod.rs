@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod fanotify;
 pub mod heap;
 pub mod inotify;
 pub mod job;
@@ -10,6 +11,7 @@ pub mod landlock;
 pub mod listen;
 pub mod mount;
 pub mod netlink;
+pub mod notify;
 pub mod parked;
 pub mod probe;
 pub mod process;

@@ -3,7 +3,7 @@
 //! [`Switches::arm`] watches, then looks; from then on every creation is an event that is queued in the kernel before the
 //! call that made the file returns, so a file that is unlinked again at once has stopped the box all the same. The path to a
 //! file is watched as well, step by step (`walk`): a working copy that is renamed and replaced is watched under both
-//! identities. Where no events can be had (a network file system, no inotify instance left) a helper looks five times a second
+//! identities. Where no events can be had (a network file system, neither inotify nor fanotify left) a helper looks five times a second
 //! (`poller`), and that is said.
 
 #![forbid(unsafe_code)]
@@ -19,7 +19,8 @@ pub use look::{Cause, Tripped, sentence, state, trigger};
 pub(crate) use part::StopFiles;
 
 use crate::plan::stop::StopFile;
-use crate::sys::inotify::{Inotify, Read, Seen};
+use crate::sys::inotify::{Read, Seen};
+use crate::sys::notify::Notify;
 use again::Walk;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -89,7 +90,7 @@ impl Roles {
 pub struct Switches {
     files: Vec<StopFile>,
     places: Vec<Place>,
-    inotify: Option<Rc<Inotify>>,
+    inotify: Option<Rc<Notify>>,
     roles: BTreeMap<i32, Roles>,
     /// /proc/self/mountinfo: readable by priority when something is mounted, which no event tells of.
     mounts: Option<File>,
@@ -121,10 +122,10 @@ impl Switches {
     /// Watches. What is there already is found by [`found`](Switches::found), which has to be asked afterwards.
     #[must_use]
     pub fn arm(files: &[StopFile]) -> Switches {
-        Switches::arm_with(files, Inotify::new())
+        Switches::arm_with(files, Notify::new())
     }
 
-    fn arm_with(files: &[StopFile], inotify: Result<Inotify, Errno>) -> Switches {
+    fn arm_with(files: &[StopFile], inotify: Result<Notify, Errno>) -> Switches {
         let mut places: Vec<Place> = Vec::new();
         for (number, stop) in files.iter().enumerate() {
             let path = stop.file.path();
@@ -169,7 +170,7 @@ impl Switches {
             Err(errno) => {
                 let why = match errno {
                     Errno::EMFILE => {
-                        "no inotify instance is left (fs.inotify.max_user_instances)".to_owned()
+                        "no inotify instance is left (fs.inotify.max_user_instances), nor a fanotify group (fs.fanotify.max_user_groups)".to_owned()
                     }
                     errno => format!("inotify: {}", errno.desc()),
                 };
@@ -209,7 +210,7 @@ impl Switches {
 
     /// The instance, for what else the session watches: a user has few of them.
     #[must_use]
-    pub fn inotify(&self) -> Option<Rc<Inotify>> {
+    pub fn inotify(&self) -> Option<Rc<Notify>> {
         self.inotify.clone()
     }
 

@@ -4,17 +4,54 @@ use crate::plan::stop::StopScope;
 use crate::policy::Origin;
 use nix::poll::{PollFd, PollTimeout, poll};
 use nix::sys::stat::Mode;
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
+
+thread_local! {
+    /// By what the tests of this thread watch.
+    static BY: Cell<fn() -> Result<Notify, Errno>> = const { Cell::new(Notify::new) };
+}
+
+/// The same by the other source of events, which is what a user has who has no inotify instance left.
+mod by_fanotify {
+    use super::*;
+    use crate::sys::fanotify::Fanotify;
+
+    macro_rules! again {
+        ($($name:ident),* $(,)?) => {
+            $(#[test]
+            fn $name() {
+                BY.set(|| Fanotify::new().map(Notify::Fanotify));
+                super::$name();
+            })*
+        };
+    }
+
+    again!(
+        any_entry_counts_even_when_it_is_gone_again,
+        what_is_there_before_is_found,
+        directories_that_come_later_are_watched,
+        a_directory_that_is_replaced_is_watched_under_both_identities,
+        a_directory_that_was_removed_while_somebody_holds_it_is_found_when_it_comes_again,
+        symlinks_on_the_way_may_be_turned,
+        a_directory_that_changes_all_the_time_stops_the_box,
+        nothing_wakes_while_nothing_of_the_kind_happens,
+        lost_events_stop_the_box_where_the_stop_file_may_have_been_among_them,
+        lost_events_of_another_directory_are_no_reason,
+    );
+}
 
 /// A directory that is gone when dropped.
 struct Dir(PathBuf);
 
 impl Dir {
     fn new(name: &str) -> Dir {
-        let unique = format!("agentbox-switch-{}-{name}", std::process::id());
+        let thread = format!("{:?}", std::thread::current().id());
+        let thread: String = thread.chars().filter(char::is_ascii_digit).collect();
+        let unique = format!("agentbox-switch-{}-{thread}-{name}", std::process::id());
         let dir = fs::canonicalize(std::env::temp_dir()).unwrap().join(unique);
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
@@ -40,9 +77,13 @@ fn stop(file: &Path) -> StopFile {
     }
 }
 
+fn armed(files: &[StopFile]) -> Switches {
+    Switches::arm_with(files, BY.get()())
+}
+
 fn arm(files: &[&Path]) -> Switches {
     let files: Vec<StopFile> = files.iter().map(|file| stop(file)).collect();
-    let mut switches = Switches::arm(&files);
+    let mut switches = armed(&files);
     assert_eq!(switches.found(), Ok(None));
     for (file, watched) in switches.watched() {
         assert_eq!(*watched, Watched::Events, "{}", file.file);
@@ -130,12 +171,12 @@ fn what_is_there_before_is_found() {
     let dir = Dir::new("before");
     let file = dir.at("stop");
     symlink("nowhere", &file).unwrap();
-    let mut switches = Switches::arm(&[stop(&file)]);
+    let mut switches = armed(&[stop(&file)]);
     let tripped = switches.found().unwrap().unwrap();
     assert_eq!(tripped.cause, Cause::Found);
     // Made between the watch and the look.
     let other = dir.at("stop2");
-    let mut switches = Switches::arm(&[stop(&other)]);
+    let mut switches = armed(&[stop(&other)]);
     fs::write(&other, "").unwrap();
     fs::remove_file(&other).unwrap();
     assert_eq!(switches.found().unwrap().unwrap().cause, Cause::Made);
@@ -250,7 +291,7 @@ fn symlinks_on_the_way_may_be_turned() {
     assert_eq!(cause(&mut switches), Some(Cause::Made));
     // A loop leads nowhere, and is no mistake of ours.
     symlink("loop", dir.at("loop")).unwrap();
-    let mut switches = Switches::arm(&[stop(&dir.at("loop/stop"))]);
+    let mut switches = armed(&[stop(&dir.at("loop/stop"))]);
     let tripped = switches.found().unwrap().unwrap();
     assert_eq!(tripped.cause, Cause::Unknown(Errno::ELOOP));
 }
@@ -297,10 +338,10 @@ fn flood(dir: &Path) {
     let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
     let limit: usize = limit.trim().parse().unwrap();
     for number in 0..=limit {
-        // Two names in turn: equal events in a row are one.
-        let name = if number % 2 == 0 { "even" } else { "odd" };
-        fs::write(dir.join(name), "").unwrap();
-        fs::remove_file(dir.join(name)).unwrap();
+        // A name of its own each: equal events are one.
+        let name = dir.join(number.to_string());
+        fs::write(&name, "").unwrap();
+        fs::remove_file(&name).unwrap();
     }
 }
 

@@ -82,7 +82,8 @@ impl Switches {
             Err((path, errno)) => {
                 let why = match errno {
                     Errno::ENOSPC => {
-                        "no inotify watch is left (fs.inotify.max_user_watches)".to_owned()
+                        "no watch is left (fs.inotify.max_user_watches, fs.fanotify.max_user_marks)"
+                            .to_owned()
                     }
                     errno => format!("{} cannot be watched: {}", path.display(), errno.desc()),
                 };

@@ -1,0 +1,156 @@
+//! What seldom happens in the life of a session: a queue of events that overflows while nobody reads it, a quota of keys that is
+//! used up, numbers of processes that belong to others by now.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::live::{all_gone, find, gone, init_of, parent, state};
+use common::world::{as_root, token};
+use common::{Feature, TestBox, missing, run, until};
+use nix::sys::signal::{Signal, kill};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn sessions(b: &TestBox) -> PathBuf {
+    b.home().join(".local/state/agentbox/sessions")
+}
+
+fn id(b: &TestBox) -> String {
+    run(b.agentbox(["ps", "-q"])).ok().trim().to_owned()
+}
+
+/// A supervisor that cannot read (stopped from outside) and an agent that floods it meanwhile and pulls the switch and puts it
+/// back: what was lost may have been the stop file, and so the box is killed.
+#[test]
+fn events_that_are_lost_while_the_supervisor_is_stopped_kill_the_box() {
+    let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let most: u32 = most.trim().parse().unwrap();
+    if most > 100_000 {
+        return;
+    }
+    let flood = format!(
+        "i=0; while [ $i -le {most} ]; do : > flood.$i; i=$((i+1)); done; : > .claude-stop; rm .claude-stop; : > flooded; sleep 600"
+    );
+    for (script, killed) in [(flood.as_str(), true), (": > flooded; sleep 600", false)] {
+        let b = TestBox::new();
+        let name = token();
+        let script = b.fill(&format!(
+            "{{probe}} sleep 600 {name} & echo up; while ! test -e go; do sleep 0.02; done; {script}"
+        ));
+        let mut live = b.start(["/bin/sh", "-c", &script]);
+        live.wait_line("up");
+        let supervisor = parent(init_of(find(&name))).unwrap();
+        kill(supervisor, Signal::SIGSTOP).unwrap();
+        until("it is stopped", || state(supervisor) == Some('T'));
+        fs::write(b.ws().join("go"), "").unwrap();
+        until("the flood is over", || b.ws().join("flooded").exists());
+        assert!(!b.ws().join(".claude-stop").exists());
+        kill(supervisor, Signal::SIGCONT).unwrap();
+        if !killed {
+            // The twin: a supervisor that was stopped and has lost nothing.
+            assert_eq!(run(b.agentbox(["kill", &id(&b)])).code(), 0);
+        }
+        let ran = live.end();
+        assert_eq!(common::shell_status(ran.status), 137, "{ran:?}");
+        let said = ran.complaint();
+        assert_eq!(
+            said.contains("so much happened around it that events were lost"),
+            killed,
+            "{ran:?}"
+        );
+        gone(&name);
+    }
+}
+
+/// A caller with a session keyring whose quota of keys is used up, as that of who runs two hundred boxes is. Python, for want of
+/// keyctl(1); the numbers of the calls are those of the machine.
+const KEYS: &str = r#"
+import ctypes, errno, os, platform, sys
+add_key, keyctl = {"x86_64": (248, 250), "aarch64": (217, 219)}[platform.machine()]
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.syscall(keyctl, 1, None) < 0:
+    sys.exit("no session keyring")
+number = 0
+while libc.syscall(add_key, b"user", b"k%d" % number, b"x", ctypes.c_size_t(1), -3) >= 0:
+    number += 1
+    if number > 100000:
+        sys.exit("no quota")
+if ctypes.get_errno() != errno.EDQUOT:
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.execvp(sys.argv[1], sys.argv[1:])
+"#;
+
+#[test]
+fn a_quota_of_keys_that_is_used_up_is_said_and_the_filter_holds() {
+    // Root's quota is a million keys.
+    if missing(Feature::User) || as_root() || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let evidence = |b: &TestBox| {
+        let mut all = String::new();
+        for dir in fs::read_dir(sessions(b)).unwrap().flatten() {
+            all += &fs::read_to_string(dir.path().join("events.jsonl")).unwrap_or_default();
+        }
+        all
+    };
+    let b = TestBox::new().file("{t}/keys.py", KEYS);
+    let inner = b.command(b.probe_words("syscall keyctl 0 -3 0"));
+    let ran = run(b.through("exec python3 {t}/keys.py \"$@\"", &inner));
+    let answer = ran.json();
+    assert_eq!(answer["name"], "EPERM", "{ran:?}");
+    let said = evidence(&b);
+    assert!(
+        said.contains("the quota of keys is used up: keyctl, add_key and request_key are denied by seccomp alone"),
+        "{said}"
+    );
+    // The twin: with keys left it is a keyring of the box's own.
+    let c = TestBox::new();
+    c.sh("true").ok();
+    assert!(evidence(&c).contains("a new session keyring"));
+}
+
+/// The numbers in a record are hints: of a session whose supervisor is gone they may be anybody's by now.
+#[test]
+fn numbers_of_processes_that_belong_to_others_by_now_are_left_alone() {
+    let b = TestBox::new();
+    let name = token();
+    let live = b.start_probe(&format!("orphans 2 600 {name}"));
+    let session = id(&b);
+    let supervisor = parent(init_of(find(&name))).unwrap();
+    kill(supervisor, Signal::SIGKILL).unwrap();
+    assert_eq!(common::shell_status(live.end().status), 137);
+    all_gone(&[supervisor]);
+    let mut stranger = Command::new("sleep")
+        .arg("600")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    // As if the kernel had given both numbers away again.
+    let dir = sessions(&b).join(&session);
+    let number = stranger.id().to_string();
+    forge(&dir.join("session.json"), "\"supervisor\":", &number);
+    forge(&dir.join("events.jsonl"), "\"init\":", &number);
+    let text = fs::read_to_string(dir.join("session.json")).unwrap();
+    let open = text.replacen("\"state\":\"lost\"", "\"state\":\"open\"", 1);
+    fs::write(dir.join("session.json"), open).unwrap();
+    assert_eq!(id(&b), "", "it is in no list");
+    let ran = run(b.agentbox(["kill", &session]));
+    assert!(ran.complaint().contains("no live session"), "{ran:?}");
+    for words in [&["kill", "--all"][..], &["stop"], &["start"], &["ps"]] {
+        run(b.agentbox(words));
+    }
+    assert!(stranger.try_wait().unwrap().is_none(), "it lives on");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    gone(&name);
+}
+
+/// Puts another number behind these words.
+fn forge(file: &Path, words: &str, number: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    let (before, after) = text.split_once(words).unwrap();
+    let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    assert!(rest.len() < after.len(), "{text}");
+    fs::write(file, format!("{before}{words}{number}{rest}")).unwrap();
+}
