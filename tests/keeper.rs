@@ -693,3 +693,126 @@ fn bad_usage_of_restore_is_an_error_with_words() {
     assert_eq!(restore(&b, &["--all"]).code(), 2);
     let _ = symlink("x", b.ws().join("y"));
 }
+
+/// The host gives a hidden file another name while the box runs: it is the same secret.
+#[test]
+fn a_hard_link_to_a_hidden_file_that_appears_later_is_hidden() {
+    let b = boxed()
+        .file("{ws}/.env", "SECRET")
+        .file("{ws}/plain", "PLAIN")
+        .dir("{ws}/d");
+    let live = waiting(
+        &b,
+        "cat d/notes.txt; echo \"cat=$?\"; cat d/twin.txt; cat moved.txt; echo \"cat=$?\"",
+    );
+    host(
+        &b,
+        "ln .env d/notes.txt; ln plain d/twin.txt; ln .env ../x; mv ../x moved.txt",
+    );
+    let closed = |name: &str| {
+        let said = events(&b);
+        let mut lines = said.lines().filter(|line| line.contains("\"name-closed\""));
+        lines.any(|line| line.contains(name))
+    };
+    until("they are closed", || {
+        closed("d/notes.txt") && closed("moved.txt")
+    });
+    go_on(&b);
+    let ran = live.end();
+    assert_eq!(
+        ran.text().replace("ready\n", ""),
+        "cat=1\nPLAINcat=1",
+        "{ran:?}"
+    );
+    assert!(!closed("twin.txt"));
+}
+
+/// A Python environment that is called `.env` was masked by the keeper, though the start left it alone.
+#[test]
+fn a_python_environment_that_is_called_env_stays_open() {
+    let b = boxed()
+        .file("{ws}/.env/pyvenv.cfg", "home = /usr/bin\n")
+        .file("{ws}/.env/bin/tool", "PLAIN")
+        .file("{ws}/d/.env", "SECRET");
+    let live = waiting(&b, "cat .env/bin/tool; cat e/.env/bin/tool; cat d/.env");
+    host(
+        &b,
+        "mkdir -p ../n/.env/bin; echo > ../n/.env/pyvenv.cfg; echo ALSO > ../n/.env/bin/tool; mv ../n e",
+    );
+    go_on(&b);
+    let ran = live.end();
+    assert_eq!(ran.text().replace("ready\n", ""), "PLAINALSO", "{ran:?}");
+}
+
+/// `agentbox` where the user has no inotify instance left: in a user namespace of its own with that limit, for the tests of
+/// others go on beside this one.
+fn exhausted(b: &TestBox, argv: &[&str]) -> Command {
+    let inner = b.command(argv);
+    let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec setpriv --inh-caps=-all --ambient-caps=-all \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args([
+        "--user",
+        "--map-current-user",
+        "--keep-caps",
+        "sh",
+        "-c",
+        script,
+        "sh",
+    ]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    b.around(&mut command, &inner);
+    command
+}
+
+#[test]
+fn without_inotify_it_says_so_and_closes_names_all_the_same() {
+    if common::world::as_root() {
+        // Root's own limits cannot be lowered for one test.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIP user without_inotify\n");
+        return;
+    }
+    let script = "echo ready; until [ -e go ]; do sleep 0.01; done; i=0; while [ -s .env -o -s d/.env ] && [ $i -lt 300 ]; do sleep 0.01; i=$((i+1)); done; \
+                  cat .env; cat d/.env; cat d/plain";
+    let world = || {
+        boxed()
+            .file("{ws}/.env", "SECRET")
+            .file("{ws}/.mcp.json", "old")
+            .dir("{ws}/d")
+    };
+    let b = world();
+    let mut live = Live::start(exhausted(&b, &["/bin/sh", "-c", script]));
+    live.wait_line("ready");
+    host(
+        &b,
+        "echo SECRET > x; mv x .env; echo SECRET > d/.env; echo PLAIN > d/plain; echo new > x; mv x .mcp.json; touch go",
+    );
+    let ran = live.end();
+    assert_eq!(ran.text().replace("ready\n", ""), "PLAIN", "{ran:?}");
+    let said = ran.complaint();
+    assert!(
+        said.contains("not every directory can be watched (inotify_init"),
+        "{said}"
+    );
+    assert!(events(&b).contains("\"watch-gap\""));
+    // Where the layer is required, there is no box; the same profile starts where there are watches.
+    let b = world().profile("extends = [\"base\", \"git\"]\n[layers]\nrequire = [\"view\"]\n");
+    run(exhausted(&b, &["true"]))
+        .refused(&["not every directory can be watched", "max_user_instances"]);
+    b.run(["true"]).ok();
+}
+
+/// pip and requests read certifi's public certificates, which are called `cacert.pem`: in an environment that is not called
+/// `.venv` they read as empty, and no download worked.
+#[test]
+fn what_packages_of_python_bring_is_no_secret() {
+    let certifi = "lib/python3/site-packages/certifi/cacert.pem";
+    let b = boxed()
+        .file(&format!("{{ws}}/env/{certifi}"), "CERTS\n")
+        .file("{ws}/tls/own.pem", "SECRET\n");
+    let ran = b.sh(&format!(
+        "mkdir -p venv/lib/python3/site-packages/certifi new; echo MORE > venv/{certifi}; echo SECRET > new/own.pem; \
+         i=0; while cat new/own.pem >/dev/null 2>&1 && [ $i -lt 300 ]; do sleep 0.01; i=$((i+1)); done; \
+         cat env/{certifi} venv/{certifi} tls/own.pem new/own.pem"
+    ));
+    assert_eq!(ran.text(), "CERTS\nMORE", "{ran:?}");
+}

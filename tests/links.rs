@@ -315,6 +315,57 @@ fn explain_and_why_say_so() {
     assert_eq!(inode(b.home().join("store/left-pad.js")), inode(&file));
 }
 
+/// A file that is granted by itself was not looked at.
+#[test]
+fn a_single_file_that_is_granted_becomes_a_copy_too() {
+    let world = || {
+        let b = TestBox::new()
+            .profile(BASE)
+            .file("home/store/left-pad.js", "good\n")
+            .dir("home/out");
+        link(&b, "store/left-pad.js", "out/one");
+        b.option("--write").option("{home}/out/one")
+    };
+    let b = world();
+    let ran = b.sh("echo evil >> {home}/out/one; cat {home}/out/one");
+    assert_eq!(ran.ok(), "good\nevil");
+    assert_eq!(store(&b), "good\n");
+    assert!(
+        ran.complaint().contains("1 file has a hard link"),
+        "{ran:?}"
+    );
+    // What the box wrote is there, under the name that was granted.
+    let out = fs::read_to_string(b.home().join("out/one")).unwrap();
+    assert_eq!(out, "good\nevil\n");
+    // The twins.
+    let b = world().option("--hard-links").option("refuse");
+    b.sh("true")
+        .refused(&["hard link outside", "--hard-links copy"]);
+    let b = world().option("--hard-links").option("allow");
+    b.sh("echo evil >> {home}/out/one").ok();
+    assert_eq!(store(&b), "good\nevil\n");
+}
+
+/// What is linked while the box runs is a guard-rail: it is the store's until the next start, and a copy from then on.
+#[test]
+fn what_the_host_links_meanwhile_becomes_a_copy_at_the_next_start() {
+    let b = linked();
+    let script = "echo ready; until [ -e go ]; do sleep 0.01; done; echo evil >> late.js";
+    let mut live = b.start(["sh", "-c", script]);
+    live.wait_line("ready");
+    link(&b, "store/left-pad.js", "ws/late.js");
+    fs::write(b.ws().join("go"), "").unwrap();
+    assert_eq!(live.end().code(), 0);
+    assert_eq!(store(&b), "good\nevil\n", "as documented");
+    let ran = sh(&b, "echo worse >> late.js; tail -n 1 late.js");
+    assert_eq!(ran.ok(), "worse");
+    assert!(
+        ran.complaint().contains("1 file has a hard link"),
+        "{ran:?}"
+    );
+    assert_eq!(store(&b), "good\nevil\n");
+}
+
 /// A command of the test user outside of any box, in the workspace.
 fn outside(b: &TestBox, script: &str) -> Ran {
     let inner = b.command(["true"]);

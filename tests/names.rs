@@ -637,6 +637,168 @@ fn the_target_of_hooks_path_is_frozen() {
     b.probe("write {ws}/scripts/x 2").allowed();
 }
 
+/// The world of the operations: a repository with hooks, a submodule, a nested repository, agents' settings and branches whose
+/// CI files differ.
+fn repositories() -> TestBox {
+    let b = TestBox::new()
+        .profile(BASE)
+        .file("home/.gitconfig", "[user]\n\tname = A\n\temail = a@b\n[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n[gc]\n\tauto = 0\n")
+        .file("home/ws/.mcp.json", "{}\n")
+        .file("home/ws/.claude/settings.json", "{}\n")
+        .file("home/ws/.env", "S3CRET\n")
+        .file("home/ws/.gitignore", ".env\n.mcp.json\n.claude/\nlog\nnested/\nlib-src/\nbare.git/\nclone/\nwt*/\n")
+        .file("home/ws/.github/workflows/ci.yml", "on: push\n")
+        .file("home/ws/CODEOWNERS", "* @me\n")
+        .file("home/ws/src/a.txt", "1\n")
+        .file("home/ws/lib-src/lib.txt", "lib\n")
+        .file("home/ws/nested/n.txt", "n\n");
+    let ws = b.ws();
+    for dir in ["lib-src", "nested", "."] {
+        let dir = ws.join(dir);
+        git(&b, &dir, &["init", "-q", "-b", "main"]);
+        let hook = dir.join(".git/hooks/pre-commit");
+        fs::write(
+            &hook,
+            "#!/bin/sh\necho hook >>\"$(git rev-parse --show-toplevel)/log\"\n",
+        )
+        .unwrap();
+        fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        b.chown(&hook);
+        git(&b, &dir, &["add", "-A"]);
+        git(&b, &dir, &["commit", "-q", "-m", "first"]);
+    }
+    git(
+        &b,
+        &ws,
+        &["submodule", "--quiet", "add", "./lib-src", "sub"],
+    );
+    git(&b, &ws, &["commit", "-q", "-m", "sub"]);
+    // Branches: another CI file, a second one, none; and one that only has other sources.
+    let write = |file: &str, text: &str| {
+        fs::create_dir_all(ws.join(file).parent().unwrap()).unwrap();
+        fs::write(ws.join(file), text).unwrap();
+        b.chown(ws.join(file).parent().unwrap());
+        b.chown(&ws.join(file));
+    };
+    let branches: [(&str, &[(&str, &str)]); 4] = [
+        (
+            "ci",
+            &[
+                (".github/workflows/ci.yml", "on: release\n"),
+                ("src/ci.txt", "ci\n"),
+            ],
+        ),
+        (
+            "more",
+            &[
+                (".github/workflows/more.yml", "on: issue\n"),
+                (".gitlab-ci.yml", "x: y\n"),
+            ],
+        ),
+        ("less", &[("src/less.txt", "less\n")]),
+        ("src", &[("src/a.txt", "2\n"), ("src/b.txt", "b\n")]),
+    ];
+    for (branch, files) in branches {
+        git(&b, &ws, &["checkout", "-q", "-b", branch, "main"]);
+        if branch == "less" {
+            git(&b, &ws, &["rm", "-q", "CODEOWNERS"]);
+        }
+        for (file, text) in files {
+            write(file, text);
+        }
+        git(&b, &ws, &["add", "-A"]);
+        git(&b, &ws, &["commit", "-q", "-m", branch]);
+    }
+    git(&b, &ws, &["checkout", "-q", "main"]);
+    b
+}
+
+/// Two hundred operations in an order of chance, whose seed is printed. `gc`, merges and rebases over differing CI files,
+/// worktrees, submodules, hooks: each ends inside as it does outside, and leaves the same.
+#[test]
+fn two_hundred_operations_in_any_order_do_inside_what_they_do_outside() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    const SEED: u64 = 20_260_131;
+    let seed = std::env::var("AGENTBOX_SEED").map_or(SEED, |text| text.parse().unwrap());
+    let line = format!("GIT 200 operations, AGENTBOX_SEED={seed}\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    let prelude = include_str!("names/operations.sh");
+    let prelude = prelude.split_once("op git status").unwrap().0;
+    let mut state = seed;
+    let mut dice = |sides: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % sides
+    };
+    let kinds: Vec<&str> = include_str!("names/mixed.sh")
+        .lines()
+        .filter(|l| !l.starts_with('#'))
+        .collect();
+    let branches = ["main", "ci", "more", "less", "src", "x0", "x1"];
+    let mut script = prelude.to_owned();
+    for number in 0..200 {
+        let kind = kinds[dice(kinds.len())];
+        let line = kind
+            .replace("BRANCH", branches[dice(branches.len())])
+            .replace("SOME", &format!("x{}", dice(2)))
+            .replace("FILE", &format!("src/{}.txt", ["a", "b", "c"][dice(3)]))
+            .replace("WT", &format!("wt{}", dice(3)))
+            .replace('N', &number.to_string());
+        script += &format!("{line}\nopstate\n");
+    }
+    script = script.replace(
+        "opstate\n",
+        "cat .github/workflows/*.yml CODEOWNERS .gitlab-ci.yml 2>&1 | cksum; ls wt* 2>&1 | cksum\n",
+    );
+    let mut results = Vec::new();
+    for inside in [true, false] {
+        let b = repositories();
+        let ws = b.ws();
+        common::until("git's objects are old", || {
+            let age = fs::metadata(ws.join(".git/index"))
+                .unwrap()
+                .modified()
+                .unwrap()
+                .elapsed();
+            age.is_ok_and(|age| age.as_millis() > 150)
+        });
+        let out = if inside {
+            b.sh(&script)
+        } else {
+            let mut shell = Command::new("/bin/sh");
+            b.around(&mut shell, &b.command(["true"]));
+            shell.arg("-c").arg(&script);
+            run(shell)
+        };
+        let root = b.root().to_str().unwrap().to_owned();
+        let mut text = out.text().replace(&root, "ROOT");
+        // And what is there when the session is over.
+        text += "\nafterwards\n";
+        text += &git(
+            &b,
+            &ws,
+            &["for-each-ref", "--format=%(refname) %(objectname)"],
+        );
+        text += &git(&b, &ws, &["status", "--porcelain", "-b"]);
+        text += &git(&b, &ws, &["ls-files", "-s"]);
+        text += &git(&b, &ws, &["worktree", "list"]).replace(&root, "ROOT");
+        results.push((text, format!("{out:?}")));
+        assert_eq!(fs::read_to_string(ws.join(".env")).unwrap(), "S3CRET\n");
+    }
+    let ((inside, told), (outside, _)) = (&results[0], &results[1]);
+    for (number, (a, b)) in inside.lines().zip(outside.lines()).enumerate() {
+        assert_eq!(
+            a, b,
+            "seed {seed}, line {number}: inside and outside differ: {told}"
+        );
+    }
+    assert_eq!(inside.lines().count(), outside.lines().count());
+    assert!(inside.lines().count() > 600, "{inside}");
+}
+
 /// A hundred operations in a repository with frozen hooks, a submodule, a nested repository and agents' settings: the same
 /// refs, trees and states inside as outside.
 #[test]

@@ -10,6 +10,7 @@ mod gate;
 mod idle;
 mod kill;
 mod measure;
+mod names;
 mod start;
 mod steady;
 mod table;
@@ -38,6 +39,10 @@ fn main() {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     if arguments.first().is_some_and(|word| word == "inner") {
         steady::inner(&arguments[1..]);
+        return;
+    }
+    if arguments.first().is_some_and(|word| word == "names-spin") {
+        names::inner(&arguments[1..]);
         return;
     }
     if arguments.first().is_some_and(|word| word == "gate") {
@@ -73,7 +78,7 @@ fn main() {
     };
     let only = |name: &str| {
         let named = [
-            "--start", "--exec", "--steady", "--idle", "--gate", "--kill",
+            "--start", "--exec", "--steady", "--idle", "--gate", "--kill", "--names",
         ];
         let any = arguments
             .iter()
@@ -92,6 +97,9 @@ fn main() {
     }
     if only("--idle") {
         idle::compare(&setting);
+    }
+    if only("--names") {
+        names::compare(&setting);
     }
     if only("--kill") {
         kill::compare(&setting);

@@ -10,14 +10,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::pipe2;
+use nix::unistd::{Pid, pipe2};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// The exit status of a confined child that could not be confined.
-const NOT_CONFINED: u8 = 103;
+pub(super) const NOT_CONFINED: u8 = 103;
 
 /// What a child may take.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +65,15 @@ pub fn compute(bounds: Bounds, work: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>
     })
     .map_err(|error| format!("fork: {error}"))?;
     let answer = collect(read, bounds);
+    reap(who, pid, answer)
+}
+
+/// The end of the child that gave this answer.
+pub(super) fn reap(
+    who: &str,
+    pid: Pid,
+    answer: Result<Vec<u8>, String>,
+) -> Result<Vec<u8>, String> {
     if answer.is_err() {
         let _ = kill(pid, Signal::SIGKILL);
     }
@@ -117,7 +126,7 @@ pub fn readable(fd: BorrowedFd<'_>) -> bool {
 
 /// Gives up everything but computing, memory and the descriptors that are open: rlimits, Landlock without a rule,
 /// no_new_privs and an allow-list of system calls that ends the process for anything else.
-fn confine() -> Result<(), String> {
+pub(super) fn confine() -> Result<(), String> {
     let errno = |errno: Errno| errno.to_string();
     for (resource, value) in [
         (Resource::RLIMIT_CPU, 2),

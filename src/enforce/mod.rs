@@ -11,6 +11,7 @@ pub mod caps;
 pub mod cell;
 pub mod cgroup;
 mod cgroup_file;
+pub mod consult;
 pub mod env;
 pub mod identity;
 pub mod landlock;

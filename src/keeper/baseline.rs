@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::files;
+use super::history::refs::{self, Repository};
 use crate::plan::names::NameKind;
 use crate::plan::{Kind, OsText, Plan};
 use crate::record::Timestamp;
@@ -23,6 +24,8 @@ pub const FILE: &str = "baseline";
 /// What one baseline holds at most.
 const FILES: usize = 4096;
 const BYTES: usize = 32 << 20;
+/// Repositories whose references are remembered.
+const REPOSITORIES: usize = 256;
 /// How deep a tracked directory is followed.
 const DEPTH: u32 = 16;
 
@@ -91,6 +94,9 @@ pub struct Baseline {
     pub(super) taken: (i64, i64),
     /// What did not fit.
     pub(super) left_out: usize,
+    /// Repositories, with what their references named.
+    #[serde(default)]
+    pub(super) repositories: Vec<Repository>,
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
 }
@@ -123,6 +129,15 @@ impl Baseline {
             let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
                 continue;
             };
+            if found.kind == NameKind::Track
+                && name == "config"
+                && baseline.repositories.len() < REPOSITORIES
+            {
+                baseline.repositories.push(Repository {
+                    dir: OsText::from(parent),
+                    refs: refs::read(root.as_fd(), parent),
+                });
+            }
             if let Ok(parent) = files::open_path(root.as_fd(), parent) {
                 baseline.add(parent.as_fd(), name, file, found.kind, DEPTH);
             }
@@ -241,6 +256,29 @@ impl Baseline {
             .iter()
             .filter(|kept| !frozen(kept) && !same(kept));
         files.map(|kept| kept.file.path().to_owned()).collect()
+    }
+
+    /// What is known of the repository with that git directory.
+    pub(super) fn repository(&self, dir: &Path) -> Option<&Repository> {
+        self.repositories
+            .iter()
+            .find(|known| known.dir.path() == dir)
+    }
+
+    /// Repositories of which a reference names something else than it did.
+    pub(super) fn moved(&self) -> Vec<&Repository> {
+        let Ok(root) = openat(AT_FDCWD, "/", files::DIR, Mode::empty()) else {
+            return Vec::new();
+        };
+        let all = self.repositories.iter();
+        all.filter(|repository| refs::read(root.as_fd(), repository.dir.path()) != repository.refs)
+            .collect()
+    }
+
+    /// Is there something that the end of the session has to look at?
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        !self.changed().is_empty() || !self.moved().is_empty()
     }
 
     /// Writes it into a session's directory.

@@ -30,6 +30,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_open_tree,
     libc::SYS_move_mount,
     libc::SYS_mount_setattr,
+    libc::SYS_umount2,
     // Memory and the end.
     libc::SYS_mmap,
     libc::SYS_munmap,

@@ -3,7 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::place::{Covered, Purpose};
+use super::place::Purpose;
+use super::view::Covered;
 use super::watchman::{Name, Phase, Watchman};
 use std::path::Path;
 

@@ -79,6 +79,15 @@ pub(super) fn read(
     dir: BorrowedFd<'_>,
     name: &OsStr,
 ) -> Result<Option<(Vec<u8>, FileStat)>, Errno> {
+    read_most(dir, name, MOST)
+}
+
+/// The same, of at most so many bytes.
+pub(super) fn read_most(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    most: u64,
+) -> Result<Option<(Vec<u8>, FileStat)>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = match openat(dir, name, flags, Mode::empty()) {
         Ok(file) => file,
@@ -92,10 +101,10 @@ pub(super) fn read(
     }
     let mut bytes = Vec::new();
     File::from(file)
-        .take(MOST + 1)
+        .take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(|e| crate::sys::errno_of(&e))?;
-    let fits = u64::try_from(bytes.len()).is_ok_and(|len| len <= MOST);
+    let fits = u64::try_from(bytes.len()).is_ok_and(|len| len <= most);
     Ok(fits.then_some((bytes, stat)))
 }
 

@@ -129,6 +129,14 @@ pub(super) fn work_tree(config: &Path) -> Option<(PathBuf, Vec<u8>)> {
     Some((top.join(way), said))
 }
 
+/// The directory whose files a git directory keeps: where the rules about them begin. Its own, where it has none.
+pub(super) fn work_tree_of(dir: &Path) -> PathBuf {
+    if dir.file_name() == Some(OsStr::new(".git")) {
+        return dir.parent().unwrap_or(dir).to_owned();
+    }
+    work_tree(&dir.join("config")).map_or_else(|| dir.to_owned(), |(tree, _)| tree)
+}
+
 /// Is the path below a git directory one that only the rules about git are for?
 pub(super) fn is_gits(rel: &Path) -> bool {
     let name = rel.file_name().map(OsStr::as_bytes);

@@ -13,7 +13,10 @@ pub enum ToKeeper {
     /// The box stands: join it. With descriptors of its user and mount namespaces.
     Join,
     /// What the last [`FromKeeper::Touched`] named was looked at.
-    Settled,
+    Settled {
+        /// Of the files to be judged, those that the box could read elsewhere anyway.
+        known: Vec<Known>,
+    },
     /// Every process of the box is dead: say what the end has to look at, and end.
     Finish,
 }
@@ -47,6 +50,8 @@ pub enum FromKeeper {
     Touched {
         /// The host's paths.
         files: Vec<OsText>,
+        /// Files under hidden names that appeared where the box may have made them: are they a secret of the host's?
+        judge: Vec<OsText>,
     },
     /// Events were lost (IN_Q_OVERFLOW): everything is looked at anew, and the box stands still meanwhile.
     Overflow,
@@ -68,6 +73,17 @@ pub enum FromKeeper {
         /// Whether more such messages follow.
         more: More,
     },
+}
+
+/// A file whose content is no secret from the box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The host's path.
+    pub file: OsText,
+    /// Device and inode.
+    pub inode: (u64, u64),
+    /// When it was last changed (ctime): a younger one was not looked at.
+    pub changed: (i64, i64),
 }
 
 /// Whether the keeper saw everything.

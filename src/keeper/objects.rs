@@ -4,7 +4,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::files;
+use super::{files, git};
+use crate::plan::names::Names;
 use nix::fcntl::openat;
 use nix::sys::stat::{FileStat, Mode, SFlag};
 use sha1::{Digest as _, Sha1};
@@ -12,25 +13,74 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A moment: seconds and nanoseconds.
 pub(super) type Moment = (i64, i64);
 
-/// The object store of the repository that a file is in: of the nearest directory above it with a git directory. A linked
-/// worktree has none of its own; what is above it counts.
-pub(super) fn store(root: BorrowedFd<'_>, file: &Path) -> Option<OwnedFd> {
+/// Where the repository of a file is.
+pub(super) struct Home {
+    /// Its git directory: for a linked worktree that of what it is a worktree of.
+    pub(super) git: PathBuf,
+    /// The file, from the top of its working copy.
+    pub(super) rel: PathBuf,
+}
+
+/// The repository that a file is in: of the nearest directory above it with a git directory, or with a `.git` file that leads
+/// to one.
+pub(super) fn home(root: BorrowedFd<'_>, names: &Names, file: &Path) -> Option<Home> {
     let mut above = file.ancestors().skip(1);
-    above.find_map(|dir| files::open_path(root, &dir.join(".git/objects")).ok())
+    above.find_map(|dir| {
+        let dot_git = dir.join(".git");
+        let rel = file.strip_prefix(dir).ok()?.to_owned();
+        if files::open_path(root, &dot_git.join("objects")).is_ok() {
+            return Some(Home { git: dot_git, rel });
+        }
+        let parent = files::open_path(root, dir).ok()?;
+        let (text, _) = files::read(parent.as_fd(), OsStr::new(".git")).ok()??;
+        let to = git::target(&dot_git, &text)?;
+        let common = to.parent().filter(|up| up.ends_with("worktrees"));
+        let git = common.and_then(Path::parent).unwrap_or(&to).to_owned();
+        let there = files::open_path(root, &git.join("objects")).is_ok();
+        (there && git::is_looked_at(names, &git)).then_some(Home { git, rel })
+    })
+}
+
+/// Its object store.
+pub(super) fn store(root: BorrowedFd<'_>, home: &Home) -> Option<OwnedFd> {
+    files::open_path(root, &home.git.join("objects")).ok()
 }
 
 /// Was there a blob of this content in the store before that moment?
 pub(super) fn had(store: BorrowedFd<'_>, content: &[u8], before: Moment) -> bool {
+    had_id(store, &blob(content), before)
+}
+
+/// The same of an object by its id.
+pub(super) fn had_id(store: BorrowedFd<'_>, id: &[u8; 20], before: Moment) -> bool {
+    loose(store, id, before) || packed(store, id, before).unwrap_or(false)
+}
+
+/// Does the store have a blob of this content, since whenever? Who can read the store can read it there.
+pub(super) fn has(store: BorrowedFd<'_>, content: &[u8]) -> bool {
+    had(store, content, (i64::MAX, 0))
+}
+
+/// The id of a blob with that content.
+pub(super) fn blob(content: &[u8]) -> [u8; 20] {
     let mut hash = Sha1::new();
     hash.update(format!("blob {}\0", content.len()));
     hash.update(content);
-    let id: [u8; 20] = hash.finalize().into();
-    loose(store, &id, before) || packed(store, &id, before).unwrap_or(false)
+    hash.finalize().into()
+}
+
+/// The file of a loose object, as it is.
+pub(super) fn loose_file(store: BorrowedFd<'_>, id: &[u8; 20], most: u64) -> Option<Vec<u8>> {
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (dir, name) = hex.split_at(2);
+    let dir = openat(store, dir, files::DIR, Mode::empty()).ok()?;
+    let read = files::read_most(dir.as_fd(), OsStr::new(name), most);
+    Some(read.ok()??.0)
 }
 
 fn is_old(stat: &FileStat, before: Moment) -> bool {

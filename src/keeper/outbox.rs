@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::message::{FromKeeper, More, Seen};
-use super::place::Inode;
+use super::view::Inode;
 use crate::launch::channel::{Channel, ChannelError, Sent};
 use crate::plan::OsText;
 use crate::record::Closed;
@@ -21,12 +21,17 @@ const MOST: usize = 20_000;
 /// Bytes of names in one message; a byte can take six in JSON.
 const ROOM: usize = 16 * 1024;
 
+/// The same of files that are read to be judged: names that run things must not wait long for the end of that.
+const JUDGE_ROOM: usize = 1024;
+
 #[derive(Default)]
 pub(super) struct Outbox {
     closed: BTreeMap<(PathBuf, Closed), (u32, Option<Inode>)>,
     said: Option<Instant>,
     /// Names that run things.
     now: BTreeSet<PathBuf>,
+    /// Files under hidden names that may be no secrets.
+    judge: BTreeSet<PathBuf>,
     /// The supervisor is at work on the last ones.
     asked: bool,
     /// Names for the end.
@@ -64,6 +69,13 @@ impl Outbox {
         self.touched(file.clone());
         if self.now.len() < MOST {
             self.now.insert(file);
+        }
+    }
+
+    /// A file under a hidden name that may be no secret.
+    pub(super) fn judge(&mut self, file: PathBuf) {
+        if self.judge.len() < MOST {
+            self.judge.insert(file);
         }
     }
 
@@ -123,15 +135,22 @@ impl Outbox {
                 }
             }
         }
-        if !self.asked && !self.now.is_empty() {
-            let files = batch(&self.now);
+        let nothing = self.now.is_empty() && self.judge.is_empty();
+        if !self.asked && !nothing {
+            let files = batch(&self.now, ROOM);
+            let judge = batch(&self.judge, JUDGE_ROOM);
+            let texts = |paths: &[PathBuf]| paths.iter().cloned().map(OsText::from).collect();
             let message = FromKeeper::Touched {
-                files: files.iter().cloned().map(OsText::from).collect(),
+                files: texts(&files),
+                judge: texts(&judge),
             };
             if channel.try_send(&message, &[])? == Sent::Yes {
                 self.asked = true;
                 for file in files {
                     self.now.remove(&file);
+                }
+                for file in judge {
+                    self.judge.remove(&file);
                 }
             }
         }
@@ -165,9 +184,9 @@ impl Outbox {
         }
         let seen = if self.missed { Seen::Part } else { Seen::All };
         loop {
-            let touched = batch(&self.touched);
+            let touched = batch(&self.touched, ROOM);
             let born = if touched.is_empty() {
-                batch(&self.born)
+                batch(&self.born, ROOM)
             } else {
                 Vec::new()
             };
@@ -200,8 +219,8 @@ impl Outbox {
 }
 
 /// As many as fit into a message, and at least one.
-fn batch(paths: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
-    let mut room = ROOM;
+fn batch(paths: &BTreeSet<PathBuf>, room: usize) -> Vec<PathBuf> {
+    let mut room = room;
     let mut batch = Vec::new();
     for path in paths {
         let size = path.as_os_str().len() + 8;

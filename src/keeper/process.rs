@@ -10,6 +10,7 @@ use super::watchman::Watchman;
 use crate::enforce::build::close_all_but;
 use crate::launch::channel::{self, Channel, Received};
 use crate::plan::Plan;
+use crate::plan::names::Watch;
 use crate::sys::process::{self, Fork};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -119,7 +120,11 @@ fn main(plan: &Plan, channel: &Channel) -> Result<(), Over> {
     let _ = process::wipe_startup_block(c"agentbox: keeper");
     close_all_but(vec![channel.as_fd().as_raw_fd()]).map_err(over)?;
     let mut watchman = Watchman::new(plan);
-    match serve(&mut watchman, channel) {
+    let before = match plan.names.watch {
+        Watch::OrLook => BEFORE_GO,
+        Watch::Always => Duration::MAX,
+    };
+    match serve(&mut watchman, channel, before) {
         Ok(()) => watchman.outbox.finish(channel).map_err(|_| Over),
         Err(why) => {
             let _ = channel.send(&FromKeeper::Failed { why }, &[]);
@@ -135,13 +140,13 @@ enum Step {
 }
 
 /// Until the session is over.
-fn serve(watchman: &mut Watchman, channel: &Channel) -> Result<(), String> {
+fn serve(watchman: &mut Watchman, channel: &Channel, before_go: Duration) -> Result<(), String> {
     let gone = |e: channel::ChannelError| e.to_string();
     let mut step = Step::Building;
     let mut lost = false;
     loop {
         if let Step::Joined(at) = step
-            && (!watchman.tree.is_behind() || at.elapsed() >= BEFORE_GO)
+            && (!watchman.tree.is_behind() || at.elapsed() >= before_go)
         {
             let gap = watchman.tree.why_polled().map(str::to_owned);
             watchman.run();
@@ -164,7 +169,12 @@ fn serve(watchman: &mut Watchman, channel: &Channel) -> Result<(), String> {
                     join(watchman, &fds)?;
                     step = Step::Joined(Instant::now());
                 }
-                Received::Message(ToKeeper::Settled, _) => watchman.outbox.settled(),
+                Received::Message(ToKeeper::Settled { known }, _) => {
+                    watchman.outbox.settled();
+                    // What happened meanwhile comes first: it may be about one of them.
+                    lost |= watchman.events()? == Filled::Lost && tell_loss(channel)?;
+                    watchman.show(&known)?;
+                }
                 Received::Message(ToKeeper::Finish, _) => {
                     last_look(watchman)?;
                     return Ok(());
@@ -174,8 +184,7 @@ fn serve(watchman: &mut Watchman, channel: &Channel) -> Result<(), String> {
             }
         }
         if events && watchman.events()? == Filled::Lost {
-            channel.send(&FromKeeper::Overflow, &[]).map_err(gone)?;
-            lost = true;
+            lost = tell_loss(channel)?;
         }
         watchman.poll()?;
         // One directory at a time: what happens meanwhile comes first.
@@ -185,6 +194,12 @@ fn serve(watchman: &mut Watchman, channel: &Channel) -> Result<(), String> {
             channel.send(&FromKeeper::LookedAgain, &[]).map_err(gone)?;
         }
     }
+}
+
+/// Events were lost: the box has to stand still until everything was looked at again.
+fn tell_loss(channel: &Channel) -> Result<bool, String> {
+    let sent = channel.send(&FromKeeper::Overflow, &[]);
+    sent.map(|()| true).map_err(|e| e.to_string())
 }
 
 /// Everything that happened until the box was dead.

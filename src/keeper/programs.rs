@@ -2,8 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::place::{Covered, Purpose};
+use super::place::Purpose;
 use super::tree::Spot;
+use super::view::Covered;
 use super::watchman::{Name, Phase, Watchman};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;

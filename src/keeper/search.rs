@@ -31,13 +31,31 @@ pub(super) struct Found {
 
 /// The strongest rule about a path, also one about a directory above it.
 pub(super) fn kind_of(names: &Names, file: &Path) -> Option<NameKind> {
-    let roots: BTreeSet<&Path> = names.rules.iter().map(|rule| rule.root.path()).collect();
+    Kinds::new(names).of(file)
+}
+
+/// The rules, by their roots: for many paths.
+pub(super) struct Kinds(Vec<(PathBuf, Matcher)>);
+
+impl Kinds {
+    pub(super) fn new(names: &Names) -> Kinds {
+        let roots: BTreeSet<&Path> = names.rules.iter().map(|rule| rule.root.path()).collect();
+        let with_rules = |root: &Path| (root.to_owned(), Matcher::new(&names.rules, root));
+        Kinds(roots.into_iter().map(with_rules).collect())
+    }
+
+    /// As [`kind_of`].
+    pub(super) fn of(&self, file: &Path) -> Option<NameKind> {
+        let rules = self.0.iter();
+        rules
+            .filter_map(|(root, matcher)| strongest(matcher, file.strip_prefix(root).ok()?))
+            .min()
+    }
+}
+
+fn strongest(matcher: &Matcher, rel: &Path) -> Option<NameKind> {
     let mut strongest: Option<NameKind> = None;
-    for root in roots {
-        let Ok(rel) = file.strip_prefix(root) else {
-            continue;
-        };
-        let matcher = Matcher::new(&names.rules, root);
+    {
         let mut cursor = Some(matcher.start());
         let mut at_last = rel.components().peekable();
         for part in rel.components() {

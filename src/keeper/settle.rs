@@ -11,6 +11,8 @@ use self::gits::is_config;
 use super::baseline::{Baseline, Content, Kept};
 use super::files;
 use super::git::{self, Pointer};
+use super::history::refs::Repository;
+use super::history::{self, How};
 use super::quarantine::{Quarantine, Why};
 use super::{objects, search};
 use crate::plan::OsText;
@@ -29,7 +31,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// These names, while the session runs.
-    Now(Vec<PathBuf>),
+    Now {
+        /// Names that run things.
+        names: Vec<PathBuf>,
+        /// Files under hidden names, of which only this is asked: could the box read their content elsewhere anyway?
+        judge: Vec<PathBuf>,
+    },
     /// Everything, of a session that is over. Where not all of it was seen, the trees are searched.
     End {
         /// Names that were made or changed.
@@ -74,6 +81,29 @@ pub enum Did {
         /// Which, in the words of agentbox's list.
         keys: Vec<String>,
     },
+    /// A commit that a reference came to name has another one, or none.
+    Committed {
+        /// The reference.
+        reference: OsText,
+        /// The commit.
+        commit: String,
+        /// What is in it.
+        how: How,
+    },
+    /// Of the references of a repository not all that changed could be read.
+    Unread {
+        /// Why.
+        why: String,
+    },
+    /// The content of a file under a hidden name is in a git object store that the box can read.
+    Known {
+        /// Device and inode.
+        inode: (u64, u64),
+        /// When it was last changed.
+        changed: (i64, i64),
+    },
+    /// It is not.
+    Secret,
     /// It could not be settled.
     Failed {
         /// Why.
@@ -117,9 +147,13 @@ impl<'a> Settler<'a> {
     #[must_use]
     pub fn settle(mut self, scope: &Scope) -> Vec<Act> {
         match scope {
-            Scope::Now(names) => {
+            Scope::Now { names, judge } => {
                 for file in names {
                     self.file(file);
+                }
+                for file in judge {
+                    let did = self.judged(file);
+                    self.say(file, did);
                 }
             }
             Scope::End {
@@ -155,6 +189,9 @@ impl<'a> Settler<'a> {
                 }
                 for dir in born {
                     self.repository(&dir);
+                }
+                for repository in self.baseline.moved() {
+                    self.history(repository);
                 }
             }
         }
@@ -239,8 +276,57 @@ impl<'a> Settler<'a> {
         if self.baseline.files.iter().any(copy) {
             return true;
         }
-        objects::store(self.root.as_fd(), file)
+        let root = self.root.as_fd();
+        let Some(home) = objects::home(root, self.names, file) else {
+            return false;
+        };
+        objects::store(root, &home)
             .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken))
+            || self
+                .baseline
+                .repository(&home.git)
+                .is_some_and(|known| history::named(root, known, &home.rel, bytes))
+    }
+
+    /// Is the content of a file under a hidden name in the object store of its repository? Then the box can read it there,
+    /// and git in the box needs it: who has the id of a content had the content.
+    fn judged(&self, file: &Path) -> Did {
+        let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
+            return Did::Secret;
+        };
+        let read = files::open_path(self.root.as_fd(), parent)
+            .and_then(|dir| files::read(dir.as_fd(), name));
+        let Ok(Some((bytes, stat))) = read else {
+            return Did::Secret;
+        };
+        let root = self.root.as_fd();
+        let home = objects::home(root, self.names, file);
+        let store = home.and_then(|home| objects::store(root, &home));
+        // An empty file has no content to be known.
+        if bytes.is_empty() || !store.is_some_and(|store| objects::has(store.as_fd(), &bytes)) {
+            return Did::Secret;
+        }
+        Did::Known {
+            inode: (stat.st_dev, stat.st_ino),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+
+    /// What the references of a repository came to name.
+    fn history(&mut self, repository: &Repository) {
+        let taken = self.baseline.taken;
+        let report = history::look(self.root.as_fd(), self.names, repository, taken);
+        for found in report.commits {
+            let did = Did::Committed {
+                reference: found.reference,
+                commit: found.commit,
+                how: found.how,
+            };
+            self.say(&found.file, did);
+        }
+        if let Some(why) = report.unknown {
+            self.say(repository.dir.path(), Did::Unread { why });
+        }
     }
 
     fn take(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, why: Why) -> bool {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::place::Place;
+use super::view::Inode;
 use crate::plan::names::git::Shape;
 use crate::plan::names::matcher::{self, Cursor};
 use crate::sys::inotify::{Inotify, Read};
@@ -250,6 +251,19 @@ impl Tree {
         }
     }
 
+    /// When a file of a directory was written matters as well.
+    pub(super) fn watch_ends(&mut self, places: &[Place], spot: &Spot) {
+        let dir = places
+            .get(spot.place)
+            .map(|place| place.open_dir(&spot.rel));
+        let mask = APPEAR.union(AddWatchFlags::IN_CLOSE_WRITE);
+        if let Some(Ok(dir)) = dir
+            && let Err(errno) = self.add(dir.as_fd(), spot, mask)
+        {
+            self.cannot(errno, spot);
+        }
+    }
+
     fn add(&mut self, dir: BorrowedFd<'_>, spot: &Spot, mask: AddWatchFlags) -> Result<(), Errno> {
         let inotify = self.inotify.as_ref().ok_or(Errno::EMFILE)?;
         // The working directory is the one way to name a descriptor of the host's from within the box's mount namespace.
@@ -332,14 +346,26 @@ pub(super) fn below(places: &[Place], spot: &Spot, name: &OsStr, within: Within)
 /// What a name is, if it is there.
 pub(super) fn what(dir: BorrowedFd<'_>, name: &OsStr) -> Option<What> {
     let stat = fstatat(dir, Path::new(name), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-    let kind = stat.st_mode & SFlag::S_IFMT.bits();
-    Some(if kind == SFlag::S_IFDIR.bits() {
+    Some(kind(stat.st_mode))
+}
+
+fn kind(mode: u32) -> What {
+    let kind = mode & SFlag::S_IFMT.bits();
+    if kind == SFlag::S_IFDIR.bits() {
         What::Dir
     } else if kind == SFlag::S_IFLNK.bits() {
         What::Link
     } else {
         What::Other
-    })
+    }
+}
+
+/// The same, with its inode where a file has more than one name.
+pub(super) fn linked(dir: BorrowedFd<'_>, name: &OsStr) -> Option<(What, Option<Inode>)> {
+    let stat = fstatat(dir, Path::new(name), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+    let what = kind(stat.st_mode);
+    let several = what == What::Other && stat.st_nlink > 1;
+    Some((what, several.then_some((stat.st_dev, stat.st_ino))))
 }
 
 /// Is it a git directory by what is in it?

@@ -4,11 +4,14 @@
 #![forbid(unsafe_code)]
 
 mod gits;
+mod secrets;
 
+use self::secrets::Secrets;
 use super::git;
 use super::outbox::Outbox;
-use super::place::{self, BoxView, Covered, Inode, Place, Purpose};
-use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, what};
+use super::place::{self, Place, Purpose};
+use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, linked};
+use super::view::{BoxView, Covered, Inode};
 use crate::plan::names::git::{Shape, in_dot_git};
 use crate::plan::names::{NameKind, NameRule};
 use crate::plan::refused::Refused;
@@ -45,6 +48,8 @@ pub(super) struct Name<'a> {
     pub(super) name: &'a OsStr,
     what: What,
     cause: Cause,
+    /// Its inode, where that has other names.
+    linked: Option<Inode>,
 }
 
 impl Name<'_> {
@@ -63,6 +68,8 @@ pub(super) struct Watchman {
     tracked: BTreeSet<PathBuf>,
     /// Frozen names, by the host's path, and what they were when they were last known to be the host's.
     frozen: HashMap<PathBuf, Option<Inode>>,
+    /// Hidden files.
+    secrets: Secrets,
     /// Git directories that did not exist at the start.
     born: BTreeSet<PathBuf>,
     /// What is shown as a copy of the plan's own, by its path in the box.
@@ -103,6 +110,7 @@ impl Watchman {
             shown,
             tracked: of(NameKind::Track).collect(),
             frozen: of(NameKind::Freeze).map(|path| (path, None)).collect(),
+            secrets: Secrets::of(&plan.names, &places),
             born: BTreeSet::new(),
             covers: place::covers(plan),
             refused: plan.refused.clone(),
@@ -182,6 +190,7 @@ impl Watchman {
                 name: &name,
                 what,
                 cause: Cause::Listed,
+                linked: None,
             })?;
         }
         Ok(())
@@ -220,7 +229,7 @@ impl Watchman {
         use AddWatchFlags as Mask;
         let name = event.name.as_os_str();
         if event.has(Mask::IN_CREATE | Mask::IN_MOVED_TO) {
-            let Some(what) = self.what(spot, name) else {
+            let Some((what, linked)) = self.what(spot, name) else {
                 return Ok(());
             };
             let cause = if event.has(Mask::IN_MOVED_TO) {
@@ -233,6 +242,7 @@ impl Watchman {
                 name,
                 what,
                 cause,
+                linked,
             })?;
             if Shape::decides(name.as_bytes()) && self.purpose(spot) == Purpose::Names {
                 self.shapes(spot)?;
@@ -243,6 +253,9 @@ impl Watchman {
         if event.has(Mask::IN_DELETE | Mask::IN_MOVED_FROM) {
             // Only the host can: in the box a frozen name is a mount point. What comes next under that name may be anybody's.
             self.frozen.remove(&file);
+        }
+        if event.has(Mask::IN_CLOSE_WRITE) {
+            self.written(&file);
         }
         if event.has(Mask::IN_CLOSE_WRITE | Mask::IN_DELETE | Mask::IN_MOVED_FROM)
             && self.phase == Phase::Running
@@ -256,9 +269,9 @@ impl Watchman {
         Ok(())
     }
 
-    fn what(&self, spot: &Spot, name: &OsStr) -> Option<What> {
+    fn what(&self, spot: &Spot, name: &OsStr) -> Option<(What, Option<Inode>)> {
         let dir = self.places.get(spot.place)?.open_dir(&spot.rel).ok()?;
-        what(dir.as_fd(), name)
+        linked(dir.as_fd(), name)
     }
 
     fn host_path(&self, spot: &Spot, name: &OsStr) -> PathBuf {
@@ -288,9 +301,10 @@ impl Watchman {
         self.cover(it, &file)?;
         let mut within = it.spot.within;
         match self.rule(it.spot, it.name, it.what) {
-            Some((NameKind::Hide, rule)) if self.hides(rule, &file) => {
-                return self.hide(it, &file);
+            Some((NameKind::Hide, rule)) if self.hides(it, rule, &file) => {
+                return self.hide(it, &file, rule);
             }
+            _ if self.alias(it, &file)? => return Ok(()),
             Some((NameKind::Hide, _)) | None => {}
             Some((NameKind::Freeze, _)) => {
                 self.tree.watch_closely(&self.places, it.spot);
@@ -350,6 +364,7 @@ impl Watchman {
                     name: &name,
                     what,
                     cause: Cause::Listed,
+                    linked: None,
                 };
                 self.name(&it)?;
             }
@@ -364,34 +379,15 @@ impl Watchman {
         Ok(())
     }
 
-    fn hides(&self, rule: usize, file: &Path) -> bool {
-        self.rules.get(rule).is_some_and(|rule| {
-            // A rule about the content: the start looked into the file, the keeper reads none.
-            rule.holds.is_none() && !(rule.is_builtin() && self.shown.contains(file))
-        })
-    }
-
-    fn hide(&mut self, it: &Name<'_>, file: &Path) -> Result<(), String> {
-        let rel = it.rel();
-        if self.view.is_none() {
-            self.early.insert((it.spot.place, rel, NameKind::Hide));
-            return Ok(());
-        }
-        let covered = self
-            .close(it.spot.place, &rel, NameKind::Hide)
-            .map_err(|errno| format!("{} cannot be hidden: {errno}", file.display()))?;
-        if covered == Covered::Now && self.phase == Phase::Running {
-            self.outbox.masked(file.to_owned());
-        }
-        Ok(())
-    }
-
-    fn close(&self, place: usize, rel: &Path, kind: NameKind) -> Result<Covered, Errno> {
-        let (Some(view), Some(place)) = (&self.view, self.places.get(place)) else {
+    fn close(&self, number: usize, rel: &Path, kind: NameKind) -> Result<Covered, Errno> {
+        let (Some(view), Some(place)) = (&self.view, self.places.get(number)) else {
             return Ok(Covered::Gone);
         };
         match kind {
-            NameKind::Hide => view.mask(place, rel),
+            NameKind::Hide => {
+                let file = place.path.join(rel);
+                self.mask(number, rel, &file).map(|(covered, _)| covered)
+            }
             NameKind::Freeze => view.freeze(place, rel).map(|(covered, _)| covered),
             NameKind::Track => Ok(Covered::Already),
         }

@@ -258,6 +258,22 @@ pub enum Event {
         /// Which, in the words of agentbox's list.
         keys: Vec<String>,
     },
+    /// A reference of a repository came to name a commit with a protected file that is not as it was.
+    Committed {
+        /// The file, where the working copy would have it.
+        file: OsText,
+        /// The reference.
+        reference: OsText,
+        /// The commit.
+        commit: String,
+        /// What of it: `made` (a content that git did not have), `differs`, `deleted`.
+        what: String,
+    },
+    /// A file under a hidden name that appeared in the session is readable in the box: git has its content.
+    NameShown {
+        /// The host's path.
+        file: OsText,
+    },
     /// A protected file could not be compared or put back.
     SettleFailed {
         /// The host's path.
@@ -335,6 +351,13 @@ mod tests {
                 file: odd.clone(),
                 why: "not JSON".into(),
             },
+            Event::Committed {
+                file: odd.clone(),
+                reference: "refs/heads/main".into(),
+                commit: "0".repeat(40),
+                what: "made".to_owned(),
+            },
+            Event::NameShown { file: odd.clone() },
             Event::Swept {
                 file: odd,
                 what: "set-uid bit removed".into(),

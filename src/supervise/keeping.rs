@@ -3,20 +3,22 @@
 
 #![forbid(unsafe_code)]
 
+use super::keeping_words::{doubtful, event, line, required};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use crate::keeper::baseline::Baseline;
 use crate::keeper::job::Job;
-use crate::keeper::message::{FromKeeper, More, Seen, ToKeeper};
+use crate::keeper::message::{FromKeeper, Known, More, Seen, ToKeeper};
 use crate::keeper::process::{self, Keeper};
 use crate::keeper::settle::{Act, Did, Scope, Search};
-use crate::launch::channel::Received;
+use crate::launch::channel::{Received, Sent};
 use crate::outcome::Trigger;
-use crate::plan::names::Names;
+use crate::plan::names::{Names, Watch};
 use crate::plan::{OsText, Plan};
 use crate::record::Event;
 use crate::session::{Session, SessionId, Sessions};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -26,6 +28,12 @@ const LAST_WORDS: u16 = 10_000;
 
 /// How long it may take to look at everything anew after events were lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long a hidden name that appeared may take to become a content that git knows, before it is said that it stays closed.
+const DOUBT: Duration = Duration::from_millis(500);
+
+/// How many names that were shown are recorded.
+const SHOWN: usize = 1_000;
 
 /// How many lines about files are said in one session; the rest is counted.
 const LINES: usize = 20;
@@ -43,6 +51,12 @@ pub(super) struct Keeping {
     born: Vec<PathBuf>,
     seen: Seen,
     over: bool,
+    /// Hidden names that appeared and are no known content, and when that is said.
+    doubtful: BTreeMap<PathBuf, Instant>,
+    /// Those that were shown.
+    shown: BTreeSet<PathBuf>,
+    /// Those of which it was said that they stay closed.
+    doubted: BTreeSet<PathBuf>,
     /// The box stands still while the keeper looks at everything anew; it is lost if that has not ended by then.
     halted: Option<Instant>,
 }
@@ -87,6 +101,9 @@ impl Keeping {
             born: Vec::new(),
             seen: Seen::All,
             over: false,
+            doubtful: BTreeMap::new(),
+            shown: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             halted: None,
         })
     }
@@ -108,6 +125,9 @@ impl Keeping {
     /// Why it is not.
     pub(super) fn joined(&self) -> Result<Option<Event>, String> {
         let gap = self.keeper.joined()?;
+        if let Some(why) = gap.as_ref().filter(|_| self.names.watch == Watch::Always) {
+            return Err(required(why));
+        }
         Ok(gap.map(|why| Event::WatchGap { why }))
     }
 
@@ -133,6 +153,9 @@ impl Keeping {
                 }
             }
             FromKeeper::LookedAgain => self.go_on(running),
+            FromKeeper::Gap { why } if self.names.watch == Watch::Always => {
+                lost(running, &required(&why));
+            }
             FromKeeper::Gap { why } => {
                 running.say(&format!(
                     "not every directory can be watched ({why}): names that appear there are closed within 200 ms"
@@ -140,8 +163,11 @@ impl Keeping {
                 running.note(&Event::WatchGap { why });
             }
             FromKeeper::Failed { why } => lost(running, &why),
-            FromKeeper::Touched { files } => {
-                let scope = Scope::Now(paths(files).collect());
+            FromKeeper::Touched { files, judge } => {
+                let scope = Scope::Now {
+                    names: paths(files).collect(),
+                    judge: paths(judge).collect(),
+                };
                 match Job::start(&self.names, &self.baseline, &self.session, &scope) {
                     Ok(job) => self.job = Some(job),
                     Err(e) => lost(running, &e.to_string()),
@@ -178,23 +204,53 @@ impl Keeping {
     fn job_ended(&mut self, running: &mut Running) {
         if let Some(report) = self.job.as_mut().and_then(Job::try_end) {
             self.job = None;
-            self.report(report, running);
-            let _ = self.keeper.channel.try_send(&ToKeeper::Settled, &[]);
+            let known = self.report(report, running);
+            let settled = ToKeeper::Settled { known };
+            // What the keeper does not hear stays masked, and it asks for nothing more: the box must not go on so.
+            if !matches!(self.keeper.channel.try_send(&settled, &[]), Ok(Sent::Yes)) {
+                lost(running, "it does not listen");
+            }
         }
     }
 
-    fn report(&mut self, report: Result<Vec<Act>, String>, running: &mut Running) {
+    /// Says and records what was done; what is known to the box anyway comes back.
+    fn report(&mut self, report: Result<Vec<Act>, String>, running: &mut Running) -> Vec<Known> {
+        let mut known = Vec::new();
         let acts = match report {
             Ok(acts) => acts,
             Err(why) => {
                 running.say(&format!("files could not be compared: {why}"));
-                return running.note(&Event::SettleFailed {
+                running.note(&Event::SettleFailed {
                     file: OsText::from(self.session.clone()),
                     why,
                 });
+                return known;
             }
         };
         for act in acts {
+            match act.did {
+                Did::Known { inode, changed } => {
+                    self.doubtful.remove(act.file.path());
+                    // Once for each: a branch may be checked out again and again.
+                    if self.shown.len() < SHOWN && self.shown.insert(act.file.clone().into()) {
+                        running.note(&Event::NameShown {
+                            file: act.file.clone(),
+                        });
+                    }
+                    known.push(Known {
+                        file: act.file,
+                        inode,
+                        changed,
+                    });
+                    continue;
+                }
+                Did::Secret => {
+                    let at = Instant::now() + DOUBT;
+                    self.doubtful.entry(act.file.into()).or_insert(at);
+                    continue;
+                }
+                _ => {}
+            }
             self.said += 1;
             match self.said.cmp(&(LINES + 1)) {
                 std::cmp::Ordering::Less => running.say(&line(&act, &self.id)),
@@ -204,7 +260,24 @@ impl Keeping {
                 )),
                 std::cmp::Ordering::Greater => {}
             }
-            running.note(&event(act));
+            if let Some(event) = event(act) {
+                running.note(&event);
+            }
+        }
+        known
+    }
+
+    /// Names that appeared and stay closed are said once, and what can be done about it: they may be the agent's own.
+    fn say_doubtful(&mut self, running: &mut Running) {
+        let now = Instant::now();
+        let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.doubtful)
+            .into_iter()
+            .partition(|(_, at)| *at <= now);
+        self.doubtful = rest.into_iter().collect();
+        for (file, _) in due {
+            if self.doubted.len() < LINES && self.doubted.insert(file.clone()) {
+                running.say(&doubtful(&OsText::from(file)));
+            }
         }
     }
 
@@ -218,7 +291,7 @@ impl Keeping {
         if seen_all
             && self.touched.is_empty()
             && self.born.is_empty()
-            && self.baseline.changed().is_empty()
+            && !self.baseline.has_changed()
         {
             return;
         }
@@ -231,38 +304,6 @@ impl Keeping {
             .map_err(|e| e.to_string())
             .and_then(Job::end);
         self.report(report, running);
-    }
-}
-
-/// One line for the terminal.
-fn line(act: &Act, id: &SessionId) -> String {
-    let (file, id) = (&act.file, id.as_str());
-    match &act.did {
-        Did::Quarantined => format!(
-            "{file} was made in the session under a protected name, and moved away: `agentbox restore {id}` gives it back"
-        ),
-        Did::PutBack => format!(
-            "{file} is protected and was changed; it is again as it was: `agentbox restore {id}` gives the change back"
-        ),
-        Did::Restored => format!("{file} is protected and was deleted; it is there again"),
-        Did::Undone { keys } if keys.is_empty() => format!(
-            "{file} could not be read by git, and is again as it was: `agentbox restore {id}` has the other one"
-        ),
-        Did::Undone { keys } => format!(
-            "{file}: entries that run programs were undone ({}): `agentbox restore {id}` has the file as it was",
-            keys.join(", ")
-        ),
-        Did::Failed { why } => format!("{file} is protected and could not be put back: {why}"),
-    }
-}
-
-fn event(act: Act) -> Event {
-    let Act { file, did } = act;
-    match did {
-        Did::Quarantined => Event::Quarantined { file },
-        Did::PutBack | Did::Restored => Event::PutBack { file },
-        Did::Undone { keys } => Event::Undone { file, keys },
-        Did::Failed { why } => Event::SettleFailed { file, why },
     }
 }
 
@@ -286,11 +327,13 @@ impl Part for Keeping {
 
     fn deadline(&self) -> Option<Instant> {
         let job = self.job.as_ref().map(Job::deadline);
-        [job, self.halted].into_iter().flatten().min()
+        let doubt = self.doubtful.values().min().copied();
+        [job, self.halted, doubt].into_iter().flatten().min()
     }
 
     fn on_ready(&mut self, ready: &Ready<'_>, running: &mut Running) {
         self.job_ended(running);
+        self.say_doubtful(running);
         if self.halted.is_some_and(|at| at <= Instant::now()) {
             self.halted = None;
             return lost(

@@ -16,6 +16,7 @@ pub mod hostfile;
 mod joins;
 pub mod json;
 pub mod keeping;
+mod keeping_words;
 pub mod kill;
 mod listeners;
 pub mod merge;

@@ -26,6 +26,9 @@ pub struct Names {
     /// empty file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shown: Vec<OsText>,
+    /// What happens where not every directory can be watched.
+    #[serde(default)]
+    pub watch: Watch,
     /// What the search left out: a directory that was skipped by rule, or where it ended, for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
@@ -46,6 +49,17 @@ impl Names {
             .iter()
             .any(|name| name.kind == NameKind::Freeze && name.host.path().starts_with(host))
     }
+}
+
+/// What happens where not every directory can be watched, since the user's inotify(7) watches are used up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Watch {
+    /// It is said, and what cannot be watched is listed again and again.
+    #[default]
+    OrLook,
+    /// The box does not start, or ends: `view` is required.
+    Always,
 }
 
 /// One rule.

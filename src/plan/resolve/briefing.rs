@@ -73,7 +73,12 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
          - Files that run programs outside of the box later are not yours to make or change: `.git/hooks`, `.mcp.json`, \
          agents' settings are moved away at once; CI files, `.vscode`, `.envrc` and the like are put back when the session \
          ends; entries of git configuration that run programs (hooks, pagers, filters, aliases with `!`) are undone. Say \
-         what you would change there, and let the human do it. A new `.env` or key reads as empty as soon as it is there.\n",
+         what you would change there, and let the human do it. A `.env`, key or certificate that appears in \
+         the working copy cannot be opened by anybody here (EACCES), unless git has its content: give what is yours another \
+         name or put it into /tmp.\n\
+         - Of git's operations only those fail that move a hidden or protected name: `git clean -x` and `git stash -u` of \
+         one, checking out a branch in which it differs, `git submodule absorbgitdirs`. Commits that change protected files \
+         are named to the human when the session ends.\n",
     );
     out.push_str(
         "\n## How to ask the human\n\n\

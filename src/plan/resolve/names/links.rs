@@ -361,7 +361,29 @@ fn search(scene: &Scene<'_>, roots: &[PathBuf], trust: Trust) -> Found {
         }
     }
     found.bounded = left == 0;
+    found.linked.extend(single_files(scene, roots));
     found
+}
+
+/// Files that are granted for writing by themselves.
+fn single_files(scene: &Scene<'_>, roots: &[PathBuf]) -> Vec<Linked> {
+    let mut files: BTreeSet<PathBuf> = BTreeSet::new();
+    for (_, shown) in scene.tree.binds().iter() {
+        let inside = roots.iter().any(|root| within(&shown.source, root));
+        if shown.kind == Kind::File
+            && shown.access == Access::Write
+            && shown.owner.is_some()
+            && !inside
+            && !within(&shown.source, &scene.private_root)
+        {
+            files.insert(shown.source.clone());
+        }
+    }
+    let linked = files.into_iter().filter_map(|path| {
+        let stat = scene.walk.lstat(&path)?;
+        (stat.file_type == FileType::File && stat.nlink > 1).then_some(Linked { path, stat })
+    });
+    linked.collect()
 }
 
 /// Those that have more names than were found, and that the box could write.

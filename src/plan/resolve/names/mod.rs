@@ -22,8 +22,9 @@ mod whole;
 use super::expand::{below, same, upward, within};
 use super::scene::{Scene, show};
 use crate::host::FileType;
+use crate::outcome::Layer;
 use crate::plan::names::matcher::{Matcher, heavy_names};
-use crate::plan::names::{FoundName, How, NameKind, NameRule, Names};
+use crate::plan::names::{FoundName, How, NameKind, NameRule, Names, Watch};
 use crate::plan::{Access, GrantKind, Kind, OsText};
 pub(super) use links::links;
 pub(super) use rules::{asked_for, path_of};
@@ -107,6 +108,10 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
         );
     }
     named.names.skipped = found.skipped;
+    let required = &scene.policy.wishes.require;
+    if required.iter().any(|wish| wish.value == Layer::View) {
+        named.names.watch = Watch::Always;
+    }
     named.names.rules = rules;
     summary(scene, &named.names);
     named

@@ -1,0 +1,121 @@
+//! What a repository's references were: read as files, git is never run (gitrepository-layout(5), git-pack-refs(1)).
+
+#![forbid(unsafe_code)]
+
+use crate::keeper::files;
+use crate::plan::OsText;
+use nix::fcntl::openat;
+use nix::sys::stat::{Mode, SFlag};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// References of one repository that are remembered.
+const MOST: usize = 4096;
+/// The most bytes of `packed-refs`: some 60,000 references. Of more of them only loose ones are known.
+const PACKED: u64 = 4 << 20;
+/// How deep their names go.
+const DEPTH: u32 = 12;
+/// Bytes of a file with one reference in it.
+const LINE: u64 = 512;
+
+/// A repository when the session began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::keeper) struct Repository {
+    /// Its git directory.
+    pub(in crate::keeper) dir: OsText,
+    /// Its references, by name, and the ids that they named.
+    pub(in crate::keeper) refs: BTreeMap<String, String>,
+}
+
+/// The references in a git directory; nothing of what cannot be read. Names that are not text are not git's.
+pub(in crate::keeper) fn read(root: BorrowedFd<'_>, dir: &Path) -> BTreeMap<String, String> {
+    let mut refs = BTreeMap::new();
+    let Ok(git) = files::open_path(root, dir) else {
+        return refs;
+    };
+    loose(git.as_fd(), "refs", DEPTH, &mut refs);
+    one(git.as_fd(), OsStr::new("HEAD"), "HEAD", &mut refs);
+    if let Ok(trees) = openat(&git, "worktrees", files::DIR, Mode::empty()) {
+        for name in files::names(trees.as_fd()).unwrap_or_default() {
+            if let (Ok(tree), Some(text)) = (
+                openat(&trees, name.as_os_str(), files::DIR, Mode::empty()),
+                name.to_str(),
+            ) {
+                let name = format!("worktrees/{text}/HEAD");
+                one(tree.as_fd(), OsStr::new("HEAD"), &name, &mut refs);
+            }
+        }
+    }
+    if let Ok(Some((text, _))) = files::read_most(git.as_fd(), OsStr::new("packed-refs"), PACKED) {
+        for line in text.split(|byte| *byte == b'\n') {
+            let Some((id, name)) = std::str::from_utf8(line)
+                .ok()
+                .and_then(|l| l.split_once(' '))
+            else {
+                continue;
+            };
+            if is_id(id) && name.starts_with("refs/") && refs.len() < MOST {
+                // A loose one is younger.
+                refs.entry(name.to_owned()).or_insert_with(|| id.to_owned());
+            }
+        }
+    }
+    refs
+}
+
+fn loose(parent: BorrowedFd<'_>, name: &str, depth: u32, refs: &mut BTreeMap<String, String>) {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let Ok(dir) = openat(parent, last, files::DIR, Mode::empty()) else {
+        return;
+    };
+    for entry in files::names(dir.as_fd()).unwrap_or_default() {
+        let Some(text) = entry.to_str() else { continue };
+        if refs.len() >= MOST {
+            return;
+        }
+        let name = format!("{name}/{text}");
+        let Ok(stat) = files::stat(dir.as_fd(), &entry) else {
+            continue;
+        };
+        if files::is(&stat, SFlag::S_IFDIR) {
+            if depth > 0 {
+                loose(dir.as_fd(), &name, depth - 1, refs);
+            }
+        } else if !text.ends_with(".lock") {
+            one(dir.as_fd(), &entry, &name, refs);
+        }
+    }
+}
+
+/// A file with an id in it; one that names another reference (`ref: ...`) is none.
+fn one(dir: BorrowedFd<'_>, file: &OsStr, name: &str, refs: &mut BTreeMap<String, String>) {
+    let Ok(Some((bytes, _))) = files::read_most(dir, file, LINE) else {
+        return;
+    };
+    let id = bytes.trim_ascii();
+    if let Ok(id) = std::str::from_utf8(id)
+        && is_id(id)
+    {
+        refs.insert(name.to_owned(), id.to_owned());
+    }
+}
+
+/// SHA-1, or SHA-256.
+fn is_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Are references kept in another format (`reftable`), which is not read?
+pub(super) fn is_other_format(root: BorrowedFd<'_>, dir: &Path) -> bool {
+    files::open_path(root, &dir.join("reftable")).is_ok()
+}
+
+/// A name as a person may read it: control characters of the agent's do not reach a terminal.
+pub(super) fn plain(name: &[u8]) -> OsText {
+    OsText::from(OsStr::from_bytes(name))
+}

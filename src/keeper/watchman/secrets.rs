@@ -1,0 +1,217 @@
+//! Hidden names: what is masked, by what, and what is shown again.
+//!
+//! Whose file is it that appears under a hidden name? The kernel does not say it to an unprivileged process: no event of the
+//! file system has a pid or a mount in it. So every one is taken for the host's and masked at once. What the box cannot have
+//! made reads as empty, as at the start. Anything else can be opened by nobody, so that git stops instead of committing
+//! nothing; and it is shown where its content is in the object store of its repository, since the box can read it there
+//! (`git checkout`, `git clone`). That is decided for this one inode: the next one under the name is masked again.
+
+#![forbid(unsafe_code)]
+
+use super::{Name, Phase, Watchman};
+use crate::keeper::message::Known;
+use crate::keeper::place::{self, Place};
+use crate::keeper::tree::What;
+use crate::keeper::view::{Covered, Inode, Mask};
+use crate::plan::names::{How, NameKind, Names};
+use crate::plan::{Access, Kind};
+use nix::errno::Errno;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// The most files that wait to be shown.
+const MOST: usize = 20_000;
+
+/// What is known of hidden files.
+#[derive(Default)]
+pub(super) struct Secrets {
+    /// How those of the start were masked.
+    masks: HashMap<PathBuf, Mask>,
+    /// The inodes of hidden files, and a name of each: under another one they are the same secret. The number of an inode
+    /// that is gone is given to the next file, so a number counts only while its name has it.
+    inodes: HashMap<Inode, (usize, PathBuf)>,
+    /// Masked in the session where the box can write: the place and the path below it.
+    doubtful: HashMap<PathBuf, (usize, PathBuf)>,
+    /// Shown, as long as they are these inodes.
+    shown: HashMap<PathBuf, Inode>,
+}
+
+impl Secrets {
+    /// What the plan has hidden.
+    pub(super) fn of(names: &Names, places: &[Place]) -> Secrets {
+        let mut secrets = Secrets::default();
+        let hidden = names.found.iter().filter(|f| f.kind == NameKind::Hide);
+        for found in hidden {
+            let file = found.host.path();
+            let mask = match found.how {
+                How::Refused => Mask::Refused,
+                _ => Mask::Empty,
+            };
+            secrets.masks.insert(file.to_owned(), mask);
+            let at = places.iter().enumerate().find_map(|(number, place)| {
+                let rel = file.strip_prefix(&place.path).ok()?;
+                Some((number, place, rel.to_owned()))
+            });
+            if let Some((number, place, rel)) = at.filter(|_| found.dir == Kind::File)
+                && let Ok(inode) = place::inode(place, &rel)
+            {
+                secrets.inodes.insert(inode, (number, rel));
+            }
+        }
+        secrets
+    }
+}
+
+impl Watchman {
+    /// Is the rule about what is there?
+    pub(super) fn hides(&self, it: &Name<'_>, rule: usize, file: &Path) -> bool {
+        let Some(rule) = self.rules.get(rule) else {
+            return false;
+        };
+        // A rule about the content: the start looked into the file, the keeper reads none.
+        if rule.holds.is_some() || (rule.is_builtin() && self.shown.contains(file)) {
+            return false;
+        }
+        // A Python environment that is called `.env` is no secret, and nothing would run without it.
+        !(rule.is_builtin() && it.what == What::Dir && self.holds(it, "pyvenv.cfg"))
+    }
+
+    fn holds(&self, it: &Name<'_>, inner: &str) -> bool {
+        let place = self.places.get(it.spot.place);
+        place.is_some_and(|place| place::inode(place, &it.rel().join(inner)).is_ok())
+    }
+
+    /// Closes a name that is hidden.
+    ///
+    /// # Errors
+    /// It cannot be closed.
+    pub(super) fn hide(&mut self, it: &Name<'_>, file: &Path, rule: usize) -> Result<(), String> {
+        let rel = it.rel();
+        let Some(place) = self.places.get(it.spot.place) else {
+            return Ok(());
+        };
+        if self.view.is_none() {
+            self.early.insert((it.spot.place, rel, NameKind::Hide));
+            return Ok(());
+        }
+        if let Some(inode) = self.secrets.shown.get(file)
+            && place::inode(place, &rel) == Ok(*inode)
+        {
+            return Ok(());
+        }
+        let builtin = self.rules.get(rule).is_some_and(|rule| rule.is_builtin());
+        let (covered, inode) = self
+            .mask(it.spot.place, &rel, file)
+            .map_err(|errno| format!("{} cannot be hidden: {errno}", file.display()))?;
+        if covered != Covered::Now || self.phase != Phase::Running {
+            return Ok(());
+        }
+        self.outbox.masked(file.to_owned());
+        let is_file = it.what == What::Other;
+        if let Some(inode) = inode.filter(|_| is_file) {
+            let at = (it.spot.place, rel.clone());
+            self.secrets.inodes.insert(inode, at);
+        }
+        let writable = self.mask_of(it.spot.place, file) == Mask::Refused;
+        if is_file && builtin && writable && self.secrets.doubtful.len() < MOST {
+            let at = (it.spot.place, rel);
+            self.secrets.doubtful.insert(file.to_owned(), at);
+            self.secrets.shown.remove(file);
+            // It may be half written: it is asked about again when its writer has closed it.
+            self.tree.watch_ends(&self.places, it.spot);
+            self.outbox.judge(file.to_owned());
+        }
+        Ok(())
+    }
+
+    /// By what a name is covered: as at the start, or so that nothing empty is committed.
+    fn mask_of(&self, place: usize, file: &Path) -> Mask {
+        let read_only = self
+            .places
+            .get(place)
+            .is_none_or(|place| place.access == Access::Read);
+        let made = if read_only {
+            Mask::Empty
+        } else {
+            Mask::Refused
+        };
+        self.secrets.masks.get(file).copied().unwrap_or(made)
+    }
+
+    /// Puts the mask over a name.
+    pub(super) fn mask(
+        &self,
+        place: usize,
+        rel: &Path,
+        file: &Path,
+    ) -> Result<(Covered, Option<Inode>), Errno> {
+        let mask = self.mask_of(place, file);
+        match (&self.view, self.places.get(place)) {
+            (Some(view), Some(place)) => view.mask(place, rel, mask),
+            _ => Ok((Covered::Gone, None)),
+        }
+    }
+
+    /// A file that appeared under a name that no rule hides, with an inode that is hidden under another one.
+    ///
+    /// # Errors
+    /// It cannot be closed.
+    pub(super) fn alias(&mut self, it: &Name<'_>, file: &Path) -> Result<bool, String> {
+        let hidden = it.linked.is_some_and(|inode| {
+            let known = self.secrets.inodes.get(&inode);
+            known.is_some_and(|(number, rel)| {
+                let place = self.places.get(*number);
+                place.is_some_and(|place| place::inode(place, rel) == Ok(inode))
+            })
+        });
+        if !hidden {
+            return Ok(false);
+        }
+        let covered = self
+            .mask(it.spot.place, &it.rel(), file)
+            .map_err(|errno| format!("{} cannot be hidden: {errno}", file.display()))?;
+        if covered.0 == Covered::Now && self.phase == Phase::Running {
+            self.outbox.masked(file.to_owned());
+        }
+        Ok(true)
+    }
+
+    /// A file that was written to is closed: if it waits, it is looked at again.
+    pub(super) fn written(&mut self, file: &Path) {
+        if self.secrets.doubtful.contains_key(file) {
+            self.outbox.judge(file.to_owned());
+        }
+    }
+
+    /// Takes the masks off what is no secret from the box, if it still is what was looked at.
+    ///
+    /// # Errors
+    /// A name that cannot be closed again.
+    pub(in crate::keeper) fn show(&mut self, known: &[Known]) -> Result<(), String> {
+        for known in known {
+            let file = known.file.path();
+            let Some((number, rel)) = self.secrets.doubtful.get(file).cloned() else {
+                continue;
+            };
+            let (Some(view), Some(place)) = (&self.view, self.places.get(number)) else {
+                continue;
+            };
+            match view.uncover(place, &rel, known) {
+                Ok(true) => {
+                    self.secrets.doubtful.remove(file);
+                    self.secrets.inodes.remove(&known.inode);
+                    self.secrets.shown.insert(file.to_owned(), known.inode);
+                }
+                // Another one by now: it is masked as it appeared, or here.
+                Ok(false) => {
+                    self.mask(number, &rel, file)
+                        .map_err(|errno| format!("{} cannot be hidden: {errno}", file.display()))?;
+                }
+                Err(errno) => {
+                    return Err(format!("{} cannot be shown: {errno}", file.display()));
+                }
+            }
+        }
+        Ok(())
+    }
+}

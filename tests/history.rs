@@ -1,0 +1,315 @@
+//! What the box and git do with names that are protected or hidden in the *history*: commits that git's plumbing makes without
+//! touching the working copy, and files under hidden names that come out of git's own store.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Ran, TestBox, run, until};
+use std::fs;
+use std::process::Command;
+
+/// Does something on the host, as the test user, in the working copy.
+fn host(b: &TestBox, script: &str) -> Ran {
+    let mut command = Command::new("/bin/sh");
+    let git = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_CONFIG_COUNT=2 \
+               GIT_CONFIG_KEY_0=protocol.file.allow GIT_CONFIG_VALUE_0=always GIT_CONFIG_KEY_1=init.defaultBranch GIT_CONFIG_VALUE_1=main;";
+    command.arg("-ec").arg(b.fill(&format!("{git} {script}")));
+    b.around(&mut command, &b.command(["true"]));
+    run(command)
+}
+
+/// A repository with a CI file, a branch in which it is another one, a branch without it, and one with keys of the tests.
+fn world() -> TestBox {
+    let b = TestBox::new()
+        .profile("extends = [\"base\", \"git\"]\n")
+        .file("{ws}/README", "x\n")
+        .file("{ws}/.github/workflows/ci.yml", "on: push\n")
+        .file("{ws}/src/a", "a\n");
+    host(
+        &b,
+        "git init -q; git add -A; git commit -qm one; \
+         git checkout -qb other; echo 'on: release' > .github/workflows/ci.yml; git commit -qam other; \
+         git checkout -q main; git checkout -qb none; git rm -q .github/workflows/ci.yml; git commit -qm none; \
+         git checkout -q main; git checkout -qb keys; mkdir tests; echo 'A TEST KEY' > tests/key.pem; echo A=1 > .env; \
+         git add -A; git commit -qm keys; git checkout -q main; git gc -q",
+    )
+    .ok();
+    // Objects of this very moment would count as the session's.
+    until("git's objects are old", || {
+        let pack = fs::metadata(b.ws().join(".git/objects/pack")).unwrap();
+        let age = pack.modified().unwrap().elapsed();
+        age.is_ok_and(|age| age.as_millis() > 150)
+    });
+    b
+}
+
+const ME: &str = "set -e; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b;";
+
+/// A commit with another CI file, made by plumbing: the working copy and the index are never touched. `$C` is it.
+const PLUMB: &str = "B=$(echo evil | git hash-object -w --stdin); export GIT_INDEX_FILE=/tmp/index; git read-tree HEAD; \
+    git update-index --add --cacheinfo 100644,$B,.github/workflows/NAME; T=$(git write-tree); unset GIT_INDEX_FILE; \
+    C=$(git commit-tree -p HEAD -m x $T);";
+
+fn plumb(name: &str, then: &str) -> String {
+    format!("{ME} {} {then}", PLUMB.replace("NAME", name))
+}
+
+/// The lines about the history.
+fn told(ran: &Ran) -> Vec<String> {
+    let said = ran.complaint();
+    let about = |line: &&str| line.contains("refs/") || line.contains("HEAD");
+    said.lines().filter(about).map(str::to_owned).collect()
+}
+
+#[test]
+fn commits_with_protected_files_are_told_at_the_end() {
+    let new = "in which {ws}/.github/workflows/ci.yml is new or changed";
+    let made = [
+        (
+            "the branch that is checked out",
+            plumb("ci.yml", "git update-ref refs/heads/main $C"),
+            "refs/heads/main",
+            new,
+        ),
+        (
+            "a new branch",
+            plumb("ci.yml", "git update-ref refs/heads/x/y $C"),
+            "refs/heads/x/y",
+            new,
+        ),
+        (
+            "a new file on a tag",
+            plumb("more.yml", "git tag -a v1 -m v1 $C"),
+            "refs/tags/v1",
+            "in which {ws}/.github/workflows/more.yml is new or changed",
+        ),
+        (
+            "packed",
+            plumb(
+                "ci.yml",
+                "git update-ref refs/heads/main $C; git gc -q --prune=now; git pack-refs --all",
+            ),
+            "refs/heads/main",
+            new,
+        ),
+        (
+            "undone by the next commit",
+            plumb(
+                "ci.yml",
+                "D=$(git commit-tree -p $C -m back HEAD^{tree}); git update-ref refs/heads/main $D",
+            ),
+            "refs/heads/main",
+            new,
+        ),
+        (
+            "below a merge",
+            plumb(
+                "ci.yml",
+                "D=$(git commit-tree -p HEAD -p $C -m merge $T); git update-ref refs/heads/merged $D",
+            ),
+            "refs/heads/merged",
+            new,
+        ),
+        (
+            "a history without a beginning in common",
+            plumb(
+                "ci.yml",
+                "D=$(git commit-tree -m root $T); git update-ref refs/heads/root $D",
+            ),
+            "refs/heads/root",
+            new,
+        ),
+        (
+            "by git commit",
+            format!("{ME} echo evil > .github/workflows/ci.yml; git commit -qam x"),
+            "refs/heads/main",
+            new,
+        ),
+        (
+            "what another branch had",
+            format!("{ME} git update-ref refs/heads/main other"),
+            "refs/heads/main",
+            "in which {ws}/.github/workflows/ci.yml is another one than before",
+        ),
+        (
+            "deleted",
+            format!("{ME} git update-ref refs/heads/main none"),
+            "refs/heads/main",
+            "which has no {ws}/.github/workflows/ci.yml any more",
+        ),
+    ];
+    for (way, script, reference, words) in made {
+        let b = world();
+        let ran = b.sh(&script);
+        assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        let told = told(&ran);
+        assert_eq!(told.len(), 1, "{way}: {ran:?}");
+        assert!(
+            told[0].contains(reference) && told[0].contains(&b.fill(words)),
+            "{way}: {told:?}"
+        );
+        let events = run(b.agentbox(["logs"])).text();
+        assert!(
+            events.contains("committed") && events.contains(reference),
+            "{way}: {events}"
+        );
+    }
+    // The twins: what is none of it is not told, however much git does.
+    let quiet = [
+        "echo y > README; git commit -qam x; git tag t; git branch b",
+        "git branch x other; git tag y none; git update-ref refs/x/y keys",
+        "git checkout -q other; echo y > README; git commit -qam x; git checkout -q main",
+        "git gc -q --prune=now; git pack-refs --all; git repack -adqf",
+        "echo y > README; git commit -qam x; git gc -q --prune=now; git commit -q --amend -m y",
+        "git stash -q; git notes add -m x; git branch -D other",
+        "mkdir -p doc/.github; echo x > doc/.github/ci.yml; git add -A; git commit -qm x",
+    ];
+    for script in quiet {
+        let b = world();
+        let ran = b.sh(&format!("{ME} {script}"));
+        assert_eq!(ran.code(), 0, "{script}: {ran:?}");
+        assert_eq!(told(&ran), Vec::<String>::new(), "{script}: {ran:?}");
+    }
+}
+
+/// What cannot be read is said, and does not keep the session from its end.
+#[test]
+fn a_history_that_cannot_be_read_is_said() {
+    let ways = [
+        // A loose object of the agent's under the name of a commit of the user's: it is not believed.
+        "D=$(echo not there yet | git hash-object -w --stdin); git update-ref refs/heads/main $C; \
+         f=.git/objects/$(echo $T | cut -c1-2)/$(echo $T | cut -c3-); chmod u+w $f; \
+         cat .git/objects/$(echo $D | cut -c1-2)/$(echo $D | cut -c3-) > $f",
+        "git update-ref refs/heads/main $C; f=.git/objects/$(echo $T | cut -c1-2)/$(echo $T | cut -c3-); chmod u+w $f; echo junk > $f",
+        "git update-ref refs/heads/main $C; rm -f .git/objects/$(echo $T | cut -c1-2)/$(echo $T | cut -c3-)",
+    ];
+    for way in ways {
+        let b = world();
+        let ran = b.sh(&plumb("ci.yml", way));
+        assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        assert!(
+            ran.complaint()
+                .contains("could not be searched for protected files"),
+            "{way}: {ran:?}"
+        );
+    }
+}
+
+/// The same of a session whose supervisor was killed: whoever comes next says it.
+#[test]
+fn a_crash_does_not_swallow_what_is_told_of_the_history() {
+    use nix::sys::signal::{Signal, kill};
+    let b = world();
+    let token = common::world::token();
+    let script = plumb(
+        "ci.yml",
+        "git update-ref refs/heads/main $C; echo ready; sleep 1000; true",
+    );
+    let mut live = b.start(["/bin/sh", "-c", &script, &token]);
+    live.wait_line("ready");
+    let init = common::live::init_of(common::live::find(&token));
+    kill(common::live::parent(init).unwrap(), Signal::SIGKILL).unwrap();
+    live.end();
+    common::live::gone(&token);
+    let next = b.run(["true"]);
+    assert!(told(&next)[0].contains("new or changed"), "{next:?}");
+    assert_eq!(told(&b.run(["true"])), Vec::<String>::new());
+}
+
+/// Waits in the box until a file can be read, for five seconds.
+const UNTIL: &str = "until_read() { i=0; until cat \"$1\" >/dev/null 2>&1 || [ $i -gt 500 ]; do i=$((i+1)); sleep 0.01; done; }; \
+                     until_closed() { i=0; while cat \"$1\" >/dev/null 2>&1 && [ $i -lt 500 ]; do i=$((i+1)); sleep 0.01; done; };";
+
+/// `tests/key.pem` of a branch: hidden by its name, and in the history for everybody to read.
+#[test]
+fn what_git_brings_under_a_hidden_name_is_readable() {
+    let b = world();
+    let ran = b.sh(&format!(
+        "{ME} {UNTIL} git checkout -q keys; until_read tests/key.pem; until_read .env; cat tests/key.pem .env; git status --short; \
+         git checkout -q main; ls -A; git merge -q --no-edit keys; until_read .env; cat .env"
+    ));
+    assert_eq!(
+        ran.ok(),
+        "A TEST KEY\nA=1\n.git\n.github\nREADME\nsrc\nA=1",
+        "{ran:?}"
+    );
+    // A clone of the session's own, and a worktree.
+    let ran = b.sh(&format!(
+        "{ME} {UNTIL} git clone -q -b keys . copy; until_read copy/tests/key.pem; cat copy/tests/key.pem; git -C copy status --short; \
+         git worktree add -q wt keys; until_read wt/.env; cat wt/.env"
+    ));
+    assert_eq!(ran.ok(), "A TEST KEY\nA=1", "{ran:?}");
+}
+
+/// A key of the agent's own, which nobody can tell from one of the user's: not to be opened, never empty.
+#[test]
+fn what_the_box_makes_under_a_hidden_name_is_never_committed_empty() {
+    let b = world();
+    let ran = b.sh(&format!(
+        "{UNTIL} for f in own.key .env.local plain.txt; do echo MINE > $f; done; until_closed own.key; until_closed .env.local; \
+         cat own.key; echo \"cat=$?\"; cat plain.txt; echo x >> own.key; echo \"write=$?\"; \
+         git add -A; echo \"add=$?\"; git add plain.txt; git -c user.name=a -c user.email=a@b commit -qm x; git ls-files; sleep 0.7"
+    ));
+    let text = ran.text();
+    assert!(
+        text.contains("cat=1") && text.contains("\nMINE\n") && text.contains("add=128"),
+        "{ran:?}"
+    );
+    assert!(!text.contains("write=0"), "{ran:?}");
+    assert!(ran.complaint().contains("Permission denied"), "{ran:?}");
+    assert!(
+        text.contains("plain.txt") && !text.contains("own.key\n"),
+        "{ran:?}"
+    );
+    // The way out is said, once.
+    let said = ran.complaint();
+    let line = "own.key is a hidden name that appeared in the session";
+    assert_eq!(said.matches(line).count(), 1, "{said}");
+    assert!(said.contains("--read"), "{said}");
+    // It is there, whole, for the user.
+    assert_eq!(
+        fs::read_to_string(b.ws().join("own.key")).unwrap(),
+        "MINE\n"
+    );
+    // The twins: where the user shows it, and where no rule is about it.
+    let rule = "extends = [\"base\", \"git\"]\n[files]\nhide = [\"!${workspace}/own.key\"]\n";
+    let b = world().profile(rule);
+    let ran =
+        b.sh("echo MINE > own.key; echo MINE > /tmp/x.key; sleep 0.2; cat own.key /tmp/x.key");
+    assert_eq!(ran.ok(), "MINE\nMINE", "{ran:?}");
+}
+
+/// What an agent could do so that a secret of the host's is shown.
+#[test]
+fn what_is_shown_is_shown_for_this_file_alone() {
+    let b = world();
+    let script = "UNTIL git checkout -q keys; until_read .env; cat .env; echo ready; until [ -e go ]; do sleep 0.01; done; \
+         cat .env; echo \"cat=$?\"; cat d/.env; echo \"cat=$?\"; cat notes; cat copy.pem"
+        .replace("UNTIL", UNTIL);
+    let mut live = b.start(["/bin/sh", "-c", &script]);
+    live.wait_line("ready");
+    // The host puts its own under the name that git had, and elsewhere; what git has comes as a copy.
+    host(
+        &b,
+        "echo SECRET > x; mv x .env; mkdir -p d; echo SECRET > d/.env; echo notes > notes; cp tests/key.pem copy.pem",
+    )
+    .ok();
+    until("all is closed, and the copy is shown", || {
+        let events = run(b.agentbox(["logs"])).text();
+        let of = |what: &str, name: &str| {
+            events
+                .lines()
+                .filter(|l| l.contains(what) && l.contains(name))
+                .count()
+        };
+        of("name-closed", "d/.env") > 0
+            && of("name-closed", "ws/.env") > 1
+            && of("name-shown", "copy.pem") > 0
+    });
+    host(&b, "touch go").ok();
+    let ran = live.end();
+    let text = ran.text();
+    assert!(!text.contains("SECRET"), "{ran:?}");
+    assert_eq!(text.matches("cat=1").count(), 2, "{ran:?}");
+    assert!(text.ends_with("notes\nA TEST KEY"), "{ran:?}");
+}
