@@ -7,7 +7,7 @@ use super::Inputs;
 use super::channel::{Channel, ChannelError, MAX_FDS};
 use super::command::{Exec, Inherited, Stdio};
 use super::join::{Join, Joins, Surroundings};
-use super::message::{Family, FromInit, SignalTo, ToInit};
+use super::message::{Family, FromInit, SignalTo, ToInit, Told};
 use super::still::Still;
 use crate::enforce::build::{self, Build};
 use crate::enforce::identity::Maps;
@@ -346,8 +346,8 @@ impl Built {
     }
 
     fn join_ended(&mut self, channel: &Channel, pid: Pid, how: How) {
-        if let Some(id) = self.joins.ended(pid) {
-            let _ = channel.send(&FromInit::JoinEnded { id, how }, &[]);
+        if let Some((id, told)) = self.joins.ended(pid, &how) {
+            let _ = channel.send(&FromInit::JoinEnded { id, how, told }, &[]);
         }
     }
 
@@ -364,7 +364,8 @@ impl Built {
             }
             Err(errno) => {
                 let how = failed_exec(errno);
-                channel.send(&FromInit::JoinEnded { id, how }, &[])
+                let told = Told::NotYet;
+                channel.send(&FromInit::JoinEnded { id, how, told }, &[])
             }
         };
     }

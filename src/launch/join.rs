@@ -3,8 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+use super::channel::{Channel, Sent};
 use super::command::{self, Inherited};
+use super::message::{ToClient, Told};
 use crate::enforce::pty::{self, Pty};
+use crate::outcome::How;
 use crate::plan::OsText;
 use crate::sys::process::{self, CloseRange};
 use crate::sys::spawn::{self, Strings};
@@ -135,7 +138,17 @@ impl Settings {
 
 /// Init's list of the commands that joined and have not ended.
 #[derive(Debug, Default)]
-pub(super) struct Joins(Vec<(u32, Pid)>);
+pub(super) struct Joins(Vec<Joined>);
+
+/// One of them.
+#[derive(Debug)]
+struct Joined {
+    id: u32,
+    pid: Pid,
+    /// Who asked for it, where the end may be told directly: what it wrote to a terminal of its own has to come first, and that
+    /// the supervisor hands over.
+    asker: Option<Channel>,
+}
 
 /// What every command of the box is started with.
 pub(super) struct Surroundings<'a> {
@@ -159,6 +172,8 @@ impl Joins {
         if self.0.len() >= MOST {
             return Err(Errno::EAGAIN);
         }
+        let mut fds = fds;
+        let asker = fds.pop().ok_or(Errno::EBADF)?;
         let c = |text: &OsText| CString::new(text.bytes()).map_err(|_| Errno::EINVAL);
         let argv = join.argv.iter().map(c).collect::<Result<Vec<_>, _>>()?;
         let name = argv.first().ok_or(Errno::ENOENT)?;
@@ -223,21 +238,33 @@ impl Joins {
             }
             worst
         })?;
-        self.0.push((id, pid));
+        let asker = join.terminal.is_none().then(|| Channel::from(asker));
+        // All that is said of it by the same mouth, so that it comes in its order.
+        if let Some(asker) = &asker {
+            let _ = asker.try_send(&ToClient::Started { pty: false }, &[]);
+        }
+        self.0.push(Joined { id, pid, asker });
         Ok(pty.map(|pty| pty.master))
     }
 
-    /// The number of the command whose process that was; it is forgotten.
-    pub(super) fn ended(&mut self, pid: Pid) -> Option<u32> {
-        let at = self.0.iter().position(|(_, of)| *of == pid)?;
-        Some(self.0.swap_remove(at).0)
+    /// The number of the command whose process that was, and whether who asked for it was told; it is forgotten.
+    pub(super) fn ended(&mut self, pid: Pid, how: &How) -> Option<(u32, Told)> {
+        let at = self.0.iter().position(|joined| joined.pid == pid)?;
+        let Joined { id, asker, .. } = self.0.swap_remove(at);
+        let status = crate::exit::status(how);
+        // From here and not by way of the supervisor, which is one more process to wake.
+        let sent = asker.map(|asker| asker.try_send(&ToClient::Ended { status }, &[]));
+        match sent {
+            Some(Ok(Sent::Yes)) => Some((id, Told::Already)),
+            _ => Some((id, Told::NotYet)),
+        }
     }
 
     /// Sends a signal to its process group.
     pub(super) fn signal(&self, id: u32, signal: i32) {
-        let found = self.0.iter().find(|(number, _)| *number == id);
-        if let (Some((_, pid)), Ok(signal)) = (found, Signal::try_from(signal)) {
-            let _ = kill(Pid::from_raw(-pid.as_raw()), signal);
+        let found = self.0.iter().find(|joined| joined.id == id);
+        if let (Some(joined), Ok(signal)) = (found, Signal::try_from(signal)) {
+            let _ = kill(Pid::from_raw(-joined.pid.as_raw()), signal);
         }
     }
 }

@@ -11,6 +11,16 @@ use serde::{Deserialize, Serialize};
 /// The most bytes of one message.
 pub const MAX: usize = 128 * 1024;
 
+/// Whether who asked for a command was told of its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// By init.
+    Already,
+    /// By nobody.
+    NotYet,
+}
+
 /// From the supervisor to init.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,7 +47,8 @@ pub enum ToInit {
     Pause,
     /// Let everything go on.
     Resume,
-    /// Start a command beside the first, with the descriptors of [`Join::stdio`]; answered by [`FromInit::Joined`].
+    /// Start a command beside the first, with the descriptors of [`Join::stdio`] and, behind them, the connection of who
+    /// asked; answered by [`FromInit::Joined`].
     Join {
         /// Its number, which the supervisor chose.
         id: u32,
@@ -125,6 +136,8 @@ pub enum FromInit {
         id: u32,
         /// How.
         how: How,
+        /// Whether who asked knows it already.
+        told: Told,
     },
     /// The command ended; init ends with it.
     Ended {

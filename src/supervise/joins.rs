@@ -1,5 +1,5 @@
 //! Commands that join the box (`agentbox exec`), each with the connection of the process that asked. The bytes of their
-//! terminals do not pass here: the asking process gets the master itself.
+//! terminals do not pass here: the asking process gets the master itself. Where it has no terminal, init tells it the end itself.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ use super::part::{Part, PollSet, Ready};
 use super::running::{JoinEvent, Running};
 use crate::launch::channel::{Channel, Received, Sent};
 use crate::launch::join::Join;
-use crate::launch::message::{FromClient, ToClient, ToInit};
+use crate::launch::message::{FromClient, ToClient, ToInit, Told};
 use crate::launch::stdio;
 use crate::outcome::How;
 use crate::record::Event;
@@ -24,6 +24,16 @@ struct Joined {
     name: String,
     /// `None` when who asked is gone.
     channel: Option<Channel>,
+    tells: Tells,
+}
+
+/// Who tells who asked that it runs, and how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tells {
+    /// Init itself: it has no terminal.
+    Init,
+    /// This process, with the master of its terminal.
+    Supervisor,
 }
 
 /// All of them.
@@ -44,26 +54,36 @@ impl Joins {
         }
         self.last = self.last.wrapping_add(1);
         let (id, argv) = (self.last, join.argv.clone());
+        let tells = match join.terminal {
+            None => Tells::Init,
+            Some(_) => Tells::Supervisor,
+        };
         let message = ToInit::Join {
             id,
             join: join.clone(),
         };
-        let fds: Vec<_> = asked.fds.iter().map(|fd| fd.as_fd()).collect();
+        let fds = asked.fds.iter().map(|fd| fd.as_fd());
+        let fds: Vec<_> = fds.chain([asked.channel.as_fd()]).collect();
+        // Before init hears of it: what init says to who asked comes behind this.
+        let _ = asked.channel.try_send(&Reply::Done, &[]);
         if running.tell_init(&message, &fds) != Sent::Yes {
-            asked.refuse("init of the box takes no command now");
+            let line = "init of the box takes no command now".to_owned();
+            let _ = asked.channel.try_send(&ToClient::Say { line }, &[]);
+            let status = crate::exit::REFUSED;
+            let _ = asked.channel.try_send(&ToClient::Ended { status }, &[]);
             return;
         }
-        let _ = asked.channel.try_send(&Reply::Done, &[]);
         self.list.push(Joined {
             id,
             name: argv.first().map(ToString::to_string).unwrap_or_default(),
             channel: Some(asked.channel),
+            tells,
         });
         running.note(&Event::Joined { argv });
     }
 
     fn told(&mut self, event: JoinEvent, fds: Vec<OwnedFd>) {
-        let (JoinEvent::Started(id) | JoinEvent::Ended(id, _)) = &event;
+        let (JoinEvent::Started(id) | JoinEvent::Ended(id, ..)) = &event;
         let Some(at) = self.list.iter().position(|join| join.id == *id) else {
             return;
         };
@@ -73,13 +93,17 @@ impl Joins {
                     pty: !fds.is_empty(),
                 };
                 let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
-                if let Some(channel) = self.list.get(at).and_then(|join| join.channel.as_ref()) {
+                let join = self.list.get(at);
+                let join = join.filter(|join| join.tells == Tells::Supervisor);
+                if let Some(channel) = join.and_then(|join| join.channel.as_ref()) {
                     let _ = channel.try_send(&message, &fds);
                 }
             }
-            JoinEvent::Ended(_, how) => {
+            JoinEvent::Ended(_, how, told) => {
                 let join = self.list.swap_remove(at);
-                let Some(channel) = join.channel else { return };
+                let Some(channel) = join.channel.filter(|_| told == Told::NotYet) else {
+                    return;
+                };
                 if let How::NotFound { errno } | How::CannotExecute { errno } = how {
                     let line = format!("{}: {}", join.name, Errno::from_raw(errno).desc());
                     let _ = channel.try_send(&ToClient::Say { line }, &[]);

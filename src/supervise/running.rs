@@ -9,7 +9,7 @@ use super::{Seen, kill};
 use crate::enforce::cgroup::BoxCgroup;
 use crate::launch::Spawned;
 use crate::launch::channel::{Received, Sent};
-use crate::launch::message::{FromInit, SignalTo, ToInit};
+use crate::launch::message::{FromInit, SignalTo, ToInit, Told};
 use crate::outcome::{How, Trigger};
 use crate::plan::{LimitName, Plan};
 use crate::record::Event;
@@ -84,8 +84,8 @@ enum Pause {
 pub(super) enum JoinEvent {
     /// It runs.
     Started(u32),
-    /// It ended.
-    Ended(u32, How),
+    /// It ended, and who asked for it was told so or not.
+    Ended(u32, How, Told),
 }
 
 /// What is lost when init ends without a word.
@@ -360,8 +360,8 @@ impl Running {
                 Ok(Received::Message(FromInit::Joined { id }, fds)) => {
                     self.joins.push((JoinEvent::Started(id), fds));
                 }
-                Ok(Received::Message(FromInit::JoinEnded { id, how }, fds)) => {
-                    self.joins.push((JoinEvent::Ended(id, how), fds));
+                Ok(Received::Message(FromInit::JoinEnded { id, how, told }, fds)) => {
+                    self.joins.push((JoinEvent::Ended(id, how, told), fds));
                 }
                 Ok(Received::Message(message, _)) => {
                     if let Some(seen) = Seen::of(message) {

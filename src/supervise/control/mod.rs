@@ -248,7 +248,12 @@ impl Part for Control {
         let now = Instant::now();
         self.fresh.retain(|(_, _, until)| *until > now);
         if ready.readable(LISTENER) {
+            let before = self.fresh.len();
             self.accept();
+            // Who connects asks at once, as a rule: it need not wait for the next turn.
+            for number in (before..self.fresh.len()).rev() {
+                self.hear(number, running);
+            }
         }
         if running.is_still() {
             for channel in self.until_still.drain(..) {

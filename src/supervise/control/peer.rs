@@ -5,6 +5,8 @@
 
 use super::message::Who;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::BorrowedFd;
 
 /// The process that connected.
@@ -45,8 +47,12 @@ impl Peer {
         if peer.pid <= 0 {
             return Err(Stranger::Boxed);
         }
-        let path = format!("/proc/{}/status", peer.pid);
-        let status = std::fs::read_to_string(path).map_err(|_| Stranger::Unknown)?;
+        // One read: the line is among the first, and the kernel writes the file anew for whoever opens it.
+        let mut status = [0; 4096];
+        let file = File::open(format!("/proc/{}/status", peer.pid));
+        let count = file.and_then(|mut file| file.read(&mut status));
+        let count = count.map_err(|_| Stranger::Unknown)?;
+        let status = String::from_utf8_lossy(status.get(..count).unwrap_or_default());
         match depth(&status) {
             Some(1) => Ok(peer),
             Some(_) => Err(Stranger::Boxed),
