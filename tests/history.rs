@@ -313,3 +313,42 @@ fn what_is_shown_is_shown_for_this_file_alone() {
     assert_eq!(text.matches("cat=1").count(), 2, "{ran:?}");
     assert!(text.ends_with("notes\nA TEST KEY"), "{ran:?}");
 }
+
+/// Directories above what was made under a protected name stayed mount points, and nobody could remove or move them; and a
+/// worktree lost what its branch had.
+#[test]
+fn a_clone_can_be_removed_and_a_worktree_is_whole() {
+    let b = world();
+    host(
+        &b,
+        "git checkout -qb agents; mkdir -p .claude x/.claude; echo '{}' > .claude/settings.json; echo '{}' > .mcp.json; \
+         echo '{}' > x/.claude/settings.json; git add -A; git commit -qm agents; git checkout -q main",
+    )
+    .ok();
+    let gone = "until_gone() { i=0; while [ -e $1 ] && [ $i -lt 500 ]; do i=$((i+1)); sleep 0.01; done; }; \
+                until_free() { i=0; until [ -w $1 ] || [ $i -gt 500 ]; do i=$((i+1)); sleep 0.01; done; };";
+    let ran = b.sh(&format!(
+        "{ME} {gone} git clone -q -b agents . tmp; until_gone tmp/.mcp.json; until_gone tmp/x/.claude/settings.json; \
+         until_gone tmp/.claude/settings.json; mv tmp tmp2; rm -rf tmp2; ls -A; \
+         git worktree add -q wt agents; until_free wt/.mcp.json; until_free wt/x/.claude/settings.json; until_free wt/.claude/settings.json; \
+         git -C wt status --short; cat wt/.mcp.json wt/x/.claude/settings.json; \
+         git -C wt checkout -q --detach main; ls -A wt; git -C wt checkout -q agents; \
+         until_free wt/.mcp.json; until_free wt/x/.claude/settings.json; until_free wt/.claude/settings.json; git worktree remove --force wt; ls -A"
+    ));
+    assert_eq!(
+        ran.ok(),
+        ".git\n.github\nREADME\nsrc\n{}\n{}\n.git\n.github\nREADME\nsrc\n.git\n.github\nREADME\nsrc",
+        "{ran:?}"
+    );
+    // What is not what the branch had there goes, at once: another content, another place, and what is written into it later.
+    let ran = b.sh(&format!(
+        "{ME} {gone} git worktree add -q wt agents; until_free wt/.mcp.json; cp wt/.mcp.json other.json; mkdir -p y/.claude; cp wt/.mcp.json y/.claude/settings.json; \
+         until_gone y/.claude/settings.json; echo evil >> wt/.mcp.json; until_gone wt/.mcp.json; \
+         ls other.json y/.claude/settings.json wt/.mcp.json wt/.claude/settings.json; true"
+    ));
+    assert_eq!(
+        ran.text(),
+        "other.json\nwt/.claude/settings.json",
+        "{ran:?}"
+    );
+}

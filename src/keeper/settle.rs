@@ -6,15 +6,16 @@
 #![forbid(unsafe_code)]
 
 mod gits;
+mod known;
 
 use self::gits::is_config;
+use self::known::written;
 use super::baseline::{Baseline, Content, Kept};
 use super::files;
 use super::git::{self, Pointer};
-use super::history::refs::Repository;
-use super::history::{self, How};
+use super::history::How;
 use super::quarantine::{Quarantine, Why};
-use super::{objects, search};
+use super::search;
 use crate::plan::OsText;
 use crate::plan::names::{NameKind, Names};
 use nix::errno::Errno;
@@ -97,6 +98,13 @@ pub enum Did {
     },
     /// The content of a file under a hidden name is in a git object store that the box can read.
     Known {
+        /// Device and inode.
+        inode: (u64, u64),
+        /// When it was last changed.
+        changed: (i64, i64),
+    },
+    /// A frozen name has appeared with what a commit had there when the session began: a worktree's copy.
+    Followed {
         /// Device and inode.
         inode: (u64, u64),
         /// When it was last changed.
@@ -263,70 +271,17 @@ impl<'a> Settler<'a> {
         {
             return;
         }
-        self.take(dir.as_fd(), name, file, Why::Made);
-    }
-
-    /// Is it content that was there before the session: in git, so that the file has followed its branch, or in a file of the
-    /// same name, of which a worktree has a copy?
-    fn is_gits(&self, file: &Path, bytes: &[u8]) -> bool {
-        let copy = |kept: &Kept| {
-            kept.file.path().file_name() == file.file_name()
-                && self.baseline.bytes(kept) == Some(bytes)
-        };
-        if self.baseline.files.iter().any(copy) {
-            return true;
-        }
-        let root = self.root.as_fd();
-        let Some(home) = objects::home(root, self.names, file) else {
-            return false;
-        };
-        objects::store(root, &home)
-            .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken))
-            || self
-                .baseline
-                .repository(&home.git)
-                .is_some_and(|known| history::named(root, known, &home.rel, bytes))
-    }
-
-    /// Is the content of a file under a hidden name in the object store of its repository? Then the box can read it there,
-    /// and git in the box needs it: who has the id of a content had the content.
-    fn judged(&self, file: &Path) -> Did {
-        let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
-            return Did::Secret;
-        };
-        let read = files::open_path(self.root.as_fd(), parent)
-            .and_then(|dir| files::read(dir.as_fd(), name));
-        let Ok(Some((bytes, stat))) = read else {
-            return Did::Secret;
-        };
-        let root = self.root.as_fd();
-        let home = objects::home(root, self.names, file);
-        let store = home.and_then(|home| objects::store(root, &home));
-        // An empty file has no content to be known.
-        if bytes.is_empty() || !store.is_some_and(|store| objects::has(store.as_fd(), &bytes)) {
-            return Did::Secret;
-        }
-        Did::Known {
-            inode: (stat.st_dev, stat.st_ino),
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
-        }
-    }
-
-    /// What the references of a repository came to name.
-    fn history(&mut self, repository: &Repository) {
-        let taken = self.baseline.taken;
-        let report = history::look(self.root.as_fd(), self.names, repository, taken);
-        for found in report.commits {
-            let did = Did::Committed {
-                reference: found.reference,
-                commit: found.commit,
-                how: found.how,
+        if !tracked
+            && let Some((bytes, stat)) = written(dir.as_fd(), name)
+            && self.is_named(file, &bytes)
+        {
+            let did = Did::Followed {
+                inode: (stat.st_dev, stat.st_ino),
+                changed: (stat.st_ctime, stat.st_ctime_nsec),
             };
-            self.say(&found.file, did);
+            return self.say(file, did);
         }
-        if let Some(why) = report.unknown {
-            self.say(repository.dir.path(), Did::Unread { why });
-        }
+        self.take(dir.as_fd(), name, file, Why::Made);
     }
 
     fn take(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, why: Why) -> bool {

@@ -66,6 +66,15 @@ impl Mask {
     }
 }
 
+/// What becomes of a frozen name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// It is the host's: nothing on the way to it can be moved.
+    Here,
+    /// It appeared in the session and is moved away, or judged: what is above it stays free (`rm -rf` of a clone).
+    NotForLong,
+}
+
 enum Look {
     There {
         boxed: OwnedFd,
@@ -280,7 +289,8 @@ impl BoxView {
         self.over(place, rel, with).map(|(covered, _)| covered)
     }
 
-    /// Makes the name read-only, and every directory above it a mount point, so that none can be moved away.
+    /// Makes the name read-only, and where it is to stay every directory above it a mount point, so that none can be moved
+    /// away.
     ///
     /// # Errors
     /// As [`BoxView::mask`].
@@ -288,9 +298,11 @@ impl BoxView {
         &self,
         place: &Place,
         rel: &Path,
+        stay: Stay,
     ) -> Result<(Covered, Option<Inode>), Errno> {
         let mut above = PathBuf::new();
-        let parents = rel.parent().into_iter().flat_map(Path::components);
+        let parents = rel.parent().filter(|_| stay == Stay::Here);
+        let parents = parents.into_iter().flat_map(Path::components);
         for part in parents.filter(|part| matches!(part, Component::Normal(_))) {
             above.push(part);
             self.pin(place, &above)?;
@@ -320,6 +332,41 @@ impl BoxView {
             match mount::attach(tree.as_fd(), boxed.as_fd(), c"") {
                 Ok(()) => done = Covered::Now,
                 Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::EAGAIN)
+    }
+
+    /// Makes a frozen file an ordinary one again, if it still is what was judged; whether it is that now.
+    ///
+    /// # Errors
+    /// The errno of a mount call.
+    pub(super) fn thaw(&self, place: &Place, rel: &Path, known: &Known) -> Result<bool, Errno> {
+        let (Some(boxed), Some(name)) = (&place.boxed, rel.file_name()) else {
+            return Ok(false);
+        };
+        let parent = c_path(rel.parent().unwrap_or(Path::new("")))?;
+        let name = c_path(Path::new(name))?;
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let Ok(dir) = mount::open_beneath(boxed.as_fd(), &parent, flags | libc::O_DIRECTORY) else {
+            return Ok(false);
+        };
+        for _ in 0..TRIES {
+            let Ok(there) = mount::open_beneath(dir.as_fd(), &name, flags) else {
+                return Ok(false);
+            };
+            let stat = fstat(&there)?;
+            let judged = (stat.st_dev, stat.st_ino) == known.inode
+                && (stat.st_ctime, stat.st_ctime_nsec) == known.changed;
+            if !judged || !mount::is_mount_root(there.as_fd())? {
+                return Ok(judged);
+            }
+            drop(there);
+            nix::unistd::fchdir(&dir)?;
+            let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+            match umount2(name.as_c_str(), flags) {
+                Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
                 Err(errno) => return Err(errno),
             }
         }

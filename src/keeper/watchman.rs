@@ -11,7 +11,7 @@ use super::git;
 use super::outbox::Outbox;
 use super::place::{self, Place, Purpose};
 use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, linked};
-use super::view::{BoxView, Covered, Inode};
+use super::view::{BoxView, Covered, Inode, Stay};
 use crate::plan::names::git::{Shape, in_dot_git};
 use crate::plan::names::{NameKind, NameRule};
 use crate::plan::refused::Refused;
@@ -257,6 +257,9 @@ impl Watchman {
         if event.has(Mask::IN_CLOSE_WRITE) {
             self.written(&file);
         }
+        if event.has(Mask::IN_DELETE | Mask::IN_MOVED_FROM) {
+            self.secrets.forget(&file);
+        }
         if event.has(Mask::IN_CLOSE_WRITE | Mask::IN_DELETE | Mask::IN_MOVED_FROM)
             && self.phase == Phase::Running
             && matches!(
@@ -388,7 +391,10 @@ impl Watchman {
                 let file = place.path.join(rel);
                 self.mask(number, rel, &file).map(|(covered, _)| covered)
             }
-            NameKind::Freeze => view.freeze(place, rel).map(|(covered, _)| covered),
+            NameKind::Freeze => {
+                let frozen = view.freeze(place, rel, Stay::Here);
+                frozen.map(|(covered, _)| covered)
+            }
             NameKind::Track => Ok(Covered::Already),
         }
     }
@@ -407,8 +413,13 @@ impl Watchman {
             self.frozen.entry(file.to_owned()).or_default();
             return Ok(Covered::Already);
         };
+        let stay = if self.phase == Phase::Before || self.frozen.contains_key(file) {
+            Stay::Here
+        } else {
+            Stay::NotForLong
+        };
         let (covered, inode) = view
-            .freeze(place, &rel)
+            .freeze(place, &rel, stay)
             .map_err(|errno| format!("{} cannot be frozen: {errno}", file.display()))?;
         if self.phase == Phase::Before {
             self.frozen.insert(file.to_owned(), inode);
@@ -438,6 +449,7 @@ impl Watchman {
         } else {
             // It may be the box's: closed all the same, and looked at.
             self.outbox.now(file.to_owned());
+            self.secrets.suspect(file, (it.spot.place, rel));
         }
         Ok(covered)
     }

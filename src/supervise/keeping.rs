@@ -244,6 +244,14 @@ impl Keeping {
                     });
                     continue;
                 }
+                Did::Followed { inode, changed } => {
+                    known.push(Known {
+                        file: act.file,
+                        inode,
+                        changed,
+                    });
+                    continue;
+                }
                 Did::Secret => {
                     let at = Instant::now() + DOUBT;
                     self.doubtful.entry(act.file.into()).or_insert(at);

@@ -63,7 +63,7 @@ pub(super) fn line(act: &Act, id: &SessionId) -> String {
         Did::Unread { why } => format!(
             "{file}: references changed and could not be searched for protected files ({why}): look at what you push"
         ),
-        Did::Known { .. } | Did::Secret => format!("{file} was looked at"),
+        Did::Known { .. } | Did::Followed { .. } | Did::Secret => format!("{file} was looked at"),
         Did::Failed { why } => format!("{file} is protected and could not be put back: {why}"),
     }
 }
@@ -90,7 +90,7 @@ pub(super) fn event(act: Act) -> Option<Event> {
             }
             .to_owned(),
         },
-        Did::Known { .. } | Did::Secret => return None,
+        Did::Known { .. } | Did::Followed { .. } | Did::Secret => return None,
         Did::Failed { why } | Did::Unread { why } => Event::SettleFailed { file, why },
     })
 }

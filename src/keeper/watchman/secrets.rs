@@ -16,7 +16,7 @@ use crate::keeper::view::{Covered, Inode, Mask};
 use crate::plan::names::{How, NameKind, Names};
 use crate::plan::{Access, Kind};
 use nix::errno::Errno;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// The most files that wait to be shown.
@@ -34,6 +34,10 @@ pub(super) struct Secrets {
     doubtful: HashMap<PathBuf, (usize, PathBuf)>,
     /// Shown, as long as they are these inodes.
     shown: HashMap<PathBuf, Inode>,
+    /// Frozen names that appeared in the session and are looked at: the place and the path below it.
+    suspects: HashMap<PathBuf, (usize, PathBuf)>,
+    /// Those that were what a commit had there: ordinary files, until somebody writes them.
+    thawed: HashSet<PathBuf>,
 }
 
 impl Secrets {
@@ -59,6 +63,20 @@ impl Secrets {
             }
         }
         secrets
+    }
+
+    /// A frozen name that appeared in the session.
+    pub(super) fn suspect(&mut self, file: &Path, at: (usize, PathBuf)) {
+        self.thawed.remove(file);
+        if self.suspects.len() < MOST {
+            self.suspects.insert(file.to_owned(), at);
+        }
+    }
+
+    /// It is gone.
+    pub(super) fn forget(&mut self, file: &Path) {
+        self.suspects.remove(file);
+        self.thawed.remove(file);
     }
 }
 
@@ -181,6 +199,9 @@ impl Watchman {
         if self.secrets.doubtful.contains_key(file) {
             self.outbox.judge(file.to_owned());
         }
+        if self.secrets.suspects.contains_key(file) || self.secrets.thawed.contains(file) {
+            self.outbox.now(file.to_owned());
+        }
     }
 
     /// Takes the masks off what is no secret from the box, if it still is what was looked at.
@@ -190,6 +211,17 @@ impl Watchman {
     pub(in crate::keeper) fn show(&mut self, known: &[Known]) -> Result<(), String> {
         for known in known {
             let file = known.file.path();
+            if let Some((number, rel)) = self.secrets.suspects.get(file).cloned()
+                && let (Some(view), Some(place)) = (&self.view, self.places.get(number))
+            {
+                let thawed = view.thaw(place, &rel, known);
+                if thawed.map_err(|errno| format!("{}: {errno}", file.display()))? {
+                    self.frozen.remove(file);
+                    self.secrets.suspects.remove(file);
+                    self.secrets.thawed.insert(file.to_owned());
+                }
+                continue;
+            }
             let Some((number, rel)) = self.secrets.doubtful.get(file).cloned() else {
                 continue;
             };

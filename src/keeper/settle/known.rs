@@ -1,0 +1,100 @@
+//! What git knows of a content: from before the session, under the same name, or at all; and what its references came to name.
+
+#![forbid(unsafe_code)]
+
+use super::{Did, Settler};
+use crate::keeper::baseline::Kept;
+use crate::keeper::history::refs::Repository;
+use crate::keeper::{files, history, objects};
+use nix::sys::stat::FileStat;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+
+impl Settler<'_> {
+    /// Had a commit that a reference named when the session began this content under this name? Then it is the user's own.
+    pub(super) fn is_named(&self, file: &Path, bytes: &[u8]) -> bool {
+        let root = self.root.as_fd();
+        let home = objects::home(root, self.names, file);
+        home.is_some_and(|home| {
+            let known = self.baseline.repository(&home.git);
+            known.is_some_and(|known| history::named(root, known, &home.rel, bytes))
+        })
+    }
+
+    /// Is it content that was there before the session: in git, so that the file has followed its branch, or in a file of the
+    /// same name, of which a worktree has a copy?
+    pub(super) fn is_gits(&self, file: &Path, bytes: &[u8]) -> bool {
+        let copy = |kept: &Kept| {
+            kept.file.path().file_name() == file.file_name()
+                && self.baseline.bytes(kept) == Some(bytes)
+        };
+        if self.baseline.files.iter().any(copy) {
+            return true;
+        }
+        let root = self.root.as_fd();
+        let Some(home) = objects::home(root, self.names, file) else {
+            return false;
+        };
+        objects::store(root, &home)
+            .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken))
+            || self
+                .baseline
+                .repository(&home.git)
+                .is_some_and(|known| history::named(root, known, &home.rel, bytes))
+    }
+
+    /// Is the content of a file under a hidden name in the object store of its repository? Then the box can read it there,
+    /// and git in the box needs it: who has the id of a content had the content.
+    pub(super) fn judged(&self, file: &Path) -> Did {
+        let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
+            return Did::Secret;
+        };
+        let read = files::open_path(self.root.as_fd(), parent)
+            .and_then(|dir| files::read(dir.as_fd(), name));
+        let Ok(Some((bytes, stat))) = read else {
+            return Did::Secret;
+        };
+        let root = self.root.as_fd();
+        let home = objects::home(root, self.names, file);
+        let store = home.and_then(|home| objects::store(root, &home));
+        // An empty file has no content to be known.
+        if bytes.is_empty() || !store.is_some_and(|store| objects::has(store.as_fd(), &bytes)) {
+            return Did::Secret;
+        }
+        Did::Known {
+            inode: (stat.st_dev, stat.st_ino),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+
+    /// What the references of a repository came to name.
+    pub(super) fn history(&mut self, repository: &Repository) {
+        let taken = self.baseline.taken;
+        let report = history::look(self.root.as_fd(), self.names, repository, taken);
+        for found in report.commits {
+            let did = Did::Committed {
+                reference: found.reference,
+                commit: found.commit,
+                how: found.how,
+            };
+            self.say(&found.file, did);
+        }
+        if let Some(why) = report.unknown {
+            self.say(repository.dir.path(), Did::Unread { why });
+        }
+    }
+}
+
+/// A file that may have been made a moment ago: what its writer has written, after a pause if that is nothing yet.
+pub(super) fn written(dir: BorrowedFd<'_>, name: &OsStr) -> Option<(Vec<u8>, FileStat)> {
+    for _ in 0..4 {
+        let (bytes, stat) = files::read(dir, name).ok()??;
+        if !bytes.is_empty() {
+            return Some((bytes, stat));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    None
+}
