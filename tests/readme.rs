@@ -12,7 +12,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 const README: &str = include_str!("../README.md");
-const DOCS: [(&str, &str); 6] = [
+const DOCS: [(&str, &str); 7] = [
+    ("docs/everywhere.md", include_str!("../docs/everywhere.md")),
     ("README.md", README),
     ("docs/profiles.md", include_str!("../docs/profiles.md")),
     ("docs/network.md", include_str!("../docs/network.md")),
@@ -128,6 +129,13 @@ fn the_layer_table_is_what_the_program_prints() {
         let named = lines.filter(|l| l.split_whitespace().next() == Some(layer.name()));
         assert_eq!(named.count(), 1, "{layer:?} stands once in\n{printed}");
     }
+}
+
+#[test]
+fn the_rungs_are_what_the_program_prints() {
+    let text = include_str!("../docs/everywhere.md");
+    let (_, after) = text.split_once("<!-- rungs -->").unwrap();
+    assert_eq!(blocks(after, "text")[0], stdout(&["check", "--rungs"]));
 }
 
 /// `agentbox check --layers` does not try anything, so `--json`, which is what was tried, has no meaning beside it.

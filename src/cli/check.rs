@@ -7,11 +7,12 @@ use super::say::{self, Said};
 use super::{Planned, plan_for};
 use crate::enforce::{STEPS, build, limits, verify};
 use crate::exit;
-use crate::host::{Host, RealLookup};
+use crate::host::{Host, Idmap, Place, RealLookup};
 use crate::launch::command::{Descriptor, Inherited};
 use crate::launch::{self, Inputs, LaunchError, diagnose};
 use crate::outcome::Evidence;
 use crate::plan::NetworkMode;
+use crate::plan::rung::Rung;
 use crate::report;
 use crate::session::Sessions;
 use nix::sys::signal::SigSet;
@@ -35,7 +36,13 @@ pub fn run(args: &CheckArgs) -> u8 {
             Said::Lost => exit::NO,
         };
     }
-    let host = match Host::gather() {
+    if args.rungs {
+        return match say::out(&report::rungs::table()) {
+            Said::Fine => 0,
+            Said::Lost => exit::NO,
+        };
+    }
+    let mut host = match Host::gather() {
         Ok(host) => host,
         Err(e) => {
             say::error(&e);
@@ -43,10 +50,15 @@ pub fn run(args: &CheckArgs) -> u8 {
         }
     };
     let trials: Vec<Trial> = [NetworkMode::Filtered, NetworkMode::None, NetworkMode::Host]
-        .map(|mode| trial(&host, mode))
+        .map(|mode| trial(&host, mode, Rung::Full))
         .into();
     // What is asked is the default run; a floor may well forbid another one.
     let refused = trials.first().is_some_and(|trial| trial.result.is_err());
+    let mut trials = trials;
+    launch::place::settle(&mut host);
+    if let Some(rung) = lower(&host.place) {
+        trials.push(trial(&host, NetworkMode::None, rung));
+    }
     let hints = if refused {
         diagnose::restrictions()
     } else {
@@ -83,7 +95,22 @@ fn trials_data(trials: &[Trial]) -> Vec<report::check::Trial<'_>> {
         .collect()
 }
 
-fn trial(host: &Host, mode: NetworkMode) -> Trial {
+/// The rung that is left where not everything can be had.
+fn lower(place: &Place) -> Option<Rung> {
+    match place {
+        Place::Untried | Place::Whole => None,
+        Place::NoProc(_) => Some(Rung::ContainerProc),
+        Place::Nothing(_) => Some(Rung::Landlock),
+    }
+}
+
+fn trial(host: &Host, mode: NetworkMode, rung: Rung) -> Trial {
+    if rung != Rung::Full {
+        return Trial {
+            what: format!("a run with --rung {rung}: {}", rung.what()),
+            result: attempt(host, mode, rung),
+        };
+    }
     let what = match mode {
         NetworkMode::Filtered => "a default run (--net filtered)",
         NetworkMode::Host => "a run on the host's network (--net host)",
@@ -91,20 +118,30 @@ fn trial(host: &Host, mode: NetworkMode) -> Trial {
     };
     Trial {
         what: what.to_owned(),
-        result: attempt(host, mode),
+        result: attempt(host, mode, rung),
     }
 }
 
 /// Builds a box in an empty directory, compares what it says with the plan, and takes it down before anything is executed.
-fn attempt(host: &Host, mode: NetworkMode) -> Result<Vec<Evidence>, String> {
+fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, String> {
     let workspace = Scratch::new().map_err(|e| {
         format!(
             "a scratch directory in {}: {e}",
             std::env::temp_dir().display()
         )
     })?;
-    let args = PlanArgs::for_check(&workspace.0, mode, [OsString::from("/bin/sh")].into());
-    let planned = plan_for(&args, host, &RealLookup).map_err(|e| e.lines().join("; "))?;
+    let mut args = PlanArgs::for_check(&workspace.0, mode, [OsString::from("/bin/sh")].into());
+    args.rung = (rung != Rung::Full).then_some(rung);
+    let mut host = host.clone();
+    let plan = |host: &Host| plan_for(&args, host, &RealLookup).map_err(|e| e.lines().join("; "));
+    let mut planned = plan(&host)?;
+    if host.uid == 0
+        && rung == Rung::ContainerProc
+        && let Err(e) = launch::idmap_works(&planned.plan)
+    {
+        host.idmap = Idmap::Refused(e.to_string());
+        planned = plan(&host)?;
+    }
     let Planned { plan, given } = planned;
     let state_home = host.var("XDG_STATE_HOME").map(|v| v.as_os_str());
     let sessions = Sessions::open(&host.home, state_home).map_err(|e| e.to_string())?;
@@ -135,8 +172,11 @@ fn attempt(host: &Host, mode: NetworkMode) -> Result<Vec<Evidence>, String> {
     let result = built
         .map_err(|e: LaunchError| e.to_string())
         .and_then(|ready| {
-            let verified = verify::from_outside(&plan, ready.spawned.init)
-                .and_then(|()| verify::namespaces(&plan, &ready.namespaces, &build::NAMESPACES));
+            let verified =
+                verify::from_outside(&plan, ready.spawned.init).and_then(|()| match rung {
+                    Rung::Landlock => Ok(()),
+                    _ => verify::namespaces(&plan, &ready.namespaces, &build::NAMESPACES),
+                });
             ready.spawned.destroy();
             verified.map(|()| ready.evidence)
         });

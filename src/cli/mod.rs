@@ -11,6 +11,7 @@ pub mod demo;
 pub mod drill;
 pub mod exec;
 pub mod explain;
+mod init;
 pub mod kill;
 mod live;
 pub mod logs;
@@ -92,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::status(&args),
         Command::Drill(args) => drill::drill(&args),
         Command::Restore(args) => restore::restore(&args),
+        Command::Init(args) => init::init(&args),
         #[cfg(feature = "pages")]
         Command::Completions(args) => completions::completions(&args),
         #[cfg(feature = "pages")]

@@ -12,6 +12,7 @@ use crate::launch::pty::HostTerminal;
 use crate::launch::{self, Inputs, nursery, stdio};
 use crate::outcome::{Evidence, Layer};
 use crate::plan::resolve::resolve;
+use crate::plan::rung::Rung;
 use crate::plan::{Limit, LimitBy, NetworkMode, Plan};
 use crate::policy::Policy;
 use crate::report;
@@ -86,17 +87,28 @@ impl Wanted {
     /// Makes the plan. What was found out about the host on the way is in the host that is returned.
     fn plan(&self) -> Result<(Plan, Host), CliError> {
         let mut host = self.host.clone();
+        if self.accepts_less() {
+            launch::place::settle(&mut host);
+        }
         let resolve =
             |host: &Host| resolve(&self.policy, host, &RealLookup).map_err(CliError::Problems);
         let plan = resolve(&host)?;
         if host.uid == 0
-            && self.args.plan.may_be_missing(Layer::Identity)
+            && (self.args.plan.may_be_missing(Layer::Identity)
+                || plan.standing.rung == Rung::ContainerProc)
+            && plan.standing.rung != Rung::Landlock
             && let Err(e) = launch::idmap_works(&plan)
         {
             host.idmap = Idmap::Refused(e.to_string());
             return Ok((resolve(&host)?, host));
         }
         Ok((plan, host))
+    }
+
+    /// A rung below the full one is accepted: then it has to be known which one this place allows.
+    fn accepts_less(&self) -> bool {
+        let rung = self.policy.wishes.rung.as_ref().map(|wish| wish.value);
+        rung.unwrap_or_default() != Rung::Full
     }
 
     /// The supervisor was killed.
@@ -109,7 +121,7 @@ impl Wanted {
     /// The namespaces are the same whatever the plan will be: an ordinary caller's ids are kept, and the network has its own.
     fn has_nursery(&self) -> bool {
         let mode = self.policy.wishes.network.as_ref().map(|wish| wish.value);
-        self.host.uid != 0 && mode != Some(NetworkMode::Host)
+        self.host.uid != 0 && !self.accepts_less() && mode != Some(NetworkMode::Host)
     }
 }
 
@@ -186,6 +198,11 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
         }
         Fork::Parent(supervisor, _pidfd) => {
             drop(handed);
+            if wanted.accepts_less() {
+                // In a container this may be PID 1, which the box could see: its environment and memory are nobody's.
+                let _ = process::set_undumpable();
+                let _ = process::wipe_startup_block(c"agentbox: client");
+            }
             if let Some(nursery) = nursery {
                 nursery::raise(nursery);
             }
@@ -241,6 +258,10 @@ fn supervisor(
         }
     };
     let _ = process::wipe_startup_block(c"agentbox: supervisor");
+    if plan.standing.rung == Rung::Landlock {
+        // With a user namespace it is the kernel that keeps the box from it, and init has to write its maps while it can.
+        let _ = process::set_undumpable();
+    }
     supervise::run(Job {
         banner: if wanted.args.quiet {
             Vec::new()

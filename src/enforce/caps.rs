@@ -5,6 +5,7 @@
 use super::StepError;
 use super::build::Build;
 use crate::outcome::{Evidence, Layer};
+use crate::plan::rung::Rung;
 use crate::sys::process;
 use ::caps::CapSet;
 use nix::errno::Errno;
@@ -14,8 +15,13 @@ fn failed(what: &'static str) -> impl Fn(::caps::errors::CapsError) -> StepError
 }
 
 /// Empties the five sets and reads them back.
-pub(super) fn apply(_: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let prctl = |on: &'static str| move |errno| StepError::new("prctl", on, errno);
+    // An ordinary user outside of a user namespace has none, and may not say that it never will; no_new_privs says it.
+    let has_none = b.plan.standing.rung == Rung::Landlock && b.plan.identity.outer_uid != 0;
+    if has_none {
+        return without(prctl);
+    }
     process::lock_securebits().map_err(prctl("SECUREBITS"))?;
     // The bounding set wants a capability; the other three go last. Emptying the ambient set first is not needed (it is
     // always within the permitted set), but says what is meant.
@@ -52,4 +58,32 @@ pub(super) fn apply(_: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     Ok(Some(
         Evidence::full(Layer::Capabilities).proven("sets, no_new_privs and securebits read back"),
     ))
+}
+
+/// Empties what an ordinary user can empty. The bounding set stays as it is, and means nothing under no_new_privs: no program
+/// that is executed gives a capability.
+fn without<F: Fn(Errno) -> StepError>(
+    prctl: impl Fn(&'static str) -> F,
+) -> Result<Option<Evidence>, StepError> {
+    for set in [
+        CapSet::Ambient,
+        CapSet::Inheritable,
+        CapSet::Effective,
+        CapSet::Permitted,
+    ] {
+        ::caps::clear(None, set).map_err(failed("drop capabilities"))?;
+    }
+    process::set_no_new_privs().map_err(prctl("NO_NEW_PRIVS"))?;
+    for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
+        if !::caps::read(None, set)
+            .map_err(failed("read capabilities"))?
+            .is_empty()
+        {
+            let on = format!("{set:?} is not empty");
+            return Err(StepError::new("drop capabilities", on, Errno::EPERM));
+        }
+    }
+    Ok(Some(Evidence::full(Layer::Capabilities).proven(
+        "sets and no_new_privs read back; the bounding set stays, and gives nothing",
+    )))
 }

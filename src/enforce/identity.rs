@@ -3,9 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::StepError;
 use super::build::Build;
+use super::{StepError, bare};
 use crate::outcome::{Evidence, Layer};
+use crate::plan::rung::Rung;
 use crate::plan::{Identity, IdentityMode};
 use crate::sys::errno_of;
 use crate::sys::process::{self, Fork};
@@ -46,6 +47,10 @@ pub fn write_own_maps(uid: (u32, u32), gid: (u32, u32)) -> Result<(), StepError>
 /// The child's half: an ordinary caller writes its own maps, a root caller waits for the supervisor's and takes the uid.
 pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let id = &b.plan.identity;
+    if b.plan.standing.rung == Rung::Landlock {
+        (b.wait_for_supervisor)()?;
+        return Ok(Some(bare::identity(b)));
+    }
     if id.mode == IdentityMode::Same && b.maps == Maps::Mine {
         write_own_maps((id.inner_uid, id.outer_uid), (id.inner_gid, id.outer_gid))?;
     }

@@ -11,10 +11,12 @@ use super::StepError;
 use crate::outcome::{Evidence, Layer};
 use crate::plan::{LandlockAccess, LandlockRule, NetworkMode};
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
-    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, NetPort,
+    PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use nix::sys::stat::{SFlag, fstat};
 use std::os::fd::AsFd as _;
 
@@ -55,6 +57,66 @@ pub fn apply(rules: &[LandlockRule], network: NetworkMode) -> Result<Evidence, S
         Ok(abi) => abi,
         Err(why) => return Ok(Evidence::absent(Layer::Landlock, why)),
     };
+    restrict(rules, abi, None, |rule| {
+        let fd = PathFd::new(rule.path.path()).map_err(|e| {
+            StepError::new(
+                "landlock_add_rule",
+                format!("{}: {e}", rule.path),
+                Errno::ENOENT,
+            )
+        })?;
+        Ok(Some(fd))
+    })?;
+    let evidence = match (Scope::from_all(abi).is_empty(), network) {
+        (false, _) => Evidence::full(Layer::Landlock),
+        // An abstract socket belongs to its network namespace, and signals stop at the pid namespace.
+        (true, NetworkMode::None | NetworkMode::Filtered) => Evidence::full(Layer::Landlock)
+            .proven("no scopes before ABI 6: the namespaces alone hold these"),
+        (true, NetworkMode::Host) => Evidence::partial(
+            Layer::Landlock,
+            "the host's abstract sockets (X11, D-Bus) can be reached: scopes need ABI 6 (Linux 6.12), or run with --net none",
+        ),
+    };
+    Ok(evidence.proven(format!("{abi:?}, {} rules, fully enforced", rules.len())))
+}
+
+/// The same where there is nothing but Landlock: the paths are the host's, and no symlink is followed; what is gone or cannot be
+/// looked up by the agent's uid is not granted. `ports` are the TCP ports that may be connected to, where connections are
+/// judged at all; none may be bound then.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_bare(rules: &[LandlockRule], ports: Option<&[u16]>) -> Result<Evidence, StepError> {
+    let abi = match abi() {
+        Ok(abi) => abi,
+        Err(why) => return Ok(Evidence::absent(Layer::Landlock, why)),
+    };
+    if Scope::from_all(abi).is_empty() {
+        return Ok(Evidence::partial(
+            Layer::Landlock,
+            "signals reach every process of this user: scopes need ABI 6 (Linux 6.12)",
+        ));
+    }
+    let root = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| StepError::new("open", "/", errno))?;
+    restrict(rules, abi, ports, |rule| {
+        let path = super::newroot::relative(rule.path.path())?;
+        match crate::sys::mount::open(root.as_fd(), &path, libc::O_PATH) {
+            Ok(place) => Ok(Some(place)),
+            Err(Errno::ENOENT | Errno::EACCES | Errno::ELOOP | Errno::ENOTDIR) => Ok(None),
+            Err(errno) => Err(StepError::new("open", &rule.path, errno)),
+        }
+    })?;
+    let found = format!("{abi:?}, {} rules, fully enforced", rules.len());
+    Ok(Evidence::full(Layer::Landlock).proven(found))
+}
+
+fn restrict<F: std::os::fd::AsFd>(
+    rules: &[LandlockRule],
+    abi: ABI,
+    ports: Option<&[u16]>,
+    place: impl Fn(&LandlockRule) -> Result<Option<F>, StepError>,
+) -> Result<(), StepError> {
     let all = AccessFs::from_all(abi);
     let scopes = Scope::from_all(abi);
     // Hard: what the kernel said it can, it has to do.
@@ -65,17 +127,18 @@ pub fn apply(rules: &[LandlockRule], network: NetworkMode) -> Result<Evidence, S
     if !scopes.is_empty() {
         ruleset = ruleset.scope(scopes).map_err(failed("landlock scope"))?;
     }
+    if ports.is_some() {
+        ruleset = ruleset
+            .handle_access(AccessNet::from_all(abi))
+            .map_err(failed("landlock handle_access"))?;
+    }
     let mut created = ruleset
         .create()
         .map_err(failed("landlock_create_ruleset"))?;
     for rule in rules {
-        let fd = PathFd::new(rule.path.path()).map_err(|e| {
-            StepError::new(
-                "landlock_add_rule",
-                format!("{}: {e}", rule.path),
-                Errno::ENOENT,
-            )
-        })?;
+        let Some(fd) = place(rule)? else {
+            continue;
+        };
         let stat = fstat(fd.as_fd()).map_err(|errno| StepError::new("fstat", &rule.path, errno))?;
         let mut access = rights(rule.access, abi);
         if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFDIR.bits() {
@@ -92,6 +155,11 @@ pub fn apply(rules: &[LandlockRule], network: NetworkMode) -> Result<Evidence, S
                 )
             })?;
     }
+    for port in ports.unwrap_or_default() {
+        created = created
+            .add_rule(NetPort::new(*port, AccessNet::ConnectTcp))
+            .map_err(failed("landlock_add_rule of a port"))?;
+    }
     let status = created
         .restrict_self()
         .map_err(failed("landlock_restrict_self"))?;
@@ -102,17 +170,7 @@ pub fn apply(rules: &[LandlockRule], network: NetworkMode) -> Result<Evidence, S
             Errno::EPERM,
         ));
     }
-    let evidence = match (scopes.is_empty(), network) {
-        (false, _) => Evidence::full(Layer::Landlock),
-        // An abstract socket belongs to its network namespace, and signals stop at the pid namespace.
-        (true, NetworkMode::None | NetworkMode::Filtered) => Evidence::full(Layer::Landlock)
-            .proven("no scopes before ABI 6: the namespaces alone hold these"),
-        (true, NetworkMode::Host) => Evidence::partial(
-            Layer::Landlock,
-            "the host's abstract sockets (X11, D-Bus) can be reached: scopes need ABI 6 (Linux 6.12), or run with --net none",
-        ),
-    };
-    Ok(evidence.proven(format!("{abi:?}, {} rules, fully enforced", rules.len())))
+    Ok(())
 }
 
 /// The kernel's rights for a word of the plan.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bare;
 pub mod build;
 pub mod caps;
 pub mod cell;

@@ -4,13 +4,14 @@
 
 #![forbid(unsafe_code)]
 
-use super::StepError;
 use super::build::Build;
 use super::newroot::{ALLOW_MOUNT, Mask, NewRoot, attributes, reach, relative};
 use super::pseudo;
+use super::{StepError, bare};
 use crate::outcome::{Evidence, Layer};
 use crate::plan::net::ssh::SOCKET;
 use crate::plan::refused::{PLAN, REPORT};
+use crate::plan::rung::Rung;
 use crate::plan::{Access, Kind, MountOp, Names, Plan, View};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
@@ -123,6 +124,9 @@ struct Host {
 
 /// Builds the new root, makes it the root and lets go of the old one.
 pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    if b.plan.standing.rung == Rung::Landlock {
+        return bare::view(b).map(Some);
+    }
     let view = &b.plan.view;
     let sources = match b.sources.take() {
         Some(sources) => sources,
@@ -214,8 +218,15 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     }
     (b.rooted)(&std::mem::take(&mut b.namespaces))?;
     let mounts = sources.iter().flatten().count();
+    let found = match b.plan.standing.rung {
+        Rung::ContainerProc => Evidence::partial(
+            Layer::View,
+            "the container's /proc is shown: names and command lines of processes that start in the container later can be seen",
+        ),
+        Rung::Full | Rung::Landlock => Evidence::full(Layer::View),
+    };
     Ok(Some(
-        Evidence::full(Layer::View).proven(format!("{mounts} host trees on a new root")),
+        found.proven(format!("{mounts} host trees on a new root")),
     ))
 }
 
@@ -286,6 +297,7 @@ fn operation(
             controllers,
         } => pseudo::cgroup(root, target.path(), controllers),
         MountOp::Proc => pseudo::proc(root),
+        MountOp::ContainerProc => pseudo::container_proc(root, host.root.as_fd()),
         MountOp::Dev => pseudo::dev(root, devices, disk),
         MountOp::MaskFile { target } => gone_is_hidden(root.mask(target.path(), Mask::File)),
         MountOp::MaskDir { target } => gone_is_hidden(root.mask(target.path(), Mask::Dir)),
@@ -374,6 +386,16 @@ fn attach_somewhere(root: BorrowedFd<'_>) -> Result<(), StepError> {
         }
     }
     Err(last)
+}
+
+/// Makes that detached tree the root, as the view does, and tells whether it was moved at all.
+///
+/// # Errors
+/// Whether moving it worked, and the errno of what did not.
+pub fn pivot_into(root: &OwnedFd) -> Result<(), (bool, Errno)> {
+    attach_somewhere(root.as_fd()).map_err(|e| (false, e.errno))?;
+    nix::unistd::fchdir(root).map_err(|errno| (false, errno))?;
+    nix::unistd::pivot_root(".", ".").map_err(|errno| (true, errno))
 }
 
 fn pivot(root: &NewRoot) -> Result<(), StepError> {

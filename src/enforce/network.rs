@@ -7,12 +7,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::StepError;
 use super::build::Build;
+use super::{StepError, bare};
 use crate::outcome::{Evidence, Layer};
 use crate::plan::NetworkMode;
 use crate::plan::net::listen::{Listener, On, Serves, listeners};
 use crate::plan::net::{OWN_V4, OWN_V6};
+use crate::plan::rung::Rung;
 use crate::sys::netlink::{Family, add_address, everything_is_local};
 use crate::sys::{listen, process};
 use nix::errno::Errno;
@@ -21,6 +22,9 @@ use std::os::fd::OwnedFd;
 
 /// Brings loopback up, so that servers on localhost work, and makes the listeners of a filtered network.
 pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    if b.plan.standing.rung == Rung::Landlock {
+        return bare::network(b);
+    }
     let network = &b.plan.network;
     if network.mode == NetworkMode::Host {
         return Ok(None);

@@ -4,6 +4,7 @@
 
 use super::{StepError, identity, mounts};
 use crate::enforce::seccomp;
+use crate::plan::rung::Rung;
 use crate::plan::{IdentityMode, MountOp, Plan};
 use crate::sys::mount::{self};
 use nix::errno::Errno;
@@ -99,8 +100,12 @@ fn make_dir(root: &OwnedFd, dir: &Path, agents: Option<&Path>) -> Result<(), Err
 
 /// Compiles the system call filter.
 pub(super) fn filter(p: &mut Prepare<'_>) -> Result<(), StepError> {
-    let program = seccomp::prepare()
-        .map_err(|e| StepError::new("compile the seccomp filter", e, Errno::EINVAL))?;
+    let program = match p.plan.standing.rung {
+        Rung::Full | Rung::ContainerProc => seccomp::prepare(),
+        Rung::Landlock => seccomp::bare::prepare(p.plan.network.mode),
+    };
+    let program =
+        program.map_err(|e| StepError::new("compile the seccomp filter", e, Errno::EINVAL))?;
     p.filter = Some(program);
     Ok(())
 }
@@ -117,7 +122,7 @@ pub(super) fn groups(p: &mut Prepare<'_>) -> Result<(), StepError> {
 /// Opens the host's trees while this process still is root: the agent's kernel uid could not look them up, and only the
 /// initial namespace's root may id-map a mount.
 pub(super) fn sources(p: &mut Prepare<'_>) -> Result<(), StepError> {
-    if p.plan.identity.mode == IdentityMode::Same {
+    if p.plan.identity.mode == IdentityMode::Same || p.plan.standing.rung == Rung::Landlock {
         return Ok(());
     }
     let maps = identity::mount_userns(&p.plan.identity)?;

@@ -7,6 +7,7 @@ use super::build::Build;
 use super::{StepError, mounts};
 use crate::outcome::{Evidence, Layer, Status};
 use crate::plan::NetworkMode;
+use crate::plan::rung::Rung;
 use crate::sys::probe;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -55,6 +56,9 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
             .iter()
             .any(|e| e.layer == layer && e.status == Status::Full)
     };
+    if b.plan.standing.rung == Rung::Landlock {
+        return bare(b).map(|()| None);
+    }
     let outside = open_for_reading(b.outside);
     expect(
         b,
@@ -147,6 +151,58 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         }
     }
     Ok(None)
+}
+
+/// The tries of the rung without namespaces.
+fn bare(b: &mut Build<'_>) -> Result<(), StepError> {
+    let canary = b.plan.standing.bare.as_ref();
+    let canary = canary.map(|bare| bare.place.path().join(super::bare::CANARY));
+    for (what, path) in [
+        (
+            "open the session's directory outside",
+            Some(b.outside.to_owned()),
+        ),
+        (
+            "read a file of the session's own that is not granted",
+            canary,
+        ),
+        ("list /", Some("/".into())),
+    ] {
+        let got = open_for_reading(&path.unwrap_or_default());
+        expect(b, Layer::Landlock, what, Errno::EACCES, got)?;
+    }
+    let mount = probe::mount_tmpfs(c"/tmp");
+    expect(b, Layer::Capabilities, "mount", Errno::EPERM, mount)?;
+    let tries = [
+        ("clone3", Errno::ENOSYS, probe::clone3_invalid()),
+        (
+            "socket AF_VSOCK",
+            Errno::EPERM,
+            probe::socket(libc::AF_VSOCK),
+        ),
+        ("socket AF_UNIX", Errno::EPERM, probe::socket(libc::AF_UNIX)),
+        ("keyctl", Errno::EPERM, probe::keyctl()),
+        (
+            "unshare a user namespace",
+            Errno::EPERM,
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER),
+        ),
+    ];
+    for (what, must, got) in tries {
+        expect(b, Layer::Seccomp, what, must, got)?;
+    }
+    match b.plan.network.mode {
+        NetworkMode::None => {
+            let got = probe::socket(libc::AF_INET);
+            expect(b, Layer::Network, "socket AF_INET", Errno::EPERM, got)?;
+        }
+        NetworkMode::Filtered => {
+            let far = probe::connect_tcp([192, 0, 2, 1]);
+            expect(b, Layer::Network, "reach 192.0.2.1", Errno::EACCES, far)?;
+        }
+        NetworkMode::Host => {}
+    }
+    Ok(())
 }
 
 /// A layer that the plan requires and that was not found to hold in full is a failure.

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::StepError;
-use super::newroot::{Mask, NewRoot, relative};
+use super::newroot::{Mask, NewRoot, Source, relative};
+use crate::plan::{Access, Kind};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
@@ -56,6 +57,11 @@ pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
         })?;
     root.dir(at, 0o555)?;
     root.attach(tree.as_fd(), at)?;
+    restrict(root, at)
+}
+
+/// What no box may see or change of a procfs.
+fn restrict(root: &mut NewRoot, at: &Path) -> Result<(), StepError> {
     // Which of the names exist depends on the kernel's configuration.
     for (names, mask) in [(MASKED_FILES, Mask::File), (MASKED_DIRS, Mask::Dir)] {
         for name in names {
@@ -64,6 +70,37 @@ pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
     }
     for name in READ_ONLY {
         root.read_only(&at.join(name))?;
+    }
+    Ok(())
+}
+
+/// The procfs of the container around the box, where the kernel refuses a fresh one, with all that the engine has put over it.
+/// It is of the container's pid namespace: /proc/self is right in it, and every process has the number that it has outside.
+///
+/// Of other processes the kernel shows their names, states and command lines to everybody; the rest (environ, mem, maps, cwd,
+/// root, exe, fd) it refuses across the user namespace and the Landlock domain. What runs now is covered whole.
+pub(super) fn container_proc(root: &mut NewRoot, host: BorrowedFd<'_>) -> Result<(), StepError> {
+    let at = Path::new("/proc");
+    let failed = |call| move |errno| StepError::new(call, "/proc", errno);
+    let old = mount::open(host, c"proc", libc::O_PATH).map_err(failed("open"))?;
+    root.bind(&Source::Place(old), at, Access::Write, Kind::Dir)?;
+    restrict(root, at)?;
+    let me = std::fs::read_link("/proc/self")
+        .map_err(|e| failed("readlink")(crate::sys::errno_of(&e)))?;
+    let names = std::fs::read_dir("/proc")
+        .map_err(|e| failed("list")(crate::sys::errno_of(&e)))?
+        .flatten()
+        .map(|entry| entry.file_name());
+    for name in names {
+        let is_pid = name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        if is_pid && name != me.as_os_str() {
+            // One that ends meanwhile is gone, or cannot be mounted on any more.
+            match root.mask_if_there(&at.join(&name), Mask::Dir) {
+                Ok(_) => {}
+                Err(_) if !Path::new("/proc").join(&name).exists() => {}
+                Err(e) => return Err(e),
+            }
+        }
     }
     Ok(())
 }

@@ -43,6 +43,13 @@ pub struct Host {
     pub cgroup: Cgroup,
     /// What is known of id-mapped mounts (root callers).
     pub idmap: Idmap,
+    /// What this place allows of namespaces, as far as it was tried.
+    pub place: Place,
+    /// Where a session can have a directory of its own, and a port on loopback: for the rung that has no namespaces. Nothing is
+    /// made yet.
+    pub scratch: PathBuf,
+    /// The port.
+    pub port: u16,
     /// The uids that exist in the caller's user namespace, as (first, count) of /proc/self/uid_map. Read for root callers
     /// only; empty means that nothing is known, and then all of them are taken to exist.
     pub uids: Vec<(u32, u32)>,
@@ -68,6 +75,20 @@ pub enum Cgroup {
         /// (`memory`, /sys/fs/cgroup/memory/...), ...
         controllers: Vec<(String, PathBuf)>,
     },
+}
+
+/// What this place allows of namespaces and mounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Not tried: assume everything; the launch finds out.
+    #[default]
+    Untried,
+    /// Everything.
+    Whole,
+    /// Everything but a procfs of one's own, with the reason.
+    NoProc(String),
+    /// No namespaces, or no mounts in them, with the reason.
+    Nothing(String),
 }
 
 /// What is known of id-mapped mounts.

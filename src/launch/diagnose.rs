@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::host::Place;
+use crate::plan::rung::Rung;
 use std::path::Path;
 
 fn read(path: &str) -> Option<String> {
@@ -38,6 +40,18 @@ pub fn restrictions() -> Vec<String> {
     }
     if !Path::new("/proc/self/ns/user").exists() {
         found.push("this kernel has no user namespaces (CONFIG_USER_NS)".to_owned());
+    }
+    let lower = match super::place::look() {
+        Place::Untried | Place::Whole => None,
+        Place::NoProc(_) => Some(Rung::ContainerProc),
+        Place::Nothing(_) => Some(Rung::Landlock),
+    };
+    if let Some(rung) = lower {
+        found.push(format!(
+            "what this place allows is the rung `{rung}` ({}): `--rung {rung}` accepts it, `agentbox check --rungs` says what \
+             it guarantees",
+            rung.what()
+        ));
     }
     if Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() {
         found.push("this is a container: its engine may forbid namespaces and mounts (docker's default seccomp profile does)".to_owned());

@@ -16,6 +16,7 @@ use crate::enforce::prepare::Prepare;
 use crate::enforce::{StepError, env};
 use crate::outcome::How;
 use crate::plan::net::listen::Listener;
+use crate::plan::rung::Rung;
 use crate::plan::{LimitName, Plan};
 use crate::sys::listen;
 use crate::sys::process;
@@ -103,6 +104,10 @@ fn build_box(
 ) -> Result<Built, StepFailed> {
     let start = |call: &'static str| move |errno| ("start", StepError::new(call, "", errno));
     process::die_with_parent().map_err(start("prctl PDEATHSIG"))?;
+    if plan.standing.rung == Rung::Landlock {
+        // In a pid namespace its init is one by itself.
+        process::set_subreaper().map_err(start("prctl CHILD_SUBREAPER"))?;
+    }
     let _ = process::set_name(c"agentbox-init");
     // When the host runs out of memory the box goes first. Not a layer: the limits hold without it.
     let _ = crate::enforce::limits::volunteer_for_oom();
@@ -295,7 +300,7 @@ impl Built {
                 match channel.recv::<ToInit>() {
                     Ok(Some((ToInit::Pause, _))) => {
                         if self.still.is_none() {
-                            self.still = Some(Still::stop());
+                            self.still = Some(Still::stop(plan));
                         }
                         let _ = channel.send(&FromInit::Still, &[]);
                     }
@@ -438,7 +443,7 @@ fn failed_exec(errno: Errno) -> How {
 }
 
 /// Init's own descriptors 0 to 2 become /dev/null.
-fn let_go_of_stdio() {
+pub(super) fn let_go_of_stdio() {
     use nix::fcntl::{OFlag, open};
     if let Ok(null) = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
         for number in 0..3 {

@@ -9,9 +9,11 @@ pub mod init;
 pub mod join;
 pub mod message;
 pub mod nursery;
+pub mod place;
 pub mod stage;
 pub mod stdio;
 mod still;
+mod warden;
 
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::identity::Maps;
@@ -20,7 +22,8 @@ pub use crate::enforce::pty;
 use crate::enforce::{Act, STEPS, StepError, identity};
 use crate::outcome::Evidence;
 use crate::plan::net::listen::Listener;
-use crate::plan::{IdentityMode, NetworkMode, OsText, Plan};
+use crate::plan::rung::Rung;
+use crate::plan::{IdentityMode, MountOp, NetworkMode, OsText, Plan, View};
 use crate::sys::joined::fork_joined;
 use crate::sys::process::{self, Fork};
 use channel::{Channel, ChannelError};
@@ -96,12 +99,14 @@ impl LaunchError {
 /// Init was started and builds.
 #[derive(Debug)]
 pub struct Spawned {
-    /// Its pid, as the supervisor sees it.
+    /// Its pid, as the supervisor sees it; the warden's where there is no pid namespace.
     pub init: Pid,
     /// Readable when it is gone.
     pub pidfd: OwnedFd,
     /// To init.
     pub channel: Channel,
+    /// The signal that ends it, and with it everything in the box.
+    pub ends_by: i32,
 }
 
 /// The box stands.
@@ -140,6 +145,7 @@ pub fn spawn(
     let (ours, theirs) = channel::pair().map_err(|e| {
         LaunchError::step("channel", &StepError::new("socketpair", e, Errno::EMFILE))
     })?;
+    let is_bare = plan.standing.rung == Rung::Landlock;
     let mut flags = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -154,7 +160,7 @@ pub fn spawn(
     // What was made early fits if init would write the same maps itself, and has such a namespace.
     let early = early
         .filter(|_| plan.identity.mode == IdentityMode::Same && flags.contains(nursery::FLAGS));
-    let waits = group.is_some() || plan.identity.mode != IdentityMode::Same;
+    let waits = group.is_some() || (plan.identity.mode != IdentityMode::Same && !is_bare);
     // In the child these are copies: what it takes, the supervisor still has.
     let ours = Cell::new(Some(ours));
     let mut work = Some((inputs, prepare));
@@ -165,12 +171,13 @@ pub fn spawn(
         };
         let start = init::Start {
             waits,
-            own_cgroup: group.is_some(),
+            own_cgroup: group.is_some() && !is_bare,
             maps,
         };
         init::main(plan, inputs, prepare, &theirs, start)
     };
     let forked = match &early {
+        _ if is_bare => warden::spawn(|| child(Maps::Written)),
         Some(Namespaces { user, net }) => {
             let rest = (flags - nursery::FLAGS).bits();
             fork_joined(user.as_fd(), net.as_fd(), rest, &mut || {
@@ -192,6 +199,7 @@ pub fn spawn(
         init,
         pidfd,
         channel: ours.take().ok_or(LaunchError::InitLost)?,
+        ends_by: if is_bare { warden::END } else { libc::SIGKILL },
     };
     if waits && let Err(e) = spawned.let_go(plan, group) {
         spawned.destroy();
@@ -208,7 +216,7 @@ impl Spawned {
                 .join(self.init)
                 .map_err(|e| LaunchError::step("limits", &StepError::new("join", &e, e.errno)))?;
         }
-        if plan.identity.mode != IdentityMode::Same {
+        if plan.identity.mode != IdentityMode::Same && plan.standing.rung != Rung::Landlock {
             identity::write_maps(&plan.identity, self.init)
                 .map_err(|e| LaunchError::step("identity", &e))?;
         }
@@ -273,7 +281,7 @@ impl Spawned {
 
     /// Kills init, and with it everything in its pid namespace, and waits until it is gone.
     pub fn destroy(&self) {
-        let _ = process::pidfd_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        let _ = process::pidfd_signal(self.pidfd.as_fd(), self.ends_by);
         let _ = nix::sys::wait::waitpid(self.init, None);
     }
 }
@@ -284,5 +292,23 @@ impl Spawned {
 /// Which grant cannot, and why.
 pub fn idmap_works(plan: &Plan) -> Result<(), StepError> {
     let maps = identity::mount_userns(&plan.identity)?;
-    crate::enforce::mounts::clone_sources(plan, maps.as_ref()).map(drop)
+    // Only what is to be mapped and is there: what the launch makes first says nothing of the file system.
+    let mapped = |op: &MountOp| match op {
+        MountOp::Bind { source, idmap, .. } => *idmap && source.path().exists(),
+        _ => false,
+    };
+    let view = View {
+        ops: plan
+            .view
+            .ops
+            .iter()
+            .filter(|op| mapped(op))
+            .cloned()
+            .collect(),
+    };
+    let only = Plan {
+        view,
+        ..plan.clone()
+    };
+    crate::enforce::mounts::clone_sources(&only, maps.as_ref()).map(drop)
 }

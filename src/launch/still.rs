@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::plan::Plan;
+use crate::plan::rung::Rung;
 use crate::sys::procfs::{self, Process};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,6 +19,24 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// After which pause those that a tracer held are continued once more.
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// Whom kill(2) with -1 reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// The box: there is a pid namespace.
+    Box,
+    /// Every process of the user: one after the other has to be found.
+    User,
+}
+
+impl Reach {
+    fn of(plan: &Plan) -> Reach {
+        match plan.standing.rung {
+            Rung::Full | Rung::ContainerProc => Reach::Box,
+            Rung::Landlock => Reach::User,
+        }
+    }
+}
+
 /// A box that stands still.
 #[derive(Debug)]
 pub(super) struct Still {
@@ -26,13 +46,22 @@ pub(super) struct Still {
 
 impl Still {
     /// Stops everything; returns when it is still.
-    pub(super) fn stop() -> Still {
+    pub(super) fn stop(plan: &Plan) -> Still {
+        let reach = Reach::of(plan);
         let before = processes().into_iter().filter(|p| p.state == b'T');
         let stopped_before = before.map(|p| p.pid).collect();
-        // ESRCH: there is nobody.
-        let _ = kill(Pid::from_raw(-1), Signal::SIGSTOP);
         let until = Instant::now() + PATIENCE;
+        if reach == Reach::Box {
+            // ESRCH: there is nobody.
+            let _ = kill(Pid::from_raw(-1), Signal::SIGSTOP);
+        }
         while processes().iter().any(moves) && Instant::now() < until {
+            if reach == Reach::User {
+                // One after the other, until no new one appears.
+                for process in processes().iter().filter(|p| moves(p)) {
+                    let _ = kill(Pid::from_raw(process.pid), Signal::SIGSTOP);
+                }
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
         Still { stopped_before }
@@ -90,9 +119,23 @@ fn depth(pid: i32, parents: &HashMap<i32, i32>) -> usize {
 
 /// Every process of the box but init.
 fn processes() -> Vec<Process> {
-    let mut all = procfs::processes();
-    all.retain(|process| process.pid > 1);
-    all
+    let Some(me) = procfs::own_number().filter(|me| *me != 1) else {
+        let mut all = procfs::processes();
+        all.retain(|process| process.pid > 1);
+        return all;
+    };
+    // The container's /proc shows others, too, and all by other numbers than kill(2) takes here.
+    let mut ours = procfs::below(me);
+    let inner: HashMap<i32, i32> = ours
+        .iter()
+        .filter_map(|p| Some((p.pid, procfs::inner_number(p.pid)?)))
+        .collect();
+    ours.retain(|p| inner.contains_key(&p.pid));
+    for process in &mut ours {
+        process.parent = inner.get(&process.parent).copied().unwrap_or(1);
+        process.pid = inner.get(&process.pid).copied().unwrap_or(0);
+    }
+    ours
 }
 
 #[cfg(test)]

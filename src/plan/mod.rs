@@ -11,6 +11,7 @@ pub mod problem;
 pub mod refused;
 pub mod remote;
 pub mod resolve;
+pub mod rung;
 pub mod stop;
 pub mod text;
 pub mod why;
@@ -63,6 +64,9 @@ pub struct Plan {
     /// Files with hard links out of what the box may write.
     #[serde(default, skip_serializing_if = "Links::is_empty")]
     pub links: Links,
+    /// How it is built, where this place does not allow everything.
+    #[serde(default, skip_serializing_if = "rung::Standing::is_full")]
+    pub standing: rung::Standing,
     /// Layers that must hold in full; anything else is exit 125.
     pub require: Vec<Layer>,
     /// Layers that were switched off on purpose (`[layers] off` of a profile), each with its origin.
@@ -251,6 +255,9 @@ pub enum MountOp {
     },
     /// A fresh procfs with the dangerous parts masked and /proc/sys read-only.
     Proc,
+    /// The procfs of the container around the box, with the same masks and with what ran before covered
+    /// ([`rung::Rung::ContainerProc`]).
+    ContainerProc,
     /// The minimal /dev.
     Dev,
     /// An empty file over what is there: it reads as empty and a write fails with EROFS.
@@ -295,7 +302,7 @@ impl MountOp {
             | MountOp::MaskDir { target }
             | MountOp::Cover { target, .. }
             | MountOp::Refuse { target, .. } => target.path(),
-            MountOp::Proc => Path::new("/proc"),
+            MountOp::Proc | MountOp::ContainerProc => Path::new("/proc"),
             MountOp::Dev => Path::new("/dev"),
         }
     }

@@ -10,6 +10,7 @@ use super::pattern::{is_pattern, matches};
 use super::tighten::{harm, width};
 use super::{CommandWishes, EnvWishes, FileWishes, Fragment, LimitWish, Origin, Wish};
 use crate::plan::net::cover::covers;
+use crate::plan::rung::Rung;
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 use std::fmt;
 
@@ -51,6 +52,7 @@ pub(super) fn under(into: &mut Fragment, floor: Fragment, memory: Option<f64>) -
         require,
         allow_missing: _,
         layers_off: _,
+        rung,
         stop_files,
         hangup: _,
         remotes,
@@ -95,6 +97,9 @@ pub(super) fn under(into: &mut Fragment, floor: Fragment, memory: Option<f64>) -
         }
     }
     merge::add_layers(into, require, Vec::new(), Vec::new());
+    if let Some(wish) = rung {
+        rung_under(into, wish, &mut out);
+    }
     into.stop_files.extend(stop_files);
     into.remotes.extend(remotes);
     if let Some(wish) = team {
@@ -111,6 +116,17 @@ pub(super) fn under(into: &mut Fragment, floor: Fragment, memory: Option<f64>) -
     }
     into.notices.extend(out.notices);
     out.breaches
+}
+
+/// Without a word nothing below the full rung is accepted, and a floor lowers nothing.
+fn rung_under(into: &mut Fragment, wish: Wish<Rung>, out: &mut Overruled) {
+    let Some(known) = into.rung.as_ref().filter(|known| known.value > wish.value) else {
+        return;
+    };
+    let says = format!("the lowest rung that is allowed is {}", wish.value);
+    let flag = format!("--rung {}", known.value);
+    out.say(&known.origin, &flag, &says, &wish.origin);
+    into.rung = Some(wish);
 }
 
 fn hard_links_under(into: &mut Fragment, wish: Wish<HardLinks>, out: &mut Overruled) {

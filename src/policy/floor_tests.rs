@@ -3,6 +3,7 @@
 use super::*;
 use crate::outcome::Layer;
 use crate::plan::net::Rule;
+use crate::plan::rung::Rung;
 use crate::policy::{Request, merge, merge_floor};
 
 fn wish<T>(value: T, origin: Origin) -> Wish<T> {
@@ -48,6 +49,7 @@ fn strict() -> Fragment {
         },
         limits: vec![(LimitName::Memory, wish(LimitWish::Percent(50.0), floor(6)))],
         require: vec![wish(Layer::Landlock, floor(7))],
+        rung: Some(wish(Rung::ContainerProc, floor(8))),
         ..Fragment::default()
     }
 }
@@ -57,6 +59,7 @@ fn wide(origin: &Origin) -> Fragment {
     let o = || origin.clone();
     Fragment {
         hard_links: Some(wish(HardLinks::Allow, o())),
+        rung: Some(wish(Rung::Landlock, o())),
         programs: CommandWishes {
             allow: vec![wish("terraform".to_owned(), o())],
             ..CommandWishes::default()
@@ -104,7 +107,7 @@ fn nothing_is_wider_than_the_floor() {
             Err(breaches) => breaches.iter().map(ToString::to_string).collect(),
             Ok(()) => got.notices.iter().map(|n| n.value.clone()).collect(),
         };
-        for line in 1..=7 {
+        for line in 1..=8 {
             let place = format!("(floor /f.toml:{line})");
             assert!(
                 said.iter().any(|text| text.contains(&place)),
@@ -113,7 +116,7 @@ fn nothing_is_wider_than_the_floor() {
         }
         assert_eq!(
             said.len(),
-            8,
+            9,
             "the variable that is kept and the one that is set: {said:#?}"
         );
         let is_flag = matches!(origin, Origin::Cli { .. });
@@ -169,6 +172,7 @@ fn a_flag_is_named_with_its_value() {
         "--allow-command terraform",
         "--env AWS_PROFILE",
         "--hard-links allow",
+        "--rung landlock",
     ] {
         assert!(flags.contains(&flag), "{flag}: {flags:?}");
     }

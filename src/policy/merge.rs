@@ -79,6 +79,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         require,
         allow_missing,
         layers_off,
+        rung,
         stop_files,
         hangup,
         remotes,
@@ -118,6 +119,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.network = network.or(into.network.take());
     into.stop_grace = stop_grace.or(into.stop_grace.take());
     into.hangup = hangup.or(into.hangup.take());
+    into.rung = rung.or(into.rung.take());
     for (name, wish) in limits {
         into.limits.retain(|(known, _)| *known != name);
         into.limits.push((name, wish));
@@ -393,6 +395,7 @@ mod tests {
             stop_grace: Some(wish(n, from)),
             stop_files: vec![wish(from.into(), from)],
             hangup: Some(wish(OnHangup::Detach, from)),
+            rung: Some(wish(crate::plan::rung::Rung::Landlock, from)),
             notices: vec![wish(from.into(), from)],
             ..Fragment::default()
         };
@@ -437,6 +440,10 @@ mod tests {
         );
         assert_eq!(got.stop_grace.map(|w| w.value), Some(2.0));
         assert_eq!(got.hangup.map(|w| w.value), Some(OnHangup::End));
+        assert_eq!(
+            got.rung.map(|w| w.origin),
+            Some(Origin::Cli { flag: "b".into() })
+        );
         assert_eq!(
             got.limits
                 .iter()

@@ -13,6 +13,7 @@ mod tighten;
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
 use crate::plan::remote::{Drill, RemoteSwitch};
+use crate::plan::rung::Rung;
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 pub use egress::EgressWishes;
 pub use floor::Breach;
@@ -166,6 +167,8 @@ pub struct Fragment {
     pub allow_missing: Vec<Wish<Layer>>,
     /// `[layers] off`: not even tried (for an inner sandbox that needs mount(2), and for testing one layer alone).
     pub layers_off: Vec<Wish<Layer>>,
+    /// `[layers] rung` and `--rung`: the lowest one that is accepted.
+    pub rung: Option<Wish<Rung>>,
     /// `[kill-switch] files`: names that stop the session when they appear in the workspace or at its repository's root.
     pub stop_files: Vec<Wish<String>>,
     /// `[session] hangup` and `--hangup`.

@@ -7,6 +7,7 @@ use super::egress::EgressWishes;
 use super::merge;
 use super::{CommandWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin, Wish};
 use crate::plan::names::Verdict;
+use crate::plan::rung::Rung;
 use crate::plan::{HardLinks, LimitName, NetworkMode};
 
 /// Adds what makes `into` narrower and says what was left out: `files.read (line 3)`. Destructured in full: a new field
@@ -27,6 +28,7 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         require,
         allow_missing,
         layers_off,
+        rung,
         stop_files,
         remotes,
         team,
@@ -132,6 +134,15 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         "limits.stop-grace",
         stop_grace.iter().map(|wish| &wish.origin),
     );
+    if let Some(wish) = rung {
+        // Without a word the full one is wanted: nothing is higher.
+        let now = into.rung.as_ref().map_or(Rung::Full, |now| now.value);
+        if wish.value < now {
+            into.rung = Some(wish);
+        } else if wish.value != now {
+            out.one("layers.rung", &wish.origin);
+        }
+    }
     out.each("session.hangup", hangup.iter().map(|wish| &wish.origin));
     merge::add_layers(into, require, Vec::new(), Vec::new());
     out.all("layers.allow-missing", &allow_missing);

@@ -11,6 +11,7 @@ use super::schema::Parsed;
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
 use crate::plan::net::{Mark, Rule, Target};
+use crate::plan::rung::Rung;
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 use crate::policy::{
     Authority, CommandWishes, EgressWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish,
@@ -67,6 +68,7 @@ struct Table {
     require: &'static [(Layer, u32)],
     allow_missing: &'static [(Layer, u32)],
     layers_off: &'static [(Layer, u32)],
+    rung: Option<(Rung, u32)>,
     stop_files: &'static [Line],
     notices: &'static [Line],
 }
@@ -129,6 +131,7 @@ impl Table {
                 require: self.layers(self.require),
                 allow_missing: self.layers(self.allow_missing),
                 layers_off: self.layers(self.layers_off),
+                rung: self.rung.map(|(rung, line)| self.wish(rung, line)),
                 stop_files: self.texts(self.stop_files),
                 // No built-in profile says it.
                 hangup: None,

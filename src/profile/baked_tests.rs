@@ -101,6 +101,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         require,
         allow_missing,
         layers_off,
+        rung,
         stop_files,
         hangup,
         remotes,
@@ -166,6 +167,9 @@ fn table(builtin: &builtin::Builtin) -> String {
     list(&mut out, "require", &require, valued(layer));
     list(&mut out, "allow_missing", &allow_missing, valued(layer));
     list(&mut out, "layers_off", &layers_off, valued(layer));
+    let rung = rung.map(|w| format!("Some({})", valued("Rung::")(&w)));
+    let rung = rung.unwrap_or("None".into());
+    writeln!(out, "        rung: {rung},").unwrap();
     list(&mut out, "stop_files", &stop_files, valued(""));
     list(&mut out, "notices", &notices, valued(""));
     out.push_str("};\n");
@@ -174,6 +178,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         ("Layer::", "use crate::outcome::Layer;\n"),
         ("Holds::", "use crate::plan::names::Holds;\n"),
         ("Verdict::", "use crate::plan::names::Verdict;\n"),
+        ("Rung::", "use crate::plan::rung::Rung;\n"),
         ("Mark::", "use crate::plan::net::Mark;\n"),
         ("Named::", "use crate::profile::baked::Named;\n"),
         ("HardLinks::", "use crate::plan::HardLinks;\n"),

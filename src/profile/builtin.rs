@@ -14,10 +14,15 @@ pub struct Builtin {
 }
 
 /// All of them, by name.
-pub const ALL: [Builtin; 11] = [
+pub const ALL: [Builtin; 13] = [
     Builtin {
         name: "base",
         text: include_str!("../../profiles/base.toml"),
+        commands: &[],
+    },
+    Builtin {
+        name: "ci",
+        text: include_str!("../../profiles/ci.toml"),
         commands: &[],
     },
     Builtin {
@@ -29,6 +34,11 @@ pub const ALL: [Builtin; 11] = [
         name: "codex",
         text: include_str!("../../profiles/codex.toml"),
         commands: &["codex"],
+    },
+    Builtin {
+        name: "devcontainer",
+        text: include_str!("../../profiles/devcontainer.toml"),
+        commands: &[],
     },
     Builtin {
         name: "docs",

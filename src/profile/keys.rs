@@ -113,7 +113,12 @@ pub const TABLES: &[(&str, &[Key])] = &[
     ("session", &[known("hangup")]),
     (
         "layers",
-        &[known("require"), known("allow-missing"), known("off")],
+        &[
+            known("require"),
+            known("allow-missing"),
+            known("off"),
+            known("rung"),
+        ],
     ),
 ];
 

@@ -11,6 +11,7 @@ mod file;
 pub mod floor;
 mod graph;
 pub mod keys;
+mod layer;
 pub mod name;
 pub mod project;
 pub mod schema;

@@ -238,15 +238,12 @@ impl<'a> Walk<'a> {
                 ("limits", _) => self.limit(name, value),
                 ("kill-switch", _) => self.kill_switch(name, value),
                 ("session", _) => {
-                    if let Some(text) = self.string(value, "a text") {
-                        match value::hangup(text) {
-                            Ok(hangup) => {
-                                let wish = self.wish(hangup, &value.span());
-                                self.out.fragment.hangup = Some(wish);
-                            }
-                            Err(bad) => self.bad(value.span(), bad),
-                        }
-                    }
+                    let wish = self.one(value, "a text", value::hangup);
+                    self.out.fragment.hangup = wish.or(self.out.fragment.hangup.take());
+                }
+                ("layers", "rung") => {
+                    let wish = self.one(value, "a text", value::rung);
+                    self.out.fragment.rung = wish.or(self.out.fragment.rung.take());
                 }
                 ("layers", _) => self.each(value, |walk, text, at| match value::layer(text) {
                     Ok(layer) => {

@@ -70,6 +70,7 @@ stop-grace = 3
 require = ["landlock"]
 allow-missing = ["limits"]
 off = ["keyring"]
+rung = "landlock"
 [commands]
 deny = ["te*"]
 allow = ["tf"]
@@ -95,6 +96,7 @@ hangup = "detach"
         require,
         allow_missing,
         layers_off,
+        rung,
         stop_files,
         hangup,
         remotes,
@@ -103,6 +105,7 @@ hangup = "detach"
         egress,
     } = parsed.fragment;
     assert_eq!(authority, Authority::Full);
+    assert_eq!(rung.unwrap().value, crate::plan::rung::Rung::Landlock);
     assert!(remotes.is_empty() && team.is_none());
     assert!(egress.is_empty());
     assert_eq!((name.as_str(), description.as_deref()), ("p", Some("d")));
@@ -117,7 +120,7 @@ hangup = "detach"
     );
     assert_eq!(
         (stop_files[0].value.as_str(), &stop_files[0].origin),
-        (".stop here", &at(39))
+        (".stop here", &at(40))
     );
     assert_eq!(files.read[0].origin, at(8));
     assert!(files.read[0].value.optional && files.write[0].value.make_dir);
@@ -143,7 +146,7 @@ hangup = "detach"
     );
     assert_eq!(
         (&programs.deny[0].value, &programs.deny[0].origin),
-        (&"te*".to_owned(), &at(35))
+        (&"te*".to_owned(), &at(36))
     );
     assert_eq!(programs.allow[0].value, "tf");
     assert_eq!(programs.search[0].value.path, OsText::from("~/x/*/bin"));
@@ -175,7 +178,7 @@ hangup = "detach"
     let hangup = hangup.unwrap();
     assert_eq!(
         (hangup.value, hangup.origin),
-        (crate::policy::OnHangup::Detach, at(41))
+        (crate::policy::OnHangup::Detach, at(42))
     );
     assert_eq!(require[0].value, crate::outcome::Layer::Landlock);
     assert_eq!(allow_missing[0].value, crate::outcome::Layer::Limits);

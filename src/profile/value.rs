@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::outcome::Layer;
+pub use super::layer::{layer, rung};
 use crate::plan::net::PROXY_PORT;
 use crate::plan::net::rule::{self, BadRule, Rule};
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
@@ -480,23 +480,6 @@ impl From<BadRule> for BadValue {
     }
 }
 
-/// A layer by its name.
-///
-/// # Errors
-/// There is no such layer.
-pub fn layer(text: &str) -> Result<Layer, BadValue> {
-    Layer::from_name(text).ok_or_else(|| {
-        let names: Vec<&str> = Layer::ALL.iter().map(|layer| layer.name()).collect();
-        BadValue {
-            what: format!("there is no layer `{text}`"),
-            help: match super::error::closest(text, names.iter().copied()) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => format!("layers: {}", names.join(", ")),
-            },
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -659,7 +642,7 @@ mod tests {
 
     #[test]
     fn a_layer_is_suggested() {
-        assert_eq!(layer("landlock").unwrap(), Layer::Landlock);
+        assert_eq!(layer("landlock").unwrap(), crate::outcome::Layer::Landlock);
         assert_eq!(
             layer("landlok").unwrap_err().help,
             "did you mean `landlock`?"

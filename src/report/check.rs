@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::wrapped;
-use crate::host::{Cgroup, Host};
+use crate::host::{Cgroup, Host, Place};
 use crate::outcome::{Evidence, Status};
 use std::fmt::Write as _;
 
@@ -28,6 +28,7 @@ pub fn text(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
         host.memory >> 20
     );
     let _ = writeln!(out, "limits by    {}", cgroup(&host.cgroup));
+    let _ = writeln!(out, "namespaces   {}", place(&host.place));
     let mut shown: Vec<&Evidence> = Vec::new();
     for trial in trials {
         let _ = writeln!(out);
@@ -83,6 +84,15 @@ fn layer(out: &mut String, evidence: &Evidence) {
     );
 }
 
+fn place(place: &Place) -> String {
+    match place {
+        Place::Untried => "not tried".to_owned(),
+        Place::Whole => "all can be had: the rung `full`".to_owned(),
+        Place::NoProc(why) => format!("{why}: at most the rung `container-proc`"),
+        Place::Nothing(why) => format!("{why}: at most the rung `landlock`"),
+    }
+}
+
 fn cgroup(cgroup: &Cgroup) -> String {
     match cgroup {
         Cgroup::None => "rlimits (no cgroup is delegated to this caller)".to_owned(),
@@ -112,6 +122,7 @@ pub fn json(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
         "version": 1,
         "uid": host.uid,
         "limits-by": cgroup(&host.cgroup),
+        "namespaces": place(&host.place),
         "trials": trials,
         "hints": hints,
     });

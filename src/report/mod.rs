@@ -10,6 +10,7 @@ mod names;
 pub mod network;
 pub mod plan;
 pub mod profiles;
+pub mod rungs;
 pub mod sessions;
 mod stops;
 pub mod switches;

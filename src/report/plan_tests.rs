@@ -153,6 +153,7 @@ fn plan() -> Plan {
             ),
         ],
         stop_files: Vec::new(),
+        standing: crate::plan::rung::Standing::default(),
         hangup: crate::plan::Hangup::End,
         remotes: Vec::new(),
         drill: None,

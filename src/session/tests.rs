@@ -63,6 +63,7 @@ fn plan() -> Plan {
         off: Vec::new(),
         grants: Vec::new(),
         stop_files: Vec::new(),
+        standing: crate::plan::rung::Standing::default(),
         hangup: crate::plan::Hangup::End,
         remotes: Vec::new(),
         drill: None,

@@ -58,7 +58,7 @@ pub(super) fn finish(end: End<'_>) -> ! {
     } = end;
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
     // the kernel reaps the whole pid namespace before init itself.
-    kill::kill(&running.spawned.pidfd, running.group.as_ref());
+    kill::kill(&running.spawned, running.group.as_ref());
     let _ = nix::sys::wait::waitpid(running.spawned.init, None);
     let Seen {
         mut how,

@@ -14,6 +14,7 @@ use crate::keeper::settle::{Act, Did, Scope, Search};
 use crate::launch::channel::{Received, Sent};
 use crate::outcome::Trigger;
 use crate::plan::names::{Names, Watch};
+use crate::plan::rung::Rung;
 use crate::plan::{OsText, Plan};
 use crate::record::Event;
 use crate::session::{Session, SessionId, Sessions};
@@ -67,7 +68,7 @@ impl Keeping {
     /// # Errors
     /// Why it cannot be started: the box must not be without it.
     pub(super) fn start(plan: &Plan) -> Result<Option<Keeper>, String> {
-        if !process::is_needed(plan) {
+        if plan.standing.rung == Rung::Landlock || !process::is_needed(plan) {
             return Ok(None);
         }
         process::start(plan)
@@ -388,6 +389,9 @@ pub fn settle_dead(sessions: &Sessions) -> Vec<String> {
         let path = sessions.path().join(id.as_str());
         match (sessions.read(&id), Baseline::read(dead.dir())) {
             (Ok(record), Some(baseline)) => {
+                if let Some(bare) = &record.plan.standing.bare {
+                    let _ = std::fs::remove_dir_all(bare.place.path());
+                }
                 lines.extend(settle_one(&record.plan.names, &baseline, &path, &id));
             }
             (Err(e), _) => lines.push(format!(

@@ -32,6 +32,7 @@ mod reports;
 pub(crate) mod running;
 mod screen;
 mod seen;
+mod settling;
 mod signals;
 mod start;
 pub mod state;
@@ -214,6 +215,7 @@ pub fn run(job: Job) -> u8 {
         group,
         state,
         keeping,
+        settling,
         copied,
     } = match building.and_then(|building| accept(&plan, &session, building)) {
         Ok(started) => started,
@@ -357,6 +359,7 @@ pub fn run(job: Job) -> u8 {
     );
     parts.extend(reports.map(|reports| Box::new(reports) as Box<dyn Part>));
     parts.extend(keeping);
+    parts.extend(settling.map(|settling| Box::new(settling) as Box<dyn Part>));
     parts.extend(Signals::new().map(|signals| Box::new(signals) as Box<dyn Part>));
     let seen = watch::run(&mut running, &mut parts);
     ending::finish(ending::End {

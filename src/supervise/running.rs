@@ -241,7 +241,7 @@ impl Running {
     /// Every reason to end the box comes here. The first one is the one that is told.
     pub(crate) fn stop(&mut self, trigger: Trigger) {
         self.trigger.get_or_insert(trigger);
-        kill::kill(&self.spawned.pidfd, self.group.as_ref());
+        kill::kill(&self.spawned, self.group.as_ref());
     }
 
     /// Sends a message to init, which never waits for long; [`Sent::Full`] when it does not read.
@@ -369,7 +369,7 @@ impl Running {
                     }
                 }
                 Ok(Received::End) | Err(_) => {
-                    kill::kill(&self.spawned.pidfd, self.group.as_ref());
+                    kill::kill(&self.spawned, self.group.as_ref());
                     return Some(self.seen(None));
                 }
             }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::keeping::Keeping;
+use super::settling::Settling;
 use super::state::{self, Initial};
 use crate::enforce::cgroup::BoxCgroup;
 use crate::enforce::{build::NAMESPACES, limits, verify};
@@ -11,6 +12,7 @@ use crate::keeper::process::Keeper;
 use crate::launch::channel::Channel;
 use crate::launch::{self, Inputs, LaunchError, Ready, Spawned, nursery};
 use crate::plan::Plan;
+use crate::plan::rung::Rung;
 use crate::record::Event;
 use crate::session::Session;
 
@@ -20,6 +22,7 @@ pub(super) struct Started {
     pub(super) group: Option<BoxCgroup>,
     pub(super) state: Vec<Initial>,
     pub(super) keeping: Option<(Keeping, Option<Event>)>,
+    pub(super) settling: Option<Settling>,
     pub(super) copied: Copied,
 }
 
@@ -102,7 +105,8 @@ pub(super) fn accept(
             None => Ok(()),
         }
     })?;
-    let verified = if ready.namespaces.is_empty() {
+    let is_bare = plan.standing.rung == Rung::Landlock;
+    let verified = if ready.namespaces.is_empty() && !is_bare {
         Err("init handed out no namespaces".to_owned())
     } else {
         verify::required(plan, &ready.evidence)
@@ -112,6 +116,13 @@ pub(super) fn accept(
         ready.spawned.destroy();
         return Err(step("verify", why));
     }
+    let settling = match Settling::prepare(plan, session) {
+        Ok(settling) => settling,
+        Err(why) => {
+            ready.spawned.destroy();
+            return Err(step("settling", why));
+        }
+    };
     let joined = keeping.map(|keeping| {
         let gap = keeping.joined()?;
         Ok::<_, String>((keeping, gap))
@@ -122,6 +133,7 @@ pub(super) fn accept(
             group,
             state,
             keeping,
+            settling,
             copied,
         }),
         Err(why) => {

@@ -26,6 +26,46 @@ pub fn processes() -> Vec<Process> {
         .collect()
 }
 
+/// Every process below `root`, a number of /proc, each with all its ancestors up to it. In a /proc of another pid namespace
+/// these are the numbers of that one.
+#[must_use]
+pub fn below(root: i32) -> Vec<Process> {
+    let all = processes();
+    let parents: std::collections::HashMap<i32, i32> =
+        all.iter().map(|p| (p.pid, p.parent)).collect();
+    let is_below = |mut pid: i32| {
+        for _ in 0..all.len() {
+            match parents.get(&pid) {
+                Some(parent) if *parent == root => return true,
+                Some(parent) => pid = *parent,
+                None => return false,
+            }
+        }
+        false
+    };
+    all.iter().filter(|p| is_below(p.pid)).copied().collect()
+}
+
+/// The number of this process in /proc, which is not getpid(2)'s where /proc is another pid namespace's.
+#[must_use]
+pub fn own_number() -> Option<i32> {
+    std::fs::read_link("/proc/self")
+        .ok()?
+        .to_str()?
+        .parse()
+        .ok()
+}
+
+/// The number of a process in its own pid namespace, by its number in /proc (`NSpid` of proc_pid_status(5)).
+#[must_use]
+pub fn inner_number(pid: i32) -> Option<i32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    line.split_whitespace().next_back()?.parse().ok()
+}
+
 /// Clock ticks of a second (sysconf(3)).
 #[must_use]
 pub fn ticks_per_second() -> u64 {

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::cast_possible_truncation)]
 
+mod enter;
 mod files;
 mod ipc;
 mod kernel;
@@ -68,6 +69,9 @@ fn main() {
         return batch(args);
     }
     let args = raw::Args::new(args);
+    if op == "enter" {
+        enter::enter(&args);
+    }
     let op = op.to_string_lossy().into_owned();
     let answer = files::run(&op, &args)
         .or_else(|| kernel::run(&op, &args))

@@ -6,6 +6,7 @@
 
 mod demo;
 mod drill;
+pub mod init;
 mod live;
 mod name;
 mod network;
@@ -101,6 +102,8 @@ pub enum Command {
     Drill(DrillArgs),
     /// List what sessions moved away because its name is protected, and give it back
     Restore(RestoreArgs),
+    /// Write the files by which a CI runner or a development container runs its commands in a box
+    Init(init::InitArgs),
     /// Print what makes a shell complete agentbox's flags, profiles and sessions
     #[cfg(feature = "pages")]
     Completions(CompletionsArgs),

@@ -6,6 +6,7 @@ use super::name::name_wish;
 use crate::outcome::Layer;
 use crate::plan::net::Rule;
 use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
+use crate::plan::rung::Rung;
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 use crate::policy::egress::Ports;
 use crate::policy::{Fragment, LimitWish, OnHangup, Origin, PathWish, Request, Wish};
@@ -73,6 +74,9 @@ pub struct PlanArgs {
     /// Layers that may be missing [default: all must hold]
     #[arg(long, value_name = "LAYER,...", value_delimiter = ',', value_parser = layer)]
     pub allow_missing: Vec<Layer>,
+    /// The lowest rung that is accepted: full, container-proc, landlock (`agentbox check --rungs`)
+    #[arg(long, value_name = "RUNG", value_parser = rung)]
+    pub rung: Option<Rung>,
     /// What to run, with its arguments; everything behind COMMAND is COMMAND's
     #[arg(value_names = ["COMMAND", "ARG"], required = true, num_args = 1.., trailing_var_arg = true)]
     pub command: Vec<OsString>,
@@ -98,6 +102,10 @@ fn said(bad: value::BadValue) -> String {
 
 fn network(text: &str) -> Result<NetworkMode, String> {
     value::network(text).map_err(said)
+}
+
+fn rung(text: &str) -> Result<Rung, String> {
+    value::rung(text).map_err(said)
 }
 
 fn hard_links(text: &str) -> Result<HardLinks, String> {
@@ -219,6 +227,7 @@ impl PlanArgs {
         let layers = |list: &[Layer], flag| list.iter().map(|l| cli(*l, flag)).collect();
         fragment.require = layers(&self.require, "--require");
         fragment.allow_missing = layers(&self.allow_missing, "--allow-missing");
+        fragment.rung = self.rung.map(|rung| cli(rung, "--rung"));
         fragment.hangup = self.hangup.map(|hangup| cli(hangup, "--hangup"));
         Ok((fragment, given))
     }

@@ -129,6 +129,8 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         "landlock,seccomp",
         "--allow-missing",
         "limits",
+        "--rung",
+        "container-proc",
         "--",
         "c",
     ]);
@@ -147,6 +149,7 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         require,
         allow_missing,
         layers_off,
+        rung,
         stop_files,
         hangup,
         remotes,
@@ -159,6 +162,10 @@ fn every_flag_becomes_a_wish_with_its_origin() {
     assert!(egress.is_empty());
     let from = |flag: &str| Origin::Cli { flag: flag.into() };
     assert_eq!(name, "command line");
+    assert_eq!(
+        rung.map(|w| (w.value, w.origin)),
+        Some((crate::plan::rung::Rung::ContainerProc, from("--rung")))
+    );
     assert_eq!(
         (programs.allow[0].value.as_str(), &programs.allow[0].origin),
         ("terraform", &from("--allow-command"))

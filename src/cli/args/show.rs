@@ -27,6 +27,9 @@ pub struct CheckArgs {
     /// Only print the layers of the box in the order in which they are built, and try nothing
     #[arg(long, conflicts_with = "json")]
     pub layers: bool,
+    /// Only print what each rung guarantees that a box can stand on (`--rung`), and try nothing
+    #[arg(long, conflicts_with_all = ["json", "layers"])]
+    pub rungs: bool,
 }
 
 /// `agentbox profiles`.

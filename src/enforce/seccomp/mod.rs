@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bare;
 pub mod compile;
 pub mod rules;
 

@@ -5,6 +5,7 @@
 use super::scene::Scene;
 use crate::host::Idmap;
 use crate::outcome::Layer;
+use crate::plan::rung::Rung;
 use crate::plan::{Identity, IdentityMode};
 use std::path::Path;
 
@@ -18,9 +19,20 @@ const NAME: &str = "agentbox";
 const NOBODY: u32 = 65534;
 
 /// Chooses the ids.
-pub(super) fn identity(scene: &mut Scene<'_>) -> Identity {
+pub(super) fn identity(scene: &mut Scene<'_>, rung: Rung) -> Identity {
     let host = scene.host;
-    let (mode, user, inner, outer) = if host.uid == 0 {
+    let (mode, user, inner, outer) = if host.uid == 0 && rung == Rung::Landlock {
+        // Without a user namespace there is no other uid to be had that the files would belong to.
+        scene
+            .notices
+            .push("the agent's kernel uid is 0, root, without a capability".to_owned());
+        (
+            IdentityMode::KernelRoot,
+            host.user.clone(),
+            (0, host.gid),
+            (0, host.gid),
+        )
+    } else if host.uid == 0 {
         root(scene)
     } else {
         let ids = (host.uid, host.gid);
@@ -60,12 +72,14 @@ fn root(scene: &mut Scene<'_>) -> (IdentityMode, String, Ids, Ids) {
         return (IdentityMode::Owner, name, ids, ids);
     }
     if let Idmap::Refused(why) = &scene.host.idmap {
-        let allowed = scene
-            .policy
-            .wishes
-            .allow_missing
-            .iter()
-            .any(|wish| wish.value == Layer::Identity);
+        let accepted = scene.policy.wishes.rung.as_ref().map(|wish| wish.value);
+        let allowed = accepted.unwrap_or_default() != Rung::Full
+            || scene
+                .policy
+                .wishes
+                .allow_missing
+                .iter()
+                .any(|wish| wish.value == Layer::Identity);
         if allowed {
             scene.notices.push(format!(
                 "id-mapped mounts are refused here ({why}): the agent's kernel uid is 0, root"

@@ -4,10 +4,15 @@
 
 use super::scene::Scene;
 use crate::outcome::Layer;
+use crate::plan::rung::Rung;
 use crate::plan::{LayerOff, Network, NetworkMode};
 
 /// `require` and `off` of the plan.
-pub(super) fn layers(scene: &mut Scene<'_>, network: &Network) -> (Vec<Layer>, Vec<LayerOff>) {
+pub(super) fn layers(
+    scene: &mut Scene<'_>,
+    network: &Network,
+    rung: Rung,
+) -> (Vec<Layer>, Vec<LayerOff>) {
     let wishes = &scene.policy.wishes;
     let mut off: Vec<LayerOff> = Vec::new();
     for wish in &wishes.layers_off {
@@ -40,6 +45,30 @@ pub(super) fn layers(scene: &mut Scene<'_>, network: &Network) -> (Vec<Layer>, V
             );
         }
     }
+    for wish in &wishes.require {
+        if rung.lacks().contains(&wish.value) {
+            let what = format!(
+                "the layer {} is required, and the rung {rung} lacks it",
+                wish.value.name()
+            );
+            let remedy = "run where namespaces can be had, or do not require it";
+            scene.problem(what, remedy, Some(&wish.origin));
+        }
+    }
+    if rung == Rung::Landlock {
+        let missing = wishes.layers_off.iter().chain(&wishes.allow_missing);
+        for wish in missing.filter(|wish| matches!(wish.value, Layer::Landlock | Layer::Seccomp)) {
+            let what = format!(
+                "the rung landlock is nothing without the layer {}",
+                wish.value.name()
+            );
+            scene.problem(
+                what,
+                "leave it out, or run where namespaces can be had",
+                Some(&wish.origin),
+            );
+        }
+    }
     for o in &off {
         scene.notices.push(format!(
             "the layer {} is switched off by {}",
@@ -55,7 +84,8 @@ pub(super) fn layers(scene: &mut Scene<'_>, network: &Network) -> (Vec<Layer>, V
             let may_miss = wishes.allow_missing.iter().any(|wish| wish.value == *layer);
             // There is no network namespace to prove when the host's network was asked for.
             let none = *layer == Layer::Network && network.mode == NetworkMode::Host;
-            !is_off && !none && (asked || !may_miss)
+            let lacking = rung.lacks().contains(layer);
+            !is_off && !none && !lacking && (asked || !may_miss)
         })
         .collect();
     (require, off)

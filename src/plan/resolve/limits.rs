@@ -5,6 +5,7 @@
 use super::scene::Scene;
 use crate::host::{Cgroup, Host};
 use crate::outcome::Layer;
+use crate::plan::rung::Rung;
 use crate::plan::{IdentityMode, Limit, LimitBy, LimitName, Limits};
 use crate::policy::{LimitWish, Origin};
 
@@ -79,6 +80,14 @@ fn kernel_root(scene: &mut Scene<'_>, mode: IdentityMode, list: &[Limit]) {
         .chain(&wishes.layers_off)
         .any(|wish| wish.value == Layer::Limits);
     if may_miss {
+        return;
+    }
+    let rung = scene.policy.wishes.rung.as_ref().map(|wish| wish.value);
+    if rung.unwrap_or_default() != Rung::Full {
+        scene.notices.push(
+            "nothing limits the number of processes: the agent's kernel uid is 0, and no cgroup with the pids controller can be made"
+                .to_owned(),
+        );
         return;
     }
     let origin = list

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod authors;
+mod bare;
 mod briefing;
 mod cgroups;
 mod command;
@@ -25,6 +26,7 @@ mod pathmap;
 mod places;
 mod refused;
 mod remote;
+mod rung;
 mod runnable;
 mod scene;
 mod ssh;
@@ -40,6 +42,7 @@ mod tests;
 use super::{Hangup, Plan, VERSION, Workspace, problem::Problem, problem::ProblemKind};
 use crate::host::{Host, Lookup};
 use crate::plan::remote::Remote;
+use crate::plan::rung::Rung;
 use crate::policy::{OnHangup, Policy, Request};
 use scene::Scene;
 use std::path::PathBuf;
@@ -130,20 +133,25 @@ pub fn remotes(
 
 /// The parts, in the order in which one needs the other.
 fn build(scene: &mut Scene<'_>) -> Plan {
+    let mut standing = rung::standing(scene);
+    let is_bare = standing.rung == Rung::Landlock;
     view::base(scene);
     grants::files(scene);
     let common = git::grants(scene);
     gitconfig::look(scene);
     let mut command = command::command(scene);
     let (private_links, private_dirs) = kept::private(scene);
-    let state = kept::state(scene, &private_links);
+    let mut state = kept::state(scene, &private_links);
     let mut network = network::network(scene);
     ssh::ssh(scene, &mut network);
-    let identity = identity::identity(scene);
+    let mut identity = identity::identity(scene, standing.rung);
     let limits = limits::limits(scene, identity.mode);
-    let (require, off) = layers::layers(scene, &network);
+    let (require, off) = layers::layers(scene, &network, standing.rung);
     let mut settled = view::settle(scene, private_links);
-    let names = std::mem::take(&mut settled.named.names);
+    let mut names = std::mem::take(&mut settled.named.names);
+    if is_bare {
+        bare::guard(&mut names);
+    }
     let links = names::links(scene, &names);
     authors::check(scene);
     let refused = refused::refused(scene);
@@ -151,7 +159,8 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     refused::notices(scene, &refused);
     let (path, path_dropped) = command::search_path(scene, &settled.links);
     let mut env = env::env(scene, &identity, &command, path);
-    network::proxies(&mut env, &network);
+    let port = is_bare.then_some(scene.host.port);
+    network::proxies(&mut env, &network, port);
     ssh::variable(&mut env, &network);
     network::endpoints(scene, &env, &mut network);
     scene
@@ -160,7 +169,24 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let remotes = remote::remotes(scene);
     let mut seen = std::collections::HashSet::new();
     scene.notices.retain(|notice| seen.insert(notice.clone()));
-    let (view, landlock) = view::view(scene, settled, &identity, &limits, &network, &refused);
+    let (mut view, mut landlock) = view::view(
+        scene,
+        settled,
+        &identity,
+        &limits,
+        &network,
+        &refused,
+        standing.rung,
+    );
+    if is_bare {
+        let (bare, rules) = bare::bare(scene, &view, &refused, &network);
+        bare::into(&bare, &mut identity, &mut env);
+        bare::state(scene, &mut state);
+        (standing.bare, landlock) = (Some(bare), rules);
+        // What is made at the start is made here, too; nothing is mounted.
+        view.ops
+            .retain(|op| matches!(op, super::MountOp::Bind { .. }));
+    }
     command.profiles.clone_from(&scene.policy.profiles);
     Plan {
         version: VERSION,
@@ -180,6 +206,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         state,
         names,
         links,
+        standing,
         require,
         off,
         stop_files: stop::files(scene, common.as_deref()),

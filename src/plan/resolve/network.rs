@@ -166,7 +166,7 @@ pub(super) fn endpoints(scene: &mut Scene<'_>, env: &Env, network: &mut Network)
 
 /// A program that the caller has told to use a proxy uses the box's: the caller's own is not reached from inside, the gate
 /// uses it on its way out. Programs that were told nothing need none, every connection arrives at the gate.
-pub(super) fn proxies(env: &mut Env, network: &Network) {
+pub(super) fn proxies(env: &mut Env, network: &Network, bare: Option<u16>) {
     const PROXIES: [&str; 6] = [
         "HTTP_PROXY",
         "HTTPS_PROXY",
@@ -193,6 +193,11 @@ pub(super) fn proxies(env: &mut Env, network: &Network) {
         .into_iter()
         .chain(withheld.map(|stripped| stripped.name))
         .collect();
+    // Without a network namespace nothing arrives at the gate by itself: every program is told.
+    let passed = match bare {
+        Some(_) => PROXIES.map(crate::plan::OsText::from).into(),
+        None => passed,
+    };
     if !passed.iter().any(|name| is(&PROXIES, name)) {
         return;
     }
@@ -205,7 +210,8 @@ pub(super) fn proxies(env: &mut Env, network: &Network) {
             });
         }
     };
-    let url = format!("http://127.0.0.1:{PROXY_PORT}");
+    let port = bare.unwrap_or(PROXY_PORT);
+    let url = format!("http://127.0.0.1:{port}");
     for name in passed.into_iter().filter(|name| is(&PROXIES, name)) {
         set(name, &url);
     }

@@ -16,6 +16,7 @@ use super::scene::{Scene, show};
 use super::tree::Shown;
 use crate::plan::net::ssh::{CONFIG, KNOWN_HOSTS, config, known_hosts};
 use crate::plan::refused::{BIN, PLAN, PROGRAM, Refused};
+use crate::plan::rung::Rung;
 use crate::plan::{
     Access, Identity, IdentityMode, Kind, LandlockAccess, LandlockRule, Limits, MountOp, Network,
     NetworkMode, OsText, View,
@@ -147,6 +148,7 @@ pub(super) fn view(
     limits: &Limits,
     network: &Network,
     refused: &Refused,
+    rung: Rung,
 ) -> (View, Vec<LandlockRule>) {
     let size = tmpfs_size(scene.host, limits);
     let binds = scene.tree.binds();
@@ -167,7 +169,11 @@ pub(super) fn view(
     } else {
         ops.insert(var_tmp.into(), link(var_tmp, Path::new("/tmp")));
     }
-    ops.insert("/proc".into(), MountOp::Proc);
+    let proc = match rung {
+        Rung::Full | Rung::Landlock => MountOp::Proc,
+        Rung::ContainerProc => MountOp::ContainerProc,
+    };
+    ops.insert("/proc".into(), proc);
     ops.insert("/dev".into(), MountOp::Dev);
     for (path, access) in [
         ("/", LandlockAccess::List),

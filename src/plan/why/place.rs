@@ -194,7 +194,9 @@ impl<'p> Asker<'p> {
                 Some(_) => node(Node::Temporary(Kind::Dir)),
                 None => self.temporary(place),
             },
-            MountOp::Proc | MountOp::Dev | MountOp::Cgroup { .. } => self.kernel(place),
+            MountOp::Proc | MountOp::ContainerProc | MountOp::Dev | MountOp::Cgroup { .. } => {
+                self.kernel(place)
+            }
             MountOp::MaskFile { .. } if exact => node(Node::Mask(Kind::File)),
             MountOp::Refuse { kind, .. } if exact => node(Node::Mask(*kind)),
             MountOp::MaskDir { .. } if exact => node(Node::Mask(Kind::Dir)),

@@ -41,7 +41,7 @@ pub(in crate::profile) const FLOOR: &[(&str, &[&str])] = &[
             "output",
         ],
     ),
-    ("layers", &["require"]),
+    ("layers", &["require", "rung"]),
     ("kill-switch", &["files", "remote", "team"]),
 ];
 

@@ -61,7 +61,7 @@ impl Walk<'_> {
     }
 
     /// A number or a text, as one value.
-    fn one<T>(
+    pub(super) fn one<T>(
         &mut self,
         item: &Item<'_>,
         want: &str,

@@ -130,7 +130,7 @@ impl Part for StopFiles {
             .on_ready(mounts, |_| self.ears.iter().for_each(Ear::hear))
         {
             // First the deed; who did it and why is read from the disk at leisure.
-            kill::kill(&running.spawned.pidfd, running.group.as_ref());
+            kill::kill(&running.spawned, running.group.as_ref());
             self.done = true;
             running.stop(trigger(&tripped, (self.caller.0, &self.caller.1)));
         }

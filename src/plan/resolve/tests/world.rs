@@ -450,6 +450,7 @@ pub(super) fn at(plan: &Plan, path: impl AsRef<Path>) -> String {
         Some(MountOp::Refuse { .. }) => "refuse".into(),
         Some(MountOp::Cgroup { controllers, .. }) => format!("cgroup {}", controllers.join("+")),
         Some(MountOp::Proc) => "proc".into(),
+        Some(MountOp::ContainerProc) => "the container's proc".into(),
         Some(MountOp::Dev) => "dev".into(),
     }
 }

@@ -67,6 +67,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        rung: None,
         stop_files: &[],
         notices: &[
             ("Claude Code does not update itself here; outside: `claude update`, or npm install -g @anthropic-ai/claude-code", 7),

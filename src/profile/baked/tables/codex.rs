@@ -53,6 +53,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        rung: None,
         stop_files: &[],
         notices: &[
             ("Codex cannot start its own sandbox inside this one: run it with --dangerously-bypass-approvals-and-sandbox", 7),

@@ -64,6 +64,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        rung: None,
         stop_files: &[],
         notices: &[
             ("Gemini CLI cannot update itself here; outside: npm install -g @google/gemini-cli", 7),

@@ -43,6 +43,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        rung: None,
         stop_files: &[],
         notices: &[
             ("git does not sign here: the keys stay outside; sign what is to be kept (`git rebase --exec 'git commit --amend --no-edit -S' BASE`)", 7),

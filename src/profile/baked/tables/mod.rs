@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod base;
+mod ci;
 mod claude;
 mod codex;
+mod devcontainer;
 mod docs;
 mod gemini;
 mod git_hosting;
@@ -16,10 +18,12 @@ mod toolchains;
 
 use super::Table;
 
-pub(super) static ALL: [&Table; 11] = [
+pub(super) static ALL: [&Table; 13] = [
     &base::TABLE,
+    &ci::TABLE,
     &claude::TABLE,
     &codex::TABLE,
+    &devcontainer::TABLE,
     &docs::TABLE,
     &gemini::TABLE,
     &git_hosting::TABLE,

@@ -67,6 +67,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        rung: None,
         stop_files: &[],
         notices: &[
             ("opencode does not update itself here; outside: `opencode upgrade`, or npm install -g opencode-ai", 7),

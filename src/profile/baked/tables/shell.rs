@@ -35,6 +35,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        rung: None,
         stop_files: &[],
         notices: &[],
 };

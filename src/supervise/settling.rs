@@ -1,0 +1,87 @@
+//! `Settling`: what the keeper's last work is, where there is none (the rung `landlock`, which has no mounts to put back): at the
+//! end of the session protected and tracked files are compared with what they were, and the session's directory is removed.
+
+#![forbid(unsafe_code)]
+
+use super::keeping_words::{event, line};
+use super::part::{Part, PollSet, Ready};
+use super::running::Running;
+use crate::keeper::baseline::Baseline;
+use crate::keeper::job::Job;
+use crate::keeper::settle::{Scope, Search};
+use crate::plan::Plan;
+use crate::plan::names::Names;
+use crate::session::{Session, SessionId};
+use std::path::PathBuf;
+
+/// What is left to do at the end of such a session.
+pub(super) struct Settling {
+    names: Names,
+    baseline: Baseline,
+    session: PathBuf,
+    id: SessionId,
+    place: PathBuf,
+}
+
+impl Settling {
+    /// Remembers what protected and tracked files are, before the command can touch one. `None` on another rung.
+    ///
+    /// # Errors
+    /// The session's directory cannot be written.
+    pub(super) fn prepare(plan: &Plan, session: &Session) -> Result<Option<Settling>, String> {
+        let Some(bare) = &plan.standing.bare else {
+            return Ok(None);
+        };
+        session.unsettled().map_err(|e| e.to_string())?;
+        let baseline = Baseline::take(plan);
+        baseline
+            .write(session.dir())
+            .map_err(|errno| format!("the baseline of tracked files: {errno}"))?;
+        Ok(Some(Settling {
+            names: plan.names.clone(),
+            baseline,
+            session: session.path().to_owned(),
+            id: session.id().clone(),
+            place: bare.place.path().to_owned(),
+        }))
+    }
+}
+
+impl Part for Settling {
+    fn pollfds<'a>(&'a self, _: &mut PollSet<'a>) {}
+
+    fn on_ready(&mut self, _: &Ready<'_>, _: &mut Running) {}
+
+    fn finish(&mut self, running: &mut Running) {
+        let scope = Scope::End {
+            touched: Vec::new(),
+            born: Vec::new(),
+            search: Search::Yes,
+        };
+        let report = Job::start(&self.names, &self.baseline, &self.session, &scope)
+            .map_err(|e| e.to_string())
+            .and_then(Job::end);
+        match report {
+            Ok(acts) => {
+                for act in acts {
+                    running.say(&line(&act, &self.id));
+                    if let Some(event) = event(act) {
+                        running.note(&event);
+                    }
+                }
+            }
+            Err(why) => running.say(&format!("files could not be compared: {why}")),
+        }
+        running.session.settled();
+        remove(&self.place, running);
+    }
+}
+
+/// Removes the session's directory, which nobody uses any more. No link in it is followed.
+fn remove(place: &PathBuf, running: &mut Running) {
+    if let Err(e) = std::fs::remove_dir_all(place)
+        && e.kind() != std::io::ErrorKind::NotFound
+    {
+        running.say(&format!("{} was left behind: {e}", place.display()));
+    }
+}

@@ -1,0 +1,302 @@
+//! `agentbox init` and the profile `ci`: a job's step the way a runner runs it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::world::{Feature, missing, token};
+use common::{PATIENCE, TestBox, run, until};
+use std::fs;
+use std::process::Command;
+
+const PLACES: [(&str, &str); 5] = [
+    ("github-actions", ".github/workflows/agentbox.yml"),
+    ("gitlab-ci", ".gitlab/agentbox.yml"),
+    ("jenkins", "Jenkinsfile.agentbox"),
+    ("buildkite", ".buildkite/agentbox.yml"),
+    ("woodpecker", ".woodpecker/agentbox.yml"),
+];
+
+#[test]
+fn each_runner_gets_its_file_once() {
+    let b = TestBox::new();
+    for (place, path) in PLACES {
+        let ran = run(b.agentbox(["init", place]));
+        assert!(ran.ok().contains(path), "{ran:?}");
+        let file = b.ws().join(path);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains("--profile ci"), "{place}");
+        assert_eq!(
+            run(b.agentbox(["init", place, "--print"])).ok(),
+            text.trim_end()
+        );
+        // What is there is not touched.
+        fs::write(&file, "mine").unwrap();
+        let ran = run(b.agentbox(["init", place]));
+        assert_eq!(ran.code(), 1, "{ran:?}");
+        assert!(ran.complaint().contains("was not changed"), "{ran:?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    }
+    assert_eq!(run(b.agentbox(["init", "travis"])).code(), 2);
+}
+
+#[test]
+fn a_devcontainer_keeps_its_comments() {
+    let before = "// ours\n{\n  \"image\": \"debian:12\", // small\n  \"features\": {\n    \"ghcr.io/x/y:1\": {}\n  }\n}\n";
+    let b = TestBox::new().file("{ws}/.devcontainer/devcontainer.json", before);
+    let config = b.ws().join(".devcontainer/devcontainer.json");
+    run(b.agentbox(["init", "devcontainer"])).ok();
+    let after = fs::read_to_string(&config).unwrap();
+    let added = before.replace(
+        "\"features\": {\n",
+        "\"features\": {\n    \"./agentbox\": {},\n",
+    );
+    assert_eq!(after, added);
+    run(b.agentbox(["init", "devcontainer"])).ok();
+    assert_eq!(fs::read_to_string(&config).unwrap(), after);
+    // A broken one stays, and the place is said.
+    fs::write(&config, "{\n\"a\"").unwrap();
+    let ran = run(b.agentbox(["init", "devcontainer"]));
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    assert!(
+        ran.complaint().contains("devcontainer.json: line 2"),
+        "{ran:?}"
+    );
+}
+
+/// install.sh of the Feature, as the build of an image runs it.
+#[test]
+fn the_feature_installs() {
+    let b = TestBox::new();
+    run(b.agentbox(["init", "devcontainer"])).ok();
+    let dir = b.ws().join(".devcontainer/agentbox");
+    let install = |extra: &[(&str, &str)]| {
+        let mut command = Command::new("/bin/sh");
+        command
+            .arg(dir.join("install.sh"))
+            .envs(extra.iter().copied());
+        command.env("PREFIX", b.root().join("prefix"));
+        run(command)
+    };
+    let ran = install(&[]);
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    assert!(
+        ran.complaint().contains("put the program beside"),
+        "{ran:?}"
+    );
+    fs::copy(common::world::agentbox(), dir.join("agentbox")).unwrap();
+    let ran = install(&[("AGENTS", "bogus")]);
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    let ran = install(&[("PROFILE", "x; evil")]);
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    install(&[]).ok();
+    let mut installed = Command::new(b.root().join("prefix/bin/agentbox"));
+    installed.arg("--version");
+    let ran = run(installed);
+    assert!(ran.ok().starts_with("agentbox "), "{ran:?}");
+    let shell = fs::read_to_string(b.root().join("prefix/bin/agentbox-shell")).unwrap();
+    assert!(shell.contains("--profile devcontainer"), "{shell}");
+    // A release is only taken with its checksum.
+    let server = b.root().join("releases/1");
+    fs::create_dir_all(&server).unwrap();
+    let file = format!("agentbox-{}-linux", std::env::consts::ARCH);
+    fs::write(server.join(&file), "not it").unwrap();
+    fs::write(
+        server.join("SHA256SUMS"),
+        format!("{}  {file}\n", "0".repeat(64)),
+    )
+    .unwrap();
+    if missing(Feature::Tool("curl")) {
+        return;
+    }
+    let url = format!("file://{}", b.root().join("releases").display());
+    let ran = install(&[("VERSION", "1"), ("URL", &url)]);
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    assert!(ran.complaint().contains("checksum"), "{ran:?}");
+}
+
+/// What GitHub's runner does: a script in a directory of its own, variables with tokens and files for later steps, and the
+/// `shell:` of the template.
+fn github() -> TestBox {
+    let b = TestBox::new()
+        .file("_temp/env", "")
+        .file("_temp/output", "")
+        .file("_temp/.credentials", "runner-secret")
+        .file("_temp/step.sh", "true");
+    let at = |name: &str| b.fill(&format!("{{t}}/_temp/{name}"));
+    let (env, output) = (at("env"), at("output"));
+    b.env("GITHUB_ACTIONS", "true")
+        .env("CI", "true")
+        .env("GITHUB_TOKEN", "ghs_000000000000000000000000000000000000")
+        .env("ACTIONS_RUNTIME_TOKEN", "eyJhbGciOi.x.y")
+        .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "eyJhbGciOi.x.y")
+        .env("ACTIONS_CACHE_URL", "https://cache.example/")
+        .env("CI_JOB_TOKEN", "glcbt-000")
+        .env("JENKINS_URL", "https://jenkins.example/")
+        .env("BUILDKITE_AGENT_ACCESS_TOKEN", "x")
+        .env("GITHUB_SHA", "0123456789012345678901234567890123456789")
+        .env("GITHUB_ENV", env)
+        .env("GITHUB_OUTPUT", output)
+}
+
+/// The step's script, run by `shell: agentbox run --quiet --profile ci --read {0} -- bash -e {0}`.
+fn step(b: &TestBox, script: &str, options: &[&str]) -> common::Ran {
+    let path = b.root().join("_temp/step.sh");
+    fs::write(&path, script).unwrap();
+    b.chown(&path);
+    let path = path.to_str().unwrap();
+    let mut words = vec![
+        "run",
+        "--quiet",
+        "--profile",
+        "ci",
+        "--net",
+        "none",
+        "--read",
+        path,
+    ];
+    words.extend(options);
+    words.extend(["--", "bash", "-e", path]);
+    run(b.agentbox(words))
+}
+
+#[test]
+fn a_step_of_github_has_no_token_and_no_file_of_the_runner() {
+    let b = github();
+    let ran = step(&b, "env; echo made >made; exit 3\n", &[]);
+    assert_eq!(ran.code(), 3, "{ran:?}");
+    let text = ran.text();
+    for name in [
+        "GITHUB_TOKEN",
+        "ACTIONS_",
+        "CI_JOB_TOKEN",
+        "JENKINS_",
+        "BUILDKITE_AGENT",
+        "GITHUB_ENV",
+        "GITHUB_OUTPUT",
+        "ghs_",
+        "eyJ",
+    ] {
+        assert!(!text.contains(name), "{name}: {ran:?}");
+    }
+    for name in ["CI=true", "GITHUB_ACTIONS=true", "GITHUB_SHA=0123"] {
+        assert!(text.contains(name), "{name}: {ran:?}");
+    }
+    assert_eq!(fs::read_to_string(b.ws().join("made")).unwrap(), "made\n");
+    let temp = b.root().join("_temp");
+    let script = format!(
+        "cat {0}/.credentials || echo closed; echo x >>{0}/output || echo shut\n",
+        temp.display()
+    );
+    let ran = step(&b, &script, &[]);
+    assert!(ran.text().starts_with("closed"), "{ran:?}");
+    // Where the box has a directory of that name, it is its own.
+    assert_eq!(fs::read_to_string(temp.join("output")).unwrap(), "");
+    // Granted, it is there.
+    let output = temp.join("output");
+    let grant = [
+        "--env",
+        "GITHUB_OUTPUT",
+        "--write",
+        output.to_str().unwrap(),
+    ];
+    step(&b, "echo name=value >>\"$GITHUB_OUTPUT\"\n", &grant).ok();
+    assert_eq!(fs::read_to_string(&output).unwrap(), "name=value\n");
+}
+
+/// Cancelled as the runner does it: SIGINT, then SIGTERM, then SIGKILL. Nothing is left after any of them.
+#[test]
+fn a_cancelled_step_leaves_nothing() {
+    use nix::sys::signal::{Signal, kill};
+    let cancelled = [Signal::SIGINT, Signal::SIGTERM];
+    for signals in [&cancelled[..], &[Signal::SIGTERM], &[Signal::SIGKILL]] {
+        let b = github();
+        let token = token();
+        let path = b.root().join("_temp/step.sh");
+        fs::write(
+            &path,
+            format!(
+                "(setsid sh -c 'trap \"\" INT; sleep 300; true' {token} &)\ntouch up\nsleep 300\n"
+            ),
+        )
+        .unwrap();
+        b.chown(&path);
+        let path = path.to_str().unwrap();
+        let mut command = b.agentbox([
+            "run",
+            "--quiet",
+            "--profile",
+            "ci",
+            "--net",
+            "none",
+            "--read",
+            path,
+            "--",
+            "bash",
+            "-e",
+            path,
+        ]);
+        let mut child = common::spawn(&mut command);
+        until("the step runs", || b.ws().join("up").exists());
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        for signal in signals {
+            // A shell takes SIGINT when its own child has ended, and the runner goes on to the next.
+            let patience = if *signal == Signal::SIGINT {
+                std::time::Duration::from_millis(500)
+            } else {
+                PATIENCE
+            };
+            kill(pid, *signal).unwrap();
+            if common::wait(&mut child, patience).is_some() {
+                break;
+            }
+        }
+        assert!(child.try_wait().unwrap().is_some(), "{signals:?}");
+        until("nothing is left", || {
+            common::live::with_token(&token).is_empty()
+        });
+    }
+}
+
+/// What action.yml runs: the output of the script cannot command the runner, and the status is the script's.
+#[test]
+fn the_composite_action_closes_workflow_commands() {
+    let b = github().file("_temp/summary", "");
+    let program = common::world::agentbox().parent().unwrap().to_owned();
+    let action = |script: &str, options: &str| {
+        let mut command = Command::new("bash");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/ci/step.sh"));
+        b.around(&mut command, &b.agentbox(["x"]));
+        let path = format!("{}:/usr/bin:/bin", program.display());
+        command
+            .env("PATH", path)
+            .env("AGENTBOX_SCRIPT", script)
+            .env("AGENTBOX_OPTIONS", options);
+        command.env("GITHUB_STEP_SUMMARY", b.root().join("_temp/summary"));
+        run(command)
+    };
+    let ran = action("echo '::set-output name=a::b'; env; exit 5", "--net none");
+    assert_eq!(ran.code(), 5, "{ran:?}");
+    let text = ran.text();
+    let stop = text
+        .lines()
+        .find(|line| line.starts_with("::stop-commands::"))
+        .unwrap();
+    let token = stop.trim_start_matches("::stop-commands::");
+    assert_eq!(token.len(), 32);
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {ran:?}"));
+    assert!(at(stop) < at("::set-output") && at("::set-output") < at(&format!("::{token}::")));
+    assert_eq!(
+        text.matches(token).count(),
+        2,
+        "the box never sees it: {ran:?}"
+    );
+    let summary = fs::read_to_string(b.root().join("_temp/summary")).unwrap();
+    assert!(summary.contains("exit status 5"), "{summary}");
+    let ran = action("true", "--net none --require bogus");
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    let ran = action(
+        "true",
+        "--net none --read /no-such-place-at-all --hide /x:y --write /",
+    );
+    assert_eq!(ran.code(), 125, "{ran:?}");
+}

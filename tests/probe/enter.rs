@@ -1,0 +1,170 @@
+//! `probe enter PLACE [ARGS] -- PROGRAM ARGS...`: runs a program in a place as container engines make them, without an engine:
+//!
+//! - `masked-proc`: a user, mount and pid namespace with a procfs that is covered in part, as podman and docker with an open
+//!   seccomp profile have it: namespaces can be had in it, a fresh procfs cannot. PROGRAM is its PID 1.
+//! - `docker`: docker's default seccomp profile as far as it matters here: no namespace, no mount, clone3 does not exist.
+//! - `chroot DIR`: a chroot, in which the kernel makes no user namespaces.
+//!
+//! Ends as PROGRAM ends.
+
+use crate::raw::Args;
+use crate::usage;
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+pub(crate) fn enter(args: &Args<'_>) -> ! {
+    let words = args.rest(0);
+    let Some(split) = words.iter().position(|word| word == "--") else {
+        usage("enter PLACE -- PROGRAM");
+    };
+    let program = &words[split + 1..];
+    match args.text(0) {
+        "masked-proc" => masked_proc(program),
+        "docker" => {
+            docker();
+            exec(program)
+        }
+        "chroot" => {
+            nix::unistd::chroot(args.c(1).as_c_str()).expect("chroot");
+            std::env::set_current_dir("/").expect("chdir");
+            exec(program)
+        }
+        _ => usage("no such place"),
+    }
+}
+
+fn exec(program: &[OsString]) -> ! {
+    let error = Command::new(&program[0]).args(&program[1..]).exec();
+    panic!("{program:?}: {error}");
+}
+
+fn masked_proc(program: &[OsString]) -> ! {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
+    if uid.is_root() {
+        // As a container of root's has them: all ids there are. Only who stays in the parent namespace may say so.
+        let (made, make) = std::io::pipe().expect("pipe");
+        let me = std::process::id();
+        // SAFETY: one thread, and the child only writes two files.
+        let ForkResult::Parent { child } = unsafe { fork() }.expect("fork") else {
+            drop(make);
+            let _ = std::io::read_to_string(made);
+            fs::write(format!("/proc/{me}/uid_map"), "0 0 4294967295").expect("uid_map");
+            fs::write(format!("/proc/{me}/gid_map"), "0 0 4294967295").expect("gid_map");
+            std::process::exit(0);
+        };
+        unshare(flags & !CloneFlags::CLONE_NEWPID).expect("unshare");
+        drop((made, make));
+        assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+        unshare(CloneFlags::CLONE_NEWPID).expect("unshare");
+    } else {
+        unshare(flags).expect("unshare");
+        fs::write("/proc/self/setgroups", "deny").expect("setgroups");
+        fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")).expect("uid_map");
+        fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).expect("gid_map");
+    }
+    // SAFETY: one thread, and the child only mounts and executes.
+    match unsafe { fork() }.expect("fork") {
+        ForkResult::Child => {
+            let none: Option<&str> = None;
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            mount(none, "/", none, private, none).expect("private");
+            mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).expect("proc");
+            // What engines cover: a device over a file, an empty directory over one, and all sysctls read-only.
+            let bind = MsFlags::MS_BIND;
+            mount(Some("/dev/null"), "/proc/timer_list", none, bind, none).expect("timer_list");
+            let read_only = MsFlags::MS_RDONLY;
+            mount(Some("tmpfs"), "/proc/irq", Some("tmpfs"), read_only, none).expect("irq");
+            mount(Some("/proc/sys"), "/proc/sys", none, bind, none).expect("sys");
+            let again = bind | MsFlags::MS_REMOUNT | read_only;
+            let again = again | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+            mount(none, "/proc/sys", none, again, none)
+                .or_else(|_| {
+                    mount(
+                        none,
+                        "/proc/sys",
+                        none,
+                        bind | MsFlags::MS_REMOUNT | read_only,
+                        none,
+                    )
+                })
+                .expect("sys read-only");
+            exec(program)
+        }
+        ForkResult::Parent { child } => loop {
+            match waitpid(child, None) {
+                Ok(WaitStatus::Exited(_, code)) => std::process::exit(code),
+                Ok(WaitStatus::Signaled(_, signal, _)) => std::process::exit(128 + signal as i32),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => panic!("waitpid: {errno}"),
+            }
+        },
+    }
+}
+
+/// What the default profile refuses, of all that agentbox might use; everything else passes.
+const REFUSED: &[i64] = &[
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_mount_setattr,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_process_vm_readv,
+    libc::SYS_bpf,
+    libc::SYS_userfaultfd,
+];
+
+fn docker() {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let errno = |errno: i32| op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32);
+    let mut program = vec![op(LOAD, 0, 0, 0)];
+    for number in REFUSED {
+        program.push(op(EQUAL, 0, 1, *number as u32));
+        program.push(errno(libc::EPERM));
+    }
+    program.push(op(EQUAL, 0, 1, libc::SYS_clone3 as u32));
+    program.push(errno(libc::ENOSYS));
+    program.push(op(EQUAL, 0, 3, libc::SYS_clone as u32));
+    program.push(op(LOAD, 0, 0, 16));
+    // Every CLONE_NEW* that clone(2) takes.
+    program.push(op(ANY_BIT, 0, 1, 0x7e02_0000));
+    program.push(errno(libc::EPERM));
+    program.push(op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));
+    let filter = libc::sock_fprog {
+        len: program.len().try_into().unwrap(),
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: integers, and a program that lives for the call.
+    unsafe {
+        if nix::unistd::geteuid().is_root() {
+            // What docker leaves its root: nothing that could administrate.
+            for cap in [21, 19, 12, 2, 16, 17, 22, 24, 25, 37, 38, 39, 40] {
+                libc::prctl(libc::PR_CAPBSET_DROP, cap, 0, 0, 0);
+            }
+        }
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let done = libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter);
+        assert_eq!(done, 0, "seccomp: {}", Errno::last());
+    }
+}
