@@ -326,7 +326,7 @@ fn a_clone_can_be_removed_and_a_worktree_is_whole() {
     )
     .ok();
     let gone = "until_gone() { i=0; while [ -e $1 ] && [ $i -lt 500 ]; do i=$((i+1)); sleep 0.01; done; }; \
-                until_free() { i=0; until [ -w $1 ] || [ $i -gt 500 ]; do i=$((i+1)); sleep 0.01; done; };";
+                until_free() { n=0; i=0; while [ $n -lt 40 ] && [ $i -lt 500 ]; do i=$((i+1)); n=$((n+1)); [ -w $1 ] || n=0; sleep 0.01; done; };";
     let ran = b.sh(&format!(
         "{ME} {gone} git clone -q -b agents . tmp; until_gone tmp/.mcp.json; until_gone tmp/x/.claude/settings.json; \
          until_gone tmp/.claude/settings.json; mv tmp tmp2; rm -rf tmp2; ls -A; \
@@ -351,4 +351,19 @@ fn a_clone_can_be_removed_and_a_worktree_is_whole() {
         "other.json\nwt/.claude/settings.json",
         "{ran:?}"
     );
+}
+
+/// A branch without a tracked file: what was checked out was put back in the end.
+#[test]
+fn a_tracked_file_that_a_branch_does_not_have_stays_away() {
+    let ci = ".github/workflows/ci.yml";
+    let b = world();
+    let ran = b.sh(&format!("{ME} git checkout -q none; git gc -q --prune=now"));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!b.ws().join(ci).exists(), "{ran:?}");
+    assert_eq!(host(&b, "git status --short").ok(), "");
+    // The twin: nobody has checked out anything.
+    let b = world();
+    b.sh("rm -r .github").ok();
+    assert_eq!(fs::read_to_string(b.ws().join(ci)).unwrap(), "on: push\n");
 }

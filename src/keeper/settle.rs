@@ -318,6 +318,9 @@ impl<'a> Settler<'a> {
         let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
             return;
         };
+        if kept.kind == NameKind::Track && self.is_gone_with_its_branch(file) {
+            return;
+        }
         let dir = match self.parent_of(parent) {
             Ok(dir) => dir,
             Err(why) => return self.failed(file, why),

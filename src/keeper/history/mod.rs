@@ -123,12 +123,12 @@ pub(super) fn look(
 }
 
 /// Had a branch of the start that content under that name? Asked where the time of git's files says nothing, since they were
-/// packed anew.
+/// packed anew. Without a content: had one no such file, and has what is checked out none?
 pub(super) fn named(
     root: BorrowedFd<'_>,
     repository: &Repository,
     path: &Path,
-    content: &[u8],
+    content: Option<&[u8]>,
 ) -> bool {
     let Some(store) = Store::open(root, repository.dir.path()) else {
         return false;
@@ -141,7 +141,8 @@ pub(super) fn named(
         .collect();
     tips.sort_unstable();
     tips.dedup();
-    let id = objects::blob(content);
+    let id = content.map(objects::blob);
+    let head = refs::head(root, repository.dir.path()).and_then(|id| id_of(id.as_bytes()));
     let answer = consult(
         bounds(),
         |question| store.answer(question, (0, 0)),
@@ -149,7 +150,8 @@ pub(super) fn named(
             let asker = std::cell::RefCell::new(asker);
             let asker = &asker;
             let mut reader = Reader::new(Remote { asker, packs });
-            let is = walk::named(&mut reader, &tips, path.as_os_str().as_bytes(), &id);
+            let path = path.as_os_str().as_bytes();
+            let is = walk::named(&mut reader, &tips, head, path, id.as_ref());
             vec![u8::from(is)]
         },
     );

@@ -68,6 +68,17 @@ pub(in crate::keeper) fn read(root: BorrowedFd<'_>, dir: &Path) -> BTreeMap<Stri
     refs
 }
 
+/// The commit that is checked out.
+pub(super) fn head(root: BorrowedFd<'_>, dir: &Path) -> Option<String> {
+    let git = files::open_path(root, dir).ok()?;
+    let (text, _) = files::read_most(git.as_fd(), OsStr::new("HEAD"), LINE).ok()??;
+    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
+    match text.strip_prefix("ref: ") {
+        Some(name) => read(root, dir).remove(name),
+        None => Some(text.to_owned()),
+    }
+}
+
 fn loose(parent: BorrowedFd<'_>, name: &str, depth: u32, refs: &mut BTreeMap<String, String>) {
     let last = name.rsplit('/').next().unwrap_or(name);
     let Ok(dir) = openat(parent, last, files::DIR, Mode::empty()) else {

@@ -109,12 +109,14 @@ pub(super) fn look<B: Bytes>(
     look.told
 }
 
-/// Has one of these commits that content under that path?
+/// Has one of these commits that content under that path; or, without a content, nothing at all, and the one that is checked
+/// out neither?
 pub(super) fn named<B: Bytes>(
     reader: &mut Reader<B>,
     tips: &[Id],
+    head: Option<Id>,
     path: &[u8],
-    content: &Id,
+    content: Option<&Id>,
 ) -> bool {
     struct Nothing;
     impl Known for Nothing {
@@ -133,16 +135,20 @@ pub(super) fn named<B: Bytes>(
         told: Told::default(),
         seen: HashSet::new(),
     };
-    tips.iter().any(|tip| {
-        let Ok(Some(commit)) = look.peel(*tip) else {
+    let mut has = |tip: Id| {
+        let Ok(Some(commit)) = look.peel(tip) else {
             return false;
         };
         let Ok(tree) = look.commit(&commit).map(|commit| commit.tree) else {
             return false;
         };
-        look.trees = vec![tree];
-        look.was_there(path, content) == Ok(true)
-    })
+        match look.entry(tree, path) {
+            Ok(found) => found.as_ref() == content,
+            Err(_) => false,
+        }
+    };
+    let checked_out = content.is_some() || head.is_some_and(&mut has);
+    checked_out && tips.iter().any(|tip| has(*tip))
 }
 
 struct Look<'a, B, K> {
@@ -362,17 +368,25 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
     /// the kernel and old all the same.
     fn was_there(&mut self, path: &[u8], content: &Id) -> Result<bool, Missing> {
         for root in self.trees.clone() {
-            let mut at = Some(root);
-            for name in path.split(|byte| *byte == b'/') {
-                let Some(id) = at else { break };
-                let tree = self.tree(&id)?;
-                at = tree.get(name).map(|entry| entry.id);
-                if at == Some(*content) {
-                    return Ok(true);
-                }
+            if self.entry(root, path)? == Some(*content) {
+                return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// What a tree has under a path.
+    fn entry(&mut self, root: Id, path: &[u8]) -> Result<Option<Id>, Missing> {
+        let mut at = root;
+        let mut names = path.split(|byte| *byte == b'/').peekable();
+        while let Some(name) = names.next() {
+            let tree = self.tree(&at)?;
+            match tree.get(name) {
+                Some(entry) if names.peek().is_none() || entry.is_tree() => at = entry.id,
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(at))
     }
 }
 

@@ -13,13 +13,27 @@ use std::path::Path;
 use std::time::Duration;
 
 impl Settler<'_> {
+    /// Is a file gone because what is checked out has none, as a branch of the start had none?
+    pub(super) fn is_gone_with_its_branch(&self, file: &Path) -> bool {
+        let root = self.root.as_fd();
+        let gone = nix::sys::stat::lstat(file).is_err();
+        let home = objects::home(root, self.names, file).filter(|_| gone);
+        home.is_some_and(|home| {
+            // A linked worktree has a HEAD of its own.
+            let main = home.git.parent().map(|top| top.join(&home.rel));
+            let known = self.baseline.repository(&home.git);
+            main.as_deref() == Some(file)
+                && known.is_some_and(|known| history::named(root, known, &home.rel, None))
+        })
+    }
+
     /// Had a commit that a reference named when the session began this content under this name? Then it is the user's own.
     pub(super) fn is_named(&self, file: &Path, bytes: &[u8]) -> bool {
         let root = self.root.as_fd();
         let home = objects::home(root, self.names, file);
         home.is_some_and(|home| {
             let known = self.baseline.repository(&home.git);
-            known.is_some_and(|known| history::named(root, known, &home.rel, bytes))
+            known.is_some_and(|known| history::named(root, known, &home.rel, Some(bytes)))
         })
     }
 
@@ -42,7 +56,7 @@ impl Settler<'_> {
             || self
                 .baseline
                 .repository(&home.git)
-                .is_some_and(|known| history::named(root, known, &home.rel, bytes))
+                .is_some_and(|known| history::named(root, known, &home.rel, Some(bytes)))
     }
 
     /// Is the content of a file under a hidden name in the object store of its repository? Then the box can read it there,
