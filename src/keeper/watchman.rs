@@ -413,7 +413,9 @@ impl Watchman {
             self.frozen.entry(file.to_owned()).or_default();
             return Ok(Covered::Already);
         };
-        let stay = if self.phase == Phase::Before || self.frozen.contains_key(file) {
+        // A second event may speak of a name that is looked at already.
+        let known = self.frozen.contains_key(file) && !self.secrets.is_suspect(file);
+        let stay = if self.phase == Phase::Before || known {
             Stay::Here
         } else {
             Stay::NotForLong

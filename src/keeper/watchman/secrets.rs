@@ -73,6 +73,11 @@ impl Secrets {
         }
     }
 
+    /// Does it wait to be looked at?
+    pub(super) fn is_suspect(&self, file: &Path) -> bool {
+        self.suspects.contains_key(file)
+    }
+
     /// It is gone.
     pub(super) fn forget(&mut self, file: &Path) {
         self.suspects.remove(file);
