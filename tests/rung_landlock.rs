@@ -77,8 +77,14 @@ fn check_predicts_it() {
     if lacks() {
         return;
     }
-    let b = TestBox::new();
+    let b = TestBox::new().dir("tmp");
+    let place = b.root().join("tmp");
+    let b = b.env("TMPDIR", &place);
     let ran = run(there(&b, &b.agentbox(["check"])));
+    assert!(
+        std::fs::read_dir(&place).unwrap().next().is_none(),
+        "{ran:?}"
+    );
     assert_eq!(ran.code(), 1, "{ran:?}");
     let text = ran.text();
     assert!(text.contains("at most the rung `landlock`"), "{ran:?}");
@@ -379,6 +385,9 @@ fn a_killed_supervisor_takes_the_box_with_it() {
     }
     let token = token();
     let b = accepting();
+    let b = b.dir("tmp");
+    let place = b.root().join("tmp");
+    let b = b.env("TMPDIR", &place);
     let script = format!("touch up; setsid sh -c 'sleep 301; true' {token} & sleep 300");
     let mut command = there(&b, &b.command(["sh", "-c", &script]));
     let mut child = common::spawn(&mut command);
@@ -396,6 +405,10 @@ fn a_killed_supervisor_takes_the_box_with_it() {
     )
     .unwrap();
     common::wait(&mut child, PATIENCE).unwrap();
+    let place = b.root().join("tmp");
+    until("its directory is gone", || {
+        std::fs::read_dir(&place).unwrap().next().is_none()
+    });
     until("all of it is dead", || {
         common::live::with_token(&token).is_empty()
     });

@@ -107,6 +107,8 @@ pub struct Spawned {
     pub channel: Channel,
     /// The signal that ends it, and with it everything in the box.
     pub ends_by: i32,
+    /// The session's directory, where there is no view: it goes with a box that comes to nothing.
+    pub place: Option<PathBuf>,
 }
 
 /// The box stands.
@@ -177,7 +179,7 @@ pub fn spawn(
         init::main(plan, inputs, prepare, &theirs, start)
     };
     let forked = match &early {
-        _ if is_bare => warden::spawn(|| child(Maps::Written)),
+        _ if is_bare => warden::spawn(bare_place(plan), || child(Maps::Written)),
         Some(Namespaces { user, net }) => {
             let rest = (flags - nursery::FLAGS).bits();
             fork_joined(user.as_fd(), net.as_fd(), rest, &mut || {
@@ -199,6 +201,7 @@ pub fn spawn(
         init,
         pidfd,
         channel: ours.take().ok_or(LaunchError::InitLost)?,
+        place: bare_place(plan),
         ends_by: if is_bare { warden::END } else { libc::SIGKILL },
     };
     if waits && let Err(e) = spawned.let_go(plan, group) {
@@ -206,6 +209,11 @@ pub fn spawn(
         return Err(e);
     }
     Ok(spawned)
+}
+
+fn bare_place(plan: &Plan) -> Option<PathBuf> {
+    let bare = plan.standing.bare.as_ref()?;
+    Some(bare.place.path().to_owned())
 }
 
 impl Spawned {
@@ -283,6 +291,9 @@ impl Spawned {
     pub fn destroy(&self) {
         let _ = process::pidfd_signal(self.pidfd.as_fd(), self.ends_by);
         let _ = nix::sys::wait::waitpid(self.init, None);
+        if let Some(place) = &self.place {
+            let _ = std::fs::remove_dir_all(place);
+        }
     }
 }
 

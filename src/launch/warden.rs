@@ -15,6 +15,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The signal that ends the box.
@@ -24,12 +25,18 @@ pub(super) const END: i32 = libc::SIGTERM;
 ///
 /// # Errors
 /// The errno of the clone.
-pub(super) fn spawn(init: impl FnOnce()) -> Result<(Pid, OwnedFd), Errno> {
+pub(super) fn spawn(place: Option<PathBuf>, init: impl FnOnce()) -> Result<(Pid, OwnedFd), Errno> {
     let supervisor = nix::unistd::getpid();
     match process::fork_into(0)? {
         Fork::Parent(pid, pidfd) => Ok((pid, pidfd)),
         Fork::Child => {
             let status = watch(supervisor, init);
+            // Else it is the supervisor's, which still writes state files back.
+            if nix::unistd::getppid() != supervisor
+                && let Some(place) = place
+            {
+                let _ = std::fs::remove_dir_all(place);
+            }
             process::exit_now(status)
         }
     }
