@@ -254,7 +254,7 @@ fn core_dumps_are_off() {
         .to_owned();
     assert_eq!(
         line.split_whitespace().skip(4).take(2).collect::<Vec<_>>(),
-        ["0", "0"],
+        ["1", "1"],
         "{line}"
     );
     assert_eq!(b.probe_words("die 11").len(), 3);

@@ -9,7 +9,7 @@ use crate::outcome::{Evidence, Layer, Status};
 use crate::plan::{Limit, LimitBy, LimitName, Limits};
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd::Pid;
 
 /// The supervisor's half: the control group, if the plan has limits for one, and what holds of it.
@@ -48,10 +48,22 @@ pub fn volunteer_for_oom() -> std::io::Result<()> {
 pub fn apply(limits: &Limits, kernel_uid: u32) -> Evidence {
     let mut proof = Vec::new();
     let mut missing = Vec::new();
-    // A core file of the agent would hold its keys, and a core_pattern with a pipe runs a program outside.
-    match cap(Resource::RLIMIT_CORE, 0) {
+    // A core file of the agent would hold its keys, and a core_pattern with a pipe runs a program outside, as root. Not 0: the
+    // kernel asks no limit before it starts that program, but takes 1 for the sign of a dump within a dump (core(5)).
+    match cap(Resource::RLIMIT_CORE, 1) {
         Ok(now) => proof.push(format!("RLIMIT_CORE = {now}")),
         Err(errno) => missing.push(format!("RLIMIT_CORE: {errno}")),
+    }
+    // Both count for the user over all namespaces (getrlimit(2)): with all of them taken here, timer_create(2) and mq_open(3)
+    // failed outside. The user keeps half.
+    for (resource, label) in [
+        (Resource::RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING"),
+        (Resource::RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE"),
+    ] {
+        match half(resource) {
+            Ok(now) => proof.extend(now.map(|now| format!("{label} = {now}"))),
+            Err(errno) => missing.push(format!("{label}: {errno}")),
+        }
     }
     for limit in &limits.list {
         let done = match (limit.by, limit.name) {
@@ -152,6 +164,15 @@ fn cap(resource: Resource, value: u64) -> Result<u64, Errno> {
     } else {
         Err(Errno::EINVAL)
     }
+}
+
+/// Sets soft and hard limit to half of the hard one; `None` where that is none.
+fn half(resource: Resource) -> Result<Option<u64>, Errno> {
+    let (_, hard) = getrlimit(resource)?;
+    if hard == RLIM_INFINITY {
+        return Ok(None);
+    }
+    cap(resource, hard / 2).map(Some)
 }
 
 /// Keeps this process on the first processors of those that it may use.

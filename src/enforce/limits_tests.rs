@@ -42,12 +42,20 @@ fn rlimits_are_set_and_bind() {
             return 1;
         }
         let expected = [
-            "RLIMIT_CORE = 0",
+            "RLIMIT_CORE = 1",
             "RLIMIT_FSIZE = 4096",
             "RLIMIT_NOFILE = 32",
             "RLIMIT_DATA = 64000000",
         ];
-        if evidence.proof != expected {
+        let shared = |proof: &String| {
+            proof.starts_with("RLIMIT_SIGPENDING = ") || proof.starts_with("RLIMIT_MSGQUEUE = ")
+        };
+        if evidence
+            .proof
+            .iter()
+            .filter(|proof| !shared(proof))
+            .ne(expected.iter())
+        {
             return 2;
         }
         // One byte less is allowed, one more is not (EFBIG; the signal would end this child).

@@ -194,7 +194,13 @@ fn theirs(arch: Arch, rules: &[&Rule], action: Action) -> Vec<libc::sock_filter>
 }
 
 const TRAP: u32 = libc::SECCOMP_RET_TRAP;
-const ACTIONS: [Action; 3] = [Action::Errno(1), Action::Errno(38), Action::Errno(93)];
+const ACTIONS: [Action; 5] = [
+    Action::Errno(0),
+    Action::Errno(1),
+    Action::Errno(22),
+    Action::Errno(38),
+    Action::Errno(93),
+];
 
 /// All rules without conditions in one filter of theirs, over every number.
 #[test]

@@ -92,7 +92,10 @@ pub const TELLTALE: u32 = 0x2a6e_7b0c;
 /// No kernel call fails with it.
 pub const TELLTALE_ERRNO: u16 = 1502;
 
+/// The call does nothing and succeeds.
+const DONE: Action = Action::Errno(0);
 const EPERM: Action = Action::Errno(1);
+const EINVAL: Action = Action::Errno(22);
 const ENOSYS: Action = Action::Errno(38);
 const EPROTONOSUPPORT: Action = Action::Errno(93);
 
@@ -237,6 +240,10 @@ const SOCKET: &[Arm] = &[
     },
 ];
 
+/// getrlimit(2), on both machines.
+const RLIMIT_CORE: u32 = 4;
+const CORE: &str = "at a core limit of 0 a crash starts the host's core_pattern program as root, at the box's 1 it does not; who asks for no core has none";
+
 const MOUNT: &str = "mount API: the view is built, nothing in the box may change it";
 const KEYS: &str = "kernel keyrings are shared beyond namespaces and hold the user's keys";
 const URING: &str =
@@ -314,12 +321,33 @@ pub const RULES: &[Rule] = &[
     with("fchmod", 91, 52, CHMOD_1, Action::Allow, SETID),
     with("fchmodat", 268, 53, CHMOD_2, Action::Allow, SETID),
     with("fchmodat2", 452, 452, CHMOD_2, Action::Allow, SETID),
+    with(
+        "fcntl",
+        72,
+        25,
+        &[Arm {
+            // F_SETLEASE, F_SETDELEG: as on a file system that has neither.
+            when: &[low(1, Test::OneOf(!0, &[1024, 1040]))],
+            then: EINVAL,
+        }],
+        Action::Allow,
+        "a lease holds every program of the host that opens the file, for 45 s as a rule and as often as it likes",
+    ),
     never("finit_module", 313, 273, MODULE),
     never("fsconfig", 431, 431, MOUNT),
     never("fsmount", 432, 432, MOUNT),
     never("fsopen", 430, 430, MOUNT),
     never("fspick", 433, 433, MOUNT),
     never("init_module", 175, 105, MODULE),
+    // Not by `absent`: on aarch64 it is call 0.
+    Rule {
+        name: "io_setup",
+        x86_64: Some(206),
+        aarch64: Some(0),
+        arms: &[],
+        otherwise: ENOSYS,
+        why: "its events come out of one pot for the whole machine (fs.aio-max-nr); databases and nginx go on without",
+    },
     never("io_uring_enter", 426, 426, URING),
     never("io_uring_register", 427, 427, URING),
     never("io_uring_setup", 425, 425, URING),
@@ -396,15 +424,56 @@ pub const RULES: &[Rule] = &[
         "takes a descriptor out of another process",
     ),
     never("pivot_root", 155, 41, MOUNT),
+    with(
+        "prlimit64",
+        302,
+        261,
+        // With a new limit: the address of one is not null.
+        &[
+            Arm {
+                when: &[low(1, Test::OneOf(!0, &[RLIMIT_CORE])), low(2, Test::AnyBit(!0))],
+                then: DONE,
+            },
+            Arm {
+                when: &[low(1, Test::OneOf(!0, &[RLIMIT_CORE])), high(2, Test::AnyBit(!0))],
+                then: DONE,
+            },
+        ],
+        Action::Allow,
+        CORE,
+    ),
     never("process_vm_readv", 310, 270, MEMORY),
     never("process_vm_writev", 311, 271, MEMORY),
     never("quotactl", 179, 60, QUOTA),
     never("quotactl_fd", 443, 443, QUOTA),
     never("reboot", 169, 142, "stops the machine"),
+    with(
+        "renameat2",
+        316,
+        276,
+        &[Arm {
+            // RENAME_WHITEOUT.
+            when: &[low(4, Test::AnyBit(4))],
+            then: EPERM,
+        }],
+        Action::Allow,
+        "a whiteout is a character device, and stays in the working copy",
+    ),
     never("request_key", 249, 218, KEYS),
     never("setdomainname", 171, 162, NAMES),
     never("sethostname", 170, 161, NAMES),
     never("setns", 308, 268, "joins another namespace"),
+    with(
+        "setrlimit",
+        160,
+        164,
+        &[Arm {
+            when: &[low(0, Test::OneOf(!0, &[RLIMIT_CORE]))],
+            then: DONE,
+        }],
+        Action::Allow,
+        CORE,
+    ),
     never("settimeofday", 164, 170, CLOCK),
     with(
         "socket",
