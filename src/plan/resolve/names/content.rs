@@ -41,7 +41,14 @@ fn is_token(line: &[u8]) -> bool {
     let value = value.strip_prefix(b"\"").unwrap_or(value);
     let secret = matches!(
         key,
-        b"_authtoken" | b"_auth" | b"_password" | b"password" | b"token" | b"_secret"
+        b"_authtoken"
+            | b"_auth"
+            | b"_password"
+            | b"password"
+            | b"token"
+            | b"_secret"
+            | b"npmauthtoken"
+            | b"npmauthident"
     );
     secret && !value.is_empty() && !value.starts_with(b"${") && !value.starts_with(b"$")
         || credential::value(value)
@@ -69,6 +76,10 @@ mod tests {
                 false,
             ),
             ("[x]\nrepository = https://u:p4ssw0rd@host/\n", true),
+            ("npmScopes:\n  a:\n    npmAuthToken: \"abc\"\n", true),
+            ("npmAuthToken: ${TOKEN}\n", false),
+            ("yarnPath: .yarn/releases/yarn-4.cjs\n", false),
+            ("[registries.a]\ntoken = \"x\"\n", true),
             ("password =\n", false),
             ("", false),
         ] {
