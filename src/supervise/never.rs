@@ -38,6 +38,10 @@ pub const NAMES: &[&str] = &[
     "skills",
     "agents",
     "extensions",
+    // Who acts and by which text: agents and styles bring tools, hooks and permissions of their own.
+    "agent",
+    "outputStyle",
+    "skillOverrides",
     // What may be done without asking.
     "permissions",
     "permission",
@@ -56,6 +60,22 @@ pub const NAMES: &[&str] = &[
     "autoAccept",
     "yolo",
     "security",
+    "autoMode",
+    "defaultMode",
+    "approvalMode",
+    "defaultApprovalMode",
+    "policyPaths",
+    "adminPolicyPaths",
+    "includeDirectories",
+    "hooksConfig",
+    "ide",
+    "autoConnectIde",
+    "skipWebFetchPreflight",
+    "channelsEnabled",
+    "allowedChannelPlugins",
+    "cachedGrowthBookFeatures",
+    "cachedStatsigGates",
+    "cachedDynamicConfigs",
     // What was asked once and answered by a human.
     "enabledMcpjsonServers",
     "disabledMcpjsonServers",
@@ -73,8 +93,21 @@ pub const NAMES: &[&str] = &[
     "baseURL",
     "proxy",
     "telemetry",
-    // Files whose text is read as instructions or restored over others.
+    "httpHookAllowedEnvVars",
+    "excludedEnvVars",
+    "modelOverrides",
+    "sshConfigs",
+    "defaultShell",
+    // Files whose text is read as instructions or restored over others, and where files are written or removed.
     "instructions",
+    "fileName",
+    "contextFileName",
+    "claudeMdExcludes",
+    "autoMemoryDirectory",
+    "plansDirectory",
+    "cleanupPeriodDays",
+    "worktree",
+    "githubRepoPaths",
     "appleTerminalBackupPath",
     "iterm2BackupPath",
     // JavaScript: an object that is copied key by key would get this as its prototype.
@@ -91,6 +124,8 @@ const BEGINS: &[&str] = &[
     "skipDangerous",
     "skipAutoPermission",
     "mcpServer",
+    // Sessions of the host that are steered from elsewhere, by whoever is logged in.
+    "remoteControl",
 ];
 const ENDS: &[&str] = &[
     "Helper",
@@ -131,6 +166,7 @@ mod tests {
             "skipDangerousModePermissionPrompt",
             "fooHelper",
             "discoveryCommand",
+            "remoteControlAtStartup",
         ] {
             assert!(travels_not(name.as_bytes()).is_some(), "{name}");
         }
