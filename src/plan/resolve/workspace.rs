@@ -8,6 +8,32 @@ use super::walk::{Plain, plain};
 use crate::host::FileType;
 use std::path::{Path, PathBuf};
 
+/// Directories of settings: their rules (`.claude/settings.json`) are about what is above them, and do not hold within.
+const SETTINGS: [&str; 9] = [
+    ".git",
+    ".claude",
+    ".codex",
+    ".gemini",
+    ".cursor",
+    ".opencode",
+    ".vscode",
+    ".kiro",
+    ".agentbox",
+];
+
+/// Directories of HOME that are hidden from every box.
+const KEYS: [&str; 9] = [
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".kube",
+    ".docker",
+    ".mozilla",
+    ".thunderbird",
+    ".password-store",
+];
+
 const CHOOSE: &str = "change to a project directory, or name one with -C DIR";
 
 /// Chooses the workspace and remembers what is wrong with it.
@@ -144,7 +170,35 @@ pub(super) fn unfit(scene: &Scene<'_>, real: &Path) -> Option<String> {
     if let Some(dir) = scene.own_dirs.iter().find(|dir| dir.starts_with(real)) {
         return Some(format!("it holds agentbox's own {}", show(dir)));
     }
-    None
+    if let Ok(below) = real.strip_prefix(&scene.home.real) {
+        let first = below.components().next().map(|c| c.as_os_str());
+        if first.is_some_and(|first| KEYS.iter().any(|keys| first == *keys)) {
+            return Some("it is where your keys are, which no box sees".into());
+        }
+        if below.starts_with(".config/opencode") {
+            return Some(runs_outside(Path::new("~/.config/opencode")));
+        }
+    }
+    settings(real).map(runs_outside)
+}
+
+fn runs_outside(dir: &Path) -> String {
+    let dir = show(dir);
+    format!(
+        "what is in {dir} (hooks, settings, servers) is run outside, and in there no rule protects it"
+    )
+}
+
+/// The directory of settings that a path is in. Agents make work trees in theirs, and those are projects.
+fn settings(real: &Path) -> Option<&Path> {
+    let dir = real.ancestors().find(|dir| {
+        dir.file_name()
+            .is_some_and(|name| SETTINGS.iter().any(|own| name == *own))
+    })?;
+    let mut below = real.strip_prefix(dir).ok()?.components();
+    let worktree =
+        below.next().is_some_and(|c| c.as_os_str() == "worktrees") && below.next().is_some();
+    (!worktree || dir.ends_with(".git")).then_some(dir)
 }
 
 /// The working directory inside: kept when it lies in the workspace, else the workspace.
