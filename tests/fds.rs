@@ -172,13 +172,32 @@ fn files_of_the_caller_as_stdio() {
         let b = TestBox::new().off(off).file("input", "from a file");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         std::fs::set_permissions(b.root().join("input"), mode).unwrap();
-        let mut command = b.command(["/bin/sh", "-c", "cat; printf + >> /proc/self/fd/0"]);
+        let script = "cat; cat /dev/stdin >/dev/null || echo !; printf + >> /proc/self/fd/0";
+        let mut command = b.command(["/bin/sh", "-c", script]);
         command.stdin(File::open(b.root().join("input")).unwrap());
         let ran = run(command);
         assert_eq!(ran.text(), "from a file", "{ran:?}");
         let after = std::fs::read_to_string(b.root().join("input")).unwrap();
         assert_eq!(after, expect, "without {off:?}: {ran:?}");
     }
+    // For the same it may, as scripts do that write to /dev/stderr.
+    let b = TestBox::new().file("log", "old");
+    let log = File::options()
+        .write(true)
+        .open(b.root().join("log"))
+        .unwrap();
+    b.chown(&b.root().join("log"));
+    let mut command = b.command(["/bin/sh", "-c", "echo new > /dev/stdout"]);
+    command.stdout(log).stderr(Stdio::piped());
+    let output = common::spawn(&mut command).wait_with_output().unwrap();
+    let after = std::fs::read_to_string(b.root().join("log")).unwrap();
+    // A root caller's agent is not root, and root's file stays root's.
+    let expect = if common::world::as_root() {
+        "old"
+    } else {
+        "new\n"
+    };
+    assert_eq!(after, expect, "{output:?}");
     // A log that others append to is neither read nor emptied.
     let b = TestBox::new().file("log", "what others said\n");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
@@ -190,7 +209,7 @@ fn files_of_the_caller_as_stdio() {
     let mut command = b.command([
         "/bin/sh",
         "-c",
-        "echo mine; cat /proc/self/fd/1 >&2; : > /proc/self/fd/1",
+        "exec 3>&1; echo mine; cat /proc/self/fd/3 >&2; : > /proc/self/fd/3",
     ]);
     command.stdout(log).stderr(Stdio::piped());
     let output = common::spawn(&mut command).wait_with_output().unwrap();

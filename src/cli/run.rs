@@ -24,7 +24,7 @@ use crate::sys::process::{self, Fork};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use std::ffi::OsString;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 /// Runs a command in a box. Returns the exit status.
@@ -262,6 +262,7 @@ fn supervisor(
         // With a user namespace it is the kernel that keeps the box from it, and init has to write its maps while it can.
         let _ = process::set_undumpable();
     }
+    lend(&handed.stdio, plan.identity.outer_uid);
     supervise::run(Job {
         banner: if wanted.args.quiet {
             Vec::new()
@@ -291,6 +292,19 @@ fn supervisor(
         pipes: handed.pipes,
         nursery: handed.nursery,
     })
+}
+
+/// The command can open its pipes again.
+fn lend(descriptors: &[Descriptor; 3], uid: u32) {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let own = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    for (descriptor, own) in descriptors.iter().zip(own) {
+        match descriptor {
+            Descriptor::Inherit => stdio::lend(own, uid),
+            Descriptor::Pipe(pipe) => stdio::lend(pipe.as_fd(), uid),
+            Descriptor::Pty | Descriptor::Null => {}
+        }
+    }
 }
 
 /// What each descriptor of the command becomes; for a relayed one a pipe is made, and the supervisor gets its other end.

@@ -216,7 +216,9 @@ pub(super) fn landlock(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError>
         let ports = bare::ports(b);
         return super::landlock::apply_bare(&rules, ports.as_deref()).map(Some);
     }
-    super::landlock::apply(&b.plan.landlock, b.plan.network.mode).map(Some)
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let own = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    super::landlock::apply(&b.plan.landlock, b.plan.network.mode, &own).map(Some)
 }
 
 /// The system call filter, unless the plan says off.

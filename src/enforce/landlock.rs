@@ -15,10 +15,11 @@ use landlock::{
     PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::sys::stat::{SFlag, fstat};
-use std::os::fd::AsFd as _;
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 /// The oldest ABI that agentbox takes for Landlock at all: without refer (ABI 2, Linux 5.19) no file could be renamed or
 /// linked into another directory, and git and most builds would fail. Truncate (ABI 3) is held by the read-only mounts.
@@ -48,16 +49,21 @@ fn failed(what: &'static str) -> impl Fn(landlock::RulesetError) -> StepError {
     move |e| StepError::new(what, e, Errno::EINVAL)
 }
 
-/// Restricts this process and everything it starts to `rules`.
+/// Restricts this process and everything it starts to `rules`, and to what `own` descriptors were opened for: `/dev/stdin` of a
+/// file that the caller redirected is opened anew, by a path that no rule knows.
 ///
 /// # Errors
 /// The rule or call that failed, or that the kernel enforces less than it was asked for.
-pub fn apply(rules: &[LandlockRule], network: NetworkMode) -> Result<Evidence, StepError> {
+pub fn apply(
+    rules: &[LandlockRule],
+    network: NetworkMode,
+    own: &[BorrowedFd<'_>],
+) -> Result<Evidence, StepError> {
     let abi = match abi() {
         Ok(abi) => abi,
         Err(why) => return Ok(Evidence::absent(Layer::Landlock, why)),
     };
-    restrict(rules, abi, None, |rule| {
+    restrict(rules, abi, None, own, |rule| {
         let fd = PathFd::new(rule.path.path()).map_err(|e| {
             StepError::new(
                 "landlock_add_rule",
@@ -99,7 +105,7 @@ pub fn apply_bare(rules: &[LandlockRule], ports: Option<&[u16]>) -> Result<Evide
     }
     let root = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| StepError::new("open", "/", errno))?;
-    restrict(rules, abi, ports, |rule| {
+    restrict(rules, abi, ports, &[], |rule| {
         let path = super::newroot::relative(rule.path.path())?;
         match crate::sys::mount::open(root.as_fd(), &path, libc::O_PATH) {
             Ok(place) => Ok(Some(place)),
@@ -115,6 +121,7 @@ fn restrict<F: std::os::fd::AsFd>(
     rules: &[LandlockRule],
     abi: ABI,
     ports: Option<&[u16]>,
+    own: &[BorrowedFd<'_>],
     place: impl Fn(&LandlockRule) -> Result<Option<F>, StepError>,
 ) -> Result<(), StepError> {
     let all = AccessFs::from_all(abi);
@@ -160,6 +167,16 @@ fn restrict<F: std::os::fd::AsFd>(
             .add_rule(NetPort::new(*port, AccessNet::ConnectTcp))
             .map_err(failed("landlock_add_rule of a port"))?;
     }
+    for fd in own {
+        let access = opened_for(*fd) & all;
+        if !access.is_empty() {
+            created = created
+                .add_rule(PathBeneath::new(fd, access))
+                .map_err(|e| {
+                    StepError::new("landlock_add_rule", format!("0 to 2: {e}"), Errno::EINVAL)
+                })?;
+        }
+    }
     let status = created
         .restrict_self()
         .map_err(failed("landlock_restrict_self"))?;
@@ -171,6 +188,29 @@ fn restrict<F: std::os::fd::AsFd>(
         ));
     }
     Ok(())
+}
+
+/// What may be done with a file of somebody's file system by this descriptor. Nothing where it appends: to open that again
+/// would be more. Pipes and memory need no rule, and take none.
+fn opened_for(fd: BorrowedFd<'_>) -> BitFlags<AccessFs> {
+    let none = BitFlags::EMPTY;
+    let (Ok(stat), Ok(flags)) = (fstat(fd), fcntl(fd, FcntlArg::F_GETFL)) else {
+        return none;
+    };
+    let flags = OFlag::from_bits_retain(flags);
+    let in_memory = fstatfs(fd).is_ok_and(|fs| fs.filesystem_type() == TMPFS_MAGIC);
+    if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits()
+        || flags.intersects(OFlag::O_APPEND | OFlag::O_PATH)
+        || in_memory && stat.st_nlink == 0
+    {
+        return none;
+    }
+    let write = AccessFs::WriteFile | AccessFs::Truncate;
+    match flags & OFlag::O_ACCMODE {
+        OFlag::O_RDONLY => AccessFs::ReadFile.into(),
+        OFlag::O_WRONLY => write,
+        _ => write | AccessFs::ReadFile,
+    }
 }
 
 /// The kernel's rights for a word of the plan.

@@ -209,7 +209,7 @@ pub fn confine_to(
     capabilities()?;
     process::set_no_new_privs().map_err(failed("PR_SET_NO_NEW_PRIVS"))?;
     // Without a rule: no path at all, no signal, no abstract socket. Without Landlock the filter alone holds these.
-    let landlock: Evidence = crate::enforce::landlock::apply(paths, NetworkMode::None)
+    let landlock: Evidence = crate::enforce::landlock::apply(paths, NetworkMode::None, &[])
         .map_err(|e| format!("Landlock: {e}"))?;
     if let Status::Partial { why } = &landlock.status {
         return Err(format!("Landlock: {why}"));

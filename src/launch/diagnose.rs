@@ -12,6 +12,28 @@ fn read(path: &str) -> Option<String> {
         .map(|text| text.trim().to_owned())
 }
 
+/// What may be the reason of this failure of ours: the caller's own limits where it names their errno, else what the host
+/// forbids.
+#[must_use]
+pub fn hints(failure: &str) -> Vec<String> {
+    let own = [
+        (
+            "EMFILE: ",
+            "the caller may open too few files: `ulimit -n 256`, or more",
+        ),
+        (
+            "ENFILE: ",
+            "the whole machine has too many open files (fs.file-max)",
+        ),
+        (
+            "ETOOMANYREFS: ",
+            "processes of this user hold too many descriptors in sockets; if a box does it, `agentbox kill` ends that",
+        ),
+    ];
+    let known = own.iter().find(|(errno, _)| failure.contains(errno));
+    known.map_or_else(restrictions, |(_, hint)| vec![(*hint).to_owned()])
+}
+
 /// Settings of this host that forbid what a box needs, each with the remedy. Empty when none is known.
 #[must_use]
 pub fn restrictions() -> Vec<String> {
@@ -57,4 +79,26 @@ pub fn restrictions() -> Vec<String> {
         found.push("this is a container: its engine may forbid namespaces and mounts (docker's default seccomp profile does)".to_owned());
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn a_low_limit_of_the_caller_is_not_the_hosts_fault() {
+        for (errno, word) in [
+            (Errno::EMFILE, "ulimit -n"),
+            (Errno::ENFILE, "fs.file-max"),
+            (Errno::ETOOMANYREFS, "agentbox kill"),
+        ] {
+            let hints = hints(&format!("step `view`: open /etc: {errno}")).join("\n");
+            assert!(
+                hints.contains(word) && !hints.contains("container"),
+                "{hints}"
+            );
+        }
+        assert_eq!(hints(&format!("clone3: {}", Errno::EPERM)), restrictions());
+    }
 }

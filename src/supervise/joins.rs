@@ -37,13 +37,22 @@ enum Tells {
 }
 
 /// All of them.
-#[derive(Default)]
 pub(super) struct Joins {
     list: Vec<Joined>,
     last: u32,
+    /// The box's, as the supervisor sees it.
+    uid: u32,
 }
 
 impl Joins {
+    pub(super) fn new(uid: u32) -> Joins {
+        Joins {
+            list: Vec::new(),
+            last: 0,
+            uid,
+        }
+    }
+
     fn ask(&mut self, asked: Asked, running: &mut Running) {
         let Request::Exec(join) = &asked.request else {
             return;
@@ -62,6 +71,9 @@ impl Joins {
             id,
             join: join.clone(),
         };
+        for fd in &asked.fds {
+            stdio::lend(fd.as_fd(), self.uid);
+        }
         let fds = asked.fds.iter().map(|fd| fd.as_fd());
         let fds: Vec<_> = fds.chain([asked.channel.as_fd()]).collect();
         // Before init hears of it: what init says to who asked comes behind this.

@@ -221,8 +221,9 @@ pub fn run(job: Job) -> u8 {
         Ok(started) => started,
         Err(e) => {
             // What is said first is what happened; what the host says of itself may be why.
-            let hints = diagnose::restrictions();
-            let why = std::iter::once(e.to_string()).chain(hints);
+            let what = e.to_string();
+            let hints = diagnose::hints(&what);
+            let why = std::iter::once(what).chain(hints);
             return refuse(voice, session, begun, &why.collect::<Vec<_>>().join("\n"));
         }
     };
@@ -350,7 +351,7 @@ pub fn run(job: Job) -> u8 {
         plan.hangup.clone(),
         Meter::new(&plan, begun),
     )));
-    parts.push(Box::<Joins>::default());
+    parts.push(Box::new(Joins::new(plan.identity.outer_uid)));
     parts.push(Box::new(network));
     parts.extend(
         pipes

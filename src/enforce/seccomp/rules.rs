@@ -431,11 +431,17 @@ pub const RULES: &[Rule] = &[
         // With a new limit: the address of one is not null.
         &[
             Arm {
-                when: &[low(1, Test::OneOf(!0, &[RLIMIT_CORE])), low(2, Test::AnyBit(!0))],
+                when: &[
+                    low(1, Test::OneOf(!0, &[RLIMIT_CORE])),
+                    low(2, Test::AnyBit(!0)),
+                ],
                 then: DONE,
             },
             Arm {
-                when: &[low(1, Test::OneOf(!0, &[RLIMIT_CORE])), high(2, Test::AnyBit(!0))],
+                when: &[
+                    low(1, Test::OneOf(!0, &[RLIMIT_CORE])),
+                    high(2, Test::AnyBit(!0)),
+                ],
                 then: DONE,
             },
         ],
