@@ -3,13 +3,15 @@
 
 #![forbid(unsafe_code)]
 
+use crate::plan::text::write_escaped;
 use std::fmt::Display;
 use std::io::{self, Write};
 
 /// What starts every line on stderr.
 pub const PREFIX: &str = "agentbox: ";
 
-/// Every line of `text` on stderr, each with the prefix, in one write so that lines of several processes do not mix.
+/// Every line of `text` on stderr, each with the prefix, in one write so that lines of several processes do not mix. What it
+/// cites may be of a file that an agent wrote: control characters are escaped.
 pub fn error(text: impl Display) {
     let lines = prefixed(&text.to_string());
     // Nobody is left to be told when stderr is closed.
@@ -20,7 +22,8 @@ fn prefixed(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 64);
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         out.push_str(PREFIX);
-        out.push_str(line);
+        // Into a String: never an error.
+        let _ = write_escaped(&mut out, line.as_bytes());
         out.push('\n');
     }
     out
@@ -59,5 +62,9 @@ mod tests {
     fn every_line_has_the_prefix() {
         assert_eq!(prefixed("a\n\n  b\n"), "agentbox: a\nagentbox:   b\n");
         assert_eq!(prefixed(""), "");
+        assert_eq!(
+            prefixed("a\x1b[31m\u{9b}2J"),
+            "agentbox: a\\u{1b}[31m\\u{9b}2J\n"
+        );
     }
 }

@@ -3,12 +3,16 @@
 #![forbid(unsafe_code)]
 
 use crate::outcome::{How, Status, Trigger};
+use crate::plan::text::write_escaped;
 use crate::record::{Entry, Event};
 
 /// One event for people, without newline.
 #[must_use]
 pub fn line(entry: &Entry) -> String {
-    format!("{}  {}", entry.at, what(&entry.event))
+    let mut out = format!("{}  ", entry.at);
+    // JSON leaves U+0080 to U+009F as they are, and some of these write on terminals. Into a String: never an error.
+    let _ = write_escaped(&mut out, what(&entry.event).as_bytes());
+    out
 }
 
 fn what(event: &Event) -> String {

@@ -54,6 +54,10 @@ enum State {
     Text,
     /// ESC inside such a text: `\` ends it.
     TextEscape,
+    /// The first byte of U+0080 to U+00BF, and the same inside a text: the second one may be a control (C1), which means what
+    /// ESC and a letter do. xterm and VTE obey these in UTF-8.
+    C1,
+    TextC1,
 }
 
 /// What the output has switched on.
@@ -66,8 +70,8 @@ pub(super) struct Modes {
     intermediate: u8,
     params: [u16; 16],
     count: usize,
-    /// The text is an OSC or a DCS, which may ask; and the byte before the one that is looked at.
-    asks: bool,
+    /// Which text it is, by the letter behind its ESC, and the byte before the one that is looked at.
+    text: u8,
     last: u8,
     /// One bit per entry of `PRIVATE`: it is not as at the start.
     changed: u32,
@@ -89,7 +93,7 @@ impl Modes {
             intermediate: 0,
             params: [0; 16],
             count: 0,
-            asks: false,
+            text: 0,
             last: 0,
             changed: 0,
             alternate: 0,
@@ -107,10 +111,13 @@ impl Modes {
         while !rest.is_empty() {
             if self.state == State::Ground {
                 // Nearly all bytes are text: skip to the next ESC at the speed of a search.
-                match rest.iter().position(|&byte| byte == 0x1b) {
+                match rest.iter().position(|&byte| matches!(byte, 0x1b | 0xc2)) {
                     Some(at) => {
-                        self.state = State::Escape;
-                        rest = rest.get(at.saturating_add(1)..).unwrap_or_default();
+                        rest = rest.get(at..).unwrap_or_default();
+                        if let Some((&byte, after)) = rest.split_first() {
+                            self.step(byte);
+                            rest = after;
+                        }
                     }
                     None => return,
                 }
@@ -135,9 +142,9 @@ impl Modes {
     pub(super) fn resets(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self.state {
-            State::Ground => {}
+            State::Ground | State::C1 => {}
             // ST ends a text, and CAN whatever else was cut short. Else the terminal would swallow what follows.
-            State::Text | State::TextEscape => out.extend_from_slice(b"\x1b\\"),
+            State::Text | State::TextEscape | State::TextC1 => out.extend_from_slice(b"\x1b\\"),
             State::Escape | State::EscapeMore | State::Csi => out.push(0x18),
         }
         let kitty = |out: &mut Vec<u8>, depth: u16, set: bool| {
@@ -187,22 +194,39 @@ impl Modes {
         self.state = match (self.state, byte) {
             // CAN and SUB end everything.
             (_, 0x18 | 0x1a) => State::Ground,
-            (State::Text, 0x1b) => State::TextEscape,
+            (State::Text | State::TextC1, 0x1b) => State::TextEscape,
             (State::TextEscape, b'\\') => State::Ground,
             // Anything but ST starts a sequence anew.
             (State::TextEscape, _) => {
                 self.state = State::Escape;
                 return self.step(byte);
             }
-            (State::Text, 0x07) => State::Ground,
-            (State::Text, _) => {
-                if self.asks && byte == b'?' && self.last == b';' {
+            (State::Text | State::TextC1, 0x07) => State::Ground,
+            (State::Text | State::TextC1, 0xc2) => State::TextC1,
+            (State::TextC1, 0x9c) => State::Ground,
+            (State::Text | State::TextC1, _) => {
+                let asks = match self.text {
+                    b']' => self.last == b';' && byte == b'?',
+                    // DECRQSS, XTGETTCAP; kitty's remote control, which answers.
+                    b'P' => {
+                        matches!(self.last, b'$' | b'+') && byte == b'q'
+                            || self.last == 0 && byte == b'@'
+                    }
+                    _ => false,
+                };
+                if asks {
                     self.ask();
                 }
                 self.last = byte;
                 State::Text
             }
             (_, 0x1b) => State::Escape,
+            (State::C1, 0x90 | 0x98 | 0x9a | 0x9b | 0x9d..=0x9f) => {
+                self.state = State::Escape;
+                return self.step(byte - 0x40);
+            }
+            (State::C1, _) => State::Ground,
+            (State::Ground, 0xc2) => State::C1,
             // Other controls act in the middle of a sequence and do not end it.
             (state, 0..=0x1f | 0x7f) => state,
             (State::Escape, b'[') => {
@@ -211,7 +235,7 @@ impl Modes {
                 State::Csi
             }
             (State::Escape, b']' | b'P' | b'X' | b'^' | b'_') => {
-                self.asks = byte == b']';
+                self.text = byte;
                 self.last = 0;
                 State::Text
             }
@@ -358,7 +382,7 @@ mod tests {
 
     #[test]
     fn what_is_left_on_is_switched_off_and_nothing_else() {
-        let rows: [(&str, &[u8], &str); 20] = [
+        let rows: [(&str, &[u8], &str); 23] = [
             ("nothing", b"hello\r\n", ""),
             ("colours alone stay", b"\x1b[31mred", ""),
             ("alternate", b"\x1b[?1049h", "\x1b[?1049l\x1b[0m"),
@@ -391,6 +415,17 @@ mod tests {
             ("full reset", b"\x1b[?1049h\x1b[?25l\x1bc", ""),
             ("cut in a text", b"\x1b]52;c;aGVs", "\x1b\\\x1b[0m"),
             ("cut in a sequence", b"\x1b[?10", "\x18\x1b[0m"),
+            (
+                "one byte for ESC [",
+                b"\xc2\x9b?2004h",
+                "\x1b[?2004l\x1b[0m",
+            ),
+            (
+                "one byte for the end of a text",
+                b"\x1b]0;\xc2\xa7\xc2\x9c\x1b[?25l",
+                "\x1b[?25h\x1b[0m",
+            ),
+            ("letters that begin like one", b"\xc2\xa9 \xc3\xa9", ""),
         ];
         for (name, output, expected) in rows {
             assert_eq!(resets(output), expected, "{name}");
@@ -433,7 +468,7 @@ mod tests {
 
     #[test]
     fn questions_are_noticed() {
-        let questions: [&[u8]; 9] = [
+        let questions: [&[u8]; 14] = [
             b"\x1b[c",
             b"\x1b[>c",
             b"\x1b[6n",
@@ -443,6 +478,11 @@ mod tests {
             b"\x1b[>0q",
             b"\x1b[14t",
             b"\x1b]11;?\x07",
+            b"\x1bP$qm\x1b\\",
+            b"\x1bP+q544e\x1b\\",
+            b"\x1bP@kitty-cmd{}\x1b\\",
+            b"\xc2\x9b6n",
+            b"\xc2\x90$qm\xc2\x9c",
         ];
         for question in questions {
             let mut modes = Modes::new();
@@ -456,6 +496,8 @@ mod tests {
             b"\x1b]0;title\x07",
             b"\x1b[2J",
             b"\x1b[?25h",
+            b"\x1bP0;1;0q#0\x1b\\",
+            b"\xc2\xb0C",
         ] {
             let mut modes = Modes::new();
             modes.see(none);

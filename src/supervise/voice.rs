@@ -4,6 +4,7 @@
 
 use crate::launch::channel::Channel;
 use crate::launch::message::ToClient;
+use crate::plan::text::write_escaped;
 use crate::record::Event;
 use crate::session::Session;
 use std::fs::File;
@@ -56,5 +57,9 @@ impl Voice {
 }
 
 pub(super) fn say_directly(line: &str) {
-    let _ = std::io::stderr().write_all(format!("agentbox: {line}\n").as_bytes());
+    let mut out = String::from("agentbox: ");
+    // A path in it cannot write on the terminal. Into a String: never an error.
+    let _ = write_escaped(&mut out, line.as_bytes());
+    out.push('\n');
+    let _ = std::io::stderr().write_all(out.as_bytes());
 }
