@@ -16,6 +16,7 @@ pub mod consult;
 pub mod env;
 pub mod identity;
 pub mod landlock;
+pub mod leavings;
 pub mod limits;
 pub mod mounts;
 pub mod network;

@@ -572,6 +572,14 @@ pub struct Grant {
     pub note: Option<String>,
 }
 
+impl Grant {
+    /// Is it a built-in profile's, and nobody's here?
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        matches!(self.origin, Origin::Builtin { .. })
+    }
+}
+
 /// What a grant gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -5,8 +5,7 @@
 use super::part::Part;
 use super::running::{LOST_INIT, Running};
 use super::{Seen, kill, switch};
-use crate::enforce::cgroup;
-use crate::enforce::sweep;
+use crate::enforce::{cgroup, leavings, sweep};
 use crate::host::Cgroup;
 use crate::launch::message::ToClient;
 use crate::outcome::{Evidence, How, Outcome, Trigger};
@@ -17,6 +16,9 @@ use std::time::{Duration, Instant};
 
 /// How long a cgroup may take to become empty after its last process was reaped.
 const GONE: Duration = Duration::from_secs(2);
+
+/// How long links in the agents' own directories are looked for: these are small.
+const LINKS: Duration = Duration::from_secs(2);
 
 /// How long the look for set-uid bits may take.
 const SWEEP: Duration = Duration::from_secs(20);
@@ -80,6 +82,7 @@ pub(super) fn finish(end: End<'_>) -> ! {
         part.finish(&mut running);
     }
     strip_set_id_bits(plan, evidence, begun.elapsed(), &mut running);
+    remove_links(plan, &mut running);
     if let Some(line) = last_line(&how, plan) {
         running.say(&line);
     }
@@ -125,12 +128,7 @@ fn strip_set_id_bits(plan: &Plan, evidence: &[Evidence], took: Duration, running
     let mut roots = sweep::writable(plan);
     // The work first: the private places are large, and nobody runs anything there.
     roots.sort_by_key(|root| root != plan.workspace.real.path());
-    let started = running.session.started();
-    // The times of inodes come from the kernel's coarse clock, which is up to a tick (10 ms) behind.
-    let since = started.millis().saturating_sub(COARSE);
-    let seconds = i64::try_from(since / 1000).unwrap_or(i64::MAX);
-    let nanos = i64::try_from(since % 1000).unwrap_or(0) * 1_000_000;
-    let found = sweep::sweep(&roots, (seconds, nanos), patience);
+    let found = sweep::sweep(&roots, since_start(running), patience);
     for (file, bits) in found.stripped {
         let what = format!("mode bits {bits:04o} were taken away");
         running.say(&format!("{file}: {what}"));
@@ -146,6 +144,32 @@ fn strip_set_id_bits(plan: &Plan, evidence: &[Evidence], took: Duration, running
     }
     if found.extent == sweep::Extent::Part {
         running.say("not every file was checked for set-uid bits: there are too many");
+    }
+}
+
+/// Since when an inode is of this session.
+fn since_start(running: &Running) -> (i64, i64) {
+    // The times of inodes come from the kernel's coarse clock, which is up to a tick (10 ms) behind.
+    let since = running.session.started().millis().saturating_sub(COARSE);
+    let seconds = i64::try_from(since / 1000).unwrap_or(i64::MAX);
+    let nanos = i64::try_from(since % 1000).unwrap_or(0) * 1_000_000;
+    (seconds, nanos)
+}
+
+/// Links out of the agent's own directories, by which its program would write elsewhere when it runs outside.
+fn remove_links(plan: &Plan, running: &mut Running) {
+    let found = leavings::remove(&leavings::Places::of(plan), since_start(running), LINKS);
+    for (file, gone) in found {
+        match gone {
+            Ok(()) => {
+                let what = "a link that leads out of the agent's directory was removed".to_owned();
+                running.say(&format!("{file}: {what}"));
+                running.note(&Event::Swept { file, what });
+            }
+            Err(errno) => running.say(&format!(
+                "{file} leads out of the agent's directory and cannot be removed: {errno}"
+            )),
+        }
     }
 }
 
