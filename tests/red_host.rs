@@ -1,0 +1,225 @@
+//! What a box must not take away from the rest of the machine, and what it needs of the caller.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Feature, Layer, TestBox, missing, run};
+use std::process::Stdio;
+
+fn python(b: &TestBox, script: &str) -> String {
+    b.run(["/usr/bin/python3", "-c", script])
+        .ok()
+        .trim()
+        .to_owned()
+}
+
+/// Runs this Python in the box, and once more without seccomp: what is refused and what a box without it could do.
+fn twins(script: &str) -> (String, String) {
+    let with = python(&TestBox::new(), script);
+    let without = python(&TestBox::new().off(&[Layer::Seccomp]), script);
+    (with, without)
+}
+
+#[test]
+fn no_lease_holds_a_program_of_the_host() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    // F_SETLEASE with F_WRLCK: whoever opens the file outside waits for lease-break-time.
+    let script = "import fcntl,os
+open('package.json','w').close()
+fd=os.open('package.json',os.O_RDWR)
+try:
+    fcntl.fcntl(fd,1024,fcntl.F_WRLCK); print('taken')
+except OSError as e: print(e.errno)
+fcntl.lockf(fd,fcntl.LOCK_EX); fcntl.flock(fd,fcntl.LOCK_EX); print(fcntl.fcntl(fd,fcntl.F_GETFL)&3)";
+    let (with, without) = twins(script);
+    assert_eq!(with, format!("{}\n2", libc::EINVAL));
+    assert_eq!(without, "taken\n2", "the twin");
+}
+
+#[test]
+fn the_machines_pot_of_asynchronous_reads_stays_the_hosts() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let script = "import ctypes
+l=ctypes.CDLL(None,use_errno=True); c=ctypes.c_ulong(0)
+r=l.syscall(ctypes.c_long(NUMBER),ctypes.c_long(16),ctypes.byref(c))
+print(ctypes.get_errno() if r else 'taken')";
+    let script = script.replace("NUMBER", &libc::SYS_io_setup.to_string());
+    let (with, without) = twins(&script);
+    assert_eq!(with, libc::ENOSYS.to_string());
+    assert_eq!(without, "taken", "the twin");
+}
+
+#[test]
+fn a_rename_leaves_no_device_in_the_working_copy() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let script = "import ctypes,os,stat
+l=ctypes.CDLL(None,use_errno=True); open('a','w').close(); open('b','w').close()
+r=l.renameat2(-100,b'a',-100,b'c',4)
+print(ctypes.get_errno() if r else stat.S_ISCHR(os.lstat('a').st_mode))
+print(l.renameat2(-100,b'b',-100,b'd',1))";
+    let (with, without) = twins(script);
+    assert_eq!(with, format!("{}\n0", libc::EPERM));
+    assert_eq!(without, "True\n0", "the twin");
+}
+
+/// With a core_pattern that is a pipe the kernel starts that program, as root and outside, at every core limit but 1.
+#[test]
+fn no_crash_starts_a_program_of_the_host() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let script = "import resource as r
+print(r.getrlimit(r.RLIMIT_CORE))
+r.setrlimit(r.RLIMIT_CORE,(0,0)); r.prlimit(0,r.RLIMIT_CORE,(0,0))
+print(r.getrlimit(r.RLIMIT_CORE))
+r.setrlimit(r.RLIMIT_NOFILE,(64,64)); print(r.getrlimit(r.RLIMIT_NOFILE))";
+    let (with, without) = twins(script);
+    assert_eq!(with, "(1, 1)\n(1, 1)\n(64, 64)");
+    assert_eq!(without, "(1, 1)\n(0, 0)\n(64, 64)", "the twin");
+}
+
+#[test]
+fn half_of_the_users_signals_and_message_queues_stay_outside() {
+    let b = TestBox::new();
+    let mut command = b.command(["/bin/bash", "-c", "ulimit -i; ulimit -q"]);
+    let mut outside = std::process::Command::new("/bin/bash");
+    outside.args(["-c", "ulimit -Hi; ulimit -Hq"]);
+    b.around(&mut outside, &command);
+    let (inside, outside) = (run_text(&mut command), run_text(&mut outside));
+    for (inside, outside) in inside.lines().zip(outside.lines()) {
+        match outside.parse::<u64>() {
+            Ok(all) => assert_eq!(inside.parse(), Ok(all / 2), "of {all}"),
+            Err(_) => assert_eq!(inside, outside, "unlimited"),
+        }
+    }
+    assert_eq!(inside.lines().count(), 2);
+}
+
+fn run_text(command: &mut std::process::Command) -> String {
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    let output = command.stdout(Stdio::piped()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A pipe can be opened again by its owner only, and a root caller's agent is not root.
+#[test]
+fn the_callers_pipes_can_be_opened_by_their_names() {
+    let b = TestBox::new();
+    let script = "cat /dev/stdin; echo out > /dev/stdout; echo err > /dev/stderr";
+    let inner = b.command(["/bin/sh", "-c", script]);
+    // Pipes of the caller's own.
+    let ran = run(b.through("printf 'in\\n' | \"$@\" 2>&1 | cat", &inner));
+    let all = ran.ok();
+    let lines: Vec<&str> = all
+        .lines()
+        .filter(|l| !l.starts_with("agentbox: "))
+        .collect();
+    assert_eq!(lines, ["in", "out", "err"], "{ran:?}");
+    // A command that joins has them, too.
+    let mut live = b.start(["/bin/sh", "-c", "echo up; sleep 60"]);
+    live.wait_line("up");
+    let id = run(b.agentbox(["ps", "-q"])).ok();
+    let id = id.trim();
+    let join = b.agentbox(["exec", id, "--", "/bin/sh", "-c", script]);
+    let ran = run(b.through("printf 'in\\n' | \"$@\" 2>&1 | cat", &join));
+    assert_eq!(ran.ok(), "in\nout\nerr", "{ran:?}");
+}
+
+#[test]
+fn a_low_limit_of_open_files_is_named_as_the_reason() {
+    let b = TestBox::new();
+    let inner = b.command(["true"]);
+    let ran = run(b.through("ulimit -n 24; exec \"$@\"", &inner));
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    assert!(
+        ran.complaint().contains("`ulimit -n 256`, or more"),
+        "{ran:?}"
+    );
+    assert!(!ran.complaint().contains("container"), "{ran:?}");
+    let ran = run(b.through("ulimit -n 256; exec \"$@\"", &inner));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+}
+
+/// A file that an agent could have written is cited, and does not write on the terminal.
+#[test]
+fn a_projects_file_writes_nothing_on_the_terminal() {
+    let file = "[files]\nread = [\"/etc/\\u001b]0;title\\u0007*\"]\n\"\\u009b2J\" = 1\n";
+    let b = TestBox::new().file("home/ws/.agentbox.toml", file);
+    let ran = b.run(["true"]);
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    let said = ran.complaint();
+    assert!(said.contains("\\u{1b}]0;title\\u{7}"), "{ran:?}");
+    assert!(
+        !said.contains(|c: char| c.is_control() && c != '\n'),
+        "{ran:?}"
+    );
+}
+
+/// The rules say `.claude/settings.json`: with `.claude` itself as the working copy none of them would hold.
+#[test]
+fn a_directory_of_settings_is_no_working_copy() {
+    let b = TestBox::new()
+        .file("home/.claude/settings.json", "{}")
+        .file("home/ws/.claude/hooks/x.sh", "")
+        .file("home/.ssh/id", "")
+        .dir("home/ws/.claude/worktrees/one");
+    let touch = |dir: &str| {
+        let dir = b.fill(dir);
+        run(b.agentbox([
+            "run",
+            "--net",
+            "none",
+            "-C",
+            &dir,
+            "--",
+            "/usr/bin/touch",
+            "made",
+        ]))
+    };
+    for dir in [
+        "{home}/.claude",
+        "{ws}/.claude",
+        "{ws}/.claude/hooks",
+        "{ws}/.claude/worktrees",
+        "{home}/.ssh",
+    ] {
+        touch(dir).refused(&["cannot be the workspace"]);
+        assert!(!std::path::Path::new(&b.fill(dir)).join("made").exists());
+    }
+    let ran = touch("{ws}/.claude/worktrees/one");
+    assert_eq!(ran.code(), 0, "an agent's work tree is one: {ran:?}");
+}
+
+/// An agent's program that resumes a session outside writes where the session's files are: not through links.
+#[test]
+fn no_link_out_of_an_agents_directory_stays() {
+    let b = TestBox::new().file("home/.bashrc", "host");
+    let script = "cd {home}/.claude/projects && mkdir -p p/q && ln -s {home}/.bashrc p/a.jsonl \
+        && ln -s ../../../.bashrc p/q/b.jsonl && ln -s a.jsonl p/inside && ln -s /etc/passwd {ws}/of-the-work";
+    let script = b.fill(script);
+    let ran = run(b.agentbox([
+        "run", "--net", "none", "-p", "claude", "--", "/bin/sh", "-c", &script,
+    ]));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let there = |path: &str| std::fs::symlink_metadata(b.root().join(path)).is_ok();
+    for gone in ["a.jsonl", "q/b.jsonl"] {
+        assert!(
+            !there(&format!("home/.claude/projects/p/{gone}")),
+            "{gone}: {ran:?}"
+        );
+    }
+    for stays in ["home/.claude/projects/p/inside", "home/ws/of-the-work"] {
+        assert!(there(stays), "{stays}, the twin");
+    }
+    assert!(
+        ran.complaint()
+            .contains("leads out of the agent's directory"),
+        "{ran:?}"
+    );
+}
