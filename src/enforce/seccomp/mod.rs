@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arms;
 pub mod bare;
 pub mod compile;
 pub mod rules;
