@@ -201,14 +201,14 @@ fn a_directory_of_settings_is_no_working_copy() {
 fn no_link_out_of_an_agents_directory_stays() {
     let b = TestBox::new().file("home/.bashrc", "host");
     let script = "cd {home}/.claude/projects && mkdir -p p/q && ln -s {home}/.bashrc p/a.jsonl \
-        && ln -s ../../../.bashrc p/q/b.jsonl && ln -s a.jsonl p/inside && ln -s /etc/passwd {ws}/of-the-work";
+        && ln -s ../../../.bashrc p/q/b.jsonl && ln -s a.jsonl p/inside && mkfifo p/q/fifo && ln -s /etc/passwd {ws}/of-the-work";
     let script = b.fill(script);
     let ran = run(b.agentbox([
         "run", "--net", "none", "-p", "claude", "--", "/bin/sh", "-c", &script,
     ]));
     assert_eq!(ran.code(), 0, "{ran:?}");
     let there = |path: &str| std::fs::symlink_metadata(b.root().join(path)).is_ok();
-    for gone in ["a.jsonl", "q/b.jsonl"] {
+    for gone in ["a.jsonl", "q/b.jsonl", "q/fifo"] {
         assert!(
             !there(&format!("home/.claude/projects/p/{gone}")),
             "{gone}: {ran:?}"

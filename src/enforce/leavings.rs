@@ -1,6 +1,6 @@
 //! At the end of a session: symlinks that the box made in an agent's own directories (sessions, histories) and that lead out
 //! of them. They mean nothing in the box, where their ends do not exist; outside the agent's program writes its files there,
-//! and would write a text that the box chose over whatever such a link names.
+//! and would write a text that the box chose over whatever such a link names. FIFOs and sockets, too: whoever opens one hangs.
 //!
 //! Not in the working copy, nor in what a human granted: links are part of the work there.
 
@@ -13,7 +13,7 @@ use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -119,22 +119,25 @@ impl Walk<'_> {
                         self.directory(&child, root, &here, depth + 1);
                     }
                 }
-                Some(Type::Symlink) => self.link(dir, name, root, &here, depth),
+                Some(Type::Symlink) => {
+                    let leads = |target: OsString| leads_out(root, depth, Path::new(&target));
+                    if readlinkat(dir, name).is_ok_and(leads) {
+                        self.take(dir, name, &root.join(&here));
+                    }
+                }
+                Some(Type::Fifo | Type::Socket) => self.take(dir, name, &root.join(&here)),
                 _ => {}
             }
         }
     }
 
-    fn link(&mut self, dir: &OwnedFd, name: &OsStr, root: &Path, here: &Path, depth: usize) {
+    /// Removes it, if it is of this session.
+    fn take(&mut self, dir: &OwnedFd, name: &OsStr, path: &Path) {
         let new = fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)
             .is_ok_and(|stat| (stat.st_ctime, stat.st_ctime_nsec) >= self.since);
-        let Ok(target) = readlinkat(dir, name) else {
-            return;
-        };
-        if new && leads_out(root, depth, Path::new(&target)) {
+        if new {
             let gone = unlinkat(dir, name, UnlinkatFlags::NoRemoveDir);
-            let path = OsText::from(root.join(here).as_path());
-            self.removed.push((path, gone));
+            self.removed.push((OsText::from(path), gone));
         }
     }
 }

@@ -162,12 +162,12 @@ fn remove_links(plan: &Plan, running: &mut Running) {
     for (file, gone) in found {
         match gone {
             Ok(()) => {
-                let what = "a link that leads out of the agent's directory was removed".to_owned();
+                let what = "a link out of the agent's directory, or no file, was removed".to_owned();
                 running.say(&format!("{file}: {what}"));
                 running.note(&Event::Swept { file, what });
             }
             Err(errno) => running.say(&format!(
-                "{file} leads out of the agent's directory and cannot be removed: {errno}"
+                "{file} is a link out of the agent's directory, or no file, and cannot be removed: {errno}"
             )),
         }
     }

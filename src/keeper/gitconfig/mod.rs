@@ -39,6 +39,7 @@ const EXECUTING: &[&str] = &[
     "filter.*.process",
     "filter.*.smudge",
     "gc.recentobjectshook",
+    "gitflow.path.hooks",
     "gpg.program",
     "gpg.*.defaultkeycommand",
     "gpg.*.program",
