@@ -219,7 +219,7 @@ fn no_link_out_of_an_agents_directory_stays() {
     }
     assert!(
         ran.complaint()
-            .contains("leads out of the agent's directory"),
+            .contains("a link out of the agent's directory"),
         "{ran:?}"
     );
 }
