@@ -77,11 +77,17 @@ const OTHERS: &str = "changes a process by its number or its user, which Landloc
 const FAST: &str = "MSG_FASTOPEN connects without asking Landlock";
 const SERVES: &str = "who listens here is reached from outside, past the gate";
 
-/// Its own process, by 0.
-const SELF_0: &[Arm] = &[Arm {
-    when: &[low(0, Test::OneOf(ALL, &[0]))],
-    then: Action::Allow,
-}];
+/// Its own process, by 0; and nothing happens to the core limit, as in the table of every box.
+const SELF_0: &[Arm] = &[
+    Arm {
+        when: &[low(1, Test::OneOf(ALL, &[4])), low(2, Test::AnyBit(ALL))],
+        then: Action::Errno(0),
+    },
+    Arm {
+        when: &[low(0, Test::OneOf(ALL, &[0]))],
+        then: Action::Allow,
+    },
+];
 /// Its own process or group, by 0 in the second argument; not all processes of a user.
 const SELF_1: &[Arm] = &[Arm {
     when: &[
@@ -154,9 +160,10 @@ fn table(network: NetworkMode) -> &'static [Rule] {
         NetworkMode::Filtered => FILTERED,
         NetworkMode::Host => HOST,
     };
-    let own = |rule: &&Rule| sockets.iter().all(|ours| ours.name != rule.name);
+    let ours = || ALWAYS.iter().chain(sockets);
+    let own = |rule: &&Rule| ours().all(|ours| ours.name != rule.name);
     let mut all: Vec<Rule> = RULES.iter().filter(own).copied().collect();
-    all.extend(ALWAYS.iter().chain(sockets).copied());
+    all.extend(ours().copied());
     all.sort_by_key(|rule| rule.name);
     Vec::leak(all)
 }
