@@ -4,27 +4,11 @@
 
 mod common;
 
+use common::dice::Dice;
 use common::{Feature, TestBox, missing, run};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-
-/// xorshift64*: the same questions from the same seed on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let mixed = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d);
-        usize::try_from(mixed >> 33).unwrap() % n
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-}
 
 /// A world with everything that an answer can depend on.
 fn world() -> TestBox {
@@ -203,7 +187,7 @@ fn what_it_says_is_what_happens() {
         return;
     }
     let world = world();
-    let mut dice = Dice(SEED);
+    let mut dice = Dice::new(SEED);
     let paths = paths(&world);
     let mut questions: Vec<(&str, String)> = Vec::new();
     while questions.len() < QUESTIONS {
@@ -284,7 +268,7 @@ fn inside_it_says_the_same() {
         return;
     }
     let world = world();
-    let mut dice = Dice(SEED + 1);
+    let mut dice = Dice::new(SEED + 1);
     let paths = paths(&world);
     let mut argv = vec!["/bin/sh".to_owned(), "-c".into()];
     argv.push(

@@ -12,6 +12,7 @@ pub mod drill;
 pub mod exec;
 pub mod explain;
 mod init;
+mod inline;
 pub mod kill;
 mod live;
 pub mod logs;
@@ -39,7 +40,7 @@ use crate::launch::stdio::Refusal;
 use crate::plan::Plan;
 use crate::plan::net::BadRule;
 use crate::plan::problem::{Problem, ProblemKind};
-use crate::plan::resolve::{resolve, workspace_of};
+use crate::plan::resolve::{decide, resolve, workspace_of};
 use crate::policy::{Breach, Policy, merge, merge_floor};
 use crate::profile::project::Project;
 use crate::profile::{self, Choice, Places, ProfileError};
@@ -294,7 +295,8 @@ pub fn policy_for(
         loaded.fragments.push(project.fragment);
     }
     loaded.fragments.push(flags);
-    let mut policy = merge(loaded.profiles, loaded.fragments, args.request());
+    let fragments = decide(loaded.fragments, &args.request(), host, &RealLookup);
+    let mut policy = merge(loaded.profiles, fragments, args.request());
     if let Some(floor) = profile::floor::load(places)? {
         // Memory is below 2^53 bytes: the conversion is exact.
         #[allow(clippy::cast_precision_loss)]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::args::{ProfilesArgs, ProfilesCommand};
+use super::inline;
 use super::say::{self, Said};
 use crate::exit;
 use crate::host::Host;
@@ -10,7 +11,7 @@ use crate::profile::{self, Places};
 use crate::profile::{Listed, schema::Place};
 use crate::report::profiles::{Row, table};
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Lists, shows or validates profiles. Returns the exit status.
 #[must_use]
@@ -26,6 +27,7 @@ pub fn profiles(args: &ProfilesArgs) -> u8 {
         None | Some(ProfilesCommand::List) => list(&places),
         Some(ProfilesCommand::Show { name }) => show(name, &places),
         Some(ProfilesCommand::Validate { files }) => validate(files, &places),
+        Some(ProfilesCommand::Schema) => ended(say::out(&profile::json_schema::schema()), true),
     }
 }
 
@@ -75,12 +77,32 @@ fn show(name: &OsStr, places: &Places) -> u8 {
 fn validate(files: &[PathBuf], places: &Places) -> u8 {
     let mut fine = true;
     for file in files {
-        if let Err(error) = profile::validate(file, places) {
-            say::error(error);
+        for complaint in complaints(file, places) {
+            say::error(complaint);
             fine = false;
         }
     }
     ended(Said::Fine, fine)
+}
+
+/// What is wrong with one of them, and which of its tests do not hold.
+fn complaints(file: &Path, places: &Places) -> Vec<String> {
+    let by_name = file
+        .to_str()
+        .is_some_and(|name| profile::is_name(name.trim_start_matches("builtin:")));
+    if !by_name && let Err(error) = profile::validate(file, places) {
+        return vec![error.to_string()];
+    }
+    if profile::is_configuration(file) {
+        return Vec::new();
+    }
+    match profile::tested(file.as_os_str(), places) {
+        Ok(tested) => inline::failed(&tested)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        Err(error) => vec![error.to_string()],
+    }
 }
 
 fn ended(said: Said, fine: bool) -> u8 {

@@ -6,11 +6,13 @@
 mod cgroup;
 mod gather;
 mod lookup;
+mod pretend;
 mod several;
 pub mod usage;
 
 pub use gather::HostError;
 pub use lookup::RealLookup;
+pub use pretend::Pretend;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 

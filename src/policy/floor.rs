@@ -58,6 +58,8 @@ pub(super) fn under(into: &mut Fragment, floor: Fragment, memory: Option<f64>) -
         remotes,
         team,
         notices: _,
+        when: _,
+        conditions: _,
     } = floor;
     let mut out = Overruled::default();
 

@@ -85,6 +85,8 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         remotes,
         team,
         notices,
+        when,
+        conditions,
     } = stronger;
 
     let FileWishes {
@@ -114,6 +116,9 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.remotes.extend(remotes);
     into.team = team.or(into.team.take());
     into.notices.extend(notices);
+    // What nobody decided is refused later: it may forbid something.
+    into.when.extend(when);
+    into.conditions.extend(conditions);
     into.egress.add(egress);
     into.hard_links = hard_links.or(into.hard_links.take());
     into.network = network.or(into.network.take());

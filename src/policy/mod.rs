@@ -134,6 +134,40 @@ pub enum OnHangup {
     Detach,
 }
 
+/// Something that is so or not when a session starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// There is something at this path, links followed.
+    Exists(OsText),
+    /// There is nothing.
+    Missing(OsText),
+}
+
+impl Condition {
+    /// Its path, with its variable.
+    #[must_use]
+    pub fn path(&self) -> &OsText {
+        match self {
+            Condition::Exists(path) | Condition::Missing(path) => path,
+        }
+    }
+
+    /// Whether whoever can write the working copy decides it.
+    #[must_use]
+    pub fn is_of_workspace(&self) -> bool {
+        self.path().bytes().starts_with(b"${workspace}")
+    }
+}
+
+/// A part of a source that counts only under conditions (`[[when]]`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conditional {
+    /// All of them; never empty.
+    pub conditions: Vec<Wish<Condition>>,
+    /// What is wished then.
+    pub fragment: Box<Fragment>,
+}
+
 /// The wishes of one source.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fragment {
@@ -179,6 +213,10 @@ pub struct Fragment {
     pub team: Option<Wish<String>>,
     /// `[agent] notices`: lines that the banner and the plan carry (self-update is off, how to update).
     pub notices: Vec<Wish<String>>,
+    /// `[[when]]`, until it is decided (`plan::resolve::decide`). Nothing is left of it in a policy that is enforced.
+    pub when: Vec<Conditional>,
+    /// Conditions that were decided and could have granted something: no box may be able to change what they ask.
+    pub conditions: Vec<Wish<Condition>>,
 }
 
 /// Everything that is wished, merged (see [`merge()`]).

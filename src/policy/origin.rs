@@ -57,9 +57,19 @@ impl Origin {
             why: why.to_owned(),
         }
     }
-}
 
-impl Origin {
+    /// The line, where it is a text's.
+    #[must_use]
+    pub fn line(&self) -> Option<u32> {
+        match self {
+            Origin::Builtin { line, .. }
+            | Origin::File { line, .. }
+            | Origin::Project { line, .. }
+            | Origin::Floor { line, .. } => Some(*line),
+            Origin::Cli { .. } | Origin::Agentbox { .. } => None,
+        }
+    }
+
     /// Is it the floor's word? Then no flag and no profile changes it.
     #[must_use]
     pub fn is_floor(&self) -> bool {

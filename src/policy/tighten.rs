@@ -35,8 +35,12 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         hangup,
         hard_links,
         notices,
+        when,
+        conditions: _,
     } = project;
     let mut out = Left::default();
+    // What nobody decided is refused later: it may forbid something.
+    into.when.extend(when);
 
     let FileWishes {
         read,

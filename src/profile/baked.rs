@@ -139,12 +139,17 @@ impl Table {
                 remotes: Vec::new(),
                 team: None,
                 notices: self.texts(self.notices),
+                // What is built in holds everywhere.
+                when: Vec::new(),
+                conditions: Vec::new(),
             },
             extends: self
                 .extends
                 .iter()
                 .map(|(name, from, to)| ((*name).to_owned(), *from..*to))
                 .collect(),
+            // They are read from the text by who asks them.
+            tests: Vec::new(),
         }
     }
 

@@ -84,7 +84,11 @@ const HEAD: &str = "//! Generated from `profiles/*.toml` (see `baked.rs`). Do no
 /// The file of one profile.
 fn table(builtin: &builtin::Builtin) -> String {
     let mut out = HEAD.to_owned();
-    let Parsed { fragment, extends } = from_toml(builtin);
+    let Parsed {
+        fragment,
+        extends,
+        tests: _,
+    } = from_toml(builtin);
     let Fragment {
         name: profile,
         authority,
@@ -107,7 +111,10 @@ fn table(builtin: &builtin::Builtin) -> String {
         remotes,
         team,
         notices,
+        when,
+        conditions,
     } = fragment;
+    assert!(when.is_empty() && conditions.is_empty());
     assert_eq!(authority, Authority::Full);
     assert!(env.given.is_empty() && hangup.is_none());
     assert!(remotes.is_empty() && team.is_none());

@@ -129,13 +129,7 @@ fn same(list: List, known: &Rule, new: &Rule) -> bool {
 }
 
 fn line(origin: &Origin) -> u32 {
-    match origin {
-        Origin::File { line, .. }
-        | Origin::Project { line, .. }
-        | Origin::Builtin { line, .. }
-        | Origin::Floor { line, .. } => *line,
-        Origin::Cli { .. } | Origin::Agentbox { .. } => 0,
-    }
+    origin.line().unwrap_or(0)
 }
 
 /// In one source a deny is stronger than an allow: what it covers would be saved and still be refused.

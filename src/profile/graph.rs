@@ -4,6 +4,7 @@
 
 use super::error::{Diagnostic, ProfileError, closest};
 use super::file::{Text, Trust, read};
+use super::inline::InlineTest;
 use super::schema::{Place, Role, parse};
 use super::{Places, Position, Rank, baked, builtin, profiles_in};
 use crate::policy::Fragment;
@@ -24,6 +25,20 @@ pub(super) struct Found {
     id: Id,
     /// How files that it extends by path are read, and from where.
     base: Option<(PathBuf, Trust)>,
+}
+
+impl Found {
+    /// For people, before `:LINE`.
+    pub(super) fn label(&self) -> String {
+        self.place.label()
+    }
+
+    /// Its `[[test]]`s: of a built-in profile they are in the text alone.
+    pub(super) fn tests(&self) -> Result<Vec<InlineTest>, ProfileError> {
+        parse(&self.text, &self.name, &self.place, Role::Profile)
+            .map(|parsed| parsed.tests)
+            .map_err(ProfileError::Invalid)
+    }
 }
 
 /// The same profile by whatever name.

@@ -1,8 +1,12 @@
-//! The keys of profiles, as data: what can be written, and what is part of the format but not enforced yet.
+//! The keys of profiles, as data: what can be written, in which form, what it does, and what is part of the format but not
+//! enforced yet. The parser, the JSON Schema and the reference in `docs/` all come from here.
 
 #![forbid(unsafe_code)]
 
+mod tables;
+
 use super::error::closest;
+pub use tables::TABLES;
 
 /// One key of a table.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +15,10 @@ pub struct Key {
     pub name: &'static str,
     /// Whether this version enforces it.
     pub status: KeyStatus,
+    /// What is written behind it.
+    pub form: Form,
+    /// What it does, in a sentence or two.
+    pub doc: &'static str,
 }
 
 /// Whether a key can be used.
@@ -22,10 +30,72 @@ pub enum KeyStatus {
     NotEnforced,
 }
 
-const fn known(name: &'static str) -> Key {
+/// What is written behind a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A text.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list of texts.
+    List(Item),
+    /// A text or a list of texts.
+    OneOrMore(Item),
+    /// A table of its own.
+    Table,
+    /// A list of tables (`[[...]]`).
+    Tables,
+    /// Names and their values.
+    Values,
+    /// Names of hosts and their addresses.
+    Hosts,
+    /// Bytes: a number, or a text with a unit.
+    Size,
+    /// The same, or a share: `"75%"`.
+    Memory,
+    /// Seconds, or a text with units.
+    Duration,
+    /// A whole number above 0.
+    Count,
+    /// A number above 0, with or without a fraction.
+    Number,
+}
+
+/// What the texts of a list are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Item {
+    /// Any text.
+    Text,
+    /// The name of a profile, or a file.
+    Profile,
+    /// The base name of a command.
+    Command,
+    /// A path: `/x`, `~/x`, `${workspace}/x`.
+    Path,
+    /// A pattern of names, or a table with a condition on the content.
+    Name,
+    /// A name of a variable, or a pattern.
+    Variable,
+    /// A name of a program, or a pattern.
+    Program,
+    /// `HOST:PORTS+MARK`, or a table that says the same.
+    Rule,
+    /// `HOST:PORTS`.
+    Host,
+    /// A port.
+    Port,
+    /// `HOSTPORT:PORT`, or a port.
+    Publish,
+    /// A layer.
+    Layer,
+}
+
+const fn known(name: &'static str, form: Form, doc: &'static str) -> Key {
     Key {
         name,
         status: KeyStatus::Known,
+        form,
+        doc,
     }
 }
 
@@ -33,94 +103,22 @@ const fn not_yet(name: &'static str) -> Key {
     Key {
         name,
         status: KeyStatus::NotEnforced,
+        form: Form::Table,
+        doc: "Refused in this version, which does not enforce it.",
     }
 }
 
-/// Every table with its keys; "" is the top of the file.
-pub const TABLES: &[(&str, &[Key])] = &[
-    (
-        "",
-        &[
-            known("description"),
-            known("extends"),
-            known("agent"),
-            known("files"),
-            known("commands"),
-            known("env"),
-            known("network"),
-            known("ssh"),
-            known("limits"),
-            known("layers"),
-            known("kill-switch"),
-            known("session"),
-            not_yet("git"),
-            not_yet("aws"),
-            not_yet("review"),
-            not_yet("audit"),
-            not_yet("rollout"),
-        ],
-    ),
-    ("agent", &[known("commands"), known("notices")]),
-    (
-        "files",
-        &[
-            known("read"),
-            known("write"),
-            known("state"),
-            known("private"),
-            known("hide"),
-            known("protect"),
-            known("track"),
-            known("hard-links"),
-        ],
-    ),
-    (
-        "commands",
-        &[known("deny"), known("allow"), known("search")],
-    ),
-    ("env", &[known("keep"), known("deny"), known("set")]),
-    (
-        "network",
-        &[
-            known("mode"),
-            known("allow"),
-            known("deny"),
-            known("host-ports"),
-            known("publish"),
-            known("hosts"),
-        ],
-    ),
-    ("ssh", &[known("hosts"), known("keys")]),
-    (
-        "limits",
-        &[
-            known("memory"),
-            known("processes"),
-            known("cpu"),
-            known("file-size"),
-            known("open-files"),
-            known("disk"),
-            known("time"),
-            known("idle"),
-            known("output"),
-            known("stop-grace"),
-        ],
-    ),
-    (
-        "kill-switch",
-        &[known("files"), known("remote"), known("team")],
-    ),
-    ("session", &[known("hangup")]),
-    (
-        "layers",
-        &[
-            known("require"),
-            known("allow-missing"),
-            known("off"),
-            known("rung"),
-        ],
-    ),
-];
+/// What a test of a profile can expect.
+pub const EXPECT: [&str; 5] = ["allowed", "refused", "absent", "hidden", "protected"];
+
+/// The keys of a table.
+#[must_use]
+pub fn keys_of(table: &str) -> &'static [Key] {
+    TABLES
+        .iter()
+        .find(|(t, _)| *t == table)
+        .map_or(&[][..], |(_, keys)| keys)
+}
 
 /// A key for people: `files.hide`, `[commands]`.
 pub(super) fn dotted(table: &str, name: &str) -> String {
@@ -133,11 +131,7 @@ pub(super) fn dotted(table: &str, name: &str) -> String {
 
 /// What may have been meant by a key that is not known in that table.
 pub(super) fn suggestion(table: &str, name: &str) -> String {
-    let keys = TABLES
-        .iter()
-        .find(|(t, _)| *t == table)
-        .map_or(&[][..], |(_, keys)| keys);
-    let usable: Vec<&str> = keys
+    let usable: Vec<&str> = keys_of(table)
         .iter()
         .filter(|key| key.status == KeyStatus::Known)
         .map(|key| key.name)

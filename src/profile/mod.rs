@@ -10,6 +10,8 @@ pub mod error;
 mod file;
 pub mod floor;
 mod graph;
+pub mod inline;
+pub mod json_schema;
 pub mod keys;
 mod layer;
 pub mod name;
@@ -310,6 +312,46 @@ pub fn text(name: &OsStr, places: &Places) -> Result<String, ProfileError> {
     graph::named(name, places).map(|found| found.text.into_owned())
 }
 
+/// A profile with its own tests: without the configuration files, so that the answers are its own.
+#[derive(Debug, Clone)]
+pub struct Tested {
+    /// NAME, or the file, for people.
+    pub label: String,
+    /// Its text.
+    pub text: String,
+    /// What it and what it extends wish, weakest first.
+    pub fragments: Vec<Fragment>,
+    /// Its own questions.
+    pub tests: Vec<inline::InlineTest>,
+}
+
+/// The profile of that NAME or FILE, with its tests.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn tested(name: &OsStr, places: &Places) -> Result<Tested, ProfileError> {
+    let found = graph::named(name, places)?;
+    let (label, text) = (found.label(), found.text.to_string());
+    let tests = found.tests()?;
+    let graph = graph::follow(found, places)?;
+    let mut fragments = graph.fragments;
+    fragments.sort_by_key(|(rank, position, _)| (*rank, *position));
+    Ok(Tested {
+        label,
+        text,
+        fragments: fragments.into_iter().map(|(_, _, f)| f).collect(),
+        tests,
+    })
+}
+
+/// Whether a file of that name is no profile, but counts for every run.
+#[must_use]
+pub fn is_configuration(path: &Path) -> bool {
+    let names = ["config.toml", project::NAME, floor::NAME];
+    path.file_name()
+        .is_some_and(|name| names.iter().any(|known| name == *known))
+}
+
 /// Checks one file, as a profile (or as a configuration file, if that is its name), and what it extends.
 ///
 /// # Errors
@@ -326,8 +368,7 @@ pub fn validate(path: &Path, places: &Places) -> Result<(), ProfileError> {
     if path.file_name().is_some_and(|name| name == floor::NAME) {
         return floor::understood(&text.text, path).map(drop);
     }
-    let is_config = |name: &OsStr| name == "config.toml" || name == project::NAME;
-    if path.file_name().is_some_and(is_config) {
+    if is_configuration(path) {
         return parse(
             &text.text,
             &label,

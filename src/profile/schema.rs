@@ -7,14 +7,17 @@
 
 mod agree;
 mod floor;
+mod inline;
+mod limits;
 mod network;
 mod remote;
 mod remote_url;
 
 use super::error::Diagnostic;
-use super::keys::{KeyStatus, TABLES, dotted, suggestion};
+use super::inline::InlineTest;
+use super::keys::{KeyStatus, dotted, keys_of, suggestion};
 use super::value::{self, BadValue, PathUse, ProgramList, VariableList};
-use crate::plan::{LimitName, OsText};
+use crate::plan::OsText;
 use crate::policy::{Fragment, Origin, Wish};
 use std::ops::Range;
 use toml::Spanned;
@@ -83,6 +86,8 @@ pub struct Parsed {
     pub fragment: Fragment,
     /// `extends`, each with its range of bytes in the text.
     pub extends: Vec<(String, Range<usize>)>,
+    /// `[[test]]`.
+    pub tests: Vec<InlineTest>,
 }
 
 /// The most problems that are reported of one file.
@@ -132,6 +137,7 @@ impl<'a> Walk<'a> {
             out: Parsed {
                 fragment: Fragment::default(),
                 extends: Vec::new(),
+                tests: Vec::new(),
             },
             problems: Vec::new(),
         }
@@ -194,6 +200,8 @@ impl<'a> Walk<'a> {
                 "extends" => self.each(value, |walk, text, at| {
                     walk.out.extends.push((text.to_owned(), at));
                 }),
+                "test" => self.tests(value),
+                "when" => self.whens(value),
                 _ => match value.get_ref().as_table() {
                     Some(inner) => self.table(name, inner),
                     None => self.wrong_type(value, "a table"),
@@ -265,11 +273,7 @@ impl<'a> Walk<'a> {
 
     /// Whether that key of that table is one that this version enforces; says so if not.
     fn check(&mut self, table: &str, name: &str, at: Range<usize>) -> bool {
-        let keys = TABLES
-            .iter()
-            .find(|(t, _)| *t == table)
-            .map_or(&[][..], |(_, keys)| keys);
-        match keys.iter().find(|key| key.name == name) {
+        match keys_of(table).iter().find(|key| key.name == name) {
             Some(key) if key.status == KeyStatus::Known => return true,
             Some(_) => {
                 self.problem(
@@ -402,51 +406,6 @@ impl<'a> Walk<'a> {
             }
             let wish = self.wish(OsText::from(text), &key.span());
             self.out.fragment.env.set.push((OsText::from(name), wish));
-        }
-    }
-
-    fn hard_links(&mut self, value: &Item<'_>) {
-        let Some(text) = self.string(value, "\"copy\", \"refuse\" or \"allow\"") else {
-            return;
-        };
-        match value::hard_links(text) {
-            Ok(rule) => self.out.fragment.hard_links = Some(self.wish(rule, &value.span())),
-            Err(bad) => self.bad(value.span(), bad),
-        }
-    }
-
-    fn limit(&mut self, name: &str, value: &Item<'_>) {
-        let text = match value.get_ref() {
-            DeValue::String(text) => text.to_string(),
-            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
-            DeValue::Float(number) => number.as_str().to_owned(),
-            _ => {
-                self.wrong_type(value, "a number or a text");
-                return;
-            }
-        };
-        let at = value.span();
-        if name == "stop-grace" {
-            match value::duration(&text) {
-                Ok(seconds) => self.out.fragment.stop_grace = Some(self.wish(seconds, &at)),
-                Err(bad) => self.bad(at, bad),
-            }
-            return;
-        }
-        let limit: Option<LimitName> = value::LIMITS
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, limit)| *limit);
-        let Some(limit) = limit else {
-            self.problem(at, format!("`{name}` is not read"), "");
-            return;
-        };
-        match value::limit(limit, &text) {
-            Ok(wish) => {
-                let wish = self.wish(wish, &at);
-                self.out.fragment.limits.push((limit, wish));
-            }
-            Err(bad) => self.bad(at, bad),
         }
     }
 }

@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::plan::NetworkMode;
+use crate::plan::{LimitName, NetworkMode};
 use crate::policy::{Authority, LimitWish};
+use crate::profile::keys::TABLES;
 
 fn place() -> Place {
     Place::File("p.toml".into())
@@ -103,7 +104,10 @@ hangup = "detach"
         team,
         notices,
         egress,
+        when,
+        conditions,
     } = parsed.fragment;
+    assert!(when.is_empty() && conditions.is_empty());
     assert_eq!(authority, Authority::Full);
     assert_eq!(rung.unwrap().value, crate::plan::rung::Rung::Landlock);
     assert!(remotes.is_empty() && team.is_none());
@@ -189,13 +193,14 @@ hangup = "detach"
 /// TABLES is what `check` trusts: a key in it that nothing reads, or one that is read and not in it, is a hole.
 #[test]
 fn every_key_of_the_table_is_read_or_refused() {
-    for (table, keys) in TABLES {
+    // Of a remote switch other keys are missing then; `remote_tests` has all of them.
+    for (table, keys) in TABLES.iter().filter(|(table, _)| !table.contains('.')) {
         for key in *keys {
             // A value of a type that no key takes: a known key must complain about it.
-            let text = if table.is_empty() {
-                format!("{} = 1979-05-27", key.name)
-            } else {
-                format!("[{table}]\n{} = 1979-05-27", key.name)
+            let text = match *table {
+                "" => format!("{} = 1979-05-27", key.name),
+                "test" | "when" => format!("[[{table}]]\n{} = 1979-05-27", key.name),
+                table => format!("[{table}]\n{} = 1979-05-27", key.name),
             };
             let problems = wrong(&text);
             assert_eq!(problems.len(), 1, "{text}: {problems:?}");
@@ -552,4 +557,94 @@ fn a_stop_file_is_a_plain_name() {
             .help
             .contains("`files`")
     );
+}
+
+#[test]
+fn questions_and_parts_are_read() {
+    use crate::policy::Condition;
+    use crate::profile::inline::{Expect, Verb};
+    let parsed = good(
+        "[[test]]\nread = \"~/.aws\"\nexpect = \"absent\"\n[[test]]\nexpect = \"allowed\"\nconnect = \"a.com:22\"\n\
+         [[when]]\nexists = \"/nix\"\nfiles.read = [\"/nix/var?\"]\n[when.env]\nkeep = [\"NIX_PATH\"]\n\
+         [[when]]\nmissing = [\"~/a\", \"${workspace}/b\"]\nlayers.require = [\"landlock\"]\n",
+    );
+    let tests: Vec<(Verb, &str, Expect)> = parsed
+        .tests
+        .iter()
+        .map(|t| (t.verb, t.thing.as_str(), t.expect))
+        .collect();
+    assert_eq!(
+        tests,
+        [
+            (Verb::Read, "~/.aws", Expect::Absent),
+            (Verb::Connect, "a.com:22", Expect::Allowed)
+        ]
+    );
+    let [nix, none] = parsed.fragment.when.as_slice() else {
+        panic!("{:?}", parsed.fragment.when);
+    };
+    assert_eq!(nix.conditions[0].value, Condition::Exists("/nix".into()));
+    assert_eq!(nix.fragment.files.read[0].origin.line(), Some(9));
+    assert_eq!(nix.fragment.env.keep[0].value, "NIX_PATH");
+    assert_eq!(none.conditions.len(), 2);
+    assert_eq!(none.fragment.require.len(), 1);
+    assert!(
+        parsed.fragment.files.read.is_empty(),
+        "nothing of a part is wished without its condition"
+    );
+
+    for (text, words) in [
+        (
+            "[[test]]\nread = \"x\"\nexpect = \"absent\"",
+            "is not absolute",
+        ),
+        (
+            "[[test]]\nread = \"/x\"\nexpect = \"gone\"",
+            "`gone` is no answer",
+        ),
+        ("[[test]]\nread = \"/x\"", "a question and an answer"),
+        ("[[test]]\nexpect = \"absent\"", "a question and an answer"),
+        (
+            "[[test]]\nread = \"/x\"\nwrite = \"/x\"\nexpect = \"absent\"",
+            "asks one question",
+        ),
+        (
+            "[[test]]\nraed = \"/x\"\nexpect = \"absent\"",
+            "did you mean `read`?",
+        ),
+        ("[test]\nread = \"/x\"", "a list of tables, `[[test]]`"),
+        (
+            "[[when]]\nfiles.read = [\"/x\"]",
+            "a part without a condition",
+        ),
+        ("[[when]]\nexists = \"/x?\"", "a `?` means nothing"),
+        (
+            "[[when]]\nexists = \"/x\"\nextends = [\"x\"]",
+            "unknown key `extends`",
+        ),
+        (
+            "[[when]]\nexists = \"/x\"\n[[when.when]]\nexists = \"/y\"",
+            "unknown key `when`",
+        ),
+        // The agent makes package.json, and the next session grants.
+        (
+            "[[when]]\nexists = \"${workspace}/package.json\"\nfiles.read = [\"~/.npmrc\"]",
+            "the agent can make it true",
+        ),
+        (
+            "[[when]]\nmissing = \"${workspace}/x\"\nnetwork.mode = \"none\"",
+            "the agent can make it true",
+        ),
+        (
+            "[[when]]\nexists = [\"/x\", \"${workspace}/x\"]\ncommands.allow = [\"aws\"]",
+            "the agent can make it true",
+        ),
+        (
+            "[[when]]\nexists = \"${workspace}/x\"\nfiles.hide = [\"!${workspace}/.env\"]",
+            "a pattern that lifts",
+        ),
+    ] {
+        let said: Vec<String> = wrong(text).iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|s| s.contains(words)), "{text}: {said:?}");
+    }
 }

@@ -42,6 +42,10 @@ fn bound(socket: BorrowedFd<'_>, address: SocketAddr) -> Result<(), Errno> {
         SocketAddr::V4(v4) => bind(socket.as_raw_fd(), &SockaddrIn::from(v4)),
         SocketAddr::V6(v6) => {
             setsockopt(&socket, sockopt::Ipv6V6Only, &!v6.ip().is_unspecified())?;
+            if !v6.ip().is_unspecified() {
+                // Every address is local in the box, by a route; bind(2) of IPv6 asks for an interface that has it.
+                set(socket, libc::IPPROTO_IPV6, libc::IPV6_FREEBIND)?;
+            }
             bind(socket.as_raw_fd(), &SockaddrIn6::from(v6))
         }
     }

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub, unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod dice;
 pub mod live;
 pub mod probed;
 pub mod pty;

@@ -113,10 +113,13 @@ fn may(args: &Args<'_>) -> Answer {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                     OpenOptions::new()
                         .write(true)
-                        .create_new(true)
+                        .create(true)
+                        .truncate(false)
                         .open(path)
                         .at("create")?;
-                    none(fs::remove_file(path), "unlink")
+                    // By a link that led nowhere the file is made where that leads.
+                    let made = fs::canonicalize(path).at("realpath")?;
+                    none(fs::remove_file(made), "unlink")
                 }
                 other => none(other.map(drop), "open"),
             }

@@ -1,7 +1,7 @@
 //! Sockets, System V IPC and POSIX message queues.
 
 use crate::raw::{Args, sys};
-use crate::{Answer, At, Refused, last, usage};
+use crate::{Answer, At, Refused, last, refused, usage};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
     UnixAddr, bind, connect, listen, recvmsg, sendmsg, socket, socketpair,
@@ -19,6 +19,7 @@ pub(crate) fn run(op: &str, args: &Args<'_>) -> Option<Answer> {
         "socket" => raw_socket(libc::SYS_socket, args),
         "socketpair" => socketpair_talk(),
         "connect-tcp" => connect_tcp(args),
+        "reach" => reach(args),
         "connect-unix" => connect_unix(args),
         "connect-abstract" => abstract_name(args).and_then(|name| talk_abstract(&name)),
         "bind-abstract" => bind_abstract(args),
@@ -110,6 +111,30 @@ fn connect_tcp(args: &Args<'_>) -> Answer {
     let mut text = String::new();
     let _ = stream.read_to_string(&mut text);
     Ok(json!({"text": text}))
+}
+
+/// `reach HOST PORT`: resolves as programs do, connects to what comes first, asks as HTTP does, and says what is answered.
+fn reach(args: &Args<'_>) -> Answer {
+    use std::io::Write as _;
+    use std::net::ToSocketAddrs as _;
+    let port = u16::try_from(args.num(1)).unwrap();
+    let host = args.text(0).trim_matches(['[', ']']);
+    let mut addresses = (host, port).to_socket_addrs().at("getaddrinfo")?;
+    let Some(address) = addresses.next() else {
+        return refused(libc::ENOENT, "getaddrinfo");
+    };
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).at("connect")?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .at("setsockopt")?;
+    let asked = format!(
+        "GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+        args.text(0)
+    );
+    stream.write_all(asked.as_bytes()).at("write")?;
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    Ok(json!({"text": String::from_utf8_lossy(&bytes)}))
 }
 
 /// `connect-unix PATH`: connects and reads what the server says.

@@ -156,7 +156,10 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         team,
         notices,
         egress,
+        when,
+        conditions,
     } = fragment;
+    assert!(when.is_empty() && conditions.is_empty());
     assert_eq!(authority, Authority::Full);
     assert!(remotes.is_empty() && team.is_none());
     assert!(egress.is_empty());

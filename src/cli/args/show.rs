@@ -51,10 +51,12 @@ pub enum ProfilesCommand {
         #[arg(value_name = "NAME|FILE")]
         name: OsString,
     },
-    /// Say everything that is wrong with files
+    /// Say everything that is wrong with profiles, and run their tests
     Validate {
-        /// Profile files (`config.toml`: a configuration file)
-        #[arg(value_name = "FILE", required = true)]
+        /// Profiles by name or file (`config.toml`, `.agentbox.toml`, `floor.toml`: by what they are called)
+        #[arg(value_name = "NAME|FILE", required = true)]
         files: Vec<PathBuf>,
     },
+    /// Print the JSON Schema of profiles, for editors
+    Schema,
 }

@@ -10,6 +10,7 @@ mod bare;
 mod briefing;
 mod cgroups;
 mod command;
+mod conditions;
 mod credential;
 mod env;
 mod expand;
@@ -44,6 +45,7 @@ use crate::host::{Host, Lookup};
 use crate::plan::remote::Remote;
 use crate::plan::rung::Rung;
 use crate::policy::{OnHangup, Policy, Request};
+pub use conditions::decide;
 use scene::Scene;
 use std::path::PathBuf;
 
@@ -154,6 +156,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     }
     let links = names::links(scene, &names);
     authors::check(scene);
+    conditions::check(scene);
     let refused = refused::refused(scene);
     refused::refuse_command(scene, &refused, &command);
     refused::notices(scene, &refused);

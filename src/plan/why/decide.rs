@@ -2,11 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::place::{Execute, Hosts, Node, Seen, is_dir};
-use super::{Answer, Question, Remedy, Side, no, remedy, yes};
+use super::permission::permissions;
+use super::place::{Execute, Node, Seen, is_dir};
+use super::{Answer, Question, Remedy, Side, Verdict, no, remedy, yes};
 use crate::host::{Lookup, Want};
 use crate::plan::{
-    Access, Grant, GrantKind, HardLinks, IdentityMode, LandlockAccess, OsText, Plan, refused,
+    Access, Grant, GrantKind, HardLinks, Kind, LandlockAccess, OsText, Plan, refused,
 };
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -84,10 +85,18 @@ impl<'p> Asker<'p> {
             Node::Mask(_) => return self.hidden(path, &seen),
             Node::Host(hosts) if hosts.access == Access::Read => {
                 if let Some(frozen) = self.grant(path, &seen.path, &[GrantKind::Protected]) {
-                    return refuse("it is protected", Some(frozen));
+                    return refuse("it is protected", Some(frozen)).which(Verdict::Protected);
                 }
                 let grant = self.grant(path, &seen.path, &[GrantKind::Read]);
                 return refuse("it is readable and no more", grant);
+            }
+            Node::Kernel(Kind::File) if !self.kernel_lets(&seen.path) => {
+                return no(
+                    &*seen.path,
+                    "the kernel lets nobody in the box write it",
+                    None,
+                    None,
+                );
             }
             Node::Host(hosts) if !self.permits(hosts, &seen.source, Want::Write) => {
                 return no(&*seen.path, permissions(hosts), None, None);
@@ -198,12 +207,15 @@ impl<'p> Asker<'p> {
                 return Ok(at);
             }
         }
-        Err(Box::new(no(
-            name.clone(),
-            "no directory of the box's PATH has it",
-            None,
-            None,
-        )))
+        Err(Box::new(
+            no(
+                name.clone(),
+                "no directory of the box's PATH has it",
+                None,
+                None,
+            )
+            .which(Verdict::Absent),
+        ))
     }
 
     fn refused(&self, asked: &OsText, name: Option<&OsStr>) -> Answer {
@@ -248,13 +260,14 @@ impl<'p> Asker<'p> {
                     Node::Host(_) | Node::Temporary(_) | Node::Kernel(_)
                 );
                 let hosts = self.side == Side::Inside || self.look.lstat(typed).is_some();
-                Some(if hosts && !(shown && self.same_source(seen)) {
+                let answer = if hosts && !(shown && self.same_source(seen)) {
                     let because = "it is not in the box: nothing grants it";
                     let remedy = self.file_remedy(typed, flag, list);
                     no(&*seen.path, because, None, Some(remedy))
                 } else {
                     no(&*seen.path, "it does not exist", None, None)
-                })
+                };
+                Some(answer.which(Verdict::Absent))
             }
             Node::Mask(_) => Some(self.hidden(typed, seen)),
             Node::Refused(place) => {
@@ -306,6 +319,7 @@ impl<'p> Asker<'p> {
             grant.map(|grant| &grant.origin),
             Some(self.file_remedy(typed, "--read", "read")),
         )
+        .which(Verdict::Hidden)
     }
 
     fn file_remedy(&self, typed: &Path, flag: &str, list: &str) -> Remedy {
@@ -345,66 +359,10 @@ impl<'p> Asker<'p> {
             (_, None) => yes(&*seen.path, "the box has it of its own", None),
         }
     }
-
-    /// Does a rule at the path or above allow this? Landlock joins the rules of the whole way.
-    fn landlock(&self, path: &Path, needs: LandlockAccess) -> bool {
-        let off = (self.plan.off.iter()).any(|off| off.layer == crate::outcome::Layer::Landlock);
-        off || self
-            .plan
-            .landlock
-            .iter()
-            .any(|rule| rule.access >= needs && path.starts_with(rule.path.path()))
-    }
-
-    pub(super) fn searchable(&self, node: &Node<'_>, source: &Path) -> bool {
-        match node {
-            Node::Host(hosts) => self.permits(hosts, source, Want::Search),
-            _ => true,
-        }
-    }
-
-    /// The files' own permissions. Who is the caller itself asks the kernel, which knows groups and lists; a root caller's
-    /// agent is somebody else, whose rights are read off the permission bits.
-    fn permits(&self, hosts: &Hosts, source: &Path, want: Want) -> bool {
-        let id = &self.plan.identity;
-        if self.side == Side::Inside || id.mode == IdentityMode::Same {
-            return self.look.permits(source, want);
-        }
-        let stat = &hosts.stat;
-        let mapped = |outside: u32, agent: u32| {
-            // An id-mapped mount shows root's files as the agent's and everybody else's as nobody's.
-            if hosts.idmap {
-                outside == 0
-            } else {
-                outside == agent
-            }
-        };
-        let bit = match want {
-            Want::Read => 4,
-            Want::Write => 2,
-            Want::Search => 1,
-        };
-        let shift = if mapped(stat.uid, id.outer_uid) {
-            6
-        } else if mapped(stat.gid, id.outer_gid) {
-            3
-        } else {
-            0
-        };
-        stat.mode >> shift & bit != 0
-    }
 }
 
 fn allow_command(name: &OsText) -> Remedy {
     remedy("--allow-command", "commands", "allow", name)
-}
-
-fn permissions(hosts: &Hosts) -> String {
-    let stat = &hosts.stat;
-    format!(
-        "its own permissions: mode {:04o}, owner {}, group {}",
-        stat.mode, stat.uid, stat.gid
-    )
 }
 
 impl Question {

@@ -6,6 +6,7 @@
 
 pub mod connect;
 mod decide;
+mod permission;
 mod place;
 mod variable;
 
@@ -45,6 +46,8 @@ pub enum Side {
 pub struct Answer {
     /// Yes or no.
     pub allowed: bool,
+    /// In one word, for programs and for tests of profiles.
+    pub verdict: Verdict,
     /// What was asked for, in the end: the canonical path in the box, the name of the variable.
     pub thing: OsText,
     /// By which rule.
@@ -58,6 +61,30 @@ pub struct Answer {
     /// What else is to be known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// An answer in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Yes.
+    Allowed,
+    /// No: it is not in the box.
+    Absent,
+    /// No: its name is hidden.
+    Hidden,
+    /// No: its name is protected.
+    Protected,
+    /// No, for another reason.
+    Refused,
+}
+
+impl Answer {
+    /// The same answer with a word of its own.
+    fn which(mut self, verdict: Verdict) -> Answer {
+        self.verdict = verdict;
+        self
+    }
 }
 
 /// What would change a no.
@@ -92,6 +119,7 @@ pub fn ask(plan: &Plan, question: &Question, side: Side, look: &dyn Lookup) -> A
 fn yes(thing: impl Into<OsText>, because: impl Into<String>, origin: Option<&Origin>) -> Answer {
     Answer {
         allowed: true,
+        verdict: Verdict::Allowed,
         thing: thing.into(),
         because: because.into(),
         origin: origin.cloned(),
@@ -108,6 +136,7 @@ fn no(
 ) -> Answer {
     Answer {
         allowed: false,
+        verdict: Verdict::Refused,
         thing: thing.into(),
         because: because.into(),
         origin: origin.cloned(),

@@ -164,6 +164,7 @@ impl<'p> Asker<'p> {
                 source,
                 access,
                 idmap,
+                create,
                 ..
             } => {
                 let source = if exact {
@@ -171,8 +172,15 @@ impl<'p> Asker<'p> {
                 } else {
                     source.path().join(below)
                 };
-                self.of_host(place, &source, *access, *idmap)
-                    .or_else(|| self.implied(place))
+                let found = self.of_host(place, &source, *access, *idmap);
+                // What is made at the start is not there before.
+                let made = || {
+                    let dirs = &self.plan.private_dirs;
+                    let will_be = exact || dirs.iter().any(|dir| dir.path().starts_with(place));
+                    (*create && will_be)
+                        .then(|| Step::Node(Node::Temporary(Kind::Dir), source.clone()))
+                };
+                found.or_else(made).or_else(|| self.implied(place))
             }
             MountOp::Symlink { to, .. } if exact => Some(Step::Link(to.path().to_owned())),
             MountOp::Dir { .. } if exact => node(Node::OwnDir),

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, Remedy, no, remedy, yes};
+use super::{Answer, Remedy, Verdict, no, remedy, yes};
 use crate::plan::{OsText, Plan, Stripped};
 use crate::policy::Origin;
 
@@ -52,4 +52,5 @@ pub(super) fn env(plan: &Plan, name: &OsText) -> Answer {
         stripped.and_then(|s| s.origin.as_ref()),
         remedy,
     )
+    .which(Verdict::Absent)
 }

@@ -4,7 +4,7 @@
 
 use super::Walk;
 use crate::outcome::Layer;
-use crate::policy::{Origin, Wish};
+use crate::policy::Wish;
 
 impl Walk<'_> {
     /// One source that says two things of one layer means neither.
@@ -22,13 +22,7 @@ impl Walk<'_> {
                 .filter_map(|(name, list)| Some((*name, list.iter().find(|w| w.value == layer)?)))
                 .collect();
             if let [(first, _), .., (last, wish)] = lists.as_slice() {
-                let line = match &wish.origin {
-                    Origin::Builtin { line, .. }
-                    | Origin::File { line, .. }
-                    | Origin::Project { line, .. }
-                    | Origin::Floor { line, .. } => *line,
-                    Origin::Cli { .. } | Origin::Agentbox { .. } => 1,
-                };
+                let line = wish.origin.line().unwrap_or(1);
                 let at = self.start_of(line);
                 problems.push((
                     at,

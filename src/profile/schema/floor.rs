@@ -4,7 +4,6 @@
 
 use super::{Role, Walk};
 use crate::plan::names::Verdict;
-use crate::policy::Origin;
 use crate::profile::keys::dotted;
 use std::ops::Range;
 
@@ -76,9 +75,8 @@ impl Walk<'_> {
                 (Verdict::Lifted, _) => "a pattern with `!` lifts, and a floor only forbids",
                 (Verdict::Applies, Some(_)) => "a condition would show what another rule hides",
             };
-            if let Origin::Floor { line, .. } = &wish.origin {
-                problems.push((self.start_of(*line), what));
-            }
+            let line = wish.origin.line().unwrap_or(1);
+            problems.push((self.start_of(line), what));
         }
         for (at, what) in problems {
             self.problem(at..at, what, "write the names that nobody may have");

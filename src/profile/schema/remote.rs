@@ -9,32 +9,11 @@ use crate::plan::remote::{
     OnUnreachable, RemoteSwitch, Target, TokenFrom, VARIABLES, fill_publish,
 };
 use crate::profile::error::closest;
+use crate::profile::keys::keys_of;
 use crate::profile::value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
-
-/// The keys of one switch.
-const KEYS: [&str; 18] = [
-    "ca",
-    "drill-max-age",
-    "endpoint",
-    "field",
-    "grace",
-    "interval",
-    "jitter",
-    "keys",
-    "name",
-    "on-unreachable",
-    "publish",
-    "region",
-    "timeout",
-    "token-command",
-    "token-file",
-    "url",
-    "user",
-    "db",
-];
 
 /// Asked less often, a switch is none; more often, it is an attack on whoever answers.
 const INTERVAL: (f64, f64) = (0.2, 3600.0);
@@ -203,10 +182,11 @@ impl Walk<'_> {
         let (mut texts, mut keys) = (BTreeMap::new(), Vec::new());
         for (key, value) in table {
             let name: &str = key.get_ref();
-            if !KEYS.contains(&name) {
-                let help = match closest(name, KEYS.into_iter()) {
+            let known = keys_of("kill-switch.remote").iter().map(|key| key.name);
+            if !known.clone().any(|one| one == name) {
+                let help = match closest(name, known.clone()) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("known here: {}", KEYS.join(", ")),
+                    None => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
                 };
                 self.problem(
                     key.span(),
