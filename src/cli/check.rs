@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod found;
+
 use super::args::{CheckArgs, PlanArgs};
 use super::say::{self, Said};
 use super::{Planned, plan_for};
@@ -14,7 +16,9 @@ use crate::outcome::Evidence;
 use crate::plan::NetworkMode;
 use crate::plan::rung::Rung;
 use crate::report;
+use crate::report::found::Found;
 use crate::session::Sessions;
+pub(super) use found::on_path;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use std::ffi::OsString;
@@ -64,10 +68,14 @@ pub fn run(args: &CheckArgs) -> u8 {
     } else {
         Vec::new()
     };
+    let found = match Scratch::new() {
+        Ok(scratch) => found::found(&host, &scratch.0),
+        Err(_) => Found::default(),
+    };
     let text = if args.json {
-        report::check::json(&host, &trials_data(&trials), &hints)
+        report::check::json(&host, &trials_data(&trials), &hints, &found)
     } else {
-        report::check::text(&host, &trials_data(&trials), &hints)
+        report::check::text(&host, &trials_data(&trials), &hints) + &report::found::text(&found)
     };
     match say::out(&text) {
         Said::Fine if !refused => 0,

@@ -6,6 +6,7 @@ use super::args::DemoArgs;
 use super::say::{self, Said};
 use crate::demo::{Demo, DemoError, Options};
 use crate::exit;
+use crate::profile::builtin;
 use crate::report::demo::{self as report, Row, Style};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -13,9 +14,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-/// The agents, in the order in which one is proposed.
-const AGENTS: [&str; 4] = ["claude", "codex", "opencode", "gemini"];
 
 /// Plays it. Exit status 1 if something got through the box, or honest work did not.
 #[must_use]
@@ -108,8 +106,8 @@ fn play(args: &DemoArgs) -> Result<u8, Failure> {
 /// An agent that is installed, else a shell.
 fn agent() -> &'static str {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = |name: &&&str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    AGENTS.iter().find(is_there).copied().unwrap_or("bash")
+    let is_there = |name: &&str| std::env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    builtin::agents().find(is_there).unwrap_or("bash")
 }
 
 fn world(path: impl Into<PathBuf>, errno: nix::errno::Errno) -> Failure {

@@ -4,6 +4,8 @@
 
 pub mod args;
 pub mod attach;
+mod authoring;
+mod change;
 pub mod check;
 #[cfg(feature = "pages")]
 pub mod completions;
@@ -11,6 +13,7 @@ pub mod demo;
 pub mod drill;
 pub mod exec;
 pub mod explain;
+mod import;
 mod init;
 mod inline;
 pub mod kill;
@@ -29,6 +32,7 @@ pub mod restore;
 pub mod run;
 mod save;
 pub mod say;
+mod starter;
 pub mod status;
 pub mod stop;
 pub mod trust;

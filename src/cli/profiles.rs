@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::args::{ProfilesArgs, ProfilesCommand};
+use super::args::{ImportFrom, ProfilesArgs, ProfilesCommand};
+use super::authoring;
 use super::inline;
 use super::say::{self, Said};
 use crate::exit;
@@ -16,18 +17,27 @@ use std::path::{Path, PathBuf};
 /// Lists, shows or validates profiles. Returns the exit status.
 #[must_use]
 pub fn profiles(args: &ProfilesArgs) -> u8 {
-    let places = match Host::gather() {
-        Ok(host) => super::places(&host),
+    let host = match Host::gather() {
+        Ok(host) => host,
         Err(error) => {
             say::error(error);
             return exit::NO;
         }
     };
+    let places = super::places(&host);
     match &args.command {
         None | Some(ProfilesCommand::List) => list(&places),
         Some(ProfilesCommand::Show { name }) => show(name, &places),
         Some(ProfilesCommand::Validate { files }) => validate(files, &places),
         Some(ProfilesCommand::Schema) => ended(say::out(&profile::json_schema::schema()), true),
+        Some(ProfilesCommand::New { name, agent }) => {
+            authoring::new(name.as_deref(), agent.as_deref(), &host, &places)
+        }
+        Some(ProfilesCommand::Diff { first, second }) => authoring::diff(first, second, &places),
+        Some(ProfilesCommand::Import {
+            from: ImportFrom::Claude,
+            files,
+        }) => authoring::import(files, &host),
     }
 }
 

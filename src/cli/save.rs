@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::args::RuleArgs;
+use super::change::{ChangeError, change, directory};
 use super::{CliError, places};
 use crate::host::Host;
 use crate::plan::OsText;
@@ -11,14 +12,8 @@ use crate::plan::refused::PLAN;
 use crate::profile::ProfileError;
 use crate::profile::edit::{EditError, Edited, List, add};
 use crate::profile::schema::Role;
-use crate::supervise::hostfile::{HostFile, HostFileError};
 use std::ffi::OsStr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// How long another agentbox that changes the file is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why nothing was saved.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +52,7 @@ pub(super) enum SaveError {
     Profile(#[from] ProfileError),
     /// It cannot be read or written.
     #[error(transparent)]
-    File(#[from] HostFileError),
-    /// A directory cannot be made.
-    #[error("{}: {error}", OsText::from(.path.as_path()))]
-    Directory {
-        path: PathBuf,
-        error: std::io::Error,
-    },
+    Change(#[from] ChangeError),
     /// A rule of the same file is stronger.
     #[error("{}:{line} denies {rule}, and that is stronger than what the same file allows: take it out there", OsText::from(.file.as_path()))]
     Denied {
@@ -95,39 +84,33 @@ pub(super) fn save(args: &RuleArgs, list: List) -> Result<String, SaveError> {
     if role == Role::Profile && file.symlink_metadata().is_err() {
         return Err(SaveError::NoFile(file));
     }
-    let mut builder = std::fs::DirBuilder::new();
-    let made = builder.recursive(true).mode(0o700).create(parent);
-    made.map_err(|error| SaveError::Directory {
-        path: parent.to_owned(),
-        error,
-    })?;
+    directory(parent)?;
     own(&dir, &file, list, &args.rule)?;
-    let hosts = HostFile::find(&file)?;
-    let _locks = hosts.lock(PATIENCE)?;
-    // Under the lock, and with the eyes of the next start: what that would refuse is not added to.
-    let text = crate::profile::trusted_text(&file, host.uid)?;
-    let before = hosts.read()?;
-    let text = text.unwrap_or_default();
-    let rule = args.rule.as_str();
-    let label = file.display().to_string();
-    let said = |line, word: &str| {
-        let list = list.name();
-        format!("{label}:{line}: {list} has \"{rule}\"{word}\n")
-    };
-    match add(&text, &label, role, list, rule) {
-        Ok(Edited::Known { line }) => Ok(said(line, " already")),
-        Ok(Edited::Added { text, line }) => {
-            hosts.replace(text.as_bytes(), before.as_ref())?;
-            Ok(said(line, ""))
+    change(&file, || {
+        // Under the lock, and with the eyes of the next start: what that would refuse is not added to.
+        let text = crate::profile::trusted_text(&file, host.uid)?.unwrap_or_default();
+        let rule = args.rule.as_str();
+        let label = file.display().to_string();
+        let said = |line, word: &str| {
+            let list = list.name();
+            format!("{label}:{line}: {list} has \"{rule}\"{word}\n")
+        };
+        match add(&text, &label, role, list, rule) {
+            Ok(Edited::Known { line }) => Ok((None, said(line, " already"))),
+            Ok(Edited::Added { text, line }) => Ok((Some(text), said(line, ""))),
+            Err(EditError::Invalid(diagnostics)) => Err(ProfileError::Invalid(diagnostics).into()),
+            Err(EditError::Denied { rule, line }) => Err(SaveError::Denied {
+                file: file.clone(),
+                line,
+                rule,
+            }),
+            Err(EditError::ByHand) => Err(SaveError::ByHand {
+                file: file.clone(),
+                list,
+                rule: rule.to_owned(),
+            }),
         }
-        Err(EditError::Invalid(diagnostics)) => Err(ProfileError::Invalid(diagnostics).into()),
-        Err(EditError::Denied { rule, line }) => Err(SaveError::Denied { file, line, rule }),
-        Err(EditError::ByHand) => Err(SaveError::ByHand {
-            file,
-            list,
-            rule: rule.to_owned(),
-        }),
-    }
+    })
 }
 
 fn of_profile(dir: &Path, name: &OsStr) -> Result<PathBuf, SaveError> {
@@ -140,7 +123,7 @@ fn of_profile(dir: &Path, name: &OsStr) -> Result<PathBuf, SaveError> {
 fn own(dir: &Path, file: &Path, list: List, rule: &str) -> Result<(), SaveError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
-        move |error| SaveError::Directory { path, error }
+        move |error| SaveError::Change(ChangeError::Directory { path, error })
     };
     let real_dir = dir.canonicalize().map_err(failed(dir))?;
     let parent = file.parent().unwrap_or(dir);

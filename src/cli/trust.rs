@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::args::TrustArgs;
+use super::change::{ChangeError, change};
 use super::say::{self, Said};
 use super::{CliError, places};
 use crate::exit;
@@ -13,15 +14,9 @@ use crate::plan::resolve::workspace_of;
 use crate::policy::{Request, merge};
 use crate::profile::project::{self, Pin, Project};
 use crate::profile::{self, Choice, Places, ProfileError};
-use crate::supervise::hostfile::{HostFile, HostFileError};
 use std::ffi::OsStr;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// How long another agentbox that changes the list is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why nothing is trusted.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +39,9 @@ enum TrustError {
     /// It cannot be read, or is not what a start would use.
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    /// The list cannot be read or written.
+    /// The list cannot be written.
     #[error(transparent)]
-    File(#[from] HostFileError),
-    /// A directory cannot be made.
-    #[error("{}: {error}", OsText::from(.path.as_path()))]
-    Directory {
-        path: PathBuf,
-        error: std::io::Error,
-    },
+    Change(#[from] ChangeError),
     /// Nobody can be asked.
     #[error("stdin is no terminal, so nobody can be asked: --yes says that it has been looked at")]
     NobodyThere,
@@ -103,7 +92,7 @@ fn run(args: &TrustArgs) -> Result<u8, TrustError> {
         say::error("nothing was changed");
         return Ok(exit::NO);
     }
-    change(&places, |pins| {
+    edit(&places, |pins| {
         pins.retain(|pin| !pin.is_at(&project.path));
         pins.push(Pin::of(&project));
     })?;
@@ -170,7 +159,7 @@ fn asked() -> Result<bool, TrustError> {
 
 fn revoke(path: &Path, places: &Places) -> Result<u8, TrustError> {
     let mut found = false;
-    change(places, |pins| {
+    edit(places, |pins| {
         let before = pins.len();
         pins.retain(|pin| !pin.is_at(path));
         found = pins.len() < before;
@@ -190,21 +179,11 @@ fn show_list(places: &Places) -> Result<u8, TrustError> {
 }
 
 /// Writes the list anew, in one step, under a lock.
-fn change(places: &Places, edit: impl FnOnce(&mut Vec<Pin>)) -> Result<(), TrustError> {
-    let (Some(file), Some(dir)) = (project::list(places), &places.user) else {
-        return Err(TrustError::NoHome);
-    };
-    let mut builder = std::fs::DirBuilder::new();
-    let made = builder.recursive(true).mode(0o700).create(dir);
-    made.map_err(|error| TrustError::Directory {
-        path: dir.clone(),
-        error,
-    })?;
-    let hosts = HostFile::find(&file)?;
-    let _locks = hosts.lock(PATIENCE)?;
-    let mut pins = project::trusted(places)?;
-    let before = hosts.read()?;
-    edit(&mut pins);
-    hosts.replace(project::list_text(&pins).as_bytes(), before.as_ref())?;
-    Ok(())
+fn edit(places: &Places, edit: impl FnOnce(&mut Vec<Pin>)) -> Result<(), TrustError> {
+    let file = project::list(places).ok_or(TrustError::NoHome)?;
+    change(&file, || {
+        let mut pins = project::trusted(places)?;
+        edit(&mut pins);
+        Ok((Some(project::list_text(&pins)), ()))
+    })
 }

@@ -58,6 +58,7 @@ pub(super) fn under(into: &mut Fragment, floor: Fragment, memory: Option<f64>) -
         remotes,
         team,
         notices: _,
+        arguments: _,
         when: _,
         conditions: _,
     } = floor;

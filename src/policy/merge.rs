@@ -85,6 +85,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         remotes,
         team,
         notices,
+        arguments,
         when,
         conditions,
     } = stronger;
@@ -116,6 +117,9 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.remotes.extend(remotes);
     into.team = team.or(into.team.take());
     into.notices.extend(notices);
+    if !arguments.is_empty() {
+        into.arguments = arguments;
+    }
     // What nobody decided is refused later: it may forbid something.
     into.when.extend(when);
     into.conditions.extend(conditions);

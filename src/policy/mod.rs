@@ -213,6 +213,8 @@ pub struct Fragment {
     pub team: Option<Wish<String>>,
     /// `[agent] notices`: lines that the banner and the plan carry (self-update is off, how to update).
     pub notices: Vec<Wish<String>>,
+    /// `[agent] arguments`: what COMMAND gets before the caller's own arguments; those of the strongest source that has some.
+    pub arguments: Vec<Wish<String>>,
     /// `[[when]]`, until it is decided (`plan::resolve::decide`). Nothing is left of it in a policy that is enforced.
     pub when: Vec<Conditional>,
     /// Conditions that were decided and could have granted something: no box may be able to change what they ask.

@@ -35,6 +35,7 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         hangup,
         hard_links,
         notices,
+        arguments,
         when,
         conditions: _,
     } = project;
@@ -156,6 +157,7 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
     out.all("kill-switch.remote", &remotes);
     out.each("kill-switch.team", team.iter().map(|wish| &wish.origin));
     out.all("agent.notices", &notices);
+    out.all("agent.arguments", &arguments);
     out.0
 }
 

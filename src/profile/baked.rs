@@ -139,6 +139,8 @@ impl Table {
                 remotes: Vec::new(),
                 team: None,
                 notices: self.texts(self.notices),
+                // What an agent is told beside its own words is for its user to say.
+                arguments: Vec::new(),
                 // What is built in holds everywhere.
                 when: Vec::new(),
                 conditions: Vec::new(),

@@ -111,9 +111,11 @@ fn table(builtin: &builtin::Builtin) -> String {
         remotes,
         team,
         notices,
+        arguments,
         when,
         conditions,
     } = fragment;
+    assert!(arguments.is_empty());
     assert!(when.is_empty() && conditions.is_empty());
     assert_eq!(authority, Authority::Full);
     assert!(env.given.is_empty() && hangup.is_none());

@@ -134,12 +134,16 @@ fn the_words_of_keys_are_those_of_the_parser() {
         }
     }
     assert!(number >= 8);
-    let remote = keys_of("kill-switch.remote").iter().find(|key| key.name == "on-unreachable");
+    let remote = keys_of("kill-switch.remote")
+        .iter()
+        .find(|key| key.name == "on-unreachable");
     let Some(Form::Word(words)) = remote.map(|key| key.form) else {
         panic!("no words");
     };
     for word in words {
-        let text = format!("[[kill-switch.remote]]\nname = \"a\"\nurl = \"file:///a/b\"\non-unreachable = {word:?}\n");
+        let text = format!(
+            "[[kill-switch.remote]]\nname = \"a\"\nurl = \"file:///a/b\"\non-unreachable = {word:?}\n"
+        );
         assert!(parse(&text, "p", &place, Role::Profile).is_ok(), "{text}");
     }
 }

@@ -222,6 +222,14 @@ impl<'a> Walk<'a> {
                     let wish = walk.wish(text.to_owned(), &at);
                     walk.out.fragment.notices.push(wish);
                 }),
+                ("agent", "arguments") => self.each(value, |walk, text, at| {
+                    if text.contains('\0') {
+                        walk.problem(at, "an argument holds a NUL byte", "leave it out");
+                        return;
+                    }
+                    let wish = walk.wish(text.to_owned(), &at);
+                    walk.out.fragment.arguments.push(wish);
+                }),
                 ("files", "read") => self.each(value, |w, t, at| w.path(t, at, PathUse::Read)),
                 ("files", "write") => self.each(value, |w, t, at| w.path(t, at, PathUse::Write)),
                 ("files", "state") => self.each(value, |w, t, at| w.path(t, at, PathUse::State)),

@@ -104,9 +104,11 @@ hangup = "detach"
         team,
         notices,
         egress,
+        arguments,
         when,
         conditions,
     } = parsed.fragment;
+    assert!(arguments.is_empty());
     assert!(when.is_empty() && conditions.is_empty());
     assert_eq!(authority, Authority::Full);
     assert_eq!(rung.unwrap().value, crate::plan::rung::Rung::Landlock);

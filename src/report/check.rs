@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::found::Found;
 use super::wrapped;
 use crate::host::{Cgroup, Host, Place};
 use crate::outcome::{Evidence, Status};
@@ -108,7 +109,7 @@ fn cgroup(cgroup: &Cgroup) -> String {
 
 /// For programs.
 #[must_use]
-pub fn json(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
+pub fn json(host: &Host, trials: &[Trial<'_>], hints: &[String], found: &Found) -> String {
     let trials: Vec<_> = trials
         .iter()
         .map(|trial| match trial.result {
@@ -125,6 +126,9 @@ pub fn json(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
         "namespaces": place(&host.place),
         "trials": trials,
         "hints": hints,
+        "agents": found.agents,
+        "toolchains": found.toolchains,
+        "credentials": found.credentials,
     });
     format!("{all:#}\n")
 }

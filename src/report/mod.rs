@@ -5,6 +5,7 @@
 pub mod check;
 pub mod demo;
 pub mod events;
+pub mod found;
 pub mod layers;
 mod names;
 pub mod network;
@@ -15,6 +16,7 @@ pub mod sessions;
 mod stops;
 pub mod switches;
 pub mod why;
+pub mod wishes;
 
 use std::fmt::{Display, Write as _};
 

@@ -289,7 +289,7 @@ fn limit_value(limit: &Limit) -> String {
 }
 
 /// `8GiB`, `1.5GiB`, `700B`.
-fn bytes(value: f64) -> String {
+pub(super) fn bytes(value: f64) -> String {
     let mut value = value;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if value < 1024.0 {
@@ -306,7 +306,7 @@ fn tenths(value: f64, unit: &str) -> String {
 }
 
 /// `90s`, `2h`, `1h30m`.
-fn seconds(value: f64) -> String {
+pub(super) fn seconds(value: f64) -> String {
     let (hours, rest) = ((value / 3600.0).floor(), value % 3600.0);
     let (minutes, rest) = ((rest / 60.0).floor(), rest % 60.0);
     let mut out = String::new();

@@ -7,12 +7,15 @@ use clap::{Args, ValueEnum};
 /// `agentbox init`.
 #[derive(Debug, Clone, Args)]
 pub struct InitArgs {
-    /// Where commands are to run in a box
+    /// Where commands are to run in a box [default: here: a configuration of your own, by a few questions]
     #[arg(value_name = "PLACE", value_enum)]
-    pub place: PlaceName,
+    pub place: Option<PlaceName>,
     /// Print the file and write nothing
-    #[arg(long)]
+    #[arg(long, requires = "place")]
     pub print: bool,
+    /// Ask nothing: every default of your own configuration
+    #[arg(short, long, conflicts_with = "place")]
+    pub yes: bool,
 }
 
 /// The places that there are files for.

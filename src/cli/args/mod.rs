@@ -31,8 +31,8 @@ pub use pages::{CompletionsArgs, ManArgs, ShellName};
 pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
 pub use restore::RestoreArgs;
 pub use run::RunArgs;
-pub use show::{CheckArgs, ExplainArgs, ProfilesArgs, ProfilesCommand};
-use std::ffi::OsString;
+pub use show::{CheckArgs, ExplainArgs, ImportFrom, ProfilesArgs, ProfilesCommand};
+use std::ffi::{OsStr, OsString};
 pub use stop::{StartArgs, StatusArgs, StopArgs, WhichArgs};
 pub use trust::TrustArgs;
 pub use why::{Verb, WhyArgs};
@@ -88,7 +88,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Replay an incident in a scratch world, without the box and in it, and see what is stopped
     Demo(DemoArgs),
-    /// List, show and validate profiles
+    /// List, show, validate, begin, compare and import profiles
     Profiles(ProfilesArgs),
     /// Let a project's .agentbox.toml grant, as it is now
     Trust(TrustArgs),
@@ -102,7 +102,7 @@ pub enum Command {
     Drill(DrillArgs),
     /// List what sessions moved away because its name is protected, and give it back
     Restore(RestoreArgs),
-    /// Write the files by which a CI runner or a development container runs its commands in a box
+    /// Begin a configuration of your own, or write what a CI runner or a development container needs
     Init(init::InitArgs),
     /// Print what makes a shell complete agentbox's flags, profiles and sessions
     #[cfg(feature = "pages")]
@@ -122,11 +122,12 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
     if let Some(run) = parse_run(&argv) {
         return Ok(run);
     }
+    let first = argv.get(1).cloned().unwrap_or_default();
     let mut command = Cli::command();
     command
         .try_get_matches_from_mut(argv)
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(not_yet)
+        .map_err(|error| not_yet(error, &first))
 }
 
 /// `run` alone: what clap builds for the flags of twenty other subcommands was half of what parsing costs a start.
@@ -156,11 +157,12 @@ fn parse_run(argv: &[OsString]) -> Option<Cli> {
 }
 
 /// Adds to an unknown flag of a later version that it is one: leaving it out is safe only if the human knows.
-fn not_yet(mut error: clap::Error) -> clap::Error {
+fn not_yet(mut error: clap::Error, first: &OsStr) -> clap::Error {
     const LATER: [&str; 3] = ["--review", "--detach", "--ssh"];
     // `agentbox claude`, as with sudo or env.
     if error.kind() == ErrorKind::InvalidSubcommand
         && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+        && first == name.as_str()
         // What clap finds similar (`pause` for `claude`) is more than what a slip of the finger makes.
         && crate::profile::closest(name, Cli::command().get_subcommands().map(clap::Command::get_name)).is_none()
     {

@@ -156,9 +156,11 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         team,
         notices,
         egress,
+        arguments,
         when,
         conditions,
     } = fragment;
+    assert!(arguments.is_empty());
     assert!(when.is_empty() && conditions.is_empty());
     assert_eq!(authority, Authority::Full);
     assert!(remotes.is_empty() && team.is_none());

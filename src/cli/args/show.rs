@@ -40,6 +40,13 @@ pub struct ProfilesArgs {
     pub command: Option<ProfilesCommand>,
 }
 
+/// Whose settings can be imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ImportFrom {
+    /// Claude Code's settings.json
+    Claude,
+}
+
 /// The subcommands of `profiles`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ProfilesCommand {
@@ -59,4 +66,31 @@ pub enum ProfilesCommand {
     },
     /// Print the JSON Schema of profiles, for editors
     Schema,
+    /// Begin a profile from what is found in the project: print it, or write it as NAME
+    New {
+        /// The new profile's name in ~/.config/agentbox/profiles
+        #[arg(value_name = "NAME")]
+        name: Option<OsString>,
+        /// The built-in profile that it extends [default: that of the first agent that is installed]
+        #[arg(long, value_name = "NAME")]
+        agent: Option<String>,
+    },
+    /// What two profiles wish differently, with all that they extend; exit status 1 if there is something
+    Diff {
+        /// A profile's name, or a file
+        #[arg(value_name = "NAME|FILE")]
+        first: OsString,
+        /// Another one
+        #[arg(value_name = "NAME|FILE")]
+        second: OsString,
+    },
+    /// Print the settings of an agent as a profile, and say what could not be translated
+    Import {
+        /// Whose settings they are
+        #[arg(value_enum)]
+        from: ImportFrom,
+        /// The files [default: the user's and this project's]
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }

@@ -5,6 +5,7 @@
 
 mod jsonc;
 mod places;
+mod user;
 
 use super::args::init::{InitArgs, PlaceName};
 use super::say::{self, Said};
@@ -19,8 +20,9 @@ use std::path::Path;
 #[must_use]
 pub(super) fn init(args: &InitArgs) -> u8 {
     let result = match args.place {
-        PlaceName::Devcontainer => devcontainer(args.print),
-        place => runner(&places::of(place), args.print),
+        None => return user::init(args.yes),
+        Some(PlaceName::Devcontainer) => devcontainer(args.print),
+        Some(place) => runner(&places::of(place), args.print),
     };
     match result {
         Ok(text) => match say::out(&text) {

@@ -20,7 +20,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// Finds the command and makes it runnable.
 pub(super) fn command(scene: &mut Scene<'_>) -> Command {
-    let argv = scene.policy.request.argv.clone();
+    let argv = arguments(scene);
     let name = argv.first().cloned().unwrap_or_default();
     let found = if name.bytes().is_empty() {
         scene.problem(
@@ -52,6 +52,22 @@ pub(super) fn command(scene: &mut Scene<'_>) -> Command {
         cwd: working_directory(scene).into(),
         profiles: Vec::new(),
     }
+}
+
+/// argv: what the profile adds stands before the caller's own arguments, where the command is the profile's.
+fn arguments(scene: &Scene<'_>) -> Vec<OsText> {
+    let mut argv = scene.policy.request.argv.clone();
+    let wishes = &scene.policy.wishes;
+    let base = argv.first().and_then(|name| name.path().file_name());
+    let is_its = base.is_some_and(|base| wishes.commands.iter().any(|c| base == c.as_str()));
+    if is_its {
+        let added = wishes
+            .arguments
+            .iter()
+            .map(|wish| OsText::from(wish.value.as_str()));
+        argv.splice(1..1, added);
+    }
+    argv
 }
 
 /// Finds a command by name: with a slash a path, else in PATH.

@@ -70,6 +70,12 @@ pub fn resolve(policy: &Policy, host: &Host, look: &dyn Lookup) -> Result<Plan, 
     }
 }
 
+/// Whether a variable's name or value looks like a credential.
+#[must_use]
+pub fn looks_like_credential(name: &str, value: &str) -> bool {
+    credential::name(name.as_bytes()) || credential::value(value.as_bytes())
+}
+
 /// The canonical path of the workspace that this request has; `None` if there is none, and then [`resolve`] says why.
 #[must_use]
 pub fn workspace_of(request: &Request, host: &Host, look: &dyn Lookup) -> Option<PathBuf> {

@@ -159,7 +159,9 @@ impl<'p> Asker<'p> {
                 None,
             );
         }
-        let own = matches!(seen.node, Node::OwnFile(Execute::No) | Node::Kernel(_));
+        // A state file is a copy that nobody executes.
+        let state = (self.plan.state.iter()).any(|state| state.target.path() == seen.path);
+        let own = state || matches!(seen.node, Node::OwnFile(Execute::No) | Node::Kernel(_));
         if own || (self.side == Side::Inside && !self.look.executable(&seen.path)) {
             return no(&*seen.path, "it is not executable", None, None);
         }

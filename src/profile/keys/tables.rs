@@ -76,6 +76,11 @@ pub const TABLES: &[(&str, &[Key])] = &[
                 "Base names of commands that select this profile.",
             ),
             known(
+                "arguments",
+                Form::List(Item::Text),
+                "What the command gets before the caller's own arguments, where it is one of `commands`.",
+            ),
+            known(
                 "notices",
                 Form::List(Item::Text),
                 "Lines that the banner says at the start.",
