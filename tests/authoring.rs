@@ -126,8 +126,10 @@ fn a_file_that_is_no_text_is_said_with_its_name() {
         ("fifo.toml", "not a regular file"),
         ("none.toml", "No such file"),
     ] {
-        b.chown(&at(name));
         let path = at(name);
+        if path.symlink_metadata().is_ok() {
+            b.chown(&path);
+        }
         let path = path.to_str().unwrap();
         for (words_of, status) in [
             (&["profiles", "validate", path][..], 1),
@@ -208,10 +210,8 @@ fn the_schema_knows_what_the_parser_knows() {
         );
         files.push(path);
     }
-    let python = ["/usr/bin/python3", "/usr/local/bin/python3"]
-        .iter()
-        .find(|p| Path::new(p).exists());
-    let mut command = Command::new(python.unwrap_or(&"python3"));
+    // Outside of every box, by whatever Python who runs the tests has.
+    let mut command = Command::new("python3");
     command
         .arg("-c")
         .arg(check)

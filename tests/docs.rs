@@ -162,8 +162,7 @@ fn every_message_in_the_troubleshooting_is_one_of_the_programs() {
             } else {
                 // A literal may go on in the next line.
                 let text = fs::read_to_string(&path).unwrap();
-                let mut lines = text.lines();
-                while let Some(line) = lines.next() {
+                for line in text.lines() {
                     match line.strip_suffix('\\') {
                         Some(start) => source.push_str(start),
                         None => {

@@ -320,7 +320,10 @@ fn what_is_not_there_is_said_with_a_suggestion() {
     for (name, wants) in [
         ("claud", &["did you mean `claude`?"][..]),
         ("wrok", &["did you mean `work`?"]),
-        ("xyzzy", &["there are: aider, amp, base, ci, claude", "work"]),
+        (
+            "xyzzy",
+            &["there are: aider, amp, base, ci, claude", "work"],
+        ),
         ("builtin:nope", &["no profile `builtin:nope`"]),
         ("", &["no profile ``"]),
         ("..", &["no profile `..`"]),

@@ -68,6 +68,7 @@ pub fn rows(fragment: &Fragment) -> Vec<Row> {
         require,
         allow_missing,
         layers_off,
+        rung,
         stop_files,
         hangup,
         remotes,
@@ -200,6 +201,7 @@ pub fn rows(fragment: &Fragment) -> Vec<Row> {
     ] {
         out.all(key, list, |layer| layer.name().to_owned());
     }
+    out.one("layers.rung", rung.as_ref(), |rung| rung.name().to_owned());
     out.all("kill-switch.files", stop_files, String::clone);
     out.all("kill-switch.remote", remotes, |remote| remote.name.clone());
     out.one("kill-switch.team", team.as_ref(), String::clone);

@@ -18,7 +18,7 @@ mod tmux;
 mod world;
 
 use agent::{Agent, Place, Ran};
-use server::{DONE, Server};
+use server::{DONE, Server, TOLD};
 use std::fs;
 use std::path::Path;
 use world::{CANARY, SECRETS, TREASURES, World};
@@ -38,7 +38,17 @@ struct Session {
 impl Session {
     /// Runs the whole script: first the dishonest steps, then the honest ones.
     fn run(agent: Agent, place: Place) -> Session {
+        Session::run_with(agent, place, None)
+    }
+
+    /// The same with a profile of the user's for the agent.
+    fn run_with(agent: Agent, place: Place, profile: Option<&str>) -> Session {
         let world = World::new(agent.command());
+        if let Some(text) = profile {
+            let dir = world.home().join(".config/agentbox/profiles");
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join(format!("{}.toml", agent.command())), text).unwrap();
+        }
         if agent == Agent::Gemini {
             // Its shell tool sets GIT_CONFIG_GLOBAL=/dev/null, so git does not know who commits.
             world.git(&["config", "user.name", "Dev Eloper"]);
@@ -371,6 +381,34 @@ fn opencode_cannot_delete_home() {
 #[ignore = "needs the agents from npm: scripts/agents"]
 fn gemini_cannot_delete_home() {
     wreck_home(Agent::Gemini);
+}
+
+/// An agent that is told where it is, in its own documented way and by its profile, works as before, and no harm is done.
+fn told(agent: Agent, part: &str) {
+    let plain = Session::run(agent, Place::Box);
+    plain.assert_finished();
+    plain.check(
+        !plain.server.seen().told,
+        "it is told without being asked to",
+    );
+    let name = agent.command();
+    let profile =
+        format!("extends = [\"builtin:{name}\"]\n[agent]\ncommands = [\"{name}\"]\n{part}");
+    let told = Session::run_with(agent, Place::Box, Some(&profile));
+    told.assert_finished();
+    told.check(told.server.seen().told, "the model was not told");
+    assert_no_harm(&told);
+    assert_eq!(told.honest_words(), plain.honest_words());
+}
+
+#[test]
+#[ignore = "needs the agents from npm: scripts/agents"]
+fn claude_that_is_told_where_it_is_works_as_before() {
+    let text = format!("{TOLD}: /run/agentbox/policy.md says what is allowed");
+    told(
+        Agent::Claude,
+        &format!("arguments = [\"--append-system-prompt\", \"{text}\"]\n"),
+    );
 }
 
 /// The harness can fail: a bare run is not taken for a boxed one.

@@ -16,6 +16,9 @@ use std::thread::{self, JoinHandle};
 /// What the model says when the script is over. Tests look for it on the agent's stdout.
 pub(crate) const DONE: &str = "The script is finished.";
 
+/// In the instructions of an agent that is told where it is.
+pub(crate) const TOLD: &str = "TOLD-where-it-is-5e2c";
+
 /// What the server saw.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -27,6 +30,8 @@ pub(crate) struct Seen {
     pub(crate) requests: Vec<String>,
     /// The value of each authorisation header.
     pub(crate) keys: Vec<String>,
+    /// Words that were looked for in what the model was sent, and found ([`TOLD`]).
+    pub(crate) told: bool,
     /// The last request that had no tool for a step.
     pub(crate) trouble: Option<String>,
 }
@@ -148,6 +153,8 @@ fn answer(shared: &Shared, request: &Request) -> Response {
         request.target,
         request.body.len()
     ));
+    let told = TOLD.as_bytes();
+    seen.told |= request.body.windows(told.len()).any(|words| words == told);
     for name in ["x-api-key", "authorization", "x-goog-api-key"] {
         if let Some(value) = request.header(name) {
             seen.keys.push(value.to_owned());

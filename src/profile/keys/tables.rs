@@ -352,12 +352,12 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known(
                 "off",
                 Form::List(Item::Layer),
+                "Layers that are not even tried: for testing one alone.",
+            ),
             known(
                 "rung",
                 Form::Word(&["full", "container-proc", "landlock"]),
                 "The lowest rung of enforcement that is accepted, where a box cannot be had whole.",
-            ),
-                "Layers that are not even tried: for testing one alone.",
             ),
         ],
     ),

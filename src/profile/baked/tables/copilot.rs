@@ -60,6 +60,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        rung: None,
         stop_files: &[],
         notices: &[
             ("this profile was written from the documentation of GitHub Copilot CLI and was not tried with it", 10),

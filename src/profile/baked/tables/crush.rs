@@ -54,6 +54,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        rung: None,
         stop_files: &[],
         notices: &[
             ("this profile was written from the documentation of Crush and was not tried with it", 10),

@@ -52,6 +52,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        rung: None,
         stop_files: &[],
         notices: &[
             ("this profile was written from the documentation of Cursor CLI and was not tried with it", 10),

@@ -39,6 +39,7 @@ pub(super) static TABLE: Table = Table {
         require: &[],
         allow_missing: &[],
         layers_off: &[],
+        rung: None,
         stop_files: &[],
         notices: &[],
 };
