@@ -349,11 +349,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
                 Form::List(Item::Layer),
                 "Layers that may be missing on this host; the banner says so.",
             ),
-            known(
-                "off",
-                Form::List(Item::Layer),
-                "Layers that are not even tried: for testing one alone.",
-            ),
+            known("off", Form::List(Item::Layer), "Layers that are not tried."),
             known(
                 "rung",
                 Form::Word(&["full", "container-proc", "landlock"]),
