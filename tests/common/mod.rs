@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod live;
+pub mod network;
 pub mod probed;
 pub mod pty;
 pub mod ran;
