@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Errno, Layer, TestBox};
+use common::{Errno, Feature, Layer, TestBox, missing};
 use std::io::Write;
 use std::net::TcpListener;
 
@@ -111,4 +111,21 @@ fn a_mode_that_is_not_there_is_refused() {
         let ran = common::run(b.agentbox(["run", "--net", mode, "--", "true"]));
         ran.refused(&["--net"]);
     }
+}
+
+/// It was only "clone3: Function not implemented".
+#[test]
+fn a_box_in_a_box_is_refused_with_the_way_out() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new();
+    let ran = b.sh("agentbox run --net none -- echo twice; echo status $?");
+    assert_eq!(ran.text(), "status 125", "{ran:?}");
+    let said = ran.complaint();
+    assert!(said.contains("this is a box of agentbox already"), "{said}");
+    assert!(said.contains("without `agentbox run`"), "{said}");
+    assert!(!said.contains("sysctl"), "{said}");
+    // The way out, and the twin outside.
+    assert_eq!(b.sh("echo once").text(), "once");
 }

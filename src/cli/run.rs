@@ -9,7 +9,7 @@ use crate::host::{Host, Idmap, RealLookup};
 use crate::launch::channel::{self, Channel};
 use crate::launch::command::{Descriptor, Inherited};
 use crate::launch::pty::HostTerminal;
-use crate::launch::{self, Inputs, nursery, stdio};
+use crate::launch::{self, Inputs, diagnose, nursery, stdio};
 use crate::outcome::{Evidence, Layer};
 use crate::plan::resolve::resolve;
 use crate::plan::rung::Rung;
@@ -187,7 +187,10 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
         status,
         nursery: theirs,
     };
-    match process::fork_into(0).map_err(|errno| CliError::Call("clone3", errno))? {
+    match process::fork_into(0).map_err(|errno| match errno {
+        nix::errno::Errno::ENOSYS if diagnose::is_box() => CliError::Nested,
+        errno => CliError::Call("clone3", errno),
+    })? {
         Fork::Child => {
             drop((client, client_data, nursery));
             // The supervisor reads its signals from a descriptor; nothing may interrupt or stop it.

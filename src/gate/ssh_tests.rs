@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+use super::super::testing::mutate;
 use super::*;
 
 fn string(bytes: &[u8]) -> Vec<u8> {
@@ -156,4 +157,40 @@ fn the_list_has_granted_keys_only() {
     let mut many = list(&[b"one"]);
     many[1] = 255;
     assert_eq!(only_granted(&many, granted), None);
+}
+
+#[test]
+fn mutations_neither_panic_nor_sign_for_another_session() {
+    let sign = [vec![SIGN], string(b"key"), string(b"data"), vec![0; 4]].concat();
+    let bound = bind(b"host", b"session", 0);
+    mutate(&[&sign, &bound], 20_000, |bytes| {
+        if let Some(Message::Bind(bind)) = read(bytes)
+            && !bind.session.is_empty()
+        {
+            let other = spoiled(bytes).unwrap();
+            let Some(Message::Bind(other)) = read(&other) else {
+                unreachable!("a spoiled bind is none")
+            };
+            assert!(other.host_key == bind.host_key && other.session != bind.session);
+        }
+    });
+    let mut signed = 0;
+    let plain = login(b"session", b"publickey", b"key", None);
+    let hosted = login(b"session", BOUND, b"key", Some(b"host"));
+    mutate(&[&plain, &hosted], 20_000, |bytes| {
+        if logs_in(bytes, b"key", b"session", b"host").is_ok() {
+            signed += 1;
+            assert!(bytes.starts_with(&string(b"session")), "{bytes:?}");
+            let (key, host) = (string(b"key"), string(b"host"));
+            assert!(bytes.ends_with(&key) || bytes.ends_with(&[key, host].concat()));
+        }
+    });
+    assert!(signed >= 2, "the seeds themselves");
+    let keys = include_bytes!("../../fuzz/corpus/ssh/identities").as_slice();
+    mutate(&[keys], 20_000, |bytes| {
+        if let Some(answer) = only_granted(bytes, |key| key.len() % 2 == 0) {
+            let again = only_granted(&answer[4..], |_| true);
+            assert_eq!(again, Some(answer));
+        }
+    });
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::host::Place;
+use crate::plan::refused::PLAN;
 use crate::plan::rung::Rung;
 use std::path::Path;
 
@@ -32,6 +33,16 @@ pub fn hints(failure: &str) -> Vec<String> {
     ];
     let known = own.iter().find(|(errno, _)| failure.contains(errno));
     known.map_or_else(restrictions, |(_, hint)| vec![(*hint).to_owned()])
+}
+
+/// Why there is no box in a box, and what to do.
+pub const NESTED: &str = "this is a box of agentbox already, and in a box there is no other one: start the command itself, \
+                          without `agentbox run`; it has the limits of this box (`agentbox why` says which)";
+
+/// Is this a box?
+#[must_use]
+pub fn is_box() -> bool {
+    Path::new(PLAN).exists()
 }
 
 /// Settings of this host that forbid what a box needs, each with the remedy. Empty when none is known.

@@ -42,10 +42,8 @@ fn bound(socket: BorrowedFd<'_>, address: SocketAddr) -> Result<(), Errno> {
         SocketAddr::V4(v4) => bind(socket.as_raw_fd(), &SockaddrIn::from(v4)),
         SocketAddr::V6(v6) => {
             setsockopt(&socket, sockopt::Ipv6V6Only, &!v6.ip().is_unspecified())?;
-            if !v6.ip().is_unspecified() {
-                // Every address is local in the box, by a route; bind(2) of IPv6 asks for an interface that has it.
-                set(socket, libc::IPPROTO_IPV6, libc::IPV6_FREEBIND)?;
-            }
+            // For IPv4 an address is local by its route. IPv6 asks whether an interface has it, unless told not to.
+            set(socket, libc::IPPROTO_IPV6, libc::IPV6_FREEBIND)?;
             bind(socket.as_raw_fd(), &SockaddrIn6::from(v6))
         }
     }
@@ -62,7 +60,7 @@ pub fn tcp_on(address: SocketAddr) -> Result<OwnedFd, Errno> {
 }
 
 /// A bound UDP socket that says to which address each datagram was sent, and may answer from it: every address is local
-/// here, but IPv6 wants to be told (IPV6_FREEBIND).
+/// here, also for IPv6 ([`bound`] sets IPV6_FREEBIND).
 ///
 /// # Errors
 /// The errno of socket(2), setsockopt(2) or bind(2).
@@ -71,7 +69,6 @@ pub fn udp_on(address: SocketAddr) -> Result<OwnedFd, Errno> {
     setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
     if address.is_ipv6() {
         set(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)?;
-        set(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_FREEBIND)?;
     }
     bound(socket.as_fd(), address)?;
     Ok(socket)

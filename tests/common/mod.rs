@@ -8,6 +8,7 @@
 
 pub mod dice;
 pub mod live;
+pub mod network;
 pub mod probed;
 pub mod pty;
 pub mod ran;

@@ -207,3 +207,41 @@ fn live_rules_cut_what_they_no_longer_allow_and_open_what_they_now_do() {
         more.read_exact(&mut [0]).unwrap();
     });
 }
+
+/// IPv6 addresses were local by a route only, which bind(2) does not take: nobody listened on them, and each question for such
+/// a name asked the supervisor again.
+#[test]
+fn a_name_is_reached_by_ipv6_on_high_ports_too() {
+    in_namespaces("names::a_name_is_reached_by_ipv6_on_high_ports_too", || {
+        server([127, 0, 0, 2], 5432, echo);
+        let mut world = World::new();
+        world.name("db.example", &[5432], &[Mark::Private], [127, 0, 0, 2]);
+        world.configure();
+        let addresses = |kind| {
+            let answer = exchange(&question(7, "db.example", kind), "1.1.1.1:53");
+            match parse(&answer, 7, "db.example", kind) {
+                Some(Answer::Addresses(found, _)) => found,
+                other => panic!("{other:?}"),
+            }
+        };
+        let asked = || {
+            let is = |event: &&FromGate| matches!(event, FromGate::NeedSocket { .. });
+            world.events().iter().filter(is).count()
+        };
+        let (v4, v6) = world.inside(|| (addresses(Kind::A), addresses(Kind::Aaaa)));
+        let once = asked();
+        for addr in [v4[0], v6[0]] {
+            let mut stream = world.inside(|| dial(addr, 5432).unwrap());
+            stream.write_all(b"hello").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(rest(&mut stream).unwrap(), b"hello", "{addr}");
+            world.inside(|| addresses(Kind::Aaaa));
+        }
+        assert_eq!((once, asked()), (2, 2), "one socket for each address");
+        // The next name's address is nobody's.
+        let IpAddr::V6(next) = v6[0] else { panic!() };
+        let next = IpAddr::from((u128::from(next) + 1).to_be_bytes());
+        let error = world.inside(|| dial(next, 5432)).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    });
+}

@@ -397,11 +397,15 @@ fn net(address: &str, prefix: &str) -> Result<Target, BadRule> {
     };
     let bits = prefix.parse::<u8>().ok();
     let Some(net) = bits.and_then(|bits| Cidr::new(parsed.to_canonical(), bits)) else {
-        let most = if parsed.is_ipv4() { 32 } else { 128 };
-        return bad(
-            format!("`/{prefix}` is not the length of a prefix"),
-            format!("a number from 0 to {most}"),
-        );
+        let help = if parsed.is_ipv4() {
+            "a number from 0 to 32".to_owned()
+        } else if let Some((bits, ports)) = prefix.split_once(':') {
+            // The colons of an IPv6 address and that of a port can be told apart by brackets only.
+            format!("with ports it is [{parsed}]/{bits}:{ports}")
+        } else {
+            "a number from 0 to 128".to_owned()
+        };
+        return bad(format!("`/{prefix}` is not the length of a prefix"), help);
     };
     if net.address != parsed.to_canonical() {
         return bad(

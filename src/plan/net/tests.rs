@@ -294,3 +294,17 @@ fn a_network_goes_through_json() {
     let text = serde_json::to_string(&network).unwrap();
     assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), network);
 }
+
+#[test]
+fn a_range_of_ipv6_with_ports_says_how_it_is_written() {
+    let bad = Rule::allow("fd77::/64:80").unwrap_err();
+    assert_eq!(bad.help, "with ports it is [fd77::]/64:80");
+    assert_eq!(
+        Rule::allow("[fd77::]/64:80").unwrap().ports_or_default(),
+        [80]
+    );
+    assert_eq!(
+        Rule::allow("fd77::/129").unwrap_err().help,
+        "a number from 0 to 128"
+    );
+}
