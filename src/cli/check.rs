@@ -131,7 +131,7 @@ fn attempt(host: &Host, mode: NetworkMode) -> Result<Vec<Evidence>, String> {
         limits: found,
     };
     let built = launch::spawn(&plan, inputs, group.as_ref(), None)
-        .and_then(|spawned| spawned.ready(&plan, |_| Ok(())));
+        .and_then(|spawned| spawned.ready(&plan, |_, _| Ok(())));
     let result = built
         .map_err(|e: LaunchError| e.to_string())
         .and_then(|ready| {

@@ -22,7 +22,9 @@ use crate::supervise::{self, Attendance, Job};
 use crate::sys::process::{self, Fork};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
+use std::env;
 use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 
@@ -44,21 +46,12 @@ fn flow(args: RunArgs) -> Result<u8, CliError> {
     // First of all: what the caller left open is not the box's, nor ours (traps: an open directory, a connected socket).
     close_inherited(args.status_fd)?;
     let status = args.status_fd.map(status_file).transpose()?;
-    let host = Host::gather()?;
-    let (mut policy, given) = policy_for(&args.plan, &host, &places(&host))?;
-    policy.request.drill.clone_from(&args.drill);
-    let wanted = Wanted {
-        args,
-        host,
-        policy,
-        given,
-    };
-    if wanted.args.dry_run {
-        let (plan, _host) = wanted.plan()?;
+    if args.dry_run {
+        let (plan, _host) = Wanted::of(args)?.plan()?;
         let _ = say::out(&report::plan::text(&plan, &super::steps()));
         return Ok(0);
     }
-    start(wanted, status)
+    start(args, status)
 }
 
 /// What is wished, and of whom.
@@ -70,6 +63,19 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Reads the profiles.
+    fn of(args: RunArgs) -> Result<Wanted, CliError> {
+        let host = Host::gather()?;
+        let (mut policy, given) = policy_for(&args.plan, &host, &places(&host))?;
+        policy.request.drill.clone_from(&args.drill);
+        Ok(Wanted {
+            args,
+            host,
+            policy,
+            given,
+        })
+    }
+
     /// The plan, the sessions and the host of a run whose terminal is that.
     fn ready(&self, terminal: Option<&HostTerminal>) -> Result<(Plan, Sessions, Host), CliError> {
         let (plan, host) = self.plan()?;
@@ -98,19 +104,41 @@ impl Wanted {
         }
         Ok((plan, host))
     }
+}
 
-    /// The supervisor was killed.
-    fn clean_up(&self) {
-        if let Ok(sessions) = sessions(&self.host) {
-            supervise::lost(&sessions, &self.host.cgroup);
-        }
+/// The supervisor was killed.
+fn clean_up() {
+    if let Ok(host) = Host::gather()
+        && let Ok(sessions) = sessions(&host)
+    {
+        supervise::lost(&sessions, &host.cgroup);
     }
+}
 
-    /// The namespaces are the same whatever the plan will be: an ordinary caller's ids are kept, and the network has its own.
-    fn has_nursery(&self) -> bool {
-        let mode = self.policy.wishes.network.as_ref().map(|wish| wish.value);
-        self.host.uid != 0 && mode != Some(NetworkMode::Host)
-    }
+/// Where a start leaves what the next one of this command with these options in this directory may foresee.
+fn forecast(args: &RunArgs) -> Option<PathBuf> {
+    let absolute = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|at| at.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    let mut hasher = DefaultHasher::new();
+    // What is wished, and the command without what is its own business.
+    let own = args.plan.command.len().saturating_sub(1);
+    let words = env::args_os().len().saturating_sub(own);
+    env::args_os()
+        .take(words)
+        .skip(1)
+        .for_each(|word| word.hash(&mut hasher));
+    env::current_dir().ok()?.hash(&mut hasher);
+    Some(state.join(format!("agentbox/forecast/{:016x}", hasher.finish())))
+}
+
+/// The namespaces are the same whatever the plan will be, and the network has its own unless a profile says otherwise.
+fn has_nursery(args: &RunArgs) -> bool {
+    args.plan.net != Some(NetworkMode::Host)
 }
 
 /// Descriptors that the supervisor has and the client must not keep.
@@ -124,10 +152,10 @@ struct Handed {
     nursery: Option<Channel>,
 }
 
-/// The supervisor is forked off before there is a plan, while this process is small; it plans, and meanwhile this process
+/// The supervisor is forked off before anything is read, while this process is small; it plans, and meanwhile this process
 /// makes namespaces for it.
-fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> {
-    let attendance = if wanted.args.detach {
+fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
+    let attendance = if args.detach {
         Attendance::Leaves
     } else {
         Attendance::Stays
@@ -160,7 +188,7 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
         }
         _ => (None, None),
     };
-    let (nursery, theirs) = if wanted.has_nursery() {
+    let (nursery, theirs) = if has_nursery(&args) {
         let (a, b) = channel::pair().map_err(CliError::io("socketpair"))?;
         (Some(a), Some(b))
     } else {
@@ -182,18 +210,16 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
             let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
             let _ = nix::unistd::setsid();
             let _ = process::set_name(c"agentbox-super");
-            process::exit_now(supervisor(wanted, handed, terminal, inherited))
+            process::exit_now(supervisor(args, handed, terminal, inherited))
         }
         Fork::Parent(supervisor, _pidfd) => {
             drop(handed);
-            if let Some(nursery) = nursery {
-                nursery::raise(nursery);
-            }
+            let nursery = nursery.and_then(|nursery| nursery::raise(nursery, || forecast(&args)));
             if attendance == Attendance::Leaves {
                 drop(signals);
                 return Ok(attach::sent_away(&client).unwrap_or_else(|| {
                     let _ = nix::sys::wait::waitpid(supervisor, None);
-                    wanted.clean_up();
+                    clean_up();
                     ClientEnd::Lost.status()
                 }));
             }
@@ -203,6 +229,7 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
                 role: client::Role::Owner,
                 signals,
                 terminal,
+                nursery,
             });
             if end == ClientEnd::Detached {
                 return Ok(end.status());
@@ -210,10 +237,8 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
             // Nothing of agentbox is left when `run` returns.
             let _ = nix::sys::wait::waitpid(supervisor, None);
             if end == ClientEnd::Lost {
-                wanted.clean_up();
+                clean_up();
             }
-            // The process ends: what it has is given back at once and not piece by piece.
-            std::mem::forget(wanted);
             Ok(end.status())
         }
     }
@@ -226,12 +251,15 @@ fn sessions(host: &Host) -> Result<Sessions, SessionError> {
 
 /// The supervisor's life: plan, and run. Returns the exit status of `agentbox run`.
 fn supervisor(
-    wanted: Wanted,
+    args: RunArgs,
     handed: Handed,
     terminal: Option<HostTerminal>,
     inherited: Inherited,
 ) -> u8 {
-    let (plan, sessions, host) = match wanted.ready(terminal.as_ref()) {
+    let forecast = forecast(&args);
+    let planned =
+        Wanted::of(args).and_then(|wanted| Ok((wanted.ready(terminal.as_ref())?, wanted)));
+    let ((plan, sessions, host), wanted) = match planned {
         Ok(planned) => planned,
         Err(e) => {
             for line in e.lines() {
@@ -269,6 +297,7 @@ fn supervisor(
         data: handed.data,
         pipes: handed.pipes,
         nursery: handed.nursery,
+        forecast,
     })
 }
 
