@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::live::{find, init_of, with_token};
+use common::live::{find, init_of, parent, with_token};
 use common::world::token;
 use common::{Errno, Layer, TestBox, has_bytes};
 use nix::sys::signal::Signal;
@@ -209,19 +209,20 @@ fn stages_carry_no_secret_on_their_command_line() {
     let b = with_secret();
     let live = b.start_probe(&format!("sleep 600 {name}"));
     let init = init_of(find(&name));
-    let cmdline = fs::read(format!("/proc/{init}/cmdline")).unwrap();
-    assert!(
-        !has_bytes(&cmdline, SECRET.as_bytes()),
-        "{}",
-        String::from_utf8_lossy(&cmdline)
-    );
-    assert!(
-        !has_bytes(&cmdline, b"/"),
-        "a path in the argv of init: {}",
-        String::from_utf8_lossy(&cmdline)
-    );
-    if let Ok(environ) = fs::read(format!("/proc/{init}/environ")) {
-        assert!(!has_bytes(&environ, SECRET.as_bytes()));
+    let supervisor = parent(init).unwrap();
+    for (stage, pid) in [
+        ("client", live.pid()),
+        ("supervisor", supervisor),
+        ("init", init),
+    ] {
+        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        let text = String::from_utf8_lossy(&cmdline);
+        assert!(text.starts_with(&format!("agentbox: {stage}")), "{text}");
+        assert!(!text.contains(SECRET), "{text}");
+        assert!(!text.contains('/'), "a path in the argv of {stage}: {text}");
+        if let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) {
+            assert!(!has_bytes(&environ, SECRET.as_bytes()), "{stage}");
+        }
     }
     live.signal(Signal::SIGKILL);
 }

@@ -191,6 +191,7 @@ fn shell_main(
                 data: Some(data.into()),
                 signals,
                 terminal,
+                nursery: None,
             });
             // SAFETY: _exit takes a number and does not return.
             unsafe { libc::_exit(i32::from(end.status())) }

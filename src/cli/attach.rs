@@ -71,6 +71,7 @@ fn show(args: &IdArgs) -> Result<u8, CliError> {
         role: Role::Viewer,
         signals,
         terminal: Some(terminal),
+        nursery: None,
     });
     if end == ClientEnd::Detached {
         say::error(format!(

@@ -176,7 +176,7 @@ fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, 
         limits: found,
     };
     let built = launch::spawn(&plan, inputs, group.as_ref(), None)
-        .and_then(|spawned| spawned.ready(&plan, |_| Ok(())));
+        .and_then(|spawned| spawned.ready(&plan, |_, _| Ok(())));
     let result = built
         .map_err(|e: LaunchError| e.to_string())
         .and_then(|ready| {

@@ -89,6 +89,7 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
         role: Role::Joiner,
         signals,
         terminal,
+        nursery: None,
     });
     let until = Instant::now() + PATIENCE;
     while copies.iter().any(|copy| !copy.is_finished()) && Instant::now() < until {

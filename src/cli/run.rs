@@ -23,7 +23,9 @@ use crate::supervise::{self, Attendance, Job};
 use crate::sys::process::{self, Fork};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
+use std::env;
 use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
 
@@ -45,21 +47,12 @@ fn flow(args: RunArgs) -> Result<u8, CliError> {
     // First of all: what the caller left open is not the box's, nor ours (traps: an open directory, a connected socket).
     close_inherited(args.status_fd)?;
     let status = args.status_fd.map(status_file).transpose()?;
-    let host = Host::gather()?;
-    let (mut policy, given) = policy_for(&args.plan, &host, &places(&host))?;
-    policy.request.drill.clone_from(&args.drill);
-    let wanted = Wanted {
-        args,
-        host,
-        policy,
-        given,
-    };
-    if wanted.args.dry_run {
-        let (plan, _host) = wanted.plan()?;
+    if args.dry_run {
+        let (plan, _host) = Wanted::of(args)?.plan()?;
         let _ = say::out(&report::plan::text(&plan, &super::steps()));
         return Ok(0);
     }
-    start(wanted, status)
+    start(args, status)
 }
 
 /// What is wished, and of whom.
@@ -71,6 +64,19 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Reads the profiles.
+    fn of(args: RunArgs) -> Result<Wanted, CliError> {
+        let host = Host::gather()?;
+        let (mut policy, given) = policy_for(&args.plan, &host, &places(&host))?;
+        policy.request.drill.clone_from(&args.drill);
+        Ok(Wanted {
+            args,
+            host,
+            policy,
+            given,
+        })
+    }
+
     /// The plan, the sessions and the host of a run whose terminal is that.
     fn ready(&self, terminal: Option<&HostTerminal>) -> Result<(Plan, Sessions, Host), CliError> {
         let (plan, host) = self.plan()?;
@@ -110,19 +116,58 @@ impl Wanted {
         let rung = self.policy.wishes.rung.as_ref().map(|wish| wish.value);
         rung.unwrap_or_default() != Rung::Full
     }
+}
 
-    /// The supervisor was killed.
-    fn clean_up(&self) {
-        if let Ok(sessions) = sessions(&self.host) {
-            supervise::lost(&sessions, &self.host.cgroup);
+/// What the client still needs of its environment when that is wiped.
+struct Kept {
+    home: Option<OsString>,
+    state: Option<OsString>,
+}
+
+impl Kept {
+    fn new() -> Kept {
+        Kept {
+            home: env::var_os("HOME").filter(|home| !home.is_empty()),
+            state: env::var_os("XDG_STATE_HOME"),
         }
     }
 
-    /// The namespaces are the same whatever the plan will be: an ordinary caller's ids are kept, and the network has its own.
-    fn has_nursery(&self) -> bool {
-        let mode = self.policy.wishes.network.as_ref().map(|wish| wish.value);
-        self.host.uid != 0 && !self.accepts_less() && mode != Some(NetworkMode::Host)
+    /// The supervisor was killed.
+    fn clean_up(self) {
+        let Ok(mut host) = Host::gather() else { return };
+        if let Some(home) = self.home {
+            host.home = PathBuf::from(home);
+        }
+        if let Ok(sessions) = Sessions::open(&host.home, self.state.as_deref()) {
+            supervise::lost(&sessions, &host.cgroup);
+        }
     }
+}
+
+/// Where a start leaves what the next one of this command with these options in this directory may foresee.
+fn forecast(args: &RunArgs) -> Option<PathBuf> {
+    let absolute = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|at| at.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    let mut hasher = DefaultHasher::new();
+    // What is wished, and the command without what is its own business.
+    let own = args.plan.command.len().saturating_sub(1);
+    let words = env::args_os().len().saturating_sub(own);
+    env::args_os()
+        .take(words)
+        .skip(1)
+        .for_each(|word| word.hash(&mut hasher));
+    env::current_dir().ok()?.hash(&mut hasher);
+    Some(state.join(format!("agentbox/forecast/{:016x}", hasher.finish())))
+}
+
+/// The namespaces are the same whatever the plan will be, and the network has its own unless a profile says otherwise.
+fn has_nursery(args: &RunArgs) -> bool {
+    args.plan.net != Some(NetworkMode::Host)
 }
 
 /// Descriptors that the supervisor has and the client must not keep.
@@ -136,10 +181,10 @@ struct Handed {
     nursery: Option<Channel>,
 }
 
-/// The supervisor is forked off before there is a plan, while this process is small; it plans, and meanwhile this process
+/// The supervisor is forked off before anything is read, while this process is small; it plans, and meanwhile this process
 /// makes namespaces for it.
-fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> {
-    let attendance = if wanted.args.detach {
+fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
+    let attendance = if args.detach {
         Attendance::Leaves
     } else {
         Attendance::Stays
@@ -172,7 +217,7 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
         }
         _ => (None, None),
     };
-    let (nursery, theirs) = if wanted.has_nursery() {
+    let (nursery, theirs) = if has_nursery(&args) {
         let (a, b) = channel::pair().map_err(CliError::io("socketpair"))?;
         (Some(a), Some(b))
     } else {
@@ -197,23 +242,21 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
             let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
             let _ = nix::unistd::setsid();
             let _ = process::set_name(c"agentbox-super");
-            process::exit_now(supervisor(wanted, handed, terminal, inherited))
+            process::exit_now(supervisor(args, handed, terminal, inherited))
         }
         Fork::Parent(supervisor, _pidfd) => {
             drop(handed);
-            if wanted.accepts_less() {
-                // In a container this may be PID 1, which the box could see: its environment and memory are nobody's.
-                let _ = process::set_undumpable();
-                let _ = process::wipe_startup_block(c"agentbox: client");
-            }
-            if let Some(nursery) = nursery {
-                nursery::raise(nursery);
-            }
+            let nursery = nursery.and_then(|nursery| nursery::raise(nursery, || forecast(&args)));
+            // Where the box sees processes of this place, and this may even be PID 1 of a container, its environment, arguments
+            // (`--env NAME=VALUE`) and memory are nobody's. Whether this box will is only known to the supervisor.
+            let kept = Kept::new();
+            let _ = process::set_undumpable();
+            let _ = process::wipe_startup_block(c"agentbox: client");
             if attendance == Attendance::Leaves {
                 drop(signals);
                 return Ok(attach::sent_away(&client).unwrap_or_else(|| {
                     let _ = nix::sys::wait::waitpid(supervisor, None);
-                    wanted.clean_up();
+                    kept.clean_up();
                     ClientEnd::Lost.status()
                 }));
             }
@@ -223,6 +266,7 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
                 role: client::Role::Owner,
                 signals,
                 terminal,
+                nursery,
             });
             if end == ClientEnd::Detached {
                 return Ok(end.status());
@@ -230,10 +274,8 @@ fn start(wanted: Wanted, status: Option<std::fs::File>) -> Result<u8, CliError> 
             // Nothing of agentbox is left when `run` returns.
             let _ = nix::sys::wait::waitpid(supervisor, None);
             if end == ClientEnd::Lost {
-                wanted.clean_up();
+                kept.clean_up();
             }
-            // The process ends: what it has is given back at once and not piece by piece.
-            std::mem::forget(wanted);
             Ok(end.status())
         }
     }
@@ -246,12 +288,15 @@ fn sessions(host: &Host) -> Result<Sessions, SessionError> {
 
 /// The supervisor's life: plan, and run. Returns the exit status of `agentbox run`.
 fn supervisor(
-    wanted: Wanted,
+    args: RunArgs,
     handed: Handed,
     terminal: Option<HostTerminal>,
     inherited: Inherited,
 ) -> u8 {
-    let (plan, sessions, host) = match wanted.ready(terminal.as_ref()) {
+    let forecast = forecast(&args);
+    let planned =
+        Wanted::of(args).and_then(|wanted| Ok((wanted.ready(terminal.as_ref())?, wanted)));
+    let ((plan, sessions, host), wanted) = match planned {
         Ok(planned) => planned,
         Err(e) => {
             for line in e.lines() {
@@ -294,6 +339,7 @@ fn supervisor(
         data: handed.data,
         pipes: handed.pipes,
         nursery: handed.nursery,
+        forecast,
     })
 }
 

@@ -27,7 +27,7 @@ pub struct Build<'a> {
     pub wait_for_supervisor: &'a dyn Fn() -> Result<(), StepError>,
     /// Hands the namespaces to the supervisor when the new root is the root.
     pub rooted: &'a dyn Fn(&[OwnedFd]) -> Result<(), StepError>,
-    /// Who writes the id maps of an ordinary caller.
+    /// Who writes the id maps.
     pub maps: super::identity::Maps,
     /// A cgroup was joined after the clone, so its namespace is made now.
     pub own_cgroup: bool,
@@ -35,6 +35,8 @@ pub struct Build<'a> {
     pub limits: Evidence,
     /// Clones of the host's trees, where the supervisor made them.
     pub sources: Option<Vec<Option<super::mounts::Source>>>,
+    /// The new root, where the nursery has begun it.
+    pub nest: Option<super::nest::Nest>,
     /// Copies of state files: path inside and content.
     pub state: Vec<(OsText, Vec<u8>)>,
     /// The socket on which the stubs of refused programs report, without a name yet.

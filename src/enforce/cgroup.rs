@@ -3,13 +3,14 @@
 
 #![forbid(unsafe_code)]
 
-pub use super::cgroup_file::CgroupError;
-use super::cgroup_file::{errno, failed, get, put};
+pub use super::cgroup_file::{CgroupError, go_in};
+use super::cgroup_file::{errno, failed, get, make, open, put};
 use crate::host::Cgroup;
 use crate::plan::{LimitBy, LimitName, Limits};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::fs::File;
 use std::io::{self};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -275,6 +276,22 @@ impl BoxCgroup {
         &self.held
     }
 
+    /// What init moves itself in by with [`go_in`]: nothing where the supervisor has to do it ([`join`](BoxCgroup::join)).
+    /// Another process is moved under a lock of the kernel's that is taken after a grace period of RCU (1 ms, 10 on a busy
+    /// machine); a process that moves its one thread itself needs none. cgroup v1 asks who opened the file, which is the
+    /// supervisor.
+    ///
+    /// # Errors
+    /// The open(2) that failed.
+    pub fn doors(&self) -> Result<Vec<File>, CgroupError> {
+        let Dirs::V1(dirs) = &self.dirs else {
+            return Ok(Vec::new());
+        };
+        dirs.iter()
+            .map(|(_, dir)| open(&dir.join("tasks")))
+            .collect()
+    }
+
     /// Moves a process in, with all its threads. Before it unshares its cgroup namespace, whose root would else be
     /// outside of the limit, and before it has children, which stay where they are.
     ///
@@ -381,14 +398,6 @@ impl Drop for BoxCgroup {
 }
 
 /// Is that the value that was written? The kernel rounds bytes down to whole pages.
-/// Makes a group's directory, readable whatever the caller's umask is: the agent, of another uid where root called, sizes
-/// itself by the limits in it.
-fn make(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::create_dir(dir)?;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))
-}
-
 fn same(now: &str, wrote: &str) -> bool {
     match (now.parse::<u64>(), wrote.parse::<u64>()) {
         (Ok(now), Ok(wrote)) => now <= wrote && wrote - now < 65_536 && (now > 0 || wrote == 0),

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use nix::errno::Errno;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +44,29 @@ pub(super) fn put(path: &Path, value: &str) -> Result<(), CgroupError> {
             wrote: value.to_owned(),
             ..failed("write", path, &error)
         })
+}
+
+/// Makes a group's directory, readable whatever the caller's umask is: the agent, of another uid where root called, sizes
+/// itself by the limits in it.
+pub(super) fn make(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::create_dir(dir)?;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))
+}
+
+/// Opens one for [`go_in`].
+pub(super) fn open(path: &Path) -> Result<File, CgroupError> {
+    let file = OpenOptions::new().write(true).open(path);
+    file.map_err(|error| failed("open", path, &error))
+}
+
+/// Moves the calling thread in by what [`BoxCgroup::doors`](super::cgroup::BoxCgroup::doors) opened.
+///
+/// # Errors
+/// The errno of write(2).
+pub fn go_in(doors: Vec<File>) -> Result<(), Errno> {
+    let mut doors = doors.into_iter();
+    doors.try_for_each(|mut door| door.write_all(b"0").map_err(|error| errno(&error)))
 }
 
 pub(super) fn get(path: &Path) -> Result<String, CgroupError> {

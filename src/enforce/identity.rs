@@ -24,12 +24,14 @@ fn write(path: &str, content: &str) -> Result<(), StepError> {
         .map_err(|e| StepError::new("write", path, errno_of(&e)).remedy(USERNS))
 }
 
-/// Who writes the maps of an ordinary caller's user namespace.
+/// Who writes the maps of the box's user namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Maps {
-    /// Init: the namespace was made with it.
+    /// Init: the namespace was made with it, and an ordinary caller's ids are its own.
     Mine,
-    /// The nursery did: the namespace is older than init.
+    /// The supervisor of a root caller: the namespace was made with init, which waits for them.
+    Supervisors,
+    /// They are: the namespace is older than init.
     Written,
 }
 
@@ -51,7 +53,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         (b.wait_for_supervisor)()?;
         return Ok(Some(bare::identity(b)));
     }
-    if id.mode == IdentityMode::Same && b.maps == Maps::Mine {
+    if b.maps == Maps::Mine {
         write_own_maps((id.inner_uid, id.outer_uid), (id.inner_gid, id.outer_gid))?;
     }
     (b.wait_for_supervisor)()?;
@@ -86,7 +88,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     }))
 }
 
-/// The supervisor's half for a root caller: the maps of init's user namespace.
+/// The supervisor's half for a root caller: the maps of the user namespace of that process.
 ///
 /// # Errors
 /// The write that failed.

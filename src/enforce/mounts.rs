@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::build::Build;
+use super::forecast::Early;
 use super::newroot::{ALLOW_MOUNT, Mask, NewRoot, attributes, reach, relative};
 use super::pseudo;
 use super::{StepError, bare};
@@ -12,7 +13,7 @@ use crate::outcome::{Evidence, Layer};
 use crate::plan::net::ssh::SOCKET;
 use crate::plan::refused::{PLAN, REPORT};
 use crate::plan::rung::Rung;
-use crate::plan::{Access, Kind, MountOp, Names, Plan, View};
+use crate::plan::{Access, Kind, LimitName, MountOp, Names, Plan, View};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -26,7 +27,7 @@ use std::path::Path;
 pub const CANARY: &str = "/run/agentbox/canary";
 
 /// Opens the host's root as a place to look paths up from.
-fn host_root() -> Result<OwnedFd, StepError> {
+pub(super) fn host_root() -> Result<OwnedFd, StepError> {
     open(
         "/",
         OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
@@ -37,14 +38,11 @@ fn host_root() -> Result<OwnedFd, StepError> {
 
 pub use super::newroot::Source;
 
-/// Opens everything that the view binds, in the order of its operations. No symlink is followed: a path that was canonical a
-/// moment ago and has one in it now was changed by somebody.
-///
-/// # Errors
-/// The path that could not be opened.
-pub fn open_places(plan: &Plan) -> Result<Vec<Option<Source>>, StepError> {
+/// Opens everything that the view binds and does not have yet, in the order of its operations. No symlink is followed: a path
+/// that was canonical a moment ago and has one in it now was changed by somebody.
+fn open_places(plan: &Plan, early: &Early) -> Result<Vec<Option<Source>>, StepError> {
     let root = host_root()?;
-    each_bind(&plan.view, &plan.names, |source, _, _, _| {
+    each_bind(&plan.view, &plan.names, early, |source, _, _, _| {
         open_place(root.as_fd(), source).map(Source::Place)
     })
 }
@@ -58,21 +56,30 @@ pub fn clone_sources(
     userns: Option<&OwnedFd>,
 ) -> Result<Vec<Option<Source>>, StepError> {
     let root = host_root()?;
-    each_bind(&plan.view, &plan.names, |source, access, kind, idmap| {
-        let userns = if idmap { userns } else { None };
-        clone_source(root.as_fd(), source, access, kind, userns).map(Source::Clone)
-    })
+    let none = Early::default();
+    each_bind(
+        &plan.view,
+        &plan.names,
+        &none,
+        |source, access, kind, idmap| {
+            let userns = if idmap { userns } else { None };
+            clone_source(root.as_fd(), source, access, kind, userns).map(Source::Clone)
+        },
+    )
 }
 
 /// A frozen name that was removed since the plan was made is none: the keeper closes what comes in its place.
 fn each_bind(
     view: &View,
     names: &Names,
+    early: &Early,
     open: impl Fn(&Path, Access, Kind, bool) -> Result<Source, StepError>,
 ) -> Result<Vec<Option<Source>>, StepError> {
     view.ops
         .iter()
-        .map(|op| match op {
+        .enumerate()
+        .map(|(number, op)| match op {
+            _ if early.has(number) => Ok(None),
             MountOp::Bind {
                 source,
                 access,
@@ -88,7 +95,7 @@ fn each_bind(
         .collect()
 }
 
-fn open_place(root: BorrowedFd<'_>, source: &Path) -> Result<OwnedFd, StepError> {
+pub(super) fn open_place(root: BorrowedFd<'_>, source: &Path) -> Result<OwnedFd, StepError> {
     mount::open(root, &relative(source)?, libc::O_PATH)
         .map_err(|errno| StepError::new("open", source.display(), errno))
 }
@@ -116,10 +123,39 @@ fn clone_source(
     Ok(tree)
 }
 
-/// The host's root, from which files are copied until the old root is gone.
-struct Host {
-    root: OwnedFd,
-    agent_is_root: bool,
+/// What is looked up on the host until the old root is gone.
+pub(super) struct Host {
+    /// Its root, from which files are copied.
+    pub(super) root: OwnedFd,
+    pub(super) agent_is_root: bool,
+    /// Its device nodes, which the box's /dev is made of: opened before they are covered. `None` where /dev is there.
+    pub(super) devices: Option<pseudo::Devices>,
+}
+
+/// Where the masks are.
+const MASKS: &str = "/run/agentbox/masks";
+
+/// Begins a new root, at one of these places: with what masks are made of, but for texts that cover something, for which there
+/// are `covers` bytes.
+pub(super) fn begin(places: &[&str], covers: u64) -> Result<NewRoot, StepError> {
+    let mut root = NewRoot::new()?;
+    attach_somewhere(root.fd(), places)?;
+    root.enter()?;
+    let masks = Path::new(MASKS);
+    root.dir(Path::new("/run/agentbox"), 0o755)?;
+    root.tmpfs(masks, 0o755, 64 * 1024 + covers, attr::NOSUID | attr::NODEV)?;
+    // With the permission to write, so that it is the read-only mount that refuses it, and says so (EROFS).
+    root.file(&masks.join("file"), 0o644, b"")?;
+    root.dir(&masks.join("dir"), 0o755)?;
+    // Without any permission: the command has no capability that would read it all the same.
+    root.file(&masks.join("refused"), 0, b"")?;
+    root.dir(&masks.join("refused.d"), 0)?;
+    root.file(
+        Path::new(CANARY),
+        0o444,
+        b"a Landlock rule is missing where this can be read\n",
+    )?;
+    Ok(root)
 }
 
 /// Builds the new root, makes it the root and lets go of the old one.
@@ -128,46 +164,39 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         return bare::view(b).map(Some);
     }
     let view = &b.plan.view;
+    let old = nix::sys::stat::stat("/").map_err(|errno| StepError::new("stat", "/", errno))?;
+    let nest = b.nest.take();
+    let none = Early::default();
+    let early = nest.as_ref().map_or(&none, |nest| &nest.early);
     let sources = match b.sources.take() {
         Some(sources) => sources,
-        None => open_places(b.plan)?,
+        None => open_places(b.plan, early)?,
     };
-    // The old root's own devices are what the box's /dev is made of, so they are opened before it is covered.
+    let host = host_root()?;
+    let mut ops = view.ops.iter().enumerate();
+    let has_dev = ops.any(|(number, op)| *op == MountOp::Dev && early.has(number));
+    let devices = (!has_dev).then(|| pseudo::open_devices(host.as_fd()));
     let host = Host {
-        root: host_root()?,
+        devices: devices.transpose()?,
+        root: host,
         agent_is_root: b.plan.identity.outer_uid == 0,
     };
-    let devices = pseudo::open_devices(host.root.as_fd())?;
-    let old = nix::sys::stat::stat("/").map_err(|errno| StepError::new("stat", "/", errno))?;
-
-    let mut root = NewRoot::new()?;
-    attach_somewhere(root.fd())?;
-    // Targets are named relative to it.
-    nix::unistd::fchdir(root.fd())
-        .map_err(|errno| StepError::new("fchdir", "the new root", errno))?;
+    let mut root = match &nest {
+        Some(nest) => nest.enter(view)?,
+        None => begin(&PLACES, covers_size(view))?,
+    };
 
     // The masks' own tmpfs becomes read-only when everything is in it.
-    let masks = Path::new("/run/agentbox/masks");
-    root.dir(Path::new("/run/agentbox"), 0o755)?;
-    let covers: u64 = covers(view).map(|(_, content)| pages(content)).sum();
-    root.tmpfs(masks, 0o755, 64 * 1024 + covers, attr::NOSUID | attr::NODEV)?;
-    // With the permission to write, so that it is the read-only mount that refuses it, and says so (EROFS).
-    root.file(&masks.join("file"), 0o644, b"")?;
-    root.dir(&masks.join("dir"), 0o755)?;
-    // Without any permission: the command has no capability that would read it all the same.
-    root.file(&masks.join("refused"), 0, b"")?;
-    root.dir(&masks.join("refused.d"), 0)?;
+    let masks = Path::new(MASKS);
     for (number, content) in self::covers(view) {
         root.file(&masks.join(cover_name(number)), 0o644, content)?;
     }
     root.restrict(masks, attr::RDONLY)?;
-    root.file(
-        Path::new(CANARY),
-        0o444,
-        b"a Landlock rule is missing where this can be read\n",
-    )?;
 
     for (number, (op, source)) in view.ops.iter().zip(&sources).enumerate() {
+        if early.has(number) {
+            continue;
+        }
         if let MountOp::Cover { target, .. } = op {
             let file = relative(&masks.join(cover_name(number)))?;
             gone_is_hidden(root.cover(&file.to_string_lossy(), target.path()))?;
@@ -179,22 +208,19 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
             {
                 match source {
                     None => Ok(()),
-                    Some(_) => gone_is_hidden(operation(
-                        &mut root,
-                        op,
-                        source.as_ref(),
-                        &host,
-                        &devices,
-                        b.disk,
-                    )),
+                    Some(_) => {
+                        gone_is_hidden(operation(&mut root, op, source.as_ref(), &host, b.disk))
+                    }
                 }
             }
-            _ => operation(&mut root, op, source.as_ref(), &host, &devices, b.disk),
+            _ => operation(&mut root, op, source.as_ref(), &host, b.disk),
         };
         made?;
     }
-    for place in &b.plan.refused.places {
-        root.refuse(place.path.path())?;
+    for (number, place) in b.plan.refused.places.iter().enumerate() {
+        if early.refused.get(number) != Some(&true) {
+            root.refuse(place.path.path())?;
+        }
     }
     b.extract = Some(root.late_file(Path::new(PLAN), 0o444)?);
     if let Some(report) = b.report.take() {
@@ -206,6 +232,8 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     for (target, content) in &b.state {
         root.file(target.path(), 0o600, content)?;
     }
+    let early = early.count();
+    drop(nest);
     pivot(&root)?;
 
     let new = nix::sys::stat::stat("/").map_err(|errno| StepError::new("stat", "/", errno))?;
@@ -217,7 +245,8 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         ));
     }
     (b.rooted)(&std::mem::take(&mut b.namespaces))?;
-    let mounts = sources.iter().flatten().count();
+    let binds = |op: &&MountOp| matches!(op, MountOp::Bind { .. });
+    let mounts = view.ops.iter().filter(binds).count();
     let found = match b.plan.standing.rung {
         Rung::ContainerProc => Evidence::partial(
             Layer::View,
@@ -225,9 +254,11 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         ),
         Rung::Full | Rung::Landlock => Evidence::full(Layer::View),
     };
-    Ok(Some(
-        found.proven(format!("{mounts} host trees on a new root")),
-    ))
+    let evidence = found.proven(format!("{mounts} host trees on a new root"));
+    Ok(Some(match early {
+        0 => evidence,
+        foreseen => evidence.proven(format!("{foreseen} operations as foreseen")),
+    }))
 }
 
 /// Gives a socket that the supervisor listens on its name in the new root, which is the working directory.
@@ -249,6 +280,19 @@ fn covers(view: &View) -> impl Iterator<Item = (usize, &[u8])> {
         })
 }
 
+/// The room that their files take.
+pub(super) fn covers_size(view: &View) -> u64 {
+    covers(view).map(|(_, content)| pages(content)).sum()
+}
+
+/// The most bytes of each private place: tmpfs takes 0 for "no limit".
+#[must_use]
+pub fn disk(plan: &Plan) -> u64 {
+    plan.limits
+        .get(LimitName::Disk)
+        .map_or(0, crate::plan::Limit::whole)
+}
+
 /// Its file among the masks.
 #[must_use]
 pub fn cover_name(number: usize) -> String {
@@ -263,12 +307,11 @@ fn pages(content: &[u8]) -> u64 {
         .saturating_mul(4096)
 }
 
-fn operation(
+pub(super) fn operation(
     root: &mut NewRoot,
     op: &MountOp,
     source: Option<&Source>,
     host: &Host,
-    devices: &pseudo::Devices,
     disk: u64,
 ) -> Result<(), StepError> {
     match op {
@@ -298,7 +341,10 @@ fn operation(
         } => pseudo::cgroup(root, target.path(), controllers),
         MountOp::Proc => pseudo::proc(root),
         MountOp::ContainerProc => pseudo::container_proc(root, host.root.as_fd()),
-        MountOp::Dev => pseudo::dev(root, devices, disk),
+        MountOp::Dev => match &host.devices {
+            Some(devices) => pseudo::dev(root, devices, disk),
+            None => Err(StepError::new("find", "the device nodes", Errno::ENODEV)),
+        },
         MountOp::MaskFile { target } => gone_is_hidden(root.mask(target.path(), Mask::File)),
         MountOp::MaskDir { target } => gone_is_hidden(root.mask(target.path(), Mask::Dir)),
         // Made with the masks, and put here by `apply`.
@@ -365,17 +411,20 @@ fn gone_is_hidden(masked: Result<(), StepError>) -> Result<(), StepError> {
     }
 }
 
+/// Where the new root is until it is the root.
+const PLACES: [&str; 5] = ["/tmp", "/run", "/mnt", "/usr", "/etc"];
+
 /// pivot_root(2) wants the new root to be a mount point of this namespace; which one does not matter, since every source was
 /// opened before and everything else goes by descriptors.
-fn attach_somewhere(root: BorrowedFd<'_>) -> Result<(), StepError> {
+fn attach_somewhere(root: BorrowedFd<'_>, places: &[&str]) -> Result<(), StepError> {
     let mut last = StepError::new(
         "find",
         "a directory to mount the new root on",
         Errno::ENOENT,
     );
-    for place in ["/tmp", "/run", "/mnt", "/usr", "/etc"] {
+    for place in places {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        match open(place, flags, Mode::empty()) {
+        match open(*place, flags, Mode::empty()) {
             Ok(place) => {
                 return mount::attach(root, place.as_fd(), c"").map_err(|errno| {
                     StepError::new("move_mount", "the new root", errno)
@@ -393,7 +442,7 @@ fn attach_somewhere(root: BorrowedFd<'_>) -> Result<(), StepError> {
 /// # Errors
 /// Whether moving it worked, and the errno of what did not.
 pub fn pivot_into(root: &OwnedFd) -> Result<(), (bool, Errno)> {
-    attach_somewhere(root.as_fd()).map_err(|e| (false, e.errno))?;
+    attach_somewhere(root.as_fd(), &PLACES).map_err(|e| (false, e.errno))?;
     nix::unistd::fchdir(root).map_err(|errno| (false, errno))?;
     nix::unistd::pivot_root(".", ".").map_err(|errno| (true, errno))
 }

@@ -32,7 +32,7 @@ fn a_frozen_name_that_vanished_is_none() {
     };
     let root = host_root().unwrap();
     let open = |names: &Names| {
-        each_bind(&view, names, |source, _, _, _| {
+        each_bind(&view, names, &Early::default(), |source, _, _, _| {
             open_place(root.as_fd(), source).map(Source::Place)
         })
     };

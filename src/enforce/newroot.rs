@@ -121,6 +121,12 @@ pub(super) struct NewRoot {
     host_trees: Vec<PathBuf>,
 }
 
+impl From<NewRoot> for OwnedFd {
+    fn from(root: NewRoot) -> OwnedFd {
+        root.fd
+    }
+}
+
 impl NewRoot {
     pub(super) fn new() -> Result<NewRoot, StepError> {
         let root = mount::new_filesystem(
@@ -137,6 +143,22 @@ impl NewRoot {
             made: BTreeSet::new(),
             host_trees: Vec::new(),
         })
+    }
+
+    /// One that another process of this program began, with these host trees in it.
+    pub(super) fn begun(root: OwnedFd, host_trees: Vec<PathBuf>) -> NewRoot {
+        NewRoot {
+            fd: root,
+            // To make what is there costs a call and changes nothing.
+            made: BTreeSet::new(),
+            host_trees,
+        }
+    }
+
+    /// Makes it the working directory: targets are named relative to it.
+    pub(super) fn enter(&self) -> Result<(), StepError> {
+        nix::unistd::fchdir(self.fd())
+            .map_err(|errno| StepError::new("fchdir", "the new root", errno))
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {

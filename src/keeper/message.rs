@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToKeeper {
-    /// The box stands: join it. With descriptors of its user and mount namespaces.
+    /// The box stands: join it. With descriptors of its user and mount namespaces, and a pidfd of its init.
     Join,
     /// What the last [`FromKeeper::Touched`] named was looked at.
     Settled {
         /// Of the files to be judged, those that the box could read elsewhere anyway.
         known: Vec<Known>,
     },
-    /// Every process of the box is dead: say what the end has to look at, and end.
+    /// The box ends: when its init is dead, and so everybody in it, say what the end has to look at, and end.
     Finish,
 }
 

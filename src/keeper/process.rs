@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::Pid;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long the watching of directories may keep the command waiting; what is left follows while it runs. What existed at the
@@ -65,9 +65,9 @@ impl Keeper {
     ///
     /// # Errors
     /// It is gone.
-    pub fn join(&self, user: &OwnedFd, mnt: &OwnedFd) -> Result<(), String> {
+    pub fn join(&self, user: &OwnedFd, mnt: &OwnedFd, init: BorrowedFd<'_>) -> Result<(), String> {
         self.channel
-            .send(&ToKeeper::Join, &[user.as_fd(), mnt.as_fd()])
+            .send(&ToKeeper::Join, &[user.as_fd(), mnt.as_fd(), init])
             .map_err(|e| e.to_string())
     }
 
@@ -143,6 +143,7 @@ enum Step {
 fn serve(watchman: &mut Watchman, channel: &Channel, before_go: Duration) -> Result<(), String> {
     let gone = |e: channel::ChannelError| e.to_string();
     let mut step = Step::Building;
+    let mut init = None;
     let mut lost = false;
     loop {
         if let Step::Joined(at) = step
@@ -166,7 +167,7 @@ fn serve(watchman: &mut Watchman, channel: &Channel, before_go: Duration) -> Res
         if word {
             match channel.try_recv::<ToKeeper>().map_err(gone)? {
                 Received::Message(ToKeeper::Join, fds) => {
-                    join(watchman, &fds)?;
+                    init = Some(join(watchman, fds)?);
                     step = Step::Joined(Instant::now());
                 }
                 Received::Message(ToKeeper::Settled { known }, _) => {
@@ -176,6 +177,9 @@ fn serve(watchman: &mut Watchman, channel: &Channel, before_go: Duration) -> Res
                     watchman.show(&known)?;
                 }
                 Received::Message(ToKeeper::Finish, _) => {
+                    if let Some(init) = &init {
+                        dead(init)?;
+                    }
                     last_look(watchman)?;
                     return Ok(());
                 }
@@ -211,8 +215,21 @@ fn last_look(watchman: &mut Watchman) -> Result<(), String> {
     watchman.events().map(drop)
 }
 
-fn join(watchman: &mut Watchman, fds: &[OwnedFd]) -> Result<(), String> {
-    let [user, mnt] = fds else {
+/// Waits until the init of that pidfd is dead: the kernel has reaped everybody in its pid namespace by then.
+fn dead(init: &OwnedFd) -> Result<(), String> {
+    let mut set = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
+    loop {
+        match poll(&mut set, PollTimeout::NONE) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(format!("poll: {errno}")),
+        }
+    }
+}
+
+/// Returns the pidfd of init.
+fn join(watchman: &mut Watchman, fds: Vec<OwnedFd>) -> Result<OwnedFd, String> {
+    let Ok([user, mnt, init]) = <[OwnedFd; 3]>::try_from(fds) else {
         return Err("no namespaces to join".to_owned());
     };
     let failed = |call: &'static str| move |errno: Errno| format!("{call}: {errno}");
@@ -223,7 +240,8 @@ fn join(watchman: &mut Watchman, fds: &[OwnedFd]) -> Result<(), String> {
     setns(mnt, CloneFlags::CLONE_NEWNS).map_err(failed("setns to the mount namespace"))?;
     // A change of credentials makes the process dumpable again, or not, by the kernel's own rules.
     process::set_undumpable().map_err(failed("prctl DUMPABLE"))?;
-    watchman.join()
+    watchman.join()?;
+    Ok(init)
 }
 
 /// Sleeps until something happens: a word of the supervisor, an event of a directory.

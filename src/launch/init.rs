@@ -10,14 +10,17 @@ use super::join::{Join, Joins, Surroundings};
 use super::message::{Family, FromInit, SignalTo, ToInit, Told};
 use super::still::Still;
 use crate::enforce::build::{self, Build};
+use crate::enforce::cgroup;
 use crate::enforce::identity::Maps;
+use crate::enforce::mounts;
+use crate::enforce::nest::Nest;
 use crate::enforce::newroot::LateFile;
 use crate::enforce::prepare::Prepare;
 use crate::enforce::{StepError, env};
 use crate::outcome::How;
+use crate::plan::Plan;
 use crate::plan::net::listen::Listener;
 use crate::plan::rung::Rung;
-use crate::plan::{LimitName, Plan};
 use crate::sys::listen;
 use crate::sys::process;
 use crate::sys::wait::{self, Change};
@@ -31,10 +34,8 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeValLike as _;
 use nix::unistd::Pid;
 use std::ffi::CString;
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-
-/// The size of a private place where the plan has no limit of it: tmpfs takes 0 for "no limit".
-const NO_DISK_LIMIT: u64 = 0;
 
 /// How init came to be.
 pub(super) struct Start {
@@ -42,8 +43,12 @@ pub(super) struct Start {
     pub(super) waits: bool,
     /// A cgroup is joined after the clone.
     pub(super) own_cgroup: bool,
-    /// Who writes the id maps of an ordinary caller.
+    /// Who writes the id maps.
     pub(super) maps: Maps,
+    /// What the nursery has built of the view.
+    pub(super) nest: Option<Nest>,
+    /// What it moves itself into its cgroup by.
+    pub(super) doors: Vec<File>,
 }
 
 /// Runs init; never returns.
@@ -100,6 +105,8 @@ fn build_box(
         waits,
         own_cgroup,
         maps,
+        nest,
+        doors,
     }: Start,
 ) -> Result<Built, StepFailed> {
     let start = |call: &'static str| move |errno| ("start", StepError::new(call, "", errno));
@@ -109,6 +116,8 @@ fn build_box(
         process::set_subreaper().map_err(start("prctl CHILD_SUBREAPER"))?;
     }
     let _ = process::set_name(c"agentbox-init");
+    cgroup::go_in(doors)
+        .map_err(|errno| ("limits", StepError::new("join", "the cgroup", errno)))?;
     // When the host runs out of memory the box goes first. Not a layer: the limits hold without it.
     let _ = crate::enforce::limits::volunteer_for_oom();
     // Everything is blocked: a pid namespace's init gets no signal from inside that it has no handler for, and what comes
@@ -158,11 +167,12 @@ fn build_box(
         own_cgroup,
         limits,
         sources: prepare.sources,
+        nest,
         state,
         report,
         agent,
         filter,
-        disk: disk(plan),
+        disk: mounts::disk(plan),
         terminal,
         outside: &outside,
         envp: &envp,
@@ -249,12 +259,6 @@ fn write_plan(plan: &Plan, file: LateFile) {
     if let Ok(text) = serde_json::to_vec(&told) {
         let _ = file.write(&text);
     }
-}
-
-fn disk(plan: &Plan) -> u64 {
-    plan.limits
-        .get(LimitName::Disk)
-        .map_or(NO_DISK_LIMIT, crate::plan::Limit::whole)
 }
 
 impl Built {

@@ -15,7 +15,7 @@ pub mod stdio;
 mod still;
 mod warden;
 
-use crate::enforce::cgroup::BoxCgroup;
+use crate::enforce::cgroup::{BoxCgroup, CgroupError};
 use crate::enforce::identity::Maps;
 use crate::enforce::prepare::Prepare;
 pub use crate::enforce::pty;
@@ -36,7 +36,7 @@ use pty::HostTerminal;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// Everything that a launch needs besides the plan. Holds secrets: never serialised.
@@ -109,6 +109,8 @@ pub struct Spawned {
     pub ends_by: i32,
     /// The session's directory, where there is no view: it goes with a box that comes to nothing.
     pub place: Option<PathBuf>,
+    /// What the next start may foresee of its view, where that is not known yet.
+    pub forecast: Option<String>,
 }
 
 /// The box stands.
@@ -159,14 +161,32 @@ pub fn spawn(
     if group.is_none() {
         flags |= CloneFlags::CLONE_NEWCGROUP;
     }
-    // What was made early fits if init would write the same maps itself, and has such a namespace.
-    let early = early
-        .filter(|_| plan.identity.mode == IdentityMode::Same && flags.contains(nursery::FLAGS));
-    let waits = group.is_some() || (plan.identity.mode != IdentityMode::Same && !is_bare);
+    // What was made early fits if init has such namespaces.
+    let mut early = early
+        .filter(|_| plan.standing.rung == Rung::Full && flags.contains(nursery::FLAGS))
+        .map(|early| early.fit(plan))
+        .transpose()
+        .map_err(|e| LaunchError::step("identity", &e))?;
+    let maps = match &early {
+        Some(_) => Maps::Written,
+        None if is_bare => Maps::Written,
+        None if plan.identity.mode == IdentityMode::Same => Maps::Mine,
+        None => Maps::Supervisors,
+    };
+    let mut doors = match group {
+        Some(group) => group.doors().map_err(|e| limits(&e))?,
+        None => Vec::new(),
+    };
+    let group_waits = group.filter(|_| doors.is_empty());
+    let waits = group_waits.is_some() || maps == Maps::Supervisors;
+    let (mut nest, forecast) = match &mut early {
+        Some(early) => (early.nest.take(), early.forecast.take()),
+        None => (None, None),
+    };
     // In the child these are copies: what it takes, the supervisor still has.
     let ours = Cell::new(Some(ours));
     let mut work = Some((inputs, prepare));
-    let mut child = |maps| -> ! {
+    let mut child = || -> ! {
         drop(ours.take());
         let Some((inputs, prepare)) = work.take() else {
             process::exit_now(1)
@@ -175,19 +195,25 @@ pub fn spawn(
             waits,
             own_cgroup: group.is_some() && !is_bare,
             maps,
+            nest: nest.take(),
+            doors: std::mem::take(&mut doors),
         };
         init::main(plan, inputs, prepare, &theirs, start)
     };
     let forked = match &early {
-        _ if is_bare => warden::spawn(bare_place(plan), || child(Maps::Written)),
-        Some(Namespaces { user, net }) => {
-            let rest = (flags - nursery::FLAGS).bits();
-            fork_joined(user.as_fd(), net.as_fd(), rest, &mut || {
-                child(Maps::Written)
-            })
+        _ if is_bare => warden::spawn(bare_place(plan), || child()),
+        Some(early) => {
+            let mut rest = flags;
+            let joins = early.joins();
+            joins.iter().for_each(|(_, flag)| rest.remove(*flag));
+            let joins: Vec<_> = joins
+                .into_iter()
+                .map(|(fd, flag)| (fd, flag.bits()))
+                .collect();
+            fork_joined(&joins, rest.bits(), &mut || child())
         }
         None => match process::fork_into(flags.bits()) {
-            Ok(Fork::Child) => child(Maps::Mine),
+            Ok(Fork::Child) => child(),
             Ok(Fork::Parent(init, pidfd)) => Ok((init, pidfd)),
             Err(errno) => Err(errno),
         },
@@ -203,8 +229,9 @@ pub fn spawn(
         channel: ours.take().ok_or(LaunchError::InitLost)?,
         place: bare_place(plan),
         ends_by: if is_bare { warden::END } else { libc::SIGKILL },
+        forecast,
     };
-    if waits && let Err(e) = spawned.let_go(plan, group) {
+    if waits && let Err(e) = spawned.let_go(plan, group_waits, maps) {
         spawned.destroy();
         return Err(e);
     }
@@ -216,37 +243,44 @@ fn bare_place(plan: &Plan) -> Option<PathBuf> {
     Some(bare.place.path().to_owned())
 }
 
+fn limits(e: &CgroupError) -> LaunchError {
+    LaunchError::step("limits", &StepError::new("join", e, e.errno))
+}
+
 impl Spawned {
     /// Writes the maps, moves init into its cgroup and tells it.
-    fn let_go(&self, plan: &Plan, group: Option<&BoxCgroup>) -> Result<(), LaunchError> {
+    fn let_go(
+        &self,
+        plan: &Plan,
+        group: Option<&BoxCgroup>,
+        maps: Maps,
+    ) -> Result<(), LaunchError> {
         if let Some(group) = group {
-            group
-                .join(self.init)
-                .map_err(|e| LaunchError::step("limits", &StepError::new("join", &e, e.errno)))?;
+            group.join(self.init).map_err(|e| limits(&e))?;
         }
-        if plan.identity.mode != IdentityMode::Same && plan.standing.rung != Rung::Landlock {
+        if maps == Maps::Supervisors {
             identity::write_maps(&plan.identity, self.init)
                 .map_err(|e| LaunchError::step("identity", &e))?;
         }
         Ok(self.channel.send(&ToInit::Mapped, &[])?)
     }
 
-    /// Waits until the box stands or a step of init failed. When it has its root, `rooted` gets its namespaces and init goes
-    /// on meanwhile.
+    /// Waits until the box stands or a step of init failed. When it has its root, `rooted` gets its namespaces and the pidfd
+    /// of init, which goes on meanwhile.
     ///
     /// # Errors
     /// The step that failed, or what `rooted` says; init is gone then.
     pub fn ready(
         self,
         plan: &Plan,
-        mut rooted: impl FnMut(&[OwnedFd]) -> Result<(), LaunchError>,
+        mut rooted: impl FnMut(&[OwnedFd], BorrowedFd<'_>) -> Result<(), LaunchError>,
     ) -> Result<Ready, LaunchError> {
         let mut listeners = Vec::new();
         let mut namespaces = Vec::new();
         let word = loop {
             match self.channel.recv::<FromInit>() {
                 Ok(Some((FromInit::Rooted, fds))) if namespaces.is_empty() => {
-                    if let Err(e) = rooted(&fds) {
+                    if let Err(e) = rooted(&fds, self.pidfd.as_fd()) {
                         self.destroy();
                         return Err(e);
                     }

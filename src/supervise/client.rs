@@ -19,6 +19,7 @@ use super::signals::{Arrived, Scope, Sender};
 use super::terminal::Terminal;
 use crate::launch::channel::{Channel, Received, Sent};
 use crate::launch::message::{FromClient, SignalTo, ToClient};
+use crate::launch::nursery::Raised;
 use crate::launch::pty::HostTerminal;
 use crate::plan::text::write_escaped;
 use crate::sys::tty::{EdgeWatch, Winsize};
@@ -46,6 +47,8 @@ pub struct ClientLink {
     pub signals: Signals,
     /// The caller's terminal as it was at the start, if the box has a pseudo-terminal.
     pub terminal: Option<HostTerminal>,
+    /// The nursery, which is gone when the command runs.
+    pub nursery: Option<Raised>,
 }
 
 /// What the client is to the session.
@@ -101,6 +104,7 @@ pub fn run(link: ClientLink) -> ClientEnd {
         role: link.role,
         escape: Escape::new(),
         signals: link.signals,
+        nursery: link.nursery,
         terminal: link.terminal.map(|host| Terminal::open(&host, stdio)),
         keys: Queue::new(),
         screen: Queue::new(),
@@ -135,6 +139,7 @@ struct Client {
     role: Role,
     escape: Escape,
     signals: Signals,
+    nursery: Option<Raised>,
     terminal: Option<Terminal>,
     /// From the terminal to the box.
     keys: Queue,
@@ -390,6 +395,7 @@ impl Client {
     fn started(&mut self, pty: bool) {
         self.phase = if pty { Phase::Terminal } else { Phase::Pipes };
         release_redirected();
+        drop(self.nursery.take());
         if let (Phase::Terminal, Some(terminal)) = (self.phase, &mut self.terminal) {
             terminal.enter_raw();
             if terminal.size().is_some_and(|size| size != self.size) {

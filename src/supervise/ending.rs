@@ -58,6 +58,9 @@ pub(super) fn finish(end: End<'_>) -> ! {
         mut parts,
         begun,
     } = end;
+    for part in &mut parts {
+        part.ending();
+    }
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
     // the kernel reaps the whole pid namespace before init itself.
     kill::kill(&running.spawned, running.group.as_ref());

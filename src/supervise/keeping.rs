@@ -20,7 +20,7 @@ use crate::record::Event;
 use crate::session::{Session, SessionId, Sessions};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub(super) struct Keeping {
     touched: Vec<PathBuf>,
     born: Vec<PathBuf>,
     seen: Seen,
+    /// It was told that the box ends.
+    told: bool,
     over: bool,
     /// Hidden names that appeared and are no known content, and when that is said.
     doubtful: BTreeMap<PathBuf, Instant>,
@@ -101,6 +103,7 @@ impl Keeping {
             touched: Vec::new(),
             born: Vec::new(),
             seen: Seen::All,
+            told: false,
             over: false,
             doubtful: BTreeMap::new(),
             shown: BTreeSet::new(),
@@ -113,11 +116,11 @@ impl Keeping {
     ///
     /// # Errors
     /// It is gone.
-    pub(super) fn join(&self, namespaces: &[OwnedFd]) -> Result<(), String> {
+    pub(super) fn join(&self, namespaces: &[OwnedFd], init: BorrowedFd<'_>) -> Result<(), String> {
         let [user, mnt, ..] = namespaces else {
             return Err("init gave no namespaces".to_owned());
         };
-        self.keeper.join(user, mnt)
+        self.keeper.join(user, mnt, init)
     }
 
     /// Returns once everything that existed at the start is covered.
@@ -364,9 +367,12 @@ impl Part for Keeping {
         }
     }
 
+    fn ending(&mut self) {
+        self.told = self.keeper.channel.send(&ToKeeper::Finish, &[]).is_ok();
+    }
+
     fn finish(&mut self, running: &mut Running) {
-        let told = self.keeper.channel.send(&ToKeeper::Finish, &[]).is_ok();
-        while told && !self.over && self.waits(LAST_WORDS) {
+        while self.told && !self.over && self.waits(LAST_WORDS) {
             match self.keeper.channel.try_recv::<FromKeeper>() {
                 Ok(Received::Message(message, _)) => self.hear(message, running),
                 Ok(Received::Nothing) => {}

@@ -45,6 +45,7 @@ mod whereabouts;
 
 use crate::enforce::build::MNT;
 use crate::enforce::cgroup::BoxCgroup;
+use crate::enforce::forecast;
 use crate::keeper::links::Copied;
 use crate::launch::channel::Channel;
 use crate::launch::message::{ToClient, ToInit};
@@ -75,6 +76,7 @@ use start::{Started, accept, build};
 use state::{Initial, StateSync};
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
 use std::time::Instant;
 use switch::StopFiles;
 use voice::{Voice, say_directly};
@@ -114,6 +116,8 @@ pub struct Job {
     pub pipes: Vec<RelayPipe>,
     /// Where the namespaces come from that are made while the supervisor plans.
     pub nursery: Option<Channel>,
+    /// Where the forecast of such a view is kept.
+    pub forecast: Option<PathBuf>,
 }
 
 /// For a client whose supervisor was killed: its session is marked as lost and its cgroup removed. The box itself is the
@@ -150,6 +154,7 @@ pub fn run(job: Job) -> u8 {
         data,
         pipes,
         nursery,
+        forecast,
     } = job;
     // Init needs the name; the record is written while it builds.
     let reserved = match Session::reserve(&sessions) {
@@ -210,6 +215,7 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     };
+    let whereabouts = Whereabouts::watch(&session, stop_files.ear());
     let Started {
         ready,
         group,
@@ -256,7 +262,7 @@ pub fn run(job: Job) -> u8 {
         Box::new(keeping) as Box<dyn Part>
     });
     let Ready {
-        spawned,
+        mut spawned,
         pty,
         home,
         namespaces,
@@ -298,11 +304,9 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     }
-    let (ear, unrecorded) = (
-        stop_files.ear(),
-        session.failing().map(running::lost_record),
-    );
-    let whereabouts = match unrecorded.map_or_else(|| Whereabouts::watch(&session, ear), Err) {
+    let unrecorded = session.failing().map(running::lost_record);
+    let whereabouts = match unrecorded.map_or_else(|| whereabouts.and_then(Whereabouts::still), Err)
+    {
         Ok(whereabouts) => whereabouts,
         Err(what) => {
             spawned.destroy();
@@ -325,6 +329,9 @@ pub fn run(job: Job) -> u8 {
     let _parked = mounts.and_then(Result::ok);
     drop(namespaces);
     session.prepare_end();
+    if let (Some(text), Some(place)) = (spawned.forecast.take(), &forecast) {
+        forecast::keep(place, &text);
+    }
     network.serve(listeners, if has_pty { Say::AtTheEnd } else { Say::AtOnce });
     ending::sweep_if_due(&sessions, &cgroup);
     let control = control.map(|listener| {

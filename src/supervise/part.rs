@@ -25,6 +25,9 @@ pub(crate) trait Part {
     /// Called after every wake-up of the loop, whoever caused it: `ready` may be empty.
     fn on_ready(&mut self, ready: &Ready<'_>, running: &mut Running);
 
+    /// The box ends: its init has said its last word, is gone, or is killed next. Called once, before [`Part::finish`].
+    fn ending(&mut self) {}
+
     /// Every process of the box is dead. Called once, in the order of the parts, before the record is closed; may wait.
     fn finish(&mut self, _running: &mut Running) {}
 }

@@ -98,10 +98,12 @@ pub(super) fn accept(
         prepared => prepared.and_then(Result::ok),
     };
     // The keeper joins while init goes on, and only what are the box's own namespaces.
-    let ready = spawned.ready(plan, |namespaces| {
+    let ready = spawned.ready(plan, |namespaces, init| {
         verify::namespaces(plan, namespaces, &NAMESPACES).map_err(|why| step("verify", why))?;
         match &keeping {
-            Some(keeping) => keeping.join(namespaces).map_err(|why| step("keeper", why)),
+            Some(keeping) => keeping
+                .join(namespaces, init)
+                .map_err(|why| step("keeper", why)),
             None => Ok(()),
         }
     })?;

@@ -70,8 +70,16 @@ impl Whereabouts {
             next,
             reserve: Some(Instant::now() + MOMENT),
         };
-        match whereabouts.missing() {
-            None => Ok(whereabouts),
+        whereabouts.still()
+    }
+
+    /// Looks once more.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub(super) fn still(self) -> Result<Whereabouts, String> {
+        match self.missing() {
+            None => Ok(self),
             Some(what) => Err(what),
         }
     }

@@ -46,8 +46,7 @@ impl Drop for Stack {
 }
 
 struct Middle<'a> {
-    user: RawFd,
-    net: RawFd,
+    joins: &'a [(RawFd, c_int)],
     namespaces: c_int,
     child: &'a mut dyn FnMut(),
     made: Result<i32, Errno>,
@@ -57,7 +56,7 @@ extern "C" fn middle(argument: *mut c_void) -> c_int {
     // SAFETY: `fork_joined` passes a `Middle` of its own frame and is suspended until this process has ended, so nobody else
     // uses it. The process made here works on a copy.
     let middle = unsafe { &mut *argument.cast::<Middle<'_>>() };
-    match enter_and_clone(middle.user, middle.net, middle.namespaces) {
+    match enter_and_clone(middle.joins, middle.namespaces) {
         Ok(0) => {
             (middle.child)();
             exit_now(0)
@@ -68,15 +67,19 @@ extern "C" fn middle(argument: *mut c_void) -> c_int {
 }
 
 /// Enters the namespaces and makes a sibling of this process. Returns its pid, and 0 in it.
-fn enter_and_clone(user: RawFd, net: RawFd, namespaces: c_int) -> Result<i32, Errno> {
+fn enter_and_clone(joins: &[(RawFd, c_int)], namespaces: c_int) -> Result<i32, Errno> {
     let call = |ret: c_int| cvt(c_long::from(ret));
     // SAFETY: the calls take integers. An all-zero clone_args is valid, and no pointer in it is set; without CLONE_VM the new
     // process has a copy of this memory, this stack included, and nobody waits for a lock in it: the caller has one thread.
     let pid = unsafe {
-        call(libc::setns(user, libc::CLONE_NEWUSER))?;
-        // The new capabilities made this memory undumpable, and its files of /proc root's (user_namespaces(7), proc(5)).
-        call(libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0))?;
-        call(libc::setns(net, libc::CLONE_NEWNET))?;
+        for (namespace, kind) in joins {
+            call(libc::setns(*namespace, *kind))?;
+            if *kind == libc::CLONE_NEWUSER {
+                // The new capabilities made this memory undumpable, and its files of /proc root's (user_namespaces(7),
+                // proc(5)).
+                call(libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0))?;
+            }
+        }
         let mut args: libc::clone_args = std::mem::zeroed();
         // CLONE_PARENT wants no exit signal: the new process has that of this one.
         args.flags = u64::from((namespaces | libc::CLONE_PARENT).cast_unsigned());
@@ -89,15 +92,14 @@ fn enter_and_clone(user: RawFd, net: RawFd, namespaces: c_int) -> Result<i32, Er
     i32::try_from(pid).map_err(|_| Errno::ESRCH)
 }
 
-/// Makes a child with new namespaces (`CLONE_NEW*` in `namespaces`) in a user namespace and a network namespace that exist
-/// already. It has a copy of this memory, in which it runs `child`, on a stack of its own. Returns its pid and a pidfd.
+/// Makes a child with new namespaces (`CLONE_NEW*` in `namespaces`) in namespaces that exist already: `joins` has each with its
+/// `CLONE_NEW*`, the user namespace first, since it gives the right to enter the others. It has a copy of this memory, in which it runs `child`, on a stack of its own. Returns its pid and a pidfd.
 ///
 /// # Errors
 /// EAGAIN when the process has more than one thread (the child could inherit a held lock), the errno of setns(2), clone3(2)
 /// and pidfd_open(2).
 pub fn fork_joined(
-    user: BorrowedFd<'_>,
-    net: BorrowedFd<'_>,
+    joins: &[(BorrowedFd<'_>, c_int)],
     namespaces: c_int,
     child: &mut dyn FnMut(),
 ) -> Result<(Pid, OwnedFd), Errno> {
@@ -106,9 +108,11 @@ pub fn fork_joined(
     }
     let stack = Stack::new()?;
     let dumpable = super::process::dumpable();
+    let joins: Vec<(RawFd, c_int)> = (joins.iter())
+        .map(|(namespace, kind)| (namespace.as_raw_fd(), *kind))
+        .collect();
     let mut shared = Middle {
-        user: user.as_raw_fd(),
-        net: net.as_raw_fd(),
+        joins: &joins,
         namespaces,
         child,
         made: Err(Errno::ESRCH),
@@ -188,7 +192,11 @@ mod tests {
                 })
             };
             let namespaces = CloneFlags::CLONE_NEWPID.bits();
-            let made = fork_joined(user.as_fd(), net.as_fd(), namespaces, &mut child);
+            let joins = [
+                (user.as_fd(), libc::CLONE_NEWUSER),
+                (net.as_fd(), libc::CLONE_NEWNET),
+            ];
+            let made = fork_joined(&joins, namespaces, &mut child);
             let (pid, pidfd) = made.unwrap();
             assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, 42)));
             assert_eq!(here, 1, "the child has a copy of the memory");
@@ -211,11 +219,12 @@ mod tests {
     fn what_is_no_namespace_is_refused_and_no_child_is_left() {
         forked(|| {
             let none = File::open("/dev/null").unwrap();
-            let error = fork_joined(none.as_fd(), none.as_fd(), 0, &mut || exit_now(1));
+            let joins = [(none.as_fd(), libc::CLONE_NEWUSER)];
+            let error = fork_joined(&joins, 0, &mut || exit_now(1));
             assert_eq!(error.err(), Some(Errno::EINVAL));
             assert_eq!(waitpid(None, None), Err(Errno::ECHILD));
             crate::sys::process::set_undumpable().unwrap();
-            let error = fork_joined(none.as_fd(), none.as_fd(), 0, &mut || exit_now(1));
+            let error = fork_joined(&joins, 0, &mut || exit_now(1));
             assert_eq!(error.err(), Some(Errno::EINVAL));
             assert_eq!(dumpable(), Ok(0), "what was not dumpable stays so");
         });
