@@ -93,7 +93,10 @@ fn world() -> TestBox {
         bin.display(),
         world.home().display()
     );
-    world.env("PATH", path)
+    // What a runner gives its steps.
+    let output = world.home().join("github-output");
+    fs::write(&output, "").unwrap();
+    world.env("PATH", path).env("GITHUB_OUTPUT", output)
 }
 
 #[test]

@@ -36,8 +36,8 @@ pub fn hints(failure: &str) -> Vec<String> {
 }
 
 /// Why there is no box in a box, and what to do.
-pub const NESTED: &str = "this is a box of agentbox already, and in a box there is no other one: start the command itself, \
-                          without `agentbox run`; it has the limits of this box (`agentbox why` says which)";
+pub const NESTED: &str = "this is a box of agentbox already: start the command itself, without `agentbox run`; it has the limits \
+                          of this box (`agentbox why` says which)";
 
 /// Is this a box?
 #[must_use]
@@ -49,6 +49,10 @@ pub fn is_box() -> bool {
 #[must_use]
 pub fn restrictions() -> Vec<String> {
     let mut found = Vec::new();
+    if is_box() {
+        found.push(NESTED.to_owned());
+        return found;
+    }
     if !Path::new("/proc/self/status").exists() {
         found.push("/proc is not mounted here: `mount -t proc proc /proc` (in a chroot: bind it from outside)".to_owned());
         return found;

@@ -149,6 +149,12 @@ fn matches(pattern: &str, section: &[u8], subsection: Option<&[u8]>, key: &[u8])
         [s, k] => same(s, section) && subsection.is_none() && same(k, key),
         [s, "?", k] => same(s, section) && same(k, key),
         [s, "*", k] => same(s, section) && subsection.is_some() && same(k, key),
+        // `gitflow.path.hooks` is `[gitflow "path"]`.
+        [s, name, k] => {
+            same(s, section)
+                && same(k, key)
+                && subsection.is_some_and(|sub| sub.eq_ignore_ascii_case(name.as_bytes()))
+        }
         // `lfs.customtransfer.NAME.path` is `[lfs "customtransfer.NAME"]`.
         [s, group, "*", k] => {
             same(s, section)

@@ -164,7 +164,8 @@ fn every_row_is_reached() {
         let text = match words.as_slice() {
             [s, "?"] => format!("[{s}]\nname = {value}\n"),
             [s, k] => format!("[{s}]\n{k} = {value}\n"),
-            [s, _, k] => format!("[{s} \"Sub\"]\n{k} = {value}\n"),
+            [s, "*" | "?", k] => format!("[{s} \"Sub\"]\n{k} = {value}\n"),
+            [s, name, k] => format!("[{s} \"{name}\"]\n{k} = {value}\n"),
             [s, g, _, k] => format!("[{s} \"{g}.Sub\"]\n{k} = {value}\n"),
             _ => panic!("{row}"),
         };
