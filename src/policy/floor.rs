@@ -1,4 +1,4 @@
-//! [`under`]: what the organisation's floor leaves of a merged policy. It comes after everything, the command line too, and
+//! `under`: what the organisation's floor leaves of a merged policy. It comes after everything, the command line too, and
 //! only forbids. A flag that it would make mean nothing is a [`Breach`], for which nothing starts; what a file says against
 //! it is left out, and a notice says so.
 

@@ -60,7 +60,7 @@ pub fn tcp_on(address: SocketAddr) -> Result<OwnedFd, Errno> {
 }
 
 /// A bound UDP socket that says to which address each datagram was sent, and may answer from it: every address is local
-/// here, also for IPv6 ([`bound`] sets IPV6_FREEBIND).
+/// here, also for IPv6 (`bound` sets IPV6_FREEBIND).
 ///
 /// # Errors
 /// The errno of socket(2), setsockopt(2) or bind(2).
