@@ -26,32 +26,12 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     // The bounding set wants a capability; the other three go last. Emptying the ambient set first is not needed (it is
     // always within the permitted set), but says what is meant.
     process::empty_bounding_set().map_err(prctl("CAPBSET_DROP"))?;
-    for set in [
-        CapSet::Ambient,
-        CapSet::Inheritable,
-        CapSet::Effective,
-        CapSet::Permitted,
-    ] {
-        ::caps::clear(None, set).map_err(failed("drop capabilities"))?;
-    }
-    process::set_no_new_privs().map_err(prctl("NO_NEW_PRIVS"))?;
-
     // What is not read here (bounding, ambient) the supervisor reads from /proc/PID/status.
-    for set in [CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
-        if !::caps::read(None, set)
-            .map_err(failed("read capabilities"))?
-            .is_empty()
-        {
-            let on = format!("{set:?} is not empty");
-            return Err(StepError::new("drop capabilities", on, Errno::EPERM));
-        }
-    }
-    if !process::no_new_privs().map_err(prctl("NO_NEW_PRIVS"))?
-        || !process::securebits_locked().map_err(prctl("SECUREBITS"))?
-    {
+    empty_own_sets(prctl)?;
+    if !process::securebits_locked().map_err(prctl("SECUREBITS"))? {
         return Err(StepError::new(
             "prctl",
-            "no_new_privs or securebits do not hold",
+            "securebits do not hold",
             Errno::EPERM,
         ));
     }
@@ -65,6 +45,16 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
 fn without<F: Fn(Errno) -> StepError>(
     prctl: impl Fn(&'static str) -> F,
 ) -> Result<Option<Evidence>, StepError> {
+    empty_own_sets(prctl)?;
+    Ok(Some(Evidence::full(Layer::Capabilities).proven(
+        "sets and no_new_privs read back; the bounding set stays, and gives nothing",
+    )))
+}
+
+/// Empties the four sets of this process, sets no_new_privs, and reads back what capget(2) and prctl(2) tell.
+fn empty_own_sets<F: Fn(Errno) -> StepError>(
+    prctl: impl Fn(&'static str) -> F,
+) -> Result<(), StepError> {
     for set in [
         CapSet::Ambient,
         CapSet::Inheritable,
@@ -83,7 +73,12 @@ fn without<F: Fn(Errno) -> StepError>(
             return Err(StepError::new("drop capabilities", on, Errno::EPERM));
         }
     }
-    Ok(Some(Evidence::full(Layer::Capabilities).proven(
-        "sets and no_new_privs read back; the bounding set stays, and gives nothing",
-    )))
+    if !process::no_new_privs().map_err(prctl("NO_NEW_PRIVS"))? {
+        return Err(StepError::new(
+            "prctl",
+            "no_new_privs does not hold",
+            Errno::EPERM,
+        ));
+    }
+    Ok(())
 }

@@ -240,22 +240,14 @@ fn network_under(into: &mut Fragment, wish: Wish<NetworkMode>, out: &mut Overrul
     else {
         return;
     };
-    let says = format!("the network is at most \"{}\"", mode(wish.value));
+    let says = format!("the network is at most \"{}\"", wish.value.name());
     // The mode may have been meant by another flag (`--allow HOST`): that one is named.
     let flag = match &now.origin {
         Origin::Cli { flag } if flag != "--net" => flag.clone(),
-        _ => format!("--net {}", mode(now.value)),
+        _ => format!("--net {}", now.value.name()),
     };
     out.say(&now.origin, &flag, &says, &wish.origin);
     into.network = Some(wish);
-}
-
-fn mode(mode: NetworkMode) -> &'static str {
-    match mode {
-        NetworkMode::None => "none",
-        NetworkMode::Filtered => "filtered",
-        NetworkMode::Host => "host",
-    }
 }
 
 fn egress_under(into: &mut EgressWishes, floor: EgressWishes, out: &mut Overruled) {

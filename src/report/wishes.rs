@@ -138,12 +138,7 @@ pub fn rows(fragment: &Fragment) -> Vec<Row> {
         );
     }
     out.one("network.mode", network.as_ref(), |mode: &NetworkMode| {
-        match mode {
-            NetworkMode::None => "none",
-            NetworkMode::Filtered => "filtered",
-            NetworkMode::Host => "host",
-        }
-        .to_owned()
+        mode.name().to_owned()
     });
     let EgressWishes {
         allow,

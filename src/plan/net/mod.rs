@@ -146,6 +146,18 @@ pub enum NetworkMode {
     Host,
 }
 
+impl NetworkMode {
+    /// The word of `--net` and `[network] mode`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            NetworkMode::None => "none",
+            NetworkMode::Filtered => "filtered",
+            NetworkMode::Host => "host",
+        }
+    }
+}
+
 /// Who may be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
