@@ -216,9 +216,12 @@ fn a_crash_does_not_swallow_what_is_told_of_the_history() {
     assert_eq!(told(&b.run(["true"])), Vec::<String>::new());
 }
 
-/// Waits in the box until a file can be read, for five seconds.
-const UNTIL: &str = "until_read() { i=0; until cat \"$1\" >/dev/null 2>&1 || [ $i -gt 500 ]; do i=$((i+1)); sleep 0.01; done; }; \
-                     until_closed() { i=0; while cat \"$1\" >/dev/null 2>&1 && [ $i -lt 500 ]; do i=$((i+1)); sleep 0.01; done; };";
+/// Waits in the box, for ten seconds, until a file stays readable, or stays closed, for 20 looks in a row. One look says
+/// nothing: a name that has just appeared is readable until the keeper closes it, and is opened again once git has it.
+const UNTIL: &str = "hold() { i=0; n=0; while [ $n -lt 20 ] && [ $i -lt 1000 ]; do i=$((i+1)); \
+                     if cat \"$2\" >/dev/null 2>&1; then r=open; else r=closed; fi; \
+                     if [ $r = $1 ]; then n=$((n+1)); else n=0; fi; sleep 0.01; done; }; \
+                     until_read() { hold open \"$1\"; }; until_closed() { hold closed \"$1\"; };";
 
 /// `tests/key.pem` of a branch: hidden by its name, and in the history for everybody to read.
 #[test]
