@@ -262,6 +262,31 @@ fn what_it_says_is_what_happens() {
     }
 }
 
+/// A file that is shown as a copy without its credentials is there: what is below it is no hidden thing, but nothing.
+#[test]
+fn below_a_shown_git_configuration_nothing_is_hidden() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let world = TestBox::new()
+        .file("home/.gitconfig", "[user]\n\tname = x\n")
+        .file("home/.ssh/id_rsa", "secret");
+    let ask = |thing: &str| {
+        let argv = ["why", "--json", "--profile=shell", "read", thing];
+        said(&run(world.agentbox(argv.map(|a| world.fill(a)))).text())
+    };
+    assert!(ask("{home}/.gitconfig").allowed);
+    for below in ["{home}/.gitconfig/x", "{home}/.gitconfig/../"] {
+        let said = ask(below);
+        assert!(
+            !said.allowed && said.because == "it does not exist",
+            "{below}: {said:?}"
+        );
+    }
+    let said = ask("{home}/.ssh/id_rsa/../x");
+    assert!(!said.allowed, "{said:?}");
+}
+
 #[test]
 fn inside_it_says_the_same() {
     if missing(Feature::Userns) {

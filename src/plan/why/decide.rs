@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::permission::permissions;
-use super::place::{Execute, Node, Seen, is_dir};
+use super::place::{Execute, Node, Seen, is_dir, is_file};
 use super::{Answer, Question, Remedy, Side, Verdict, no, remedy, yes};
 use crate::host::{Lookup, Want};
 use crate::plan::{
@@ -255,7 +255,9 @@ impl<'p> Asker<'p> {
     /// Nothing is there, or something that is as good as nothing.
     fn absent(&self, typed: &Path, seen: &Seen<'_>, flag: &str, list: &str) -> Option<Answer> {
         match &seen.node {
-            Node::Missing if self.is_hidden(typed, seen) => Some(self.hidden(typed, seen)),
+            Node::Missing if self.is_hidden(typed, seen) && !is_file(&seen.dir_node) => {
+                Some(self.hidden(typed, seen))
+            }
             Node::Missing => {
                 let shown = matches!(
                     seen.dir_node,

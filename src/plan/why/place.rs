@@ -87,9 +87,8 @@ impl<'p> Asker<'p> {
             if name == ".." {
                 // ".." of what is missing or no directory is missing too; it is not its parent.
                 if !is_dir(&node) {
-                    todo.clear();
+                    above = (at.clone(), node, source);
                     (node, source) = (Node::Missing, at.clone());
-                    above = (at.clone(), node, source.clone());
                     break;
                 }
                 at.pop();
@@ -294,6 +293,11 @@ pub(super) fn is_dir(node: &Node<'_>) -> bool {
         Node::Host(hosts) => hosts.stat.file_type == FileType::Dir,
         _ => false,
     }
+}
+
+/// Something is there, and nothing can be below it.
+pub(super) fn is_file(node: &Node<'_>) -> bool {
+    !matches!(node, Node::Missing) && !is_dir(node)
 }
 
 /// Components in reverse, so that the next one is popped.
