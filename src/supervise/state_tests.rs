@@ -189,7 +189,7 @@ fn a_flood_of_files_wakes_twenty_times_a_second() {
     let begun = std::time::Instant::now();
     let (events, turns) = pump(&mut sync, Duration::from_secs(1), |_| false);
     // On a busy machine a second is what the clock says afterwards.
-    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap() + 1;
+    let ms = usize::try_from(begun.elapsed().as_millis()).unwrap();
     // The change is found in the flood.
     world.write_in_box(r#"{"found":1}"#);
     let (found, _) = pump(&mut sync, Duration::from_secs(10), |events| {
@@ -200,8 +200,9 @@ fn a_flood_of_files_wakes_twenty_times_a_second() {
     assert!(count > 200, "{count}");
     assert_eq!(events, []);
     assert!(
-        turns <= 30 * seconds,
-        "{turns} turns in {seconds} s for {count} writes"
+        // Twenty, a turn of the writer's after some of them, and what a late clock adds; each write would be thousands.
+        turns <= 20 + 40 * ms / 1000,
+        "{turns} turns in {ms} ms for {count} writes"
     );
     assert!(
         matches!(found.as_slice(), [Event::StateWritten { .. }]),
