@@ -221,8 +221,8 @@ pub fn clean(
         return Ok(None);
     }
     out.extend(now.get(from..).unwrap_or_default());
-    if !missing.is_empty() && out.last().is_some_and(|last| *last != b'\n') {
-        out.push(b'\n');
+    if !missing.is_empty() {
+        end_last_line(&mut out);
     }
     taken.extend(missing.iter().filter_map(executes));
     for entry in missing {
@@ -246,6 +246,16 @@ pub fn decode(bytes: &[u8]) -> Option<(Vec<&'static str>, &[u8])> {
     let (bits, rest) = bytes.split_at_checked(EXECUTING.len())?;
     let rows = EXECUTING.iter().zip(bits).filter(|(_, bit)| **bit == 1);
     Some((rows.map(|(row, _)| *row).collect(), rest))
+}
+
+/// Ends the last line, so that what follows stands for itself. After a backslash the first newline goes on with the value.
+fn end_last_line(text: &mut Vec<u8>) {
+    if text.last().is_some_and(|last| *last != b'\n') {
+        text.push(b'\n');
+    }
+    if text.ends_with(b"\\\n") || text.ends_with(b"\\\r\n") {
+        text.push(b'\n');
+    }
 }
 
 /// The span with its line, if nothing else stands on it.

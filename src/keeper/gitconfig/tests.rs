@@ -207,3 +207,18 @@ fn mutations_end_and_never_leave_an_entry() {
         }
     }
 }
+
+/// Found by libFuzzer: the header that was put back became a part of the value before it, and the entry one of no section.
+#[test]
+fn what_is_put_back_after_a_backslash_at_the_end_stands_for_itself() {
+    for end in ["\\", "\\\n", "\\\r\n", "# c\\", "x"] {
+        let now = format!("[user]\n\tname = a{end}");
+        let (text, taken) = cleaned("[core]\n\thooksPath = h\n", &now);
+        assert_eq!(taken, ["core.hookspath"], "{end:?}");
+        assert_eq!(
+            executing(text.as_bytes()).unwrap(),
+            ["core.hookspath"],
+            "{end:?}: {text:?}"
+        );
+    }
+}
