@@ -57,7 +57,7 @@ pub struct Build<'a> {
     pub caller_env: Vec<(OsString, OsString)>,
     /// Descriptors above 2 that must stay open: the socket to the supervisor, pipes of the command.
     pub keep: Vec<RawFd>,
-    /// The file of the plan in the box, to be written when there is time.
+    /// The file of the plan in the box, which the supervisor writes when there is time.
     pub extract: Option<LateFile>,
     /// The pseudo-terminal.
     pub pty: Option<Pty>,

@@ -89,25 +89,26 @@ pub struct LateFile {
 }
 
 impl LateFile {
-    /// Writes it, and lets go of it.
-    ///
-    /// # Errors
-    /// Those of write(2).
-    pub fn write(self, content: &[u8]) -> std::io::Result<()> {
-        let LateFile { mut file, tree } = self;
-        let written = file.write_all(content);
+    /// Lets go of it. Who has a copy of its descriptor can go on to write it.
+    pub fn let_go(self) {
+        let LateFile { file, tree } = self;
         // To close a detached mount waits as long as umount(2), for a grace period of RCU (0.1 ms, several on a busy
-        // machine), and the end of the command would be noticed so much later.
+        // machine).
         let parked = Parked::new(tree.as_fd());
         drop((file, tree));
         drop(parked);
-        written
     }
 
     /// What has to stay open until then.
     #[must_use]
     pub fn descriptors(&self) -> [RawFd; 2] {
         [self.file.as_raw_fd(), self.tree.as_raw_fd()]
+    }
+}
+
+impl AsFd for LateFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -8,7 +8,7 @@ use super::view::Covered;
 use super::watchman::{Name, Phase, Watchman};
 use std::path::Path;
 
-impl Watchman {
+impl Watchman<'_> {
     /// A name that appeared may be such a file.
     ///
     /// # Errors

@@ -140,7 +140,11 @@ enum Step {
 }
 
 /// Until the session is over.
-fn serve(watchman: &mut Watchman, channel: &Channel, before_go: Duration) -> Result<(), String> {
+fn serve(
+    watchman: &mut Watchman<'_>,
+    channel: &Channel,
+    before_go: Duration,
+) -> Result<(), String> {
     let gone = |e: channel::ChannelError| e.to_string();
     let mut step = Step::Building;
     let mut init = None;
@@ -207,7 +211,7 @@ fn tell_loss(channel: &Channel) -> Result<bool, String> {
 }
 
 /// Everything that happened until the box was dead.
-fn last_look(watchman: &mut Watchman) -> Result<(), String> {
+fn last_look(watchman: &mut Watchman<'_>) -> Result<(), String> {
     if watchman.tree.is_behind() {
         // The rest of the tree was never looked at.
         watchman.outbox.missed();
@@ -228,7 +232,7 @@ fn dead(init: &OwnedFd) -> Result<(), String> {
 }
 
 /// Returns the pidfd of init.
-fn join(watchman: &mut Watchman, fds: Vec<OwnedFd>) -> Result<OwnedFd, String> {
+fn join(watchman: &mut Watchman<'_>, fds: Vec<OwnedFd>) -> Result<OwnedFd, String> {
     let Ok([user, mnt, init]) = <[OwnedFd; 3]>::try_from(fds) else {
         return Err("no namespaces to join".to_owned());
     };
@@ -245,7 +249,7 @@ fn join(watchman: &mut Watchman, fds: Vec<OwnedFd>) -> Result<OwnedFd, String> {
 }
 
 /// Sleeps until something happens: a word of the supervisor, an event of a directory.
-fn wait(watchman: &Watchman, channel: &Channel) -> Result<(bool, bool), String> {
+fn wait(watchman: &Watchman<'_>, channel: &Channel) -> Result<(bool, bool), String> {
     let mut set = vec![PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
     if let Some(fd) = watchman.tree.fd() {
         set.push(PollFd::new(fd, PollFlags::POLLIN));

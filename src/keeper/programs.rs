@@ -9,7 +9,7 @@ use super::watchman::{Name, Phase, Watchman};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-impl Watchman {
+impl Watchman<'_> {
     /// What a directory is watched for.
     pub(super) fn purpose(&self, spot: &Spot) -> Purpose {
         let place = self.places.get(spot.place);

@@ -59,9 +59,9 @@ impl Name<'_> {
     }
 }
 
-pub(super) struct Watchman {
+pub(super) struct Watchman<'a> {
     pub(super) places: Vec<Place>,
-    rules: Vec<NameRule>,
+    rules: &'a [NameRule],
     /// Host paths whose content is committed.
     shown: BTreeSet<PathBuf>,
     /// Host paths that existed at the start: the session's end compares them.
@@ -75,7 +75,7 @@ pub(super) struct Watchman {
     /// What is shown as a copy of the plan's own, by its path in the box.
     pub(super) covers: HashMap<PathBuf, CString>,
     /// Programs that are refused, and where some were found.
-    pub(super) refused: Refused,
+    pub(super) refused: &'a Refused,
     pub(super) tree: Tree,
     pub(super) view: Option<BoxView>,
     /// Names that were met before there was a box.
@@ -84,8 +84,8 @@ pub(super) struct Watchman {
     pub(super) outbox: Outbox,
 }
 
-impl Watchman {
-    pub(super) fn new(plan: &Plan) -> Watchman {
+impl<'a> Watchman<'a> {
+    pub(super) fn new(plan: &'a Plan) -> Watchman<'a> {
         let mut places = place::places(plan);
         places.extend(place::program_places(plan));
         let mut tree = Tree::new();
@@ -106,14 +106,14 @@ impl Watchman {
         let own = |path: &OsText| path.path().to_owned();
         let shown = plan.names.shown.iter().map(own).collect();
         Watchman {
-            rules: plan.names.rules.clone(),
+            rules: &plan.names.rules,
             shown,
             tracked: of(NameKind::Track).collect(),
             frozen: of(NameKind::Freeze).map(|path| (path, None)).collect(),
             secrets: Secrets::of(&plan.names, &places),
             born: BTreeSet::new(),
             covers: place::covers(plan),
-            refused: plan.refused.clone(),
+            refused: &plan.refused,
             early: place::early(plan, &places),
             places,
             tree,

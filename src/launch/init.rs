@@ -14,7 +14,6 @@ use crate::enforce::cgroup;
 use crate::enforce::identity::Maps;
 use crate::enforce::mounts;
 use crate::enforce::nest::Nest;
-use crate::enforce::newroot::LateFile;
 use crate::enforce::prepare::Prepare;
 use crate::enforce::{StepError, env};
 use crate::outcome::How;
@@ -86,8 +85,6 @@ struct Built {
     pty: Option<OwnedFd>,
     inherited: Inherited,
     signals: SignalFd,
-    /// The plan in the box, not written yet.
-    extract: Option<LateFile>,
     /// Commands that joined.
     joins: Joins,
     /// Everything is stopped.
@@ -186,12 +183,11 @@ fn build_box(
         evidence: Vec::new(),
     };
     build::run(&mut b)?;
-    let fds: Vec<BorrowedFd<'_>> = b
-        .pty
-        .iter()
-        .map(|pty| &pty.master)
-        .chain(&b.home)
-        .map(|fd| fd.as_fd())
+    let (extract, pty) = (b.extract.iter(), b.pty.iter());
+    let fds: Vec<BorrowedFd<'_>> = extract
+        .map(AsFd::as_fd)
+        .chain(pty.map(|pty| pty.master.as_fd()))
+        .chain(b.home.iter().map(AsFd::as_fd))
         .collect();
     let evidence = std::mem::take(&mut b.evidence);
     hand_out(&b.listeners, channel)
@@ -200,8 +196,10 @@ fn build_box(
         .send(&FromInit::Ready { evidence }, &fds)
         .map_err(|e| ("report", StepError::new("send", e, Errno::EPIPE)))?;
     let pty = b.pty.take().map(|pty| pty.slave);
-    let extract = b.extract.take();
     // The rest of what was sent is the supervisor's now; nothing of it may stay open beside the command.
+    if let Some(file) = b.extract.take() {
+        file.let_go();
+    }
     drop(b.home.take());
     drop(std::mem::take(&mut b.listeners));
     drop(b);
@@ -217,7 +215,6 @@ fn build_box(
         pty,
         inherited,
         signals,
-        extract,
         joins: Joins::default(),
         still: None,
     })
@@ -248,19 +245,6 @@ fn hand_out_socket(family: Family, channel: &Channel) {
     let _ = channel.send(&FromInit::Socket { errno }, &fds);
 }
 
-/// Writes the plan for `agentbox why` in the box, now that the command runs beside it. It holds no secret; what the box cannot
-/// see is known by name only, and agentbox's own places are left out.
-fn write_plan(plan: &Plan, file: LateFile) {
-    let told = Plan {
-        private_dirs: Vec::new(),
-        ..plan.clone()
-    };
-    // Without it `agentbox why` says that it cannot tell; nothing else depends on it.
-    if let Ok(text) = serde_json::to_vec(&told) {
-        let _ = file.write(&text);
-    }
-}
-
 impl Built {
     /// Waits for the word, starts the command and stays until it ends. Returns init's own exit status.
     fn serve(mut self, plan: &Plan, channel: &Channel) -> u8 {
@@ -282,9 +266,6 @@ impl Built {
         let_go_of_stdio();
         if channel.send(&FromInit::Started, &[]).is_err() {
             return 1;
-        }
-        if let Some(file) = self.extract.take() {
-            write_plan(plan, file);
         }
         loop {
             let mut fds = [

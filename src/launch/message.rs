@@ -101,8 +101,8 @@ pub enum FromInit {
     /// The view is the box's own root. With the namespaces as descriptors, in the order of `enforce::build::NAMESPACES`, so that
     /// the keeper can join while init goes on.
     Rooted,
-    /// The box stands. With descriptors: the pseudo-terminal's master (if there is one), HOME of the box (if there are
-    /// state files), in this order.
+    /// The box stands. With descriptors: the file of the plan in the box (if there is a view), the pseudo-terminal's master (if
+    /// there is one), HOME of the box (if there are state files), in this order.
     Ready {
         /// What was found to hold.
         evidence: Vec<Evidence>,

@@ -36,6 +36,7 @@ use pty::HostTerminal;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -122,6 +123,8 @@ pub struct Ready {
     pub evidence: Vec<Evidence>,
     /// The namespaces, in the order of `enforce::build::NAMESPACES`.
     pub namespaces: Vec<OwnedFd>,
+    /// The file of the plan in the box, empty.
+    pub extract: Option<File>,
     /// The pseudo-terminal's master.
     pub pty: Option<OwnedFd>,
     /// HOME of the box, if there are state files.
@@ -295,12 +298,15 @@ impl Spawned {
         match word {
             Ok(Some((FromInit::Ready { evidence }, fds))) => {
                 let mut rest = fds.into_iter();
+                let has_view = plan.standing.rung != Rung::Landlock;
+                let extract = has_view.then(|| rest.next()).flatten();
                 let has_pty = rest.len() > usize::from(!plan.state.is_empty());
                 let pty = if has_pty { rest.next() } else { None };
                 Ok(Ready {
                     spawned: self,
                     evidence,
                     namespaces,
+                    extract: extract.map(File::from),
                     pty,
                     home: rest.next(),
                     listeners,

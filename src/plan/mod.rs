@@ -53,9 +53,6 @@ pub struct Plan {
     pub network: Network,
     /// Limits and what enforces each.
     pub limits: Limits,
-    /// Host directories that are made (0700, with parents) before the view is built: the places behind `private` paths.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub private_dirs: Vec<OsText>,
     /// Files that their program replaces by rename: the box has a copy, written back.
     pub state: Vec<StateFile>,
     /// Names that are hidden, frozen or tracked, and what of it exists.
@@ -89,6 +86,33 @@ pub struct Plan {
     pub path_dropped: Vec<OsText>,
     /// What the banner has to say besides (net is host, signing is off, `.agentbox.toml` is not read, ...).
     pub notices: Vec<String>,
+    /// Host directories that are made (0700, with parents) before the view is built: the places behind `private` paths. The last
+    /// of all: the box is told the text of everything before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub private_dirs: Vec<OsText>,
+}
+
+impl Plan {
+    /// Its text. `room` is how long it may be expected to be.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn json(&self, room: usize) -> serde_json::Result<String> {
+        let mut text = Vec::with_capacity(room);
+        serde_json::to_writer(&mut text, self)?;
+        String::from_utf8(text).map_err(serde::ser::Error::custom)
+    }
+
+    /// Of that text what the box is told, in two parts: all but agentbox's own places. `None` if it is not this plan's.
+    #[must_use]
+    pub fn told<'a>(&self, json: &'a str) -> Option<[&'a str; 2]> {
+        if self.private_dirs.is_empty() {
+            return Some([json, ""]);
+        }
+        let places = serde_json::to_string(&self.private_dirs).ok()?;
+        let rest = json.strip_suffix('}')?.strip_suffix(&places)?;
+        Some([rest.strip_suffix(r#","private-dirs":"#)?, "}"])
+    }
 }
 
 /// What becomes of a session whose window is closed.

@@ -14,11 +14,13 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, RenameFlags, openat, renameat, renameat2};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use serde_json::value::RawValue;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+
+/// Room for the text of a plan: one that fits need not be moved while it is written.
+const ROOM: usize = 96 * 1024;
 
 /// The session that this process supervises. Its lock is held as long as this value, or a copy of its descriptor in a
 /// forked child, lives.
@@ -31,7 +33,8 @@ pub struct Session {
     _lock: Flock<OwnedFd>,
     log: EventLog,
     started: Timestamp,
-    plan: Box<RawValue>,
+    /// Its text.
+    plan: String,
     evidence: Vec<Evidence>,
     failing: Option<String>,
     /// The final `session.json`, as far as it is written: see [`Session::prepare_end`].
@@ -97,11 +100,10 @@ impl Reserved {
             .map_err(|error| failed("dup", &events)(errno(&error)))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, errno)| failed("flock", &events)(errno))?;
-        let plan_text =
-            serde_json::value::to_raw_value(plan).map_err(|error| SessionError::Json {
-                path: path.join(RECORD),
-                why: error.to_string(),
-            })?;
+        let plan_text = plan.json(ROOM).map_err(|error| SessionError::Json {
+            path: path.join(RECORD),
+            why: error.to_string(),
+        })?;
         let mut session = Session {
             id,
             path,
@@ -166,6 +168,12 @@ impl Session {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The text of its plan.
+    #[must_use]
+    pub fn plan(&self) -> &str {
+        &self.plan
     }
 
     /// When it began.
@@ -235,7 +243,10 @@ impl Session {
     pub fn prepare_end(&mut self) {
         self.prepared = self
             .head(State::Ended)
-            .and_then(|head| new_file(self.dir.as_fd(), &self.path, &head))
+            .and_then(|(before, behind)| {
+                let parts = [&before, self.plan.as_bytes(), &behind];
+                new_file(self.dir.as_fd(), &self.path, &parts)
+            })
             .ok();
     }
 
@@ -270,22 +281,22 @@ impl Session {
         {
             return exchange(self.dir.as_fd(), &self.path);
         }
-        let mut text = self.head(state)?;
-        text.extend(tail);
-        replace(self.dir.as_fd(), &self.path, &text)
+        let (before, mut behind) = self.head(state)?;
+        behind.extend(tail);
+        let parts = [&before, self.plan.as_bytes(), &behind];
+        replace(self.dir.as_fd(), &self.path, &parts)
     }
 
-    fn head(&self, state: State) -> Result<Vec<u8>, SessionError> {
+    fn head(&self, state: State) -> Result<(Vec<u8>, Vec<u8>), SessionError> {
         let head = Head {
             version: VERSION,
             id: &self.id,
             state,
             supervisor: std::process::id(),
             started: self.started,
-            plan: &self.plan,
             evidence: &self.evidence,
         };
-        head.text().map_err(|e| self.no_text(&e))
+        head.around().map_err(|e| self.no_text(&e))
     }
 
     fn no_text(&self, error: &serde_json::Error) -> SessionError {
@@ -314,21 +325,27 @@ fn name(sessions: &Sessions, at: Timestamp) -> Result<(SessionId, PathBuf), Sess
 }
 
 /// Writes `session.json` under its temporary name and gives it its own: a reader sees the old one or the new one.
-pub(super) fn replace(dir: BorrowedFd<'_>, path: &Path, text: &[u8]) -> Result<(), SessionError> {
-    new_file(dir, path, text).map(drop)?;
+pub(super) fn replace(
+    dir: BorrowedFd<'_>,
+    path: &Path,
+    parts: &[&[u8]],
+) -> Result<(), SessionError> {
+    new_file(dir, path, parts).map(drop)?;
     exchange(dir, path)
 }
 
 /// Writes `session.json` under its temporary name.
-fn new_file(dir: BorrowedFd<'_>, path: &Path, text: &[u8]) -> Result<File, SessionError> {
+fn new_file(dir: BorrowedFd<'_>, path: &Path, parts: &[&[u8]]) -> Result<File, SessionError> {
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let new = path.join(RECORD_NEW);
     let file = openat(dir, RECORD_NEW, flags, Mode::S_IRUSR | Mode::S_IWUSR)
         .map_err(failed("open", &new))?;
     let mut file = File::from(file);
-    file.write_all(text)
-        .map_err(|error| failed("write", &new)(errno(&error)))?;
+    for part in parts {
+        file.write_all(part)
+            .map_err(|error| failed("write", &new)(errno(&error)))?;
+    }
     Ok(file)
 }
 

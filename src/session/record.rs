@@ -7,7 +7,6 @@ use crate::plan::Plan;
 use crate::record::Timestamp;
 use crate::session::SessionId;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 /// The version of the serialised form.
 pub const VERSION: u32 = 1;
@@ -54,8 +53,8 @@ pub struct SessionRecord {
     pub events_lost: u64,
 }
 
-/// What of a [`SessionRecord`] is known when the box stands, on its way out; of the last one this is written in advance. With the plan as the text that was made of it
-/// once: the plan is by far the largest part and is written twice.
+/// What of a [`SessionRecord`] is known when the box stands, on its way out; of the last one this is written in advance. With the
+/// plan as the text that was made of it once: the plan is by far the largest part and is written twice.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Head<'a> {
@@ -64,7 +63,7 @@ pub(super) struct Head<'a> {
     pub(super) state: State,
     pub(super) supervisor: u32,
     pub(super) started: Timestamp,
-    pub(super) plan: &'a RawValue,
+    #[serde(skip)]
     pub(super) evidence: &'a [Evidence],
 }
 
@@ -78,16 +77,19 @@ pub(super) struct Tail<'a> {
 }
 
 impl Head<'_> {
-    /// Its text, up to where the rest goes.
-    pub(super) fn text(&self) -> serde_json::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec(self)?;
-        text.pop();
-        Ok(text)
+    /// What is before the text of the plan and what is behind it, up to where the rest goes.
+    pub(super) fn around(&self) -> serde_json::Result<(Vec<u8>, Vec<u8>)> {
+        let mut before = serde_json::to_vec(self)?;
+        before.pop();
+        before.extend(br#","plan":"#);
+        let mut behind = br#","evidence":"#.to_vec();
+        serde_json::to_writer(&mut behind, self.evidence)?;
+        Ok((before, behind))
     }
 }
 
 impl Tail<'_> {
-    /// Its text, as it goes on after [`Head::text`].
+    /// Its text, as it goes on after [`Head::around`].
     pub(super) fn text(&self) -> serde_json::Result<Vec<u8>> {
         let mut text = serde_json::to_vec(self)?;
         if let Some(first) = text.first_mut() {

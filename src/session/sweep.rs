@@ -207,7 +207,7 @@ impl Sessions {
             path: path.clone(),
             why: error.to_string(),
         })?;
-        live::replace(session.as_fd(), &path, &text)?;
+        live::replace(session.as_fd(), &path, &[&text])?;
         Ok(record.state == State::Lost)
     }
 

@@ -102,6 +102,33 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
+fn the_box_is_told_all_of_the_plan_but_agentboxs_own_places() {
+    let told = |plan: &Plan, json: &str| Some(plan.told(json)?.concat());
+    let mut own = plan();
+    let bare = own.json(0).unwrap();
+    assert_eq!(told(&own, &bare), Some(bare.clone()));
+    let places = ["/h/a\"}", "/h/b,\"private-dirs\":["];
+    own.private_dirs = places.map(OsText::from).to_vec();
+    own.notices.push(r#","private-dirs":["x"]}"#.to_owned());
+    let json = own.json(4096).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), own);
+    let told_json = told(&own, &json).unwrap();
+    let private_dirs = Vec::new();
+    let but_for_these = Plan {
+        private_dirs,
+        ..own.clone()
+    };
+    assert_eq!(
+        serde_json::from_str::<Plan>(&told_json).unwrap(),
+        but_for_these
+    );
+    assert!(!told_json.contains("/h/"));
+    // The text of another plan: nothing is told rather than too much.
+    own.private_dirs.pop();
+    assert_eq!(told(&own, &json), None);
+}
+
+#[test]
 fn a_session_from_start_to_end() {
     let (home, sessions) = home();
     let mut session = Session::create(&sessions, &plan()).unwrap();

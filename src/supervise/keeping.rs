@@ -94,7 +94,10 @@ impl Keeping {
             .map_err(|errno| format!("the baseline of tracked files: {errno}"))?;
         Ok(Keeping {
             keeper,
-            names: plan.names.clone(),
+            names: Names {
+                watch: plan.names.watch,
+                ..Names::default()
+            },
             baseline,
             session: session.path().to_owned(),
             id: session.id().clone(),
@@ -133,6 +136,12 @@ impl Keeping {
             return Err(required(why));
         }
         Ok(gap.map(|why| Event::WatchGap { why }))
+    }
+
+    /// The command runs: now there is time for a copy of the rules, which are needed when the first file is settled.
+    pub(super) fn with_rules(mut self, plan: &Plan) -> Keeping {
+        self.names.clone_from(&plan.names);
+        self
     }
 
     fn hear(&mut self, message: FromKeeper, running: &mut Running) {

@@ -255,14 +255,12 @@ pub fn run(job: Job) -> u8 {
         evidence: ready.evidence.clone(),
     };
     voice.note(&mut session, &enforced);
-    let keeping = keeping.map(|(keeping, event)| {
-        if let Some(event) = event {
-            voice.note(&mut session, &event);
-        }
-        Box::new(keeping) as Box<dyn Part>
-    });
+    if let Some((_, Some(event))) = &keeping {
+        voice.note(&mut session, event);
+    }
     let Ready {
         mut spawned,
+        extract,
         pty,
         home,
         namespaces,
@@ -323,6 +321,7 @@ pub fn run(job: Job) -> u8 {
         return refuse(voice, session, begun, why);
     }
     voice.tell(&ToClient::Started { pty: has_pty });
+    start::tell_box(extract, &plan, &session);
     // The last one to leave a mount namespace takes its mounts apart, one grace period of RCU after the other: not this
     // process, for whose end the caller waits. Without it the end is slower, and that is all.
     let mounts = namespaces.get(MNT).map(|fd| Parked::new(fd.as_fd()));
@@ -366,7 +365,8 @@ pub fn run(job: Job) -> u8 {
             .map(|pipe| Box::new(pipe) as Box<dyn Part>),
     );
     parts.extend(reports.map(|reports| Box::new(reports) as Box<dyn Part>));
-    parts.extend(keeping);
+    let keeping = keeping.map(|(keeping, _)| keeping.with_rules(&plan));
+    parts.extend(keeping.map(|keeping| Box::new(keeping) as Box<dyn Part>));
     parts.extend(settling.map(|settling| Box::new(settling) as Box<dyn Part>));
     parts.extend(Signals::new().map(|signals| Box::new(signals) as Box<dyn Part>));
     let seen = watch::run(&mut running, &mut parts);

@@ -15,6 +15,9 @@ use crate::plan::Plan;
 use crate::plan::rung::Rung;
 use crate::record::Event;
 use crate::session::Session;
+use crate::sys::heap;
+use std::fs::File;
+use std::io::Write as _;
 
 /// A box that stands and was accepted.
 pub(super) struct Started {
@@ -61,7 +64,10 @@ pub(super) fn build(
     let early = nursery.and_then(nursery::take);
     let spawned = launch::spawn(plan, inputs, group.as_ref(), early)?;
     // Beside the building: it watches the host's directories meanwhile.
-    match Keeping::start(plan) {
+    let keeper = Keeping::start(plan);
+    // Both have copies of this memory, so that to write on a page of it is to copy it.
+    heap::leave_to_children();
+    match keeper {
         Ok(keeper) => Ok(Building {
             spawned,
             group,
@@ -142,5 +148,14 @@ pub(super) fn accept(
             ready.spawned.destroy();
             Err(step("keeper", why))
         }
+    }
+}
+
+/// Writes the plan for `agentbox why` in the box, while the command starts. Without it that says that it cannot tell; nothing
+/// else depends on it.
+pub(super) fn tell_box(file: Option<File>, plan: &Plan, session: &Session) {
+    if let (Some(mut file), Some(told)) = (file, plan.told(session.plan())) {
+        let mut parts = told.iter();
+        let _ = parts.try_for_each(|part| file.write_all(part.as_bytes()));
     }
 }

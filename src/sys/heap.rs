@@ -68,6 +68,12 @@ pub(super) fn forked() {
     FORKED.set(true);
 }
 
+/// Says in a parent that its pages are its children's, too: what it allocates from now on comes from new ones, as theirs does.
+/// What it has freed so far, and what it frees of those pages, stays as it is: not for who forks again and again.
+pub fn leave_to_children() {
+    FORKED.set(true);
+}
+
 /// Its class, by size.
 fn class(size: usize) -> usize {
     if size <= FINE {

@@ -11,7 +11,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-impl Watchman {
+impl Watchman<'_> {
     /// The directory with the rules about git directories, if it is one by what is in it.
     pub(super) fn as_git(&mut self, spot: Spot, names: &[(OsString, What)]) -> Spot {
         let mut shape = Shape::default();

@@ -85,7 +85,7 @@ impl Secrets {
     }
 }
 
-impl Watchman {
+impl Watchman<'_> {
     /// Is the rule about what is there?
     pub(super) fn hides(&self, it: &Name<'_>, rule: usize, file: &Path) -> bool {
         let Some(rule) = self.rules.get(rule) else {
