@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod fix;
 mod found;
 
 use super::args::{CheckArgs, PlanArgs};
@@ -9,7 +10,7 @@ use super::say::{self, Said};
 use super::{Planned, plan_for};
 use crate::enforce::{STEPS, build, limits, verify};
 use crate::exit;
-use crate::host::{Host, Idmap, Place, RealLookup};
+use crate::host::{Host, Idmap, RealLookup};
 use crate::launch::command::{Descriptor, Inherited};
 use crate::launch::{self, Inputs, LaunchError, diagnose};
 use crate::outcome::Evidence;
@@ -53,14 +54,22 @@ pub fn run(args: &CheckArgs) -> u8 {
             return exit::NO;
         }
     };
-    let trials: Vec<Trial> = [NetworkMode::Filtered, NetworkMode::None, NetworkMode::Host]
-        .map(|mode| trial(&host, mode, Rung::Full))
-        .into();
+    let modes: &[NetworkMode] = if args.fix {
+        &[NetworkMode::Filtered]
+    } else {
+        &[NetworkMode::Filtered, NetworkMode::None, NetworkMode::Host]
+    };
+    let mut trials: Vec<Trial> = modes
+        .iter()
+        .map(|mode| trial(&host, *mode, Rung::Full))
+        .collect();
+    if args.fix {
+        return fix::fix(&host, trials.into_iter().next());
+    }
     // What is asked is the default run; a floor may well forbid another one.
     let refused = trials.first().is_some_and(|trial| trial.result.is_err());
-    let mut trials = trials;
     launch::place::settle(&mut host);
-    if let Some(rung) = lower(&host.place) {
+    if let Some(rung) = launch::place::lower(&host.place) {
         trials.push(trial(&host, NetworkMode::None, rung));
     }
     let hints = if refused {
@@ -103,15 +112,6 @@ fn trials_data(trials: &[Trial]) -> Vec<report::check::Trial<'_>> {
         .collect()
 }
 
-/// The rung that is left where not everything can be had.
-fn lower(place: &Place) -> Option<Rung> {
-    match place {
-        Place::Untried | Place::Whole => None,
-        Place::NoProc(_) => Some(Rung::ContainerProc),
-        Place::Nothing(_) => Some(Rung::Landlock),
-    }
-}
-
 fn trial(host: &Host, mode: NetworkMode, rung: Rung) -> Trial {
     if rung != Rung::Full {
         return Trial {
@@ -134,7 +134,7 @@ fn trial(host: &Host, mode: NetworkMode, rung: Rung) -> Trial {
 fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, String> {
     let workspace = Scratch::new().map_err(|e| {
         format!(
-            "a scratch directory in {}: {e}",
+            "a scratch directory in {}: {e}; make the directory, or set TMPDIR to one that can be written",
             std::env::temp_dir().display()
         )
     })?;

@@ -17,6 +17,15 @@ use std::os::unix::fs::PermissionsExt as _;
 
 /// The variable by which a shell's function asks. It holds the shell's name.
 const ASKED: &str = "AGENTBOX_COMPLETE";
+/// The program, as it is called.
+const NAME: &str = "agentbox";
+/// Every shell.
+const ALL: [ShellName; 4] = [
+    ShellName::Bash,
+    ShellName::Zsh,
+    ShellName::Fish,
+    ShellName::Elvish,
+];
 /// The most programs that are proposed.
 const MOST: usize = 200;
 
@@ -24,13 +33,7 @@ const MOST: usize = 200;
 #[must_use]
 pub fn completions(args: &CompletionsArgs) -> u8 {
     let mut script = Vec::new();
-    let written = shell(args.shell).write_registration(
-        ASKED,
-        "agentbox",
-        "agentbox",
-        "agentbox",
-        &mut script,
-    );
+    let written = shell(args.shell).write_registration(ASKED, NAME, NAME, NAME, &mut script);
     match written {
         Ok(()) => printed(&script),
         Err(error) => {
@@ -40,18 +43,25 @@ pub fn completions(args: &CompletionsArgs) -> u8 {
     }
 }
 
+/// The name of every shell, and what it has to source.
+pub(super) fn shells() -> Vec<(&'static str, Vec<u8>)> {
+    ALL.map(shell)
+        .into_iter()
+        .map(|shell| {
+            let mut script = Vec::new();
+            // A Vec takes everything.
+            let _ = shell.write_registration(ASKED, NAME, NAME, NAME, &mut script);
+            (shell.name(), script)
+        })
+        .collect()
+}
+
 /// Answers a shell that asks; `None` if none does.
 #[must_use]
 pub fn answer(argv: &[OsString]) -> Option<u8> {
     let asked = std::env::var_os(ASKED).filter(|name| !name.is_empty())?;
-    let shells = [
-        ShellName::Bash,
-        ShellName::Zsh,
-        ShellName::Fish,
-        ShellName::Elvish,
-    ];
     // Not a shell's name: somebody else's variable.
-    let shell = shells
+    let shell = ALL
         .map(shell)
         .into_iter()
         .find(|shell| asked == shell.name())?;

@@ -61,7 +61,7 @@ fn write_all(dir: &Path) -> Result<(), Failure> {
 }
 
 /// Title and text of every page: `agentbox`, and one for each subcommand.
-fn pages() -> Vec<(String, Vec<u8>)> {
+pub(super) fn pages() -> Vec<(String, Vec<u8>)> {
     let mut whole = Cli::command();
     whole.build();
     let subs = whole.get_subcommands().filter(|sub| !sub.is_hide_set());

@@ -23,6 +23,7 @@ mod machine;
 #[cfg(feature = "pages")]
 pub mod man;
 pub mod network;
+pub mod own;
 pub mod pause;
 pub mod profiles;
 pub mod ps;
@@ -99,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Drill(args) => drill::drill(&args),
         Command::Restore(args) => restore::restore(&args),
         Command::Init(args) => init::init(&args),
+        Command::Own(args) => own::own(&args),
         #[cfg(feature = "pages")]
         Command::Completions(args) => completions::completions(&args),
         #[cfg(feature = "pages")]

@@ -411,8 +411,8 @@ fn gone_is_hidden(masked: Result<(), StepError>) -> Result<(), StepError> {
     }
 }
 
-/// Where the new root is until it is the root.
-const PLACES: [&str; 5] = ["/tmp", "/run", "/mnt", "/usr", "/etc"];
+/// Where the new root is until it is the root; the last is everywhere.
+const PLACES: [&str; 6] = ["/tmp", "/run", "/mnt", "/usr", "/etc", "/proc"];
 
 /// pivot_root(2) wants the new root to be a mount point of this namespace; which one does not matter, since every source was
 /// opened before and everything else goes by descriptors.

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cause;
 mod cgroup;
 mod gather;
 mod lookup;
@@ -10,6 +11,7 @@ mod pretend;
 mod several;
 pub mod usage;
 
+pub use cause::{Cause, Cgroups, Limit, Need};
 pub use gather::HostError;
 pub use lookup::RealLookup;
 pub use pretend::Pretend;
@@ -91,6 +93,8 @@ pub enum Place {
     NoProc(String),
     /// No namespaces, or no mounts in them, with the reason.
     Nothing(String),
+    /// Nothing at all: something is missing that every rung needs. By /proc, agentbox finds what it has to end.
+    Unfit(Cause),
 }
 
 /// What is known of id-mapped mounts.

@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use crate::host::Place;
+use crate::host::{Cause, Cgroup, Cgroups, Host, Limit};
 use crate::plan::refused::PLAN;
-use crate::plan::rung::Rung;
+use crate::sys::inotify::Inotify;
+use crate::sys::landlock;
+use nix::errno::Errno;
 use std::path::Path;
 
 fn read(path: &str) -> Option<String> {
@@ -48,58 +50,138 @@ pub fn is_box() -> bool {
 /// Settings of this host that forbid what a box needs, each with the remedy. Empty when none is known.
 #[must_use]
 pub fn restrictions() -> Vec<String> {
-    let mut found = Vec::new();
     if is_box() {
-        found.push(NESTED.to_owned());
+        return vec![NESTED.to_owned()];
+    }
+    let causes = forbidden();
+    let mut found: Vec<String> = causes.iter().map(hint).collect();
+    if causes.contains(&Cause::NoProc) || causes.contains(&Cause::NoDevNull) {
         return found;
     }
-    if !Path::new("/proc/self/status").exists() {
-        found.push("/proc is not mounted here: `mount -t proc proc /proc` (in a chroot: bind it from outside)".to_owned());
-        return found;
-    }
-    if read("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
-        found.push(
-            "user.max_user_namespaces is 0: `sysctl user.max_user_namespaces=10000`".to_owned(),
-        );
-    }
-    if read("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
-        found.push(
-            "kernel.unprivileged_userns_clone is 0: `sysctl kernel.unprivileged_userns_clone=1`"
-                .to_owned(),
-        );
-    }
-    if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
-        found.push(
-            "AppArmor takes the capabilities from user namespaces here (Ubuntu 24.04 and later): give agentbox a profile with \
-             `userns,` in /etc/apparmor.d, or `sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
-                .to_owned(),
-        );
-    }
-    if !Path::new("/proc/self/ns/user").exists() {
-        found.push("this kernel has no user namespaces (CONFIG_USER_NS)".to_owned());
-    }
-    let lower = match super::place::look() {
-        Place::Untried | Place::Whole => None,
-        Place::NoProc(_) => Some(Rung::ContainerProc),
-        Place::Nothing(_) => Some(Rung::Landlock),
-    };
-    if let Some(rung) = lower {
+    if let Some(rung) = super::place::lower(&super::place::look()) {
         found.push(format!(
             "what this place allows is the rung `{rung}` ({}): `--rung {rung}` accepts it, `agentbox check --rungs` says what \
              it guarantees",
             rung.what()
         ));
     }
-    if Path::new("/.dockerenv").exists() || Path::new("/run/.containerenv").exists() {
-        found.push("this is a container: its engine may forbid namespaces and mounts (docker's default seccomp profile does)".to_owned());
-    }
     found
+}
+
+/// What this host says of itself that can forbid a box its namespaces.
+#[must_use]
+pub fn forbidden() -> Vec<Cause> {
+    if !Path::new("/proc/self/status").exists() {
+        return vec![Cause::NoProc];
+    }
+    let says = |path: &str, value: &str| read(path).as_deref() == Some(value);
+    let there = |path: &str| Path::new(path).exists();
+    let sysctl = "/proc/sys/kernel";
+    let all = [
+        (!there("/dev/null"), Cause::NoDevNull),
+        (
+            says("/proc/sys/user/max_user_namespaces", "0"),
+            Cause::MaxUserNamespaces,
+        ),
+        (
+            says(&format!("{sysctl}/unprivileged_userns_clone"), "0"),
+            Cause::UnprivilegedClone,
+        ),
+        (
+            says(
+                &format!("{sysctl}/apparmor_restrict_unprivileged_userns"),
+                "1",
+            ),
+            Cause::AppArmor,
+        ),
+        (!there("/proc/self/ns/user"), Cause::NoUserNamespaces),
+        (
+            there("/.dockerenv") || there("/run/.containerenv"),
+            Cause::Container,
+        ),
+    ];
+    all.into_iter()
+        .filter_map(|(is_so, cause)| is_so.then_some(cause))
+        .collect()
+}
+
+/// In one line, with the shortest remedy.
+fn hint(cause: &Cause) -> String {
+    let what = cause.what();
+    match cause.remedy() {
+        Some(remedy) => format!("{what}: {remedy}"),
+        None => what,
+    }
+}
+
+/// What this host lacks, by trying: Landlock, inotify, a cgroup. [`forbidden`] has what only counts where a box cannot be built.
+#[must_use]
+pub fn lacking(host: &Host) -> Vec<Cause> {
+    let landlock = match landlock::abi_version() {
+        Ok(_) => None,
+        Err(Errno::EOPNOTSUPP) => Some(Cause::LandlockOff(read("/sys/kernel/security/lsm"))),
+        Err(_) => Some(Cause::NoLandlock),
+    };
+    let cgroup = (host.cgroup == Cgroup::None).then(|| Cause::NoCgroup(cgroups()));
+    landlock
+        .into_iter()
+        .chain(watches())
+        .chain(cgroup)
+        .collect()
+}
+
+/// What an instance and a watch of inotify say.
+fn watches() -> Option<Cause> {
+    let watched = Inotify::new().and_then(|inotify| inotify.watch(Path::new("/"), libc::IN_CREATE));
+    match watched {
+        Err(Errno::EMFILE) => lowest("instances").map(Cause::InotifyInstances),
+        Err(Errno::ENOSPC) => lowest("watches").map(Cause::InotifyWatches),
+        _ => None,
+    }
+}
+
+/// Which of the two limits it is: that of the user namespace or, where that is not lower, the machine's.
+fn lowest(what: &str) -> Option<Limit> {
+    let number = |path: String| read(&path)?.parse::<u64>().ok();
+    let namespace = number(format!("/proc/sys/user/max_inotify_{what}"));
+    let machine = number(format!("/proc/sys/fs/inotify/max_user_{what}"));
+    let names = match what {
+        "instances" => [
+            "user.max_inotify_instances",
+            "fs.inotify.max_user_instances",
+        ],
+        _ => ["user.max_inotify_watches", "fs.inotify.max_user_watches"],
+    };
+    // The machine's file shows the first user namespace's limit, whose other name it is.
+    match (namespace, machine) {
+        (Some(namespace), Some(machine)) if namespace >= machine => Some((names[1], machine)),
+        (Some(namespace), _) => Some((names[0], namespace)),
+        (None, Some(machine)) => Some((names[1], machine)),
+        (None, None) => None,
+    }
+    .map(|(sysctl, value)| Limit { sysctl, value })
+}
+
+fn cgroups() -> Cgroups {
+    let there = |path: &str| Path::new(path).exists();
+    if there("/sys/fs/cgroup/cgroup.controllers") {
+        if there("/run/systemd/system") {
+            Cgroups::Systemd
+        } else {
+            Cgroups::Unified
+        }
+    } else if read("/proc/self/cgroup").is_some_and(|text| !text.is_empty())
+        && there("/sys/fs/cgroup")
+    {
+        Cgroups::Old
+    } else {
+        Cgroups::Missing
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::errno::Errno;
 
     #[test]
     fn a_low_limit_of_the_caller_is_not_the_hosts_fault() {

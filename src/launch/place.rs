@@ -5,7 +5,8 @@
 #![forbid(unsafe_code)]
 
 use crate::enforce::identity;
-use crate::host::{Cgroup, Host, Place};
+use crate::host::{Cause, Cgroup, Host, Place};
+use crate::plan::rung::Rung;
 use crate::sys::mount::{self, attr};
 use crate::sys::process::{self, Fork};
 use crate::sys::random;
@@ -46,11 +47,24 @@ pub fn settle(host: &mut Host) {
     host.port = 20_000 + u16::try_from(number % 12_000).unwrap_or(0);
 }
 
+/// The highest rung below the full one that is left, if the full one is not.
+#[must_use]
+pub fn lower(place: &Place) -> Option<Rung> {
+    match place {
+        Place::Untried | Place::Whole | Place::Unfit(_) => None,
+        Place::NoProc(_) => Some(Rung::ContainerProc),
+        Place::Nothing(_) => Some(Rung::Landlock),
+    }
+}
+
 /// Tries.
 #[must_use]
 pub fn look() -> Place {
     if !Path::new("/proc/self/status").exists() {
-        return Place::Nothing("/proc is not mounted".to_owned());
+        return Place::Unfit(Cause::NoProc);
+    }
+    if !Path::new("/dev/null").exists() {
+        return Place::Unfit(Cause::NoDevNull);
     }
     let Ok((read, write)) = nix::unistd::pipe2(OFlag::O_CLOEXEC) else {
         return Place::Untried;

@@ -67,12 +67,16 @@ fn watch(supervisor: Pid, init: impl FnOnce()) -> u8 {
     let mut set = SigSet::empty();
     set.add(Signal::SIGTERM);
     set.add(Signal::SIGCHLD);
-    loop {
+    let init = loop {
         match set.wait() {
-            Ok(Signal::SIGCHLD) if reap(Some(child)) => break,
-            Ok(Signal::SIGTERM) | Err(_) => break,
+            Ok(Signal::SIGCHLD) if reap(Some(child)) => break None,
+            Ok(Signal::SIGTERM) | Err(_) => break Some(child),
             Ok(_) => {}
         }
+    };
+    // Its number is known and still its own: the one kill that needs no procfs.
+    if let Some(init) = init {
+        let _ = kill(init, Signal::SIGKILL);
     }
     end_all();
     0

@@ -91,6 +91,7 @@ fn place(place: &Place) -> String {
         Place::Whole => "all can be had: the rung `full`".to_owned(),
         Place::NoProc(why) => format!("{why}: at most the rung `container-proc`"),
         Place::Nothing(why) => format!("{why}: at most the rung `landlock`"),
+        Place::Unfit(cause) => format!("{}: no rung can be had", cause.what()),
     }
 }
 

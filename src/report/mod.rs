@@ -5,10 +5,12 @@
 pub mod check;
 pub mod demo;
 pub mod events;
+pub mod fix;
 pub mod found;
 pub mod layers;
 mod names;
 pub mod network;
+pub mod own;
 pub mod plan;
 pub mod profiles;
 pub mod rungs;

@@ -4,12 +4,21 @@
 
 use super::cvt;
 use nix::errno::Errno;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr;
 
 /// The most bytes of a list of names, and of one value (XATTR_LIST_MAX, XATTR_SIZE_MAX).
 const MOST: usize = 64 * 1024;
+
+/// Has the file an attribute of that name? No where it cannot be told.
+#[must_use]
+pub fn has(file: BorrowedFd<'_>, name: &CStr) -> bool {
+    // SAFETY: `file` is an open descriptor and `name` ends with a NUL byte, both for the call; with a size of 0 the kernel writes
+    // nothing.
+    let size = unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), ptr::null_mut(), 0) };
+    size >= 0
+}
 
 /// Gives `to` the attributes of `from` that its owner may set: those of the user, and access control lists. Where the file
 /// system knows none there are none.

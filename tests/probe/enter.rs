@@ -4,6 +4,11 @@
 //!   seccomp profile have it: namespaces can be had in it, a fresh procfs cannot. PROGRAM is its PID 1.
 //! - `docker`: docker's default seccomp profile as far as it matters here: no namespace, no mount, clone3 does not exist.
 //! - `chroot DIR`: a chroot, in which the kernel makes no user namespaces.
+//! - `root DIR`: DIR is the root of a mount and pid namespace (and, but for root, a user namespace), by pivot_root, as a container has it: with a
+//!   procfs where DIR has a `proc`, and those of the host's devices that have a file in its `dev`. PROGRAM is its PID 1.
+//! - `pod DIR`: a container of Kubernetes under the restricted Pod Security Standard: no root (a root caller becomes uid 1000), no
+//!   capability, no_new_privs, docker's default filter (which RuntimeDefault is), everything read-only but DIR, and the service
+//!   account's token where the kubelet projects it.
 //!
 //! Ends as PROGRAM ends.
 
@@ -26,10 +31,18 @@ pub(crate) fn enter(args: &Args<'_>) -> ! {
     };
     let program = &words[split + 1..];
     match args.text(0) {
-        "masked-proc" => masked_proc(program),
+        "masked-proc" => namespaces(Users::Own, masked_proc, program),
         "docker" => {
             docker();
             exec(program)
+        }
+        "root" => {
+            let dir = std::path::PathBuf::from(&words[1]);
+            namespaces(Users::OfTheHost, || own_root(&dir), program)
+        }
+        "pod" => {
+            let dir = std::path::PathBuf::from(&words[1]);
+            namespaces(Users::Own, || pod(&dir), program)
         }
         "chroot" => {
             nix::unistd::chroot(args.c(1).as_c_str()).expect("chroot");
@@ -45,10 +58,20 @@ fn exec(program: &[OsString]) -> ! {
     panic!("{program:?}: {error}");
 }
 
-fn masked_proc(program: &[OsString]) -> ! {
+/// Whether root has a user namespace of its own. Others always do: they could make no other without it.
+#[derive(PartialEq, Eq)]
+enum Users {
+    Own,
+    OfTheHost,
+}
+
+/// PROGRAM in a user, mount and pid namespace of the caller's ids, after `furnish` in it.
+fn namespaces(users: Users, furnish: impl FnOnce(), program: &[OsString]) -> ! {
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
     let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
-    if uid.is_root() {
+    if uid.is_root() && users == Users::OfTheHost {
+        unshare(flags & !CloneFlags::CLONE_NEWUSER).expect("unshare");
+    } else if uid.is_root() {
         // As a container of root's has them: all ids there are. Only who stays in the parent namespace may say so.
         let (made, make) = std::io::pipe().expect("pipe");
         let me = std::process::id();
@@ -76,26 +99,7 @@ fn masked_proc(program: &[OsString]) -> ! {
             let none: Option<&str> = None;
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
             mount(none, "/", none, private, none).expect("private");
-            mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).expect("proc");
-            // What engines cover: a device over a file, an empty directory over one, and all sysctls read-only.
-            let bind = MsFlags::MS_BIND;
-            mount(Some("/dev/null"), "/proc/timer_list", none, bind, none).expect("timer_list");
-            let read_only = MsFlags::MS_RDONLY;
-            mount(Some("tmpfs"), "/proc/irq", Some("tmpfs"), read_only, none).expect("irq");
-            mount(Some("/proc/sys"), "/proc/sys", none, bind, none).expect("sys");
-            let again = bind | MsFlags::MS_REMOUNT | read_only;
-            let again = again | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-            mount(none, "/proc/sys", none, again, none)
-                .or_else(|_| {
-                    mount(
-                        none,
-                        "/proc/sys",
-                        none,
-                        bind | MsFlags::MS_REMOUNT | read_only,
-                        none,
-                    )
-                })
-                .expect("sys read-only");
+            furnish();
             exec(program)
         }
         ForkResult::Parent { child } => loop {
@@ -107,6 +111,113 @@ fn masked_proc(program: &[OsString]) -> ! {
             }
         },
     }
+}
+
+fn own_root(dir: &std::path::Path) {
+    let none: Option<&str> = None;
+    let bind = MsFlags::MS_BIND;
+    mount(Some(dir), dir, none, bind, none).expect("bind");
+    if dir.join("proc").exists() {
+        let at = dir.join("proc");
+        mount(Some("proc"), &at, Some("proc"), MsFlags::empty(), none).expect("proc");
+    }
+    for device in ["null", "zero", "full", "random", "urandom", "tty"] {
+        let at = dir.join("dev").join(device);
+        if at.exists() {
+            let from = std::path::Path::new("/dev").join(device);
+            mount(Some(&from), &at, none, bind, none).expect("device");
+        }
+    }
+    std::env::set_current_dir(dir).expect("chdir");
+    nix::unistd::pivot_root(".", ".").expect("pivot_root");
+    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH).expect("umount");
+    std::env::set_current_dir("/").expect("chdir");
+}
+
+fn pod(writable: &std::path::Path) {
+    let none: Option<&str> = None;
+    let bind = MsFlags::MS_BIND;
+    // Read-only with all that is mounted in it, but for a volume; /proc, /run and what else is mounted now are as they are given.
+    mount(Some(writable), writable, none, bind, none).expect("volume");
+    set_read_only(std::path::Path::new("/"), true);
+    set_read_only(writable, false);
+    masked_proc();
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none).expect("run");
+    let secrets = std::path::Path::new("/run/secrets/kubernetes.io/serviceaccount");
+    fs::create_dir_all(secrets).expect("secrets");
+    for (name, text) in [
+        ("token", "TOKEN-OF-THE-POD"),
+        ("namespace", "agents"),
+        ("ca.crt", "CA"),
+    ] {
+        fs::write(secrets.join(name), text).expect("token");
+    }
+    fs::write("/run/secrets/database", "TOKEN-OF-A-DATABASE").expect("secret");
+    set_read_only(std::path::Path::new("/run"), true);
+    if nix::unistd::geteuid().is_root() {
+        nix::unistd::setgroups(&[]).expect("setgroups");
+        nix::unistd::setresgid(1000.into(), 1000.into(), 1000.into()).expect("gid");
+        // SAFETY: integers. The capabilities stay until the bounding set is empty.
+        unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) };
+        nix::unistd::setresuid(1000.into(), 1000.into(), 1000.into()).expect("uid");
+        caps::raise(None, caps::CapSet::Effective, caps::Capability::CAP_SETPCAP).expect("setpcap");
+    }
+    caps::clear(None, caps::CapSet::Bounding).expect("bounding");
+    docker();
+    for set in [
+        caps::CapSet::Effective,
+        caps::CapSet::Permitted,
+        caps::CapSet::Inheritable,
+    ] {
+        caps::clear(None, set).expect("caps");
+    }
+}
+
+fn set_read_only(path: &std::path::Path, read_only: bool) {
+    let flag = libc::MOUNT_ATTR_RDONLY;
+    let attr = libc::mount_attr {
+        attr_set: if read_only { flag } else { 0 },
+        attr_clr: if read_only { 0 } else { flag },
+        propagation: 0,
+        userns_fd: 0,
+    };
+    let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: a C string and a struct of that size, both for the call.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            name.as_ptr(),
+            libc::AT_RECURSIVE,
+            &attr,
+            std::mem::size_of::<libc::mount_attr>(),
+        )
+    };
+    assert_eq!(done, 0, "{path:?}: {}", Errno::last());
+}
+
+fn masked_proc() {
+    let none: Option<&str> = None;
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).expect("proc");
+    // What engines cover: a device over a file, an empty directory over one, and all sysctls read-only.
+    let bind = MsFlags::MS_BIND;
+    mount(Some("/dev/null"), "/proc/timer_list", none, bind, none).expect("timer_list");
+    let read_only = MsFlags::MS_RDONLY;
+    mount(Some("tmpfs"), "/proc/irq", Some("tmpfs"), read_only, none).expect("irq");
+    mount(Some("/proc/sys"), "/proc/sys", none, bind, none).expect("sys");
+    let again = bind | MsFlags::MS_REMOUNT | read_only;
+    let again = again | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(none, "/proc/sys", none, again, none)
+        .or_else(|_| {
+            mount(
+                none,
+                "/proc/sys",
+                none,
+                bind | MsFlags::MS_REMOUNT | read_only,
+                none,
+            )
+        })
+        .expect("sys read-only");
 }
 
 /// What the default profile refuses, of all that agentbox might use; everything else passes.

@@ -10,6 +10,7 @@ pub mod init;
 mod live;
 mod name;
 mod network;
+mod own;
 #[cfg(feature = "pages")]
 mod pages;
 mod plan;
@@ -26,6 +27,7 @@ pub use demo::DemoArgs;
 pub use drill::DrillArgs;
 pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
 pub use network::{PublishArgs, RuleArgs};
+pub use own::{OwnArgs, OwnCommand};
 #[cfg(feature = "pages")]
 pub use pages::{CompletionsArgs, ManArgs, ShellName};
 pub use plan::{CliLimit, GivenValues, PlanArgs, UsageError};
@@ -104,6 +106,9 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Begin a configuration of your own, or write what a CI runner or a development container needs
     Init(init::InitArgs),
+    /// Look at this installation itself
+    #[command(name = "self")]
+    Own(OwnArgs),
     /// Print what makes a shell complete agentbox's flags, profiles and sessions
     #[cfg(feature = "pages")]
     Completions(CompletionsArgs),

@@ -30,6 +30,9 @@ pub struct CheckArgs {
     /// Only print what each rung guarantees that a box can stand on (`--rung`), and try nothing
     #[arg(long, conflicts_with_all = ["json", "layers"])]
     pub rungs: bool,
+    /// Print the commands against what this host lacks, as a shell script; runs none of them
+    #[arg(long, conflicts_with_all = ["json", "layers", "rungs"])]
+    pub fix: bool,
 }
 
 /// `agentbox profiles`.

@@ -13,6 +13,15 @@ pub(super) fn standing(scene: &mut Scene<'_>) -> Standing {
         Place::Untried | Place::Whole => return Standing::default(),
         Place::NoProc(why) => (Rung::ContainerProc, why.clone()),
         Place::Nothing(why) => (Rung::Landlock, why.clone()),
+        Place::Unfit(cause) => {
+            let remedy = cause.remedy().unwrap_or_default();
+            scene.problem(
+                format!("no rung can be had here: {}", cause.what()),
+                remedy,
+                None,
+            );
+            return Standing::default();
+        }
     };
     let accepted = scene.policy.wishes.rung.as_ref();
     let lowest = accepted.map_or(Rung::Full, |wish| wish.value);
