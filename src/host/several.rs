@@ -64,10 +64,14 @@ fn candidates(dir: &OwnedFd, names: &[&OsStr]) -> Option<Vec<usize>> {
     if !names.iter().all(|name| name.is_ascii()) {
         return None;
     }
-    // Nearly no entry is one of them: what is the same is looked at only where length and ends are.
+    // What is the same is looked at only where length and ends are, since nearly no entry is one of them. Or nearly all are:
+    // whoever looks for other names of a file asks for everything that is there.
+    let kinds = names.iter().map(|name| likeness(name.as_bytes()));
+    let mut kinds: Vec<(usize, usize)> = kinds.zip(0..).collect();
+    kinds.sort_unstable();
     let mut like = [false; LIKE];
-    for name in names {
-        if let Some(like) = like.get_mut(likeness(name.as_bytes())) {
+    for (kind, _) in &kinds {
+        if let Some(like) = like.get_mut(*kind) {
             *like = true;
         }
     }
@@ -81,12 +85,17 @@ fn candidates(dir: &OwnedFd, names: &[&OsStr]) -> Option<Vec<usize>> {
         if !name.is_ascii() {
             return None;
         }
-        if like.get(likeness(name)) != Some(&true) {
+        let kind = likeness(name);
+        if like.get(kind) != Some(&true) {
             continue;
         }
-        let same = |asked: &&OsStr| asked.as_bytes().eq_ignore_ascii_case(name);
-        let hits = names.iter().enumerate().filter(|(_, asked)| same(asked));
-        found.extend(hits.map(|(at, _)| at));
+        let from = kinds.partition_point(|(other, _)| *other < kind);
+        let alike = kinds.iter().skip(from).take_while(|(k, _)| *k == kind);
+        let same = |at: &usize| {
+            let asked = names.get(*at).map(|asked| asked.as_bytes());
+            asked.is_some_and(|asked| asked.eq_ignore_ascii_case(name))
+        };
+        found.extend(alike.map(|(_, at)| *at).filter(same));
     }
     found.sort_unstable();
     found.dedup();
@@ -151,6 +160,21 @@ mod tests {
         assert_eq!(lstat_each(&dir, &asked), found);
         assert_eq!(candidates(&opened, asked.get(..1).unwrap()), None);
         assert_eq!(lstat_each(&dir, asked.get(..4).unwrap()).len(), 1);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn everything_that_is_there_is_found_at_once() {
+        let dir = place("everything");
+        let names: Vec<String> = (0..2000).map(|n| format!("program-{n}")).collect();
+        for name in &names {
+            std::fs::write(dir.join(name), "").unwrap();
+        }
+        let asked: Vec<&OsStr> = names.iter().map(OsStr::new).collect();
+        let opened = open(&dir, OFlag::O_RDONLY, Mode::empty()).unwrap();
+        let all = (0..names.len()).collect();
+        assert_eq!(candidates(&opened, &asked), Some(all));
+        assert_eq!(lstat_each(&dir, &asked), one_by_one(&dir, &asked));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
