@@ -47,6 +47,41 @@ fn open_places(plan: &Plan, early: &Early) -> Result<Vec<Option<Source>>, StepEr
     })
 }
 
+/// What can be opened before init takes the agent's uid, where the supervisor of a root caller may not clone: what is root's
+/// alone can be looked up now, the rest when that uid is taken.
+pub(super) fn open_as_root(b: &mut Build<'_>) -> Result<(), StepError> {
+    let root = host_root()?;
+    let sources = b.plan.view.ops.iter().map(|op| match op {
+        MountOp::Bind { source, .. } => {
+            let place = open_place(root.as_fd(), source.path());
+            place.ok().map(Source::Place)
+        }
+        _ => None,
+    });
+    b.sources = Some(sources.collect());
+    Ok(())
+}
+
+/// Opens what could not be opened before.
+fn open_rest(
+    plan: &Plan,
+    mut sources: Vec<Option<Source>>,
+) -> Result<Vec<Option<Source>>, StepError> {
+    let root = host_root()?;
+    for (op, source) in plan.view.ops.iter().zip(&mut sources) {
+        let MountOp::Bind { source: path, .. } = op else {
+            continue;
+        };
+        if source.is_none() {
+            *source = match open_place(root.as_fd(), path.path()) {
+                Err(e) if e.errno == Errno::ENOENT && plan.names.holds_frozen(path.path()) => None,
+                place => Some(Source::Place(place?)),
+            };
+        }
+    }
+    Ok(sources)
+}
+
 /// The same as detached clones, read-only and id-mapped as the view says (root callers).
 ///
 /// # Errors
@@ -169,7 +204,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let none = Early::default();
     let early = nest.as_ref().map_or(&none, |nest| &nest.early);
     let sources = match b.sources.take() {
-        Some(sources) => sources,
+        Some(sources) => open_rest(b.plan, sources)?,
         None => open_places(b.plan, early)?,
     };
     let host = host_root()?;

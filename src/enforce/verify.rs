@@ -6,6 +6,7 @@ use crate::outcome::{Evidence, Layer, Status};
 use crate::plan::rung::Rung;
 use crate::plan::{NetworkMode, Plan};
 use crate::sys::procfs;
+use ::caps::Capability;
 use nix::unistd::Pid;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
@@ -61,8 +62,8 @@ pub fn from_outside(plan: &Plan, init: Pid) -> Result<(), String> {
         ("NoNewPrivs", "1".to_owned()),
     ];
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-        // An ordinary user cannot empty it; no_new_privs makes nothing of it.
-        if is_bare && uid != 0 && set == "CapBnd" {
+        // Who has no CAP_SETPCAP cannot empty it; no_new_privs makes nothing of it.
+        if is_bare && set == "CapBnd" && !super::caps::may(Capability::CAP_SETPCAP) {
             continue;
         }
         must.push((set, "0".repeat(16)));

@@ -219,7 +219,7 @@ pub const TABLE: &[Row] = &[
     row(
         "limits of the whole box",
         "as `agentbox explain` says",
-        "as `agentbox explain` says",
+        "as `agentbox explain` says; a root caller's processes are not counted",
         "rlimits of each process (guard-rail); no disk limit",
     ),
 ];
