@@ -59,7 +59,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     (b.wait_for_supervisor)()?;
     if id.mode != IdentityMode::Same {
         if b.sources.is_none() {
-            super::mounts::open_as_root(b)?;
+            super::sources::open_as_root(b)?;
         }
         let (uid, gid) = (Uid::from_raw(id.inner_uid), Gid::from_raw(id.inner_gid));
         nix::unistd::setresgid(gid, gid, gid)

@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::{StepError, identity, mounts};
+use super::newroot::Source;
+use super::{StepError, identity, sources};
 use crate::enforce::seccomp;
 use crate::plan::rung::Rung;
 use crate::plan::{IdentityMode, MountOp, Plan};
@@ -22,7 +23,7 @@ pub struct Prepare<'a> {
     /// The compiled filter.
     pub filter: Option<seccomp::Program>,
     /// For each operation of the view that binds a host tree: its detached clone (root callers; else init makes them).
-    pub sources: Option<Vec<Option<mounts::Source>>>,
+    pub sources: Option<Vec<Option<Source>>>,
 }
 
 impl<'a> Prepare<'a> {
@@ -132,7 +133,7 @@ pub(super) fn sources(p: &mut Prepare<'_>) -> Result<(), StepError> {
         return Ok(());
     }
     let maps = identity::mount_userns(&p.plan.identity)?;
-    p.sources = Some(mounts::clone_sources(p.plan, maps.as_ref())?);
+    p.sources = Some(sources::clone_sources(p.plan, maps.as_ref())?);
     Ok(())
 }
 
