@@ -415,6 +415,19 @@ fn a_killed_supervisor_takes_the_box_with_it() {
     let _ = Errno::EPERM;
 }
 
+/// A box that reaches web.test, which is this port here.
+fn filtered(port: u16) -> TestBox {
+    let b = TestBox::new().net("filtered").file(
+        "filtered.toml",
+        format!(
+            "extends = [\"shell\"]\n[layers]\nrung = \"landlock\"\n[network]\nallow = [\"web.test:{port}+private\"]\n\
+             [network.hosts]\n\"web.test\" = \"127.0.0.1\"\n\"other.test\" = \"127.0.0.1\"\n"
+        ),
+    );
+    let profile = b.root().join("filtered.toml");
+    b.option("-p").option(profile.to_str().unwrap())
+}
+
 /// Granted names by the gate's proxy, which every program is told of; nothing past it, by TCP, UDP or a socket that listens.
 #[test]
 fn a_filtered_network_is_the_proxy() {
@@ -432,15 +445,7 @@ fn a_filtered_network_is_the_proxy() {
             );
         }
     });
-    let b = TestBox::new().net("filtered").file(
-        "filtered.toml",
-        format!(
-            "extends = [\"shell\"]\n[layers]\nrung = \"landlock\"\n[network]\nallow = [\"web.test:{port}+private\"]\n\
-             [network.hosts]\n\"web.test\" = \"127.0.0.1\"\n\"other.test\" = \"127.0.0.1\"\n"
-        ),
-    );
-    let profile = b.root().join("filtered.toml");
-    let b = b.option("-p").option(profile.to_str().unwrap());
+    let b = filtered(port);
     let script = format!(
         "curl -sS -m 20 http://web.test:{port}/; echo; curl -s -m 20 -o /dev/null -w '%{{http_code}}\\n' http://other.test:{port}/; \
          curl -s -m 5 --noproxy '*' http://127.0.0.1:{port}/; echo $?"
@@ -469,4 +474,332 @@ fn a_filtered_network_is_the_proxy() {
             (listen, "EPERM"),
         ],
     );
+}
+
+/// Writes the gate's address to `up` and waits for `go`.
+const MEET: &str = "g=${http_proxy#http://}; g=${g%/}; p=${g#*:}; echo $p >up.new; mv up.new up; \
+    until [ -e go ]; do sleep 0.02; done; ";
+
+/// Runs `MEET` and this script; between the two `meet` gets the gate's port.
+fn met<T>(
+    b: &TestBox,
+    script: &str,
+    meet: impl FnOnce(u16, &mut std::process::Child) -> T,
+) -> (Ran, T) {
+    let words = [
+        "sh".to_owned(),
+        "-c".to_owned(),
+        b.fill(&(MEET.to_owned() + script)),
+    ];
+    let mut command = there(b, &b.command(&words));
+    command.stdout(std::process::Stdio::piped());
+    command.stderr(std::process::Stdio::piped());
+    let begun = std::time::Instant::now();
+    let mut child = common::spawn(&mut command);
+    until("the box is there", || {
+        b.ws().join("up").exists() || child.try_wait().unwrap().is_some()
+    });
+    let port = std::fs::read_to_string(b.ws().join("up")).unwrap_or_default();
+    let met = meet(port.trim().parse().unwrap_or(0), &mut child);
+    std::fs::write(b.ws().join("go"), "").unwrap();
+    let done = child.wait_with_output().unwrap();
+    let ran = Ran {
+        status: done.status,
+        stdout: done.stdout,
+        stderr: done.stderr,
+        took: begun.elapsed(),
+    };
+    (ran, met)
+}
+
+/// The answers of a batch that ran in it.
+fn parsed(ran: &Ran) -> Vec<serde_json::Value> {
+    let text = ran.text();
+    let lines = text.lines();
+    lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// Who serves the gate's port at another address is not reached: by no address of his, by no call, and by no thread that
+/// changes the address while it is looked at. The gate is, with the flags that the socket has.
+#[test]
+fn connections_are_made_to_the_gate_alone() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static REACHED: AtomicUsize = AtomicUsize::new(0);
+    if lacks() {
+        return;
+    }
+    let b = filtered(1);
+    let script = "exec {probe} batch \"connect-tcp 127.0.0.2:$p\" \"connect-mapped 127.0.0.2:$p\" \"fastopen 127.0.0.2:$p\" \
+        \"send-to 127.0.0.2:$p\" \"fastopen $g\" \"connect-family 0 2\" \"connect-family 2 2\" \"connect-family 10 10\" \
+        \"connect-family 16 16\" \"own-listener\" \"connect-race $g 127.0.0.2:$p 3000\" \"connect-flags $g\" \
+        \"connect-mapped $g\" \"connect-signals $g 300\" \"connect-many $g 40 10\"";
+    let (ran, port) = met(&b, script, |port, _| {
+        let elsewhere = std::net::TcpListener::bind(("127.0.0.2", port)).unwrap();
+        // Reached by whom nothing keeps from it.
+        std::net::TcpStream::connect(("127.0.0.2", port)).unwrap();
+        std::thread::spawn(move || {
+            for _ in elsewhere.incoming() {
+                REACHED.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        until("the twin is taken", || REACHED.load(Ordering::SeqCst) == 1);
+        port
+    });
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let answers = parsed(&ran);
+    let want = [
+        "EACCES", "EACCES", "EPERM", "EPIPE", "EPERM", "EACCES", "EACCES", "EACCES", "EACCES",
+        "EPERM", "ok", "ok", "ok", "ok", "ok",
+    ];
+    let names: Vec<&str> = answers
+        .iter()
+        .map(|answer| answer["name"].as_str().unwrap_or("ok"))
+        .collect();
+    assert_eq!(names, want, "{ran:?}");
+    // Both were seen, and only one of them was made.
+    assert!(answers[10]["made"].as_u64() > Some(0), "{ran:?}");
+    assert!(answers[10]["refused"].as_u64() > Some(0), "{ran:?}");
+    assert_eq!(REACHED.load(Ordering::SeqCst), 1, "{ran:?}");
+    let gate = format!("127.0.0.1:{port}");
+    let flags = serde_json::json!({"ok": true, "ready": 1, "nonblock": true, "cloexec": true, "peer": gate});
+    assert_eq!(answers[11], flags, "{ran:?}");
+    assert_eq!(answers[12]["peer"], format!("[::ffff:127.0.0.1]:{port}"));
+    assert_eq!(answers[13]["made"], 300, "{ran:?}");
+    assert_eq!(answers[14]["whole"], 40, "{ran:?}");
+}
+
+/// Without the connector there is less network and not more.
+#[test]
+fn a_dead_connector_is_no_network() {
+    if lacks() {
+        return;
+    }
+    let b = filtered(1);
+    let script = "exec {probe} batch \"connect-flags $g\" \"connect-tcp 127.0.0.1:$p\" \"own-listener\" \"socketpair\"";
+    let (ran, ()) = met(&b, script, |_, child| {
+        let client = i32::try_from(child.id()).unwrap();
+        let below = agentbox::sys::procfs::below(client);
+        let connector = below.iter().find(|p| {
+            std::fs::read_to_string(format!("/proc/{}/comm", p.pid))
+                .is_ok_and(|name| name == "agentbox-connec\n")
+        });
+        let pid = nix::unistd::Pid::from_raw(connector.expect("no connector").pid);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+        until("it is gone", || {
+            !std::fs::exists(format!("/proc/{pid}")).unwrap()
+        });
+    });
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let names: Vec<String> = parsed(&ran)
+        .iter()
+        .map(|answer| answer["name"].as_str().unwrap_or("ok").to_owned())
+        .collect();
+    assert_eq!(names, ["ENOSYS", "ENOSYS", "EPERM", "ok"], "{ran:?}");
+}
+
+/// Who asks all the time does not keep the end from coming.
+#[test]
+fn a_flood_of_connections_ends_in_time() {
+    if lacks() {
+        return;
+    }
+    let token = token();
+    let b = filtered(1).option("--limit").option("time=2s");
+    let script = format!(
+        "g=${{http_proxy#http://}}; while :; do {{probe}} connect-many $g 30 1000 {token} >/dev/null; done"
+    );
+    let ran = inside(&b, &["sh", "-c", &b.fill(&script)]);
+    assert_eq!(ran.code(), 124, "{ran:?}");
+    assert!(common::live::with_token(&token).is_empty(), "{ran:?}");
+}
+
+/// What a container has of others: sockets with a path and without one, as those of docker and of agents, also where the path
+/// is granted; memory that the kernel writes to a file.
+#[test]
+fn sockets_and_core_dumps_of_the_place() {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    if lacks() {
+        return;
+    }
+    let b = accepting().dir("engine");
+    let path = b.root().join("engine/docker.sock");
+    let docker = UnixListener::bind(&path).unwrap();
+    b.chown(&path);
+    let name = token();
+    let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+    let hidden = UnixListener::bind_addr(&address).unwrap();
+    let b = b.option("--write").option("{t}/engine");
+    let lines = [
+        format!("connect-unix {}", path.display()),
+        format!("connect-abstract {name}"),
+    ];
+    for (line, listener) in lines.iter().zip([docker, hidden]) {
+        let serve = std::thread::spawn(move || listener.accept().map(drop));
+        assert_eq!(b.outside(line).json()["ok"], true, "{line}");
+        serve.join().unwrap().unwrap();
+    }
+    table(
+        &b,
+        &[
+            (&lines[0], "EPERM"),
+            (&lines[1], "EPERM"),
+            ("socketpair", "ok"),
+        ],
+    );
+    let dump = "ulimit -c unlimited; sh -c 'kill -SEGV $$'; ls";
+    let ran = inside(&b, &["sh", "-c", dump]);
+    assert!(!ran.text().contains("core"), "{ran:?}");
+}
+
+/// agentbox is the first process of a container, whose environment has secrets.
+#[test]
+fn the_entrypoint_is_closed_to_its_box() {
+    if lacks() || missing(Feature::Userns) {
+        return;
+    }
+    let b = accepting().env("PASSWORD", "hunter2-of-the-entrypoint");
+    let words = [
+        "{probe}",
+        "batch",
+        "read /proc/1/cmdline",
+        "read /proc/1/environ",
+        "mem-read 1",
+        "readlink /proc/1/root",
+        "readlink /proc/1/cwd",
+        "kill 1 0",
+        "kill 1 15",
+        "read /proc/self/environ",
+    ];
+    let words: Vec<String> = words.iter().map(|word| b.fill(word)).collect();
+    let place = "exec {probe} enter masked-proc -- {probe} enter docker -- \"$@\"";
+    let ran = run(b.through(place, &b.command(&words)));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!ran.text().contains("hunter2"), "{ran:?}");
+    let answers = parsed(&ran);
+    let names: Vec<&str> = answers
+        .iter()
+        .map(|answer| answer["name"].as_str().unwrap_or("ok"))
+        .collect();
+    let want = [
+        "ok", "EACCES", "EACCES", "EACCES", "EACCES", "EPERM", "EPERM", "ok",
+    ];
+    assert_eq!(names, want, "{ran:?}");
+    assert!(
+        answers[0]["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("agentbox: client"),
+        "{ran:?}"
+    );
+}
+
+/// `agentbox why` in such a box answers by the plan of that box.
+#[test]
+fn why_knows_the_plan_in_the_box() {
+    if lacks() {
+        return;
+    }
+    let b = accepting()
+        .file("granted/file", "x")
+        .file("other/file", "x")
+        .file("{ws}/file", "x")
+        .option("--read")
+        .option("{t}/granted");
+    let agentbox = common::world::agentbox().to_str().unwrap();
+    for (thing, status) in [
+        ("{t}/granted/file", 0),
+        ("{t}/other/file", 1),
+        ("/etc/shadow", 1),
+        ("{ws}/file", 0),
+    ] {
+        let ran = inside(&b, &[agentbox, "why", "read", thing]);
+        assert_eq!(ran.code(), status, "{thing}: {ran:?}");
+    }
+    // The flags are those of this box.
+    let ran = inside(
+        &b,
+        &[agentbox, "why", "--net", "host", "read", "/etc/shadow"],
+    );
+    assert_eq!(ran.code(), 2, "{ran:?}");
+}
+
+/// Root's chroot to a bind of the root directory: a place in which the kernel makes no user namespace. `$@` runs in it as the
+/// test user, with /proc or without.
+fn in_chroot(b: &TestBox, mounts: &str, inner: &Command) -> Ran {
+    let (uid, gid) = b.ids();
+    let root = b.root().join("root");
+    let script = format!(
+        "mount --make-rprivate / && {mounts} && cd {ws} && exec chroot --userspec={uid}:{gid} --groups={gid} {root} \
+         env -C {ws} \"$@\"",
+        root = root.display(),
+        ws = b.ws().display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script, "sh"]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    let env = inner.get_envs().filter_map(|(n, v)| Some((n, v?)));
+    command
+        .env_clear()
+        .envs(env)
+        .stdin(std::process::Stdio::null());
+    run(command)
+}
+
+#[test]
+fn a_chroot_is_such_a_place() {
+    if lacks() || missing(Feature::HostRoot) {
+        return;
+    }
+    let b = accepting()
+        .dir("root")
+        .file("{ws}/.env", "SECRET")
+        .file("{ws}/src/main.c", "int")
+        .file("home/.aws/credentials", "secret")
+        .file("other/file", "x");
+    let whole = b.fill("mount --rbind / {t}/root");
+    let ran = in_chroot(&b, &whole, &b.agentbox(["check", "--json"]));
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    assert!(ran.text().contains("\"rung\": \"landlock\""), "{ran:?}");
+    let lines = [
+        ("read {ws}/.env", "EACCES"),
+        ("read {home}/.aws/credentials", "EACCES"),
+        ("read {t}/other/file", "EACCES"),
+        ("read /etc/shadow", "EACCES"),
+        ("listdir /", "EACCES"),
+        ("socket unix stream", "EPERM"),
+        ("socket inet stream", "EPERM"),
+        ("read /proc/1/environ", "EACCES"),
+        ("kill 1 0", "EPERM"),
+        ("clone 0x10000000", "EPERM"),
+        ("read {ws}/src/main.c", "ok"),
+        ("create {ws}/src/new 420", "ok"),
+        ("read /proc/self/environ", "ok"),
+        ("write /dev/null x", "ok"),
+    ];
+    let words = ["{probe}", "batch"]
+        .into_iter()
+        .chain(lines.iter().map(|(line, _)| *line));
+    let words: Vec<String> = words.map(|word| b.fill(word)).collect();
+    let ran = in_chroot(&b, &whole, &b.command(&words));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(ran.complaint().contains("rung landlock"), "{ran:?}");
+    let answers = parsed(&ran);
+    assert_eq!(answers.len(), lines.len(), "{ran:?}");
+    for ((line, want), answer) in lines.iter().zip(&answers) {
+        assert_eq!(
+            answer["name"].as_str().unwrap_or("ok"),
+            *want,
+            "{line}: {ran:?}"
+        );
+    }
+    // Without /proc there is nothing that processes could be found by: no rung, and what to do.
+    let bare = b.fill("mount --bind / {t}/root && mount --bind /dev {t}/root/dev");
+    let ran = in_chroot(&b, &bare, &b.agentbox(["check", "--json"]));
+    assert!(ran.text().contains("\"rung\": null"), "{ran:?}");
+    let ran = in_chroot(&b, &bare, &b.command(["touch", "ran"]));
+    ran.refused(&["/proc is not mounted", "mount -t proc"]);
+    assert!(!b.ws().join("ran").exists(), "{ran:?}");
 }

@@ -129,7 +129,7 @@ fn signals_and_pauses_end_at_the_box() {
     let b = accepting();
     let inner = "echo $AGENTBOX_SESSION >up.new; mv up.new up; until [ -e halt ]; do echo >>ticks; sleep 0.01; done";
     let script = "exec {probe} enter masked-proc -- sh -c '\
-        a=$1; \"$@\" & box=$!; until [ -e up ]; do sleep 0.02; done; \
+        a=$1; \"$@\" & box=$!; until [ -e up ] && [ -e ticks ]; do sleep 0.02; done; \
         $a pause $(cat up) || exit 98; \
         wc -l <ticks >one; sleep 0.3; wc -l <ticks >two; cmp one two || exit 97; \
         $a resume $(cat up) || exit 96; \

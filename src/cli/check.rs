@@ -69,8 +69,11 @@ pub fn run(args: &CheckArgs) -> u8 {
     // What is asked is the default run; a floor may well forbid another one.
     let refused = trials.first().is_some_and(|trial| trial.result.is_err());
     launch::place::settle(&mut host);
+    let mut best = (!refused).then_some(Rung::Full);
     if let Some(rung) = launch::place::lower(&host.place) {
-        trials.push(trial(&host, NetworkMode::None, rung));
+        let trial = trial(&host, NetworkMode::None, rung);
+        best = best.or(trial.result.is_ok().then_some(rung));
+        trials.push(trial);
     }
     let hints = if refused {
         diagnose::restrictions()
@@ -82,7 +85,7 @@ pub fn run(args: &CheckArgs) -> u8 {
         Err(_) => Found::default(),
     };
     let text = if args.json {
-        report::check::json(&host, &trials_data(&trials), &hints, &found)
+        report::check::json(&host, best, &trials_data(&trials), &hints, &found)
     } else {
         report::check::text(&host, &trials_data(&trials), &hints) + &report::found::text(&found)
     };

@@ -8,7 +8,7 @@ use super::{CliError, plan_for};
 use crate::exit;
 use crate::host::{Host, RealLookup};
 use crate::plan::net::rule;
-use crate::plan::refused::PLAN;
+use crate::plan::refused::{BARE_PLAN, PLAN};
 use crate::plan::why::connect::{OwnServer, Wanted};
 use crate::plan::why::{Answer, Question, Side, ask};
 use crate::plan::{OsText, Plan};
@@ -23,10 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Answers. Returns the exit status.
 #[must_use]
 pub fn why(args: &WhyArgs) -> u8 {
-    let answered = if Path::new(PLAN).exists() {
-        inside(args)
-    } else {
-        outside(args)
+    let answered = match own_plan_file() {
+        Some(file) => inside(args, &file),
+        None => outside(args),
     };
     let answer = match answered {
         Ok(answer) => answer,
@@ -73,21 +72,34 @@ fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
     Ok(answer)
 }
 
-fn inside(args: &WhyArgs) -> Result<Answer, CliError> {
+fn inside(args: &WhyArgs, file: &Path) -> Result<Answer, CliError> {
     if args.plan != PlanArgs::default() {
         return Err(CliError::Fixed);
     }
-    let plan = own_plan()?;
+    let plan = own_plan(file)?;
     let cwd = std::env::current_dir().map_err(CliError::io("getcwd"))?;
     let question = question(args, &cwd, plan.identity.home.path(), Side::Inside)?;
     Ok(ask(&plan, &question, Side::Inside, &RealLookup))
 }
 
+/// Where the plan of this box is, if this is one. Where there is no view, beside its HOME: who changes that variable in a box is
+/// answered as outside.
+pub(super) fn own_plan_file() -> Option<PathBuf> {
+    let fixed = PathBuf::from(PLAN);
+    if fixed.exists() {
+        return Some(fixed);
+    }
+    std::env::var_os("AGENTBOX")?;
+    let home = PathBuf::from(std::env::var_os("HOME")?);
+    let file = home.parent()?.join(BARE_PLAN);
+    file.exists().then_some(file)
+}
+
 /// The plan of this box. It is written beside the start of the command, which may be faster.
-fn own_plan() -> Result<Plan, CliError> {
+fn own_plan(file: &Path) -> Result<Plan, CliError> {
     let begun = Instant::now();
     loop {
-        let text = std::fs::read(PLAN).map_err(CliError::io("read the plan"))?;
+        let text = std::fs::read(file).map_err(CliError::io("read the plan"))?;
         match serde_json::from_slice(&text) {
             Ok(plan) => return Ok(plan),
             Err(e) if begun.elapsed() > PATIENCE => return Err(CliError::Json(e)),

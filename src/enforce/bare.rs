@@ -6,7 +6,10 @@
 
 use super::StepError;
 use super::build::Build;
+use super::landlock::Tcp;
+use super::newroot::LateFile;
 use crate::outcome::{Evidence, Layer};
+use crate::plan::refused::BARE_PLAN;
 use crate::plan::rung::Bare;
 use crate::plan::{LandlockAccess, LandlockRule, NetworkMode};
 use crate::sys::errno_of;
@@ -70,7 +73,7 @@ pub(super) fn view(b: &mut Build<'_>) -> Result<Evidence, StepError> {
         let path = place.join(name);
         dir(&path).map_err(failed("mkdir", &path))?;
     }
-    let write = |path: &Path, content: &[u8]| -> Result<(), StepError> {
+    let write = |path: &Path, content: &[u8]| -> Result<fs::File, StepError> {
         if let Some(above) = path.parent() {
             let mut all = fs::DirBuilder::new();
             all.recursive(true).mode(0o700);
@@ -79,7 +82,8 @@ pub(super) fn view(b: &mut Build<'_>) -> Result<Evidence, StepError> {
         let mut options = fs::File::options();
         options.write(true).create_new(true).mode(0o600);
         let mut file = options.open(path).map_err(failed("create", path))?;
-        file.write_all(content).map_err(failed("write", path))
+        file.write_all(content).map_err(failed("write", path))?;
+        Ok(file)
     };
     write(
         &place.join(CANARY),
@@ -88,6 +92,7 @@ pub(super) fn view(b: &mut Build<'_>) -> Result<Evidence, StepError> {
     for file in &bare.files {
         write(&place.join(file.path.path()), file.content.bytes())?;
     }
+    b.extract = Some(LateFile::of(write(&place.join(BARE_PLAN), b"")?));
     for (at, to) in &bare.links {
         let at = place.join("home").join(at.path());
         if let Some(above) = at.parent() {
@@ -133,23 +138,17 @@ pub(super) fn network(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> 
             b.listeners.push((listener, socket));
             Ok(Some(Evidence::partial(
                 Layer::Network,
-                format!(
-                    "{none}: only programs that use a proxy reach granted names, and an address that serves port {port} can be reached past the gate"
-                ),
+                format!("{none}: only programs that use a proxy reach granted names"),
             )))
         }
     }
 }
 
-/// The TCP ports that may be connected to; `None`: no rule about any.
-pub(super) fn ports(b: &Build<'_>) -> Option<Vec<u16>> {
+/// Whether Landlock refuses every TCP connection and every bound port. To the gate the connector connects, outside of it.
+pub(super) fn tcp(b: &Build<'_>) -> Tcp {
     match b.plan.network.mode {
-        NetworkMode::Host => None,
-        NetworkMode::None => Some(Vec::new()),
-        NetworkMode::Filtered => {
-            let port = b.plan.standing.bare.as_ref().and_then(|bare| bare.port);
-            Some(port.into_iter().collect())
-        }
+        NetworkMode::Host => Tcp::Unjudged,
+        NetworkMode::None | NetworkMode::Filtered => Tcp::Refused,
     }
 }
 

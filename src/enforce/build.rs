@@ -27,6 +27,8 @@ pub struct Build<'a> {
     pub wait_for_supervisor: &'a dyn Fn() -> Result<(), StepError>,
     /// Hands the namespaces to the supervisor when the new root is the root.
     pub rooted: &'a dyn Fn(&[OwnedFd]) -> Result<(), StepError>,
+    /// Hands the filter's listener to who answers in its name.
+    pub hand_over: &'a dyn Fn(OwnedFd) -> Result<(), StepError>,
     /// Who writes the id maps.
     pub maps: super::identity::Maps,
     /// A cgroup was joined after the clone, so its namespace is made now.
@@ -34,7 +36,7 @@ pub struct Build<'a> {
     /// What the supervisor found to hold of the limits.
     pub limits: Evidence,
     /// Clones of the host's trees, where the supervisor made them.
-    pub sources: Option<Vec<Option<super::mounts::Source>>>,
+    pub sources: Option<Vec<Option<super::newroot::Source>>>,
     /// The new root, where the nursery has begun it.
     pub nest: Option<super::nest::Nest>,
     /// Copies of state files: path inside and content.
@@ -215,8 +217,7 @@ pub(super) fn landlock(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError>
     }
     if is_bare(b) {
         let rules = bare::rules(b)?;
-        let ports = bare::ports(b);
-        return super::landlock::apply_bare(&rules, ports.as_deref()).map(Some);
+        return super::landlock::apply_bare(&rules, bare::tcp(b)).map(Some);
     }
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let own = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
@@ -231,10 +232,14 @@ pub(super) fn seccomp(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> 
             "switched off by the profile",
         )));
     }
-    b.filter
+    let mut installed = b
+        .filter
         .apply()
-        .map(|installed| Some(installed.evidence()))
-        .map_err(|e| StepError::new("install the seccomp filter", e, Errno::EINVAL))
+        .map_err(|e| StepError::new("install the seccomp filter", e, Errno::EINVAL))?;
+    if let Some(listener) = installed.listener.take() {
+        (b.hand_over)(listener)?;
+    }
+    Ok(Some(installed.evidence()))
 }
 
 /// There are no namespaces.

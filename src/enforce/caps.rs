@@ -7,18 +7,24 @@ use super::build::Build;
 use crate::outcome::{Evidence, Layer};
 use crate::plan::rung::Rung;
 use crate::sys::process;
-use ::caps::CapSet;
+use ::caps::{CapSet, Capability};
 use nix::errno::Errno;
 
 fn failed(what: &'static str) -> impl Fn(::caps::errors::CapsError) -> StepError {
     move |e| StepError::new(what, e, Errno::EPERM)
 }
 
+/// Does this process have that capability, in the user namespace that it is in?
+pub(super) fn may(what: Capability) -> bool {
+    ::caps::has_cap(None, CapSet::Effective, what).unwrap_or(false)
+}
+
 /// Empties the five sets and reads them back.
 pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let prctl = |on: &'static str| move |errno| StepError::new("prctl", on, errno);
-    // An ordinary user outside of a user namespace has none, and may not say that it never will; no_new_privs says it.
-    let has_none = b.plan.standing.rung == Rung::Landlock && b.plan.identity.outer_uid != 0;
+    // An ordinary user outside of a user namespace has none, and neither has root where the engine took them all (`--cap-drop
+    // all`). Who has none may not say that it never will; no_new_privs says it.
+    let has_none = b.plan.standing.rung == Rung::Landlock && !may(Capability::CAP_SETPCAP);
     if has_none {
         return without(prctl);
     }

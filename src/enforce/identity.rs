@@ -58,6 +58,9 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     }
     (b.wait_for_supervisor)()?;
     if id.mode != IdentityMode::Same {
+        if b.sources.is_none() {
+            super::sources::open_as_root(b)?;
+        }
         let (uid, gid) = (Uid::from_raw(id.inner_uid), Gid::from_raw(id.inner_gid));
         nix::unistd::setresgid(gid, gid, gid)
             .map_err(|errno| StepError::new("setresgid", gid, errno))?;

@@ -11,8 +11,8 @@ use super::StepError;
 use crate::outcome::{Evidence, Layer};
 use crate::plan::{LandlockAccess, LandlockRule, NetworkMode};
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, NetPort,
-    PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
+    PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -24,6 +24,15 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 /// The oldest ABI that agentbox takes for Landlock at all: without refer (ABI 2, Linux 5.19) no file could be renamed or
 /// linked into another directory, and git and most builds would fail. Truncate (ABI 3) is held by the read-only mounts.
 const OLDEST: i32 = 2;
+
+/// What Landlock says of TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tcp {
+    /// Nothing.
+    Unjudged,
+    /// No port may be connected to, and none bound.
+    Refused,
+}
 
 /// What this kernel's Landlock can do, at most what the landlock crate knows.
 ///
@@ -63,7 +72,7 @@ pub fn apply(
         Ok(abi) => abi,
         Err(why) => return Ok(Evidence::absent(Layer::Landlock, why)),
     };
-    restrict(rules, abi, None, own, |rule| {
+    restrict(rules, abi, Tcp::Unjudged, own, |rule| {
         let fd = PathFd::new(rule.path.path()).map_err(|e| {
             StepError::new(
                 "landlock_add_rule",
@@ -87,12 +96,11 @@ pub fn apply(
 }
 
 /// The same where there is nothing but Landlock: the paths are the host's, and no symlink is followed; what is gone or cannot be
-/// looked up by the agent's uid is not granted. `ports` are the TCP ports that may be connected to, where connections are
-/// judged at all; none may be bound then.
+/// looked up by the agent's uid is not granted.
 ///
 /// # Errors
 /// As [`apply`].
-pub fn apply_bare(rules: &[LandlockRule], ports: Option<&[u16]>) -> Result<Evidence, StepError> {
+pub fn apply_bare(rules: &[LandlockRule], tcp: Tcp) -> Result<Evidence, StepError> {
     let abi = match abi() {
         Ok(abi) => abi,
         Err(why) => return Ok(Evidence::absent(Layer::Landlock, why)),
@@ -105,7 +113,7 @@ pub fn apply_bare(rules: &[LandlockRule], ports: Option<&[u16]>) -> Result<Evide
     }
     let root = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| StepError::new("open", "/", errno))?;
-    restrict(rules, abi, ports, &[], |rule| {
+    restrict(rules, abi, tcp, &[], |rule| {
         let path = super::newroot::relative(rule.path.path())?;
         match crate::sys::mount::open(root.as_fd(), &path, libc::O_PATH) {
             Ok(place) => Ok(Some(place)),
@@ -120,7 +128,7 @@ pub fn apply_bare(rules: &[LandlockRule], ports: Option<&[u16]>) -> Result<Evide
 fn restrict<F: std::os::fd::AsFd>(
     rules: &[LandlockRule],
     abi: ABI,
-    ports: Option<&[u16]>,
+    tcp: Tcp,
     own: &[BorrowedFd<'_>],
     place: impl Fn(&LandlockRule) -> Result<Option<F>, StepError>,
 ) -> Result<(), StepError> {
@@ -134,7 +142,7 @@ fn restrict<F: std::os::fd::AsFd>(
     if !scopes.is_empty() {
         ruleset = ruleset.scope(scopes).map_err(failed("landlock scope"))?;
     }
-    if ports.is_some() {
+    if tcp == Tcp::Refused {
         ruleset = ruleset
             .handle_access(AccessNet::from_all(abi))
             .map_err(failed("landlock handle_access"))?;
@@ -161,11 +169,6 @@ fn restrict<F: std::os::fd::AsFd>(
                     Errno::EINVAL,
                 )
             })?;
-    }
-    for port in ports.unwrap_or_default() {
-        created = created
-            .add_rule(NetPort::new(*port, AccessNet::ConnectTcp))
-            .map_err(failed("landlock_add_rule of a port"))?;
     }
     for fd in own {
         let access = opened_for(*fd) & all;

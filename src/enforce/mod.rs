@@ -28,6 +28,7 @@ pub mod prove;
 pub mod pseudo;
 pub mod pty;
 pub mod seccomp;
+pub mod sources;
 mod stubs;
 pub mod sweep;
 pub mod userns_limits;

@@ -6,14 +6,15 @@
 
 use super::build::Build;
 use super::forecast::Early;
-use super::newroot::{ALLOW_MOUNT, Mask, NewRoot, attributes, reach, relative};
+use super::newroot::{Mask, NewRoot, Source, relative};
 use super::pseudo;
+use super::sources::{host_root, open_place, open_places, open_rest};
 use super::{StepError, bare};
 use crate::outcome::{Evidence, Layer};
 use crate::plan::net::ssh::SOCKET;
 use crate::plan::refused::{PLAN, REPORT};
 use crate::plan::rung::Rung;
-use crate::plan::{Access, Kind, LimitName, MountOp, Names, Plan, View};
+use crate::plan::{Access, Kind, LimitName, MountOp, Plan, View};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -25,103 +26,6 @@ use std::path::Path;
 
 /// A file that the view has and no Landlock rule grants: the self-proof reads it, and that it fails is Landlock's doing.
 pub const CANARY: &str = "/run/agentbox/canary";
-
-/// Opens the host's root as a place to look paths up from.
-pub(super) fn host_root() -> Result<OwnedFd, StepError> {
-    open(
-        "/",
-        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|errno| StepError::new("open", "/", errno))
-}
-
-pub use super::newroot::Source;
-
-/// Opens everything that the view binds and does not have yet, in the order of its operations. No symlink is followed: a path
-/// that was canonical a moment ago and has one in it now was changed by somebody.
-fn open_places(plan: &Plan, early: &Early) -> Result<Vec<Option<Source>>, StepError> {
-    let root = host_root()?;
-    each_bind(&plan.view, &plan.names, early, |source, _, _, _| {
-        open_place(root.as_fd(), source).map(Source::Place)
-    })
-}
-
-/// The same as detached clones, read-only and id-mapped as the view says (root callers).
-///
-/// # Errors
-/// The path that could not be opened, cloned, restricted or id-mapped.
-pub fn clone_sources(
-    plan: &Plan,
-    userns: Option<&OwnedFd>,
-) -> Result<Vec<Option<Source>>, StepError> {
-    let root = host_root()?;
-    let none = Early::default();
-    each_bind(
-        &plan.view,
-        &plan.names,
-        &none,
-        |source, access, kind, idmap| {
-            let userns = if idmap { userns } else { None };
-            clone_source(root.as_fd(), source, access, kind, userns).map(Source::Clone)
-        },
-    )
-}
-
-/// A frozen name that was removed since the plan was made is none: the keeper closes what comes in its place.
-fn each_bind(
-    view: &View,
-    names: &Names,
-    early: &Early,
-    open: impl Fn(&Path, Access, Kind, bool) -> Result<Source, StepError>,
-) -> Result<Vec<Option<Source>>, StepError> {
-    view.ops
-        .iter()
-        .enumerate()
-        .map(|(number, op)| match op {
-            _ if early.has(number) => Ok(None),
-            MountOp::Bind {
-                source,
-                access,
-                kind,
-                idmap,
-                ..
-            } => match open(source.path(), *access, *kind, *idmap) {
-                Err(e) if e.errno == Errno::ENOENT && names.holds_frozen(source.path()) => Ok(None),
-                other => other.map(Some),
-            },
-            _ => Ok(None),
-        })
-        .collect()
-}
-
-pub(super) fn open_place(root: BorrowedFd<'_>, source: &Path) -> Result<OwnedFd, StepError> {
-    mount::open(root, &relative(source)?, libc::O_PATH)
-        .map_err(|errno| StepError::new("open", source.display(), errno))
-}
-
-fn clone_source(
-    root: BorrowedFd<'_>,
-    source: &Path,
-    access: Access,
-    kind: Kind,
-    userns: Option<&OwnedFd>,
-) -> Result<OwnedFd, StepError> {
-    let failed = |call| move |errno| StepError::new(call, source.display(), errno);
-    let place = open_place(root, source)?;
-    let reach = reach(kind);
-    let tree = mount::clone_tree(place.as_fd(), c"", reach)
-        .map_err(|errno| failed("open_tree")(errno).remedy(ALLOW_MOUNT))?;
-    if let Some(userns) = userns {
-        mount::set_idmap(tree.as_fd(), userns.as_fd(), reach).map_err(|errno| {
-            failed("mount_setattr MOUNT_ATTR_IDMAP")(errno)
-                .remedy("this file system cannot be id-mapped: run as an ordinary user, or `--allow-missing identity`")
-        })?;
-    }
-    mount::set_attributes(tree.as_fd(), c"", attributes(access), reach)
-        .map_err(failed("mount_setattr"))?;
-    Ok(tree)
-}
 
 /// What is looked up on the host until the old root is gone.
 pub(super) struct Host {
@@ -169,7 +73,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let none = Early::default();
     let early = nest.as_ref().map_or(&none, |nest| &nest.early);
     let sources = match b.sources.take() {
-        Some(sources) => sources,
+        Some(sources) => open_rest(b.plan, sources)?,
         None => open_places(b.plan, early)?,
     };
     let host = host_root()?;
@@ -458,7 +362,3 @@ fn pivot(root: &NewRoot) -> Result<(), StepError> {
     // Nothing may be made in / or beside the mount points.
     mount::set_attributes(root.fd(), c"", attr::RDONLY, Reach::One).map_err(failed("mount_setattr"))
 }
-
-#[cfg(test)]
-#[path = "mounts_tests.rs"]
-mod tests;

@@ -4,9 +4,10 @@
 
 use super::StepError;
 use super::forecast::{Early, Forecast};
-use super::mounts::{Host, Source, begin, host_root, open_place, operation};
-use super::newroot::NewRoot;
+use super::mounts::{Host, begin, operation};
+use super::newroot::{NewRoot, Source};
 use super::pseudo;
+use super::sources::{host_root, open_place};
 use crate::plan::{MountOp, View};
 use std::os::fd::{AsFd as _, OwnedFd};
 

@@ -84,25 +84,30 @@ pub(super) fn attributes(access: Access) -> u64 {
 #[derive(Debug)]
 pub struct LateFile {
     file: std::fs::File,
-    /// The mount that it was opened by.
-    tree: OwnedFd,
+    /// The mount that it was opened by, where it is in a view.
+    tree: Option<OwnedFd>,
 }
 
 impl LateFile {
+    /// A file of the host's.
+    pub(super) fn of(file: std::fs::File) -> LateFile {
+        LateFile { file, tree: None }
+    }
+
     /// Lets go of it. Who has a copy of its descriptor can go on to write it.
     pub fn let_go(self) {
         let LateFile { file, tree } = self;
         // To close a detached mount waits as long as umount(2), for a grace period of RCU (0.1 ms, several on a busy
         // machine).
-        let parked = Parked::new(tree.as_fd());
+        let parked = tree.as_ref().map(|tree| Parked::new(tree.as_fd()));
         drop((file, tree));
         drop(parked);
     }
 
     /// What has to stay open until then.
-    #[must_use]
-    pub fn descriptors(&self) -> [RawFd; 2] {
-        [self.file.as_raw_fd(), self.tree.as_raw_fd()]
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let tree = self.tree.as_ref().map(|tree| tree.as_raw_fd());
+        [self.file.as_raw_fd()].into_iter().chain(tree)
     }
 }
 
@@ -230,6 +235,7 @@ impl NewRoot {
         let file = openat(&tree, relative(path)?.as_c_str(), flags, mode)
             .map(std::fs::File::from)
             .map_err(failed("create"))?;
+        let tree = Some(tree);
         Ok(LateFile { file, tree })
     }
 

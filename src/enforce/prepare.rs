@@ -2,11 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::{StepError, identity, mounts};
+use super::newroot::Source;
+use super::{StepError, identity, sources};
 use crate::enforce::seccomp;
 use crate::plan::rung::Rung;
 use crate::plan::{IdentityMode, MountOp, Plan};
 use crate::sys::mount::{self};
+use ::caps::Capability;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -21,7 +23,7 @@ pub struct Prepare<'a> {
     /// The compiled filter.
     pub filter: Option<seccomp::Program>,
     /// For each operation of the view that binds a host tree: its detached clone (root callers; else init makes them).
-    pub sources: Option<Vec<Option<mounts::Source>>>,
+    pub sources: Option<Vec<Option<Source>>>,
 }
 
 impl<'a> Prepare<'a> {
@@ -113,20 +115,25 @@ pub(super) fn filter(p: &mut Prepare<'_>) -> Result<(), StepError> {
 /// Drops supplementary groups. Only with CAP_SETGID, and only now: init's own gid_map asks for `setgroups=deny`, after which
 /// it never can.
 pub(super) fn groups(p: &mut Prepare<'_>) -> Result<(), StepError> {
-    if p.plan.identity.mode == IdentityMode::Same {
+    // A container's root may lack it (`--cap-drop all`): then no map of more than its own ids can be written either.
+    if p.plan.identity.mode == IdentityMode::Same || !super::caps::may(Capability::CAP_SETGID) {
         return Ok(());
     }
     nix::unistd::setgroups(&[]).map_err(|errno| StepError::new("setgroups", "[]", errno))
 }
 
 /// Opens the host's trees while this process still is root: the agent's kernel uid could not look them up, and only the
-/// initial namespace's root may id-map a mount.
+/// initial namespace's root may id-map a mount. A container's root, who may mount nothing, leaves it to init, which may.
 pub(super) fn sources(p: &mut Prepare<'_>) -> Result<(), StepError> {
     if p.plan.identity.mode == IdentityMode::Same || p.plan.standing.rung == Rung::Landlock {
         return Ok(());
     }
+    let mapped = |op: &MountOp| matches!(op, MountOp::Bind { idmap: true, .. });
+    if !super::caps::may(Capability::CAP_SYS_ADMIN) && !p.plan.view.ops.iter().any(mapped) {
+        return Ok(());
+    }
     let maps = identity::mount_userns(&p.plan.identity)?;
-    p.sources = Some(mounts::clone_sources(p.plan, maps.as_ref())?);
+    p.sources = Some(sources::clone_sources(p.plan, maps.as_ref())?);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use crate::outcome::{Evidence, Layer, Status};
 use crate::plan::rung::Rung;
 use crate::plan::{NetworkMode, Plan};
 use crate::sys::procfs;
+use ::caps::Capability;
 use nix::unistd::Pid;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
@@ -43,15 +44,20 @@ pub fn required(plan: &Plan, evidence: &[Evidence]) -> Result<(), String> {
 /// What differs, in words.
 pub fn from_outside(plan: &Plan, init: Pid) -> Result<(), String> {
     let is_bare = plan.standing.rung == Rung::Landlock;
-    // What was started is its warden: init is its only child.
-    let init = match is_bare {
-        true => procfs::below(init.as_raw())
-            .first()
-            .map_or(init, |p| Pid::from_raw(p.pid)),
-        false => init,
+    let status = |pid: Pid| {
+        let path = format!("/proc/{pid}/status");
+        let text = read_small(&path).map_err(|e| format!("{path}: {e}"))?;
+        Ok::<_, String>((path, text))
     };
-    let path = format!("/proc/{init}/status");
-    let status = read_small(&path).map_err(|e| format!("{path}: {e}"))?;
+    // What was started is its warden: init is its child, beside the connector.
+    let (path, status) = match is_bare {
+        true => procfs::below(init.as_raw())
+            .into_iter()
+            .filter_map(|p| status(Pid::from_raw(p.pid)).ok())
+            .find(|(_, text)| field(text, "Name") == Some("agentbox-init"))
+            .ok_or_else(|| "init of the box cannot be found".to_owned())?,
+        false => status(init)?,
+    };
     let on = |layer| plan.off.iter().all(|off| off.layer != layer);
     let (uid, gid) = (plan.identity.outer_uid, plan.identity.outer_gid);
     let ids = |id: u32| format!("{id}\t{id}\t{id}\t{id}");
@@ -61,8 +67,8 @@ pub fn from_outside(plan: &Plan, init: Pid) -> Result<(), String> {
         ("NoNewPrivs", "1".to_owned()),
     ];
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-        // An ordinary user cannot empty it; no_new_privs makes nothing of it.
-        if is_bare && uid != 0 && set == "CapBnd" {
+        // Who has no CAP_SETPCAP cannot empty it; no_new_privs makes nothing of it.
+        if is_bare && set == "CapBnd" && !super::caps::may(Capability::CAP_SETPCAP) {
             continue;
         }
         must.push((set, "0".repeat(16)));

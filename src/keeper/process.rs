@@ -12,6 +12,7 @@ use crate::launch::channel::{self, Channel, Received};
 use crate::plan::Plan;
 use crate::plan::names::Watch;
 use crate::sys::process::{self, Fork};
+use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
@@ -237,8 +238,9 @@ fn join(watchman: &mut Watchman<'_>, fds: Vec<OwnedFd>) -> Result<OwnedFd, Strin
         return Err("no namespaces to join".to_owned());
     };
     let failed = |call: &'static str| move |errno: Errno| format!("{call}: {errno}");
-    // Root has the power over the box's mounts already, and keeps its own over the files that are watched.
-    if !nix::unistd::geteuid().is_root() {
+    // Root has the power over the box's mounts already, and keeps its own over the files that are watched. A container's root
+    // has neither.
+    if !caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_ADMIN).unwrap_or(false) {
         setns(user, CloneFlags::CLONE_NEWUSER).map_err(failed("setns to the user namespace"))?;
     }
     setns(mnt, CloneFlags::CLONE_NEWNS).map_err(failed("setns to the mount namespace"))?;

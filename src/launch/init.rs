@@ -4,10 +4,11 @@
 #![forbid(unsafe_code)]
 
 use super::Inputs;
-use super::channel::{Channel, ChannelError, MAX_FDS};
+use super::channel::{Channel, ChannelError};
 use super::command::{Exec, Inherited, Stdio};
 use super::join::{Join, Joins, Surroundings};
-use super::message::{Family, FromInit, SignalTo, ToInit, Told};
+use super::message::{FromInit, SignalTo, ToInit, Told};
+use super::sockets::{hand_out, hand_out_socket};
 use super::still::Still;
 use crate::enforce::build::{self, Build};
 use crate::enforce::cgroup;
@@ -18,9 +19,7 @@ use crate::enforce::prepare::Prepare;
 use crate::enforce::{StepError, env};
 use crate::outcome::How;
 use crate::plan::Plan;
-use crate::plan::net::listen::Listener;
 use crate::plan::rung::Rung;
-use crate::sys::listen;
 use crate::sys::process;
 use crate::sys::wait::{self, Change};
 use nix::errno::Errno;
@@ -28,10 +27,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::AddressFamily;
 use nix::sys::stat::{Mode, umask};
 use nix::sys::time::TimeValLike as _;
 use nix::unistd::Pid;
+use std::cell::RefCell;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -48,6 +47,8 @@ pub(super) struct Start {
     pub(super) nest: Option<Nest>,
     /// What it moves itself into its cgroup by.
     pub(super) doors: Vec<File>,
+    /// To the connector, on the rung `landlock` with a filtered network.
+    pub(super) connector: Option<Channel>,
 }
 
 /// Runs init; never returns.
@@ -104,6 +105,7 @@ fn build_box(
         maps,
         nest,
         doors,
+        connector,
     }: Start,
 ) -> Result<Built, StepFailed> {
     let start = |call: &'static str| move |errno| ("start", StepError::new(call, "", errno));
@@ -156,10 +158,19 @@ fn build_box(
             .send(&FromInit::Rooted, &fds)
             .map_err(|e| StepError::new("send", e, Errno::EPIPE))
     };
+    let connector = RefCell::new(connector);
+    let hand_over = |listener: OwnedFd| {
+        let failed = |e| StepError::new("hand over", e, Errno::EPIPE);
+        let taken = connector.borrow_mut().take();
+        let to = taken.ok_or(ChannelError::Closed).map_err(failed)?;
+        to.send(&(), &[listener.as_fd()]).map_err(failed)
+    };
+    let door = connector.borrow().as_ref().map(|to| to.as_fd().as_raw_fd());
     let mut b = Build {
         plan,
         wait_for_supervisor: &wait,
         rooted: &rooted,
+        hand_over: &hand_over,
         maps,
         own_cgroup,
         limits,
@@ -174,7 +185,10 @@ fn build_box(
         outside: &outside,
         envp: &envp,
         caller_env,
-        keep: keep.chain([channel.as_fd().as_raw_fd()]).collect(),
+        keep: keep
+            .chain([channel.as_fd().as_raw_fd()])
+            .chain(door)
+            .collect(),
         extract: None,
         pty: None,
         home: None,
@@ -218,31 +232,6 @@ fn build_box(
         joins: Joins::default(),
         still: None,
     })
-}
-
-/// Listeners go in as many messages as it takes.
-fn hand_out(listeners: &[(Listener, OwnedFd)], channel: &Channel) -> Result<(), ChannelError> {
-    for some in listeners.chunks(MAX_FDS) {
-        let list = some.iter().map(|(what, _)| *what).collect();
-        let fds: Vec<BorrowedFd<'_>> = some.iter().map(|(_, socket)| socket.as_fd()).collect();
-        channel.send(&FromInit::Listeners { list }, &fds)?;
-    }
-    Ok(())
-}
-
-/// Makes a socket of this network namespace and hands it out. It is neither bound nor connected: both are the supervisor's
-/// and the gate's to do, outside of every restriction of the box.
-fn hand_out_socket(family: Family, channel: &Channel) {
-    let family = match family {
-        Family::V4 => AddressFamily::Inet,
-        Family::V6 => AddressFamily::Inet6,
-    };
-    let (errno, socket) = match listen::tcp(family) {
-        Ok(socket) => (0, Some(socket)),
-        Err(errno) => (errno as i32, None),
-    };
-    let fds: Vec<BorrowedFd<'_>> = socket.iter().map(AsFd::as_fd).collect();
-    let _ = channel.send(&FromInit::Socket { errno }, &fds);
 }
 
 impl Built {

@@ -4,12 +4,14 @@
 
 pub mod channel;
 pub mod command;
+mod connector;
 pub mod diagnose;
 pub mod init;
 pub mod join;
 pub mod message;
 pub mod nursery;
 pub mod place;
+mod sockets;
 pub mod stage;
 pub mod stdio;
 mod still;
@@ -189,6 +191,7 @@ pub fn spawn(
     // In the child these are copies: what it takes, the supervisor still has.
     let ours = Cell::new(Some(ours));
     let mut work = Some((inputs, prepare));
+    let connector = Cell::new(None);
     let mut child = || -> ! {
         drop(ours.take());
         let Some((inputs, prepare)) = work.take() else {
@@ -200,11 +203,15 @@ pub fn spawn(
             maps,
             nest: nest.take(),
             doors: std::mem::take(&mut doors),
+            connector: connector.take(),
         };
         init::main(plan, inputs, prepare, &theirs, start)
     };
     let forked = match &early {
-        _ if is_bare => warden::spawn(bare_place(plan), || child()),
+        _ if is_bare => warden::spawn(plan.standing.bare.as_ref(), |door| {
+            connector.set(door);
+            child()
+        }),
         Some(early) => {
             let mut rest = flags;
             let joins = early.joins();
@@ -298,8 +305,7 @@ impl Spawned {
         match word {
             Ok(Some((FromInit::Ready { evidence }, fds))) => {
                 let mut rest = fds.into_iter();
-                let has_view = plan.standing.rung != Rung::Landlock;
-                let extract = has_view.then(|| rest.next()).flatten();
+                let extract = rest.next();
                 let has_pty = rest.len() > usize::from(!plan.state.is_empty());
                 let pty = if has_pty { rest.next() } else { None };
                 Ok(Ready {
@@ -361,5 +367,5 @@ pub fn idmap_works(plan: &Plan) -> Result<(), StepError> {
         view,
         ..plan.clone()
     };
-    crate::enforce::mounts::clone_sources(&only, maps.as_ref()).map(drop)
+    crate::enforce::sources::clone_sources(&only, maps.as_ref()).map(drop)
 }

@@ -8,6 +8,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::channel::{self, Channel};
+use super::connector;
+use crate::plan::rung::Bare;
 use crate::sys::process::{self, Fork};
 use crate::sys::procfs;
 use nix::errno::Errno;
@@ -15,7 +18,6 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The signal that ends the box.
@@ -25,12 +27,17 @@ pub(super) const END: i32 = libc::SIGTERM;
 ///
 /// # Errors
 /// The errno of the clone.
-pub(super) fn spawn(place: Option<PathBuf>, init: impl FnOnce()) -> Result<(Pid, OwnedFd), Errno> {
+pub(super) fn spawn(
+    bare: Option<&Bare>,
+    init: impl FnOnce(Option<Channel>),
+) -> Result<(Pid, OwnedFd), Errno> {
+    let place = bare.map(|bare| bare.place.path().to_owned());
+    let port = bare.and_then(|bare| bare.port);
     let supervisor = nix::unistd::getpid();
     match process::fork_into(0)? {
         Fork::Parent(pid, pidfd) => Ok((pid, pidfd)),
         Fork::Child => {
-            let status = watch(supervisor, init);
+            let status = watch(supervisor, port, init);
             // Else it is the supervisor's, which still writes state files back.
             if nix::unistd::getppid() != supervisor
                 && let Some(place) = place
@@ -42,7 +49,7 @@ pub(super) fn spawn(place: Option<PathBuf>, init: impl FnOnce()) -> Result<(Pid,
     }
 }
 
-fn watch(supervisor: Pid, init: impl FnOnce()) -> u8 {
+fn watch(supervisor: Pid, port: Option<u16>, init: impl FnOnce(Option<Channel>)) -> u8 {
     let _ = process::set_name(c"agentbox-warden");
     // Blocked signals wait until they are asked for. Before the kernel is told to send one.
     if sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).is_err()
@@ -53,14 +60,25 @@ fn watch(supervisor: Pid, init: impl FnOnce()) -> u8 {
     {
         return 1;
     }
+    let Ok((ours, theirs)) = port.map(|_| channel::pair()).transpose().map(Option::unzip) else {
+        return 1;
+    };
     let child = match process::fork_into(0) {
         Ok(Fork::Child) => {
-            init();
+            drop(ours);
+            init(theirs);
             process::exit_now(1)
         }
         Ok(Fork::Parent(child, _)) => child,
         Err(_) => return 1,
     };
+    drop(theirs);
+    // Without it init has nobody to hand its listener to, and there is no box.
+    if let (Some(port), Some(door)) = (port, ours)
+        && matches!(process::fork_into(0), Ok(Fork::Child))
+    {
+        process::exit_now(connector::serve(door, port));
+    }
     let _ = process::wipe_startup_block(c"agentbox: warden");
     super::init::let_go_of_stdio();
     let _ = crate::enforce::build::close_all_but(Vec::new());

@@ -22,6 +22,8 @@ pub const RULES: &str = "/run/agentbox/bin/.rules";
 
 /// The plan of the box, for `agentbox why` in it.
 pub const PLAN: &str = "/run/agentbox/plan.json";
+/// The same below the session's directory, where there is no view.
+pub const BARE_PLAN: &str = "run/plan.json";
 
 /// Where a stub reports to: a datagram socket of the supervisor.
 pub const REPORT: &str = "/run/agentbox/report";

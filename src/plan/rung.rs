@@ -202,7 +202,7 @@ pub const TABLE: &[Row] = &[
         "network filtered",
         "granted names, for every program (boundary)",
         "granted names, for every program (boundary)",
-        "granted names, by a proxy; who serves the gate's port elsewhere is reached, too (guard-rail)",
+        "granted names, by a proxy that every program is told of (boundary)",
     ),
     row(
         "refused programs",
@@ -219,7 +219,7 @@ pub const TABLE: &[Row] = &[
     row(
         "limits of the whole box",
         "as `agentbox explain` says",
-        "as `agentbox explain` says",
+        "as `agentbox explain` says; a root caller's processes are not counted",
         "rlimits of each process (guard-rail); no disk limit",
     ),
 ];

@@ -6,6 +6,7 @@ use super::found::Found;
 use super::wrapped;
 use crate::host::{Cgroup, Host, Place};
 use crate::outcome::{Evidence, Status};
+use crate::plan::rung::Rung;
 use std::fmt::Write as _;
 
 /// One trial, as plain data.
@@ -108,9 +109,15 @@ fn cgroup(cgroup: &Cgroup) -> String {
     }
 }
 
-/// For programs.
+/// For programs. `rung` is the highest one on which a box stands here.
 #[must_use]
-pub fn json(host: &Host, trials: &[Trial<'_>], hints: &[String], found: &Found) -> String {
+pub fn json(
+    host: &Host,
+    rung: Option<Rung>,
+    trials: &[Trial<'_>],
+    hints: &[String],
+    found: &Found,
+) -> String {
     let trials: Vec<_> = trials
         .iter()
         .map(|trial| match trial.result {
@@ -125,6 +132,7 @@ pub fn json(host: &Host, trials: &[Trial<'_>], hints: &[String], found: &Found) 
         "uid": host.uid,
         "limits-by": cgroup(&host.cgroup),
         "namespaces": place(&host.place),
+        "rung": rung,
         "trials": trials,
         "hints": hints,
         "agents": found.agents,

@@ -24,6 +24,7 @@ pub mod spawn;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tty;
+pub mod unotify;
 pub mod wait;
 pub mod xattr;
 

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Gives the calling thread, and everything it starts, a filter for ever: seccomp(SECCOMP_SET_MODE_FILTER, 0).
 ///
@@ -11,6 +12,25 @@ use nix::errno::Errno;
 /// EACCES when the caller has set neither no_new_privs nor holds CAP_SYS_ADMIN, EINVAL when the kernel finds the program
 /// malformed or too long, ENOMEM, ENOSYS where the kernel has no seccomp. See seccomp(2).
 pub fn set_filter(program: &[libc::sock_filter]) -> Result<(), Errno> {
+    install(program, 0).map(drop)
+}
+
+/// The same with a filter that hands calls to a listener (seccomp_unotify(2)), which is returned, close-on-exec. Who waits for
+/// an answer that was begun is interrupted by nothing but its death.
+///
+/// # Errors
+///
+/// As [`set_filter`]; EBUSY where an older filter of this process has a listener.
+pub fn set_filter_that_asks(program: &[libc::sock_filter]) -> Result<OwnedFd, Errno> {
+    let flags =
+        libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let fd = install(program, flags)?;
+    let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: with NEW_LISTENER the result is a new descriptor that only we know.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn install(program: &[libc::sock_filter], flags: libc::c_ulong) -> Result<libc::c_long, Errno> {
     let len = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
     let prog = libc::sock_fprog {
         len,
@@ -22,11 +42,11 @@ pub fn set_filter(program: &[libc::sock_filter]) -> Result<(), Errno> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            0,
+            flags,
             &raw const prog,
         )
     };
-    Errno::result(result).map(drop)
+    Errno::result(result)
 }
 
 /// The seccomp mode of the calling thread (2 is "filter"): prctl(PR_GET_SECCOMP).

@@ -31,7 +31,13 @@ pub(crate) fn enter(args: &Args<'_>) -> ! {
     };
     let program = &words[split + 1..];
     match args.text(0) {
-        "masked-proc" => namespaces(Users::Own, masked_proc, program),
+        "masked-proc" => {
+            let furnish = || {
+                masked_proc();
+                drop_capabilities();
+            };
+            namespaces(Users::Own, furnish, program)
+        }
         "docker" => {
             docker();
             exec(program)
@@ -242,7 +248,18 @@ const REFUSED: &[i64] = &[
     libc::SYS_userfaultfd,
 ];
 
+/// What engines leave their root: nothing that could administrate. Holds from the next exec on.
+fn drop_capabilities() {
+    if nix::unistd::geteuid().is_root() {
+        for cap in [21, 19, 12, 2, 16, 17, 22, 24, 25, 37, 38, 39, 40] {
+            // SAFETY: integers.
+            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, cap, 0, 0, 0) };
+        }
+    }
+}
+
 fn docker() {
+    drop_capabilities();
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
@@ -268,12 +285,6 @@ fn docker() {
     };
     // SAFETY: integers, and a program that lives for the call.
     unsafe {
-        if nix::unistd::geteuid().is_root() {
-            // What docker leaves its root: nothing that could administrate.
-            for cap in [21, 19, 12, 2, 16, 17, 22, 24, 25, 37, 38, 39, 40] {
-                libc::prctl(libc::PR_CAPBSET_DROP, cap, 0, 0, 0);
-            }
-        }
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
         let done = libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter);
         assert_eq!(done, 0, "seccomp: {}", Errno::last());

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::cast_possible_truncation)]
 
+mod connect;
 mod enter;
 mod files;
 mod ipc;
@@ -76,6 +77,7 @@ fn main() {
     let answer = files::run(&op, &args)
         .or_else(|| kernel::run(&op, &args))
         .or_else(|| ipc::run(&op, &args))
+        .or_else(|| connect::run(&op, &args))
         .or_else(|| process::run(&op, &args))
         .or_else(|| terminal::run(&op, &args));
     match answer {

@@ -4,17 +4,17 @@
 
 use crate::cli::change::{ChangeError, change};
 use crate::cli::say::{self, Said};
+use crate::cli::why::own_plan_file;
 use crate::cli::{CliError, places};
 use crate::exit;
 use crate::host::Host;
-use crate::plan::refused::PLAN;
 use crate::plan::{LimitName, OsText};
 use crate::profile::name::pattern;
 use crate::profile::schema::{Place, Role, parse};
 use crate::profile::{builtin, json_schema, value};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How often a question is asked again.
 const TRIES: usize = 3;
@@ -61,7 +61,7 @@ pub(super) fn init(yes: bool) -> u8 {
 }
 
 fn run(yes: bool) -> Result<u8, InitError> {
-    if Path::new(PLAN).exists() {
+    if own_plan_file().is_some() {
         return Err(InitError::Inside);
     }
     let host = Host::gather().map_err(CliError::from)?;

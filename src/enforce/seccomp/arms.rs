@@ -11,6 +11,8 @@ pub enum Action {
     Errno(u16),
     /// The whole process dies by SIGSYS.
     Kill,
+    /// The call waits, and who listens to the filter answers it (seccomp_unotify(2)); nobody there is ENOSYS.
+    Ask,
 }
 
 /// A condition on one argument.

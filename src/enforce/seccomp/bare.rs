@@ -12,6 +12,7 @@ use crate::plan::NetworkMode;
 const EPERM: Action = Action::Errno(1);
 const ALL: u32 = !0;
 const MSG_FASTOPEN: u32 = 0x2000_0000;
+const NEW_LISTENER: u32 = 1 << 3;
 
 const fn low(arg: u8, test: Test) -> Cond {
     Cond {
@@ -75,6 +76,9 @@ const SOCKETS: &str =
 const IPC: &str = "System V IPC and POSIX queues are the place's, without an ipc namespace";
 const OTHERS: &str = "changes a process by its number or its user, which Landlock does not judge";
 const FAST: &str = "MSG_FASTOPEN connects without asking Landlock";
+const CONNECTS: &str =
+    "Landlock judges ports and not addresses: the connector makes connections, to the gate alone";
+const ANSWERS: &str = "who listens to the box's system calls could answer for the connector";
 const SERVES: &str = "who listens here is reached from outside, past the gate";
 
 /// Its own process, by 0; and nothing happens to the core limit, as in the table of every box.
@@ -113,6 +117,15 @@ const FAST_3: &[Arm] = &[Arm {
     then: EPERM,
 }];
 
+/// A younger filter with a listener of the box's own would be asked first, and could let the kernel go on.
+const LISTENS: &[Arm] = &[Arm {
+    when: &[
+        low(0, Test::OneOf(ALL, &[1])),
+        low(1, Test::AnyBit(NEW_LISTENER)),
+    ],
+    then: EPERM,
+}];
+
 const ALWAYS: &[Rule] = &[
     never("shmget", 29, 194, IPC),
     never("shmat", 30, 196, IPC),
@@ -138,6 +151,8 @@ const ALWAYS: &[Rule] = &[
 const NONE: &[Rule] = &[rule("socket", 41, 198, &[ROUTE], EPERM, SOCKETS)];
 const FILTERED: &[Rule] = &[
     rule("socket", 41, 198, &[ROUTE, TCP], EPERM, SOCKETS),
+    rule("connect", 42, 203, &[], Action::Ask, CONNECTS),
+    rule("seccomp", 317, 277, LISTENS, Action::Allow, ANSWERS),
     never("listen", 50, 201, SERVES),
 ];
 const HOST: &[Rule] = &[rule("socket", 41, 198, &[ROUTE, IP], EPERM, SOCKETS)];
@@ -150,6 +165,7 @@ const HOST: &[Rule] = &[rule("socket", 41, 198, &[ROUTE, IP], EPERM, SOCKETS)];
 pub fn prepare(network: NetworkMode) -> Result<Program, CompileError> {
     Ok(Program {
         instructions: compile(table(network), Arch::NATIVE)?,
+        asks: network == NetworkMode::Filtered,
     })
 }
 

@@ -290,6 +290,7 @@ impl Program {
             Action::Allow => libc::SECCOMP_RET_ALLOW,
             Action::Errno(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
             Action::Kill => libc::SECCOMP_RET_KILL_PROCESS,
+            Action::Ask => libc::SECCOMP_RET_USER_NOTIF,
         };
         self.push(RET_K, 0, 0, k);
         let place = self.here();

@@ -21,11 +21,14 @@ use crate::outcome::{Evidence, Layer};
 use crate::sys;
 use compile::{Arch, CompileError, compile, compile_with};
 use nix::errno::Errno;
+use std::os::fd::OwnedFd;
 
 /// A filter, ready to be put in force.
 #[derive(Debug, Clone)]
 pub struct Program {
     instructions: Vec<libc::sock_filter>,
+    /// A rule of it hands calls to a listener.
+    asks: bool,
 }
 
 /// Why the filter is not in force.
@@ -58,17 +61,19 @@ pub enum SeccompError {
 }
 
 /// The filter is in force for the calling thread and everything it starts, for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 #[must_use]
 pub struct Installed {
     /// Instructions of the filter.
     pub instructions: usize,
+    /// Who has this answers the calls that the filter hands over.
+    pub listener: Option<OwnedFd>,
 }
 
 impl Installed {
     /// What was found, for the record.
     #[must_use]
-    pub fn evidence(self) -> Evidence {
+    pub fn evidence(&self) -> Evidence {
         Evidence::full(Layer::Seccomp)
             .proven("prctl(PR_GET_SECCOMP) is 2")
             .proven(format!(
@@ -86,6 +91,7 @@ impl Installed {
 pub fn prepare() -> Result<Program, CompileError> {
     Ok(Program {
         instructions: compile(rules::RULES, Arch::NATIVE)?,
+        asks: false,
     })
 }
 
@@ -97,6 +103,7 @@ pub fn prepare() -> Result<Program, CompileError> {
 pub fn prepare_only(rules: &'static [rules::Rule]) -> Result<Program, CompileError> {
     Ok(Program {
         instructions: compile_with(rules, Arch::NATIVE, rules::Action::Errno(1))?,
+        asks: false,
     })
 }
 
@@ -108,8 +115,13 @@ impl Program {
     ///
     /// [`SeccompError`]: the layer does not hold and nothing may be executed.
     pub fn apply(&self) -> Result<Installed, SeccompError> {
-        sys::seccomp::set_filter(&self.instructions)
-            .map_err(|errno| SeccompError::Install { errno })?;
+        let install = |errno| SeccompError::Install { errno };
+        let listener = if self.asks {
+            Some(sys::seccomp::set_filter_that_asks(&self.instructions).map_err(install)?)
+        } else {
+            sys::seccomp::set_filter(&self.instructions).map_err(install)?;
+            None
+        };
 
         // 2 is SECCOMP_MODE_FILTER. In a container this holds already by the container's filter, so it is not enough.
         let mode = sys::seccomp::mode().map_err(|errno| SeccompError::Mode { errno })?;
@@ -123,6 +135,7 @@ impl Program {
         }
         Ok(Installed {
             instructions: self.instructions.len(),
+            listener,
         })
     }
 }

@@ -75,6 +75,7 @@ pub(super) fn answer(action: Action) -> u32 {
         Action::Allow => 0x7fff_0000,
         Action::Errno(errno) => 0x0005_0000 | u32::from(errno),
         Action::Kill => 0x8000_0000,
+        Action::Ask => 0x7fc0_0000,
     }
 }
 

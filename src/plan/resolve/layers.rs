@@ -2,17 +2,23 @@
 
 #![forbid(unsafe_code)]
 
+use super::limits;
 use super::scene::Scene;
 use crate::outcome::Layer;
 use crate::plan::rung::Rung;
-use crate::plan::{LayerOff, Network, NetworkMode};
+use crate::plan::{IdentityMode, LayerOff, Network, NetworkMode};
 
 /// `require` and `off` of the plan.
 pub(super) fn layers(
     scene: &mut Scene<'_>,
     network: &Network,
     rung: Rung,
+    mode: IdentityMode,
 ) -> (Vec<Layer>, Vec<LayerOff>) {
+    // Who accepts a rung below the full one accepts what comes with a container's root.
+    let uncounted = rung != Rung::Full && limits::uncounted(scene.host, mode);
+    let lacks =
+        |layer: Layer| rung.lacks().contains(&layer) || (uncounted && layer == Layer::Limits);
     let wishes = &scene.policy.wishes;
     let mut off: Vec<LayerOff> = Vec::new();
     for wish in &wishes.layers_off {
@@ -46,7 +52,7 @@ pub(super) fn layers(
         }
     }
     for wish in &wishes.require {
-        if rung.lacks().contains(&wish.value) {
+        if lacks(wish.value) {
             let what = format!(
                 "the layer {} is required, and the rung {rung} lacks it",
                 wish.value.name()
@@ -84,8 +90,7 @@ pub(super) fn layers(
             let may_miss = wishes.allow_missing.iter().any(|wish| wish.value == *layer);
             // There is no network namespace to prove when the host's network was asked for.
             let none = *layer == Layer::Network && network.mode == NetworkMode::Host;
-            let lacking = rung.lacks().contains(layer);
-            !is_off && !none && !lacking && (asked || !may_miss)
+            !is_off && !none && !lacks(*layer) && (asked || !may_miss)
         })
         .collect();
     (require, off)

@@ -69,8 +69,12 @@ fn share(host: &Host, percent: f64) -> Option<f64> {
 }
 
 /// A fork bomb of kernel uid 0 is stopped by a cgroup or by nothing.
+pub(super) fn uncounted(host: &Host, mode: IdentityMode) -> bool {
+    mode == IdentityMode::KernelRoot && has(&host.cgroup, "pids").is_none()
+}
+
 fn kernel_root(scene: &mut Scene<'_>, mode: IdentityMode, list: &[Limit]) {
-    if mode != IdentityMode::KernelRoot || has(&scene.host.cgroup, "pids").is_some() {
+    if !uncounted(scene.host, mode) {
         return;
     }
     let wishes = &scene.policy.wishes;

@@ -154,7 +154,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     ssh::ssh(scene, &mut network);
     let mut identity = identity::identity(scene, standing.rung);
     let limits = limits::limits(scene, identity.mode);
-    let (require, off) = layers::layers(scene, &network, standing.rung);
+    let (require, off) = layers::layers(scene, &network, standing.rung, identity.mode);
     let mut settled = view::settle(scene, private_links);
     let mut names = std::mem::take(&mut settled.named.names);
     if is_bare {

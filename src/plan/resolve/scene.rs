@@ -186,7 +186,9 @@ fn home(host: &Host, walk: &Walker<'_>) -> Result<Place, Problem> {
         Some(stat) if stat.file_type != FileType::Dir => {
             bad(format!("HOME ({}) is not a directory", show(path)))
         }
-        Some(_) if walked.real == Path::new("/") => bad("HOME is /".into()),
+        Some(_) if walked.real == Path::new("/") => bad(
+            "HOME is /, as container engines say where the user has no entry in /etc/passwd".into(),
+        ),
         Some(_) if super::places::kernel_place(&walked.real) => bad(format!(
             "HOME ({}) is in a file system of the kernel",
             show(path)
