@@ -363,6 +363,84 @@ fn a_floor_that_cannot_be_used_lets_nothing_start() {
     assert_eq!(ran.code(), 0, "{ran:?}");
 }
 
+/// Ports between box and host: a list of the floor is all that can be had, for flags, files, variables and live sessions.
+#[test]
+fn ports_are_the_floors_and_no_others() {
+    if missing(Feature::HostRoot) || missing(Feature::Userns) {
+        return;
+    }
+    let (mine, other) = (common::switches::free_port(), common::switches::free_port());
+    let floor = format!("[network]\nhost-ports = [{mine}]\npublish = [{mine}]\n");
+    let b = TestBox::new().file("floor.toml", &floor).net("filtered");
+    let start = |flag: &str, port: u16| {
+        let b = TestBox::new().file("floor.toml", &floor).net("filtered");
+        let b = b.option(flag).option(&port.to_string());
+        run(under(&b, "", &b.command(["true"])))
+    };
+    for (flag, line) in [("--host-port", 2), ("--publish", 3)] {
+        start(flag, other).refused(&[&format!("floor.toml:{line}"), &other.to_string()]);
+        let ran = start(flag, mine);
+        assert_eq!(ran.code(), 0, "{flag}: {ran:?}");
+    }
+    // A file's wish is left out and said; the twin counts.
+    let config = format!("[network]\nhost-ports = [{mine}, {other}]\npublish = [{other}]\n");
+    let b = b.file("home/.config/agentbox/config.toml", &config);
+    let ran = run(under(&b, "", &b.command(["true"])));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(
+        ran.complaint().contains("floor.toml:2") && ran.complaint().contains("floor.toml:3"),
+        "{ran:?}"
+    );
+    let why = |port: u16| {
+        let thing = format!("127.0.0.1:{port}");
+        run(under(
+            &b,
+            "",
+            &b.agentbox(["why", "connect", &thing, "--", "true"]),
+        ))
+    };
+    let (yes, no) = (why(mine), why(other));
+    assert_eq!(yes.code(), 0, "{yes:?}");
+    assert!(
+        no.code() == 1 && no.text().contains("floor.toml:2"),
+        "{no:?}"
+    );
+    assert!(
+        !no.text().contains("--host-port"),
+        "no way out that is none: {no:?}"
+    );
+    // What a variable names is no way around it.
+    let named = |port: u16| {
+        let url = format!("http://127.0.0.1:{port}");
+        let b = TestBox::new().file("floor.toml", &floor).net("filtered");
+        let b = b
+            .env("ANTHROPIC_BASE_URL", &url)
+            .option("-p")
+            .option("claude");
+        run(under(&b, "", &b.command(["true"])))
+    };
+    let (ran, refused) = (named(mine), named(other));
+    assert!(ran.complaint().contains("may be reached, since"), "{ran:?}");
+    assert!(
+        refused
+            .complaint()
+            .contains("cannot be reached: host-ports of the floor"),
+        "{refused:?}"
+    );
+    // Live.
+    let inner = b.command(b.probe_words("sleep 600"));
+    let mut live = common::Live::start(under(&b, "", &inner));
+    live.wait_line("ready");
+    let publish = |port: u16| run(b.agentbox(["publish", &format!("{port}:80")]));
+    let no = publish(other);
+    assert!(
+        no.code() == 1 && no.complaint().contains("floor.toml:3"),
+        "{no:?}"
+    );
+    let yes = publish(mine);
+    assert_eq!(yes.code(), 0, "{yes:?}");
+}
+
 /// A live session is under it as well.
 #[test]
 fn a_live_session_is_not_relaxed_either() {

@@ -42,6 +42,7 @@ pub mod why;
 use crate::exit;
 use crate::host::{Host, HostError, Lookup, RealLookup};
 use crate::launch::stdio::Refusal;
+use crate::paint;
 use crate::plan::Plan;
 use crate::plan::net::BadRule;
 use crate::plan::problem::{Problem, ProblemKind};
@@ -62,6 +63,8 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
+    // Now: some of the processes that come of this one wipe their environment.
+    let _known = paint::stderr();
     // A stub of a refused program: not a subcommand, since what stands behind it is anybody's.
     if argv.get(1).is_some_and(|first| first == "refused") {
         return ExitCode::from(refused::refused(argv.get(2..).unwrap_or_default()));
@@ -118,13 +121,14 @@ fn usage_status(argv: &[OsString]) -> u8 {
 
 /// `--help` and `--version` go to stdout and end with 0; everything else is said on stderr.
 fn bad_usage(error: &clap::Error, status: u8) -> ExitCode {
-    let text = error.render().to_string();
+    let text = error.render();
     if !error.use_stderr() {
-        return match say::out(&text) {
+        return match say::painted(&text.ansi().to_string()) {
             say::Said::Fine => ExitCode::SUCCESS,
             say::Said::Lost => ExitCode::from(status),
         };
     }
+    let text = text.to_string();
     say::error(text.strip_prefix("error: ").unwrap_or(&text));
     ExitCode::from(status)
 }

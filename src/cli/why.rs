@@ -40,7 +40,7 @@ pub fn why(args: &WhyArgs) -> u8 {
     } else {
         report::why::text(&answer)
     };
-    match (say::out(&text), answer.allowed) {
+    match (say::painted(&text), answer.allowed) {
         (Said::Lost, _) => exit::USAGE,
         (Said::Fine, true) => 0,
         (Said::Fine, false) => exit::NO,

@@ -360,6 +360,7 @@ impl Network {
                 host_port,
                 box_port,
             } => {
+                self.network.publish_now(*host_port).map_err(said)?;
                 let socket = published(*host_port)?;
                 let copy = socket.try_clone().map_err(|e| e.to_string())?;
                 self.published.push((*box_port, socket));

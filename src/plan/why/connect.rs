@@ -277,15 +277,19 @@ impl<'n> Asked<'n> {
             }
             OwnServer::Unknown | OwnServer::Absent => {
                 let port = self.port;
-                let mut answer = no(
-                    self.thing(),
-                    not_host,
-                    None,
-                    Some(Remedy {
-                        flag: format!("--host-port {port}"),
-                        line: format!("[network] host-ports = [{port}]"),
-                    }),
-                );
+                let floor = network.only_host_ports.as_ref();
+                let floor = floor.filter(|only| !only.ports.contains(&port));
+                let remedy = Remedy {
+                    flag: format!("--host-port {port}"),
+                    line: format!("[network] host-ports = [{port}]"),
+                };
+                let mut answer = match floor {
+                    Some(only) => {
+                        let because = "host-ports of the floor has no such port";
+                        no(self.thing(), because, Some(&only.origin), None)
+                    }
+                    None => no(self.thing(), not_host, None, Some(remedy)),
+                };
                 if self.server == OwnServer::Unknown {
                     let note = "a server of the box itself would be reached there";
                     answer.notes.push(note.to_owned());
