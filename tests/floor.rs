@@ -427,6 +427,36 @@ fn ports_are_the_floors_and_no_others() {
             .contains("cannot be reached: host-ports of the floor"),
         "{refused:?}"
     );
+    // Nor is a granted name that leads there; the twin has no floor.
+    let names = format!(
+        "extends = [\"shell\"]\n[network]\nallow = [{{ host = \"web.test:{other}\", private = true }}]\n\
+         [network.hosts]\n\"web.test\" = \"127.0.0.1\"\n"
+    );
+    let listener = std::net::TcpListener::bind(("127.0.0.1", other)).unwrap();
+    std::thread::spawn(move || {
+        listener.incoming().flatten().for_each(|mut s| {
+            use std::io::Write as _;
+            let _ = s.write_all(b"reached");
+        })
+    });
+    for (prepare, reached) in [("", false), ("rm floor.toml", true)] {
+        let b = TestBox::new()
+            .file("floor.toml", &floor)
+            .file("names.toml", &names);
+        let b = b.net("filtered").option("-p").option("{t}/names.toml");
+        let script = format!("exec 3<>/dev/tcp/web.test/{other} && head -c 7 <&3");
+        let ran = run(under(&b, prepare, &b.command(["bash", "-c", &script])));
+        assert_eq!(
+            ran.text().contains("reached"),
+            reached,
+            "{prepare}: {ran:?}"
+        );
+        assert_eq!(
+            ran.complaint().contains("floor.toml:2"),
+            !reached,
+            "{prepare}: {ran:?}"
+        );
+    }
     // Live.
     let inner = b.command(b.probe_words("sleep 600"));
     let mut live = common::Live::start(under(&b, "", &inner));

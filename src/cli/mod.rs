@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod ask;
 pub mod attach;
 mod authoring;
 mod change;
@@ -38,6 +39,7 @@ pub mod status;
 pub mod stop;
 pub mod trust;
 pub mod why;
+mod why_live;
 
 use crate::exit;
 use crate::host::{Host, HostError, Lookup, RealLookup};
@@ -90,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Allow(args) => network::allow(&args),
         Command::Deny(args) => network::deny(&args),
         Command::Publish(args) => network::publish(&args),
+        Command::Ask(args) => ask::ask(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Why(args) => why::why(&args),
@@ -165,6 +168,9 @@ pub enum CliError {
         "this is a box already, and it is asked about as it is: leave the options and COMMAND out"
     )]
     Fixed,
+    /// Options that say what a box shall be, of one that runs.
+    #[error("a live session is asked about as it is: leave the options and COMMAND out")]
+    Settled,
     /// A box that shall be started in a box.
     #[error("{}", crate::launch::diagnose::NESTED)]
     Nested,
@@ -260,7 +266,9 @@ impl CliError {
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
-            CliError::Usage(_) | CliError::Fixed | CliError::NoHost(_) => exit::USAGE,
+            CliError::Usage(_) | CliError::Fixed | CliError::Settled | CliError::NoHost(_) => {
+                exit::USAGE
+            }
             CliError::StatusFd(..) => exit::USAGE,
             CliError::Profile(_)
             | CliError::Floor(_)

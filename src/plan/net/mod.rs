@@ -21,6 +21,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Where the box's own HTTP and SOCKS5 proxy listens, on 127.0.0.1: below 1024, where no server of the agent can be.
 pub const PROXY_PORT: u16 = 1023;
 
+/// The path under which that proxy, asked as a server, says whether the rules in force allow a connection to the Host field.
+pub const QUESTION: &str = "/agentbox/why";
+
 /// The name by which the box calls the host's loopback; `/etc/hosts` of the box says 127.0.0.1 and ::1 for it.
 pub const HOST_NAME: &str = "host.agentbox.internal";
 

@@ -68,6 +68,17 @@ fn rules(scene: &mut Scene<'_>, network: &mut Network) {
     };
     network.only_host_ports = wishes.only_host_ports.as_ref().map(only);
     network.only_publish = wishes.only_publish.as_ref().map(only);
+    if let Some(only) = &wishes.only_host_ports {
+        // A granted name that leads to loopback would be a way around the list.
+        let nets = ["127.0.0.0/8", "::1/128"].map(Rule::deny);
+        network
+            .deny
+            .extend(nets.into_iter().flatten().map(|rule| Deny {
+                to: rule.to,
+                ports: Vec::new(),
+                origin: only.origin.clone(),
+            }));
+    }
     for Wish { value, origin } in &wishes.host_ports {
         add_host_port(network, *value, origin, None);
     }
