@@ -6,8 +6,8 @@
 
 use super::args::{AskArgs, RuleArgs};
 use super::network::only_session;
-use super::why::own_plan_file;
 use super::say;
+use super::why::own_plan_file;
 use super::{live, logs, save};
 use crate::exit;
 use crate::paint::{self, Tone};
