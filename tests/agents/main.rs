@@ -453,24 +453,6 @@ fn opencode_that_is_told_where_it_is_works_as_before() {
     );
 }
 
-#[test]
-#[ignore = "needs the agents from npm: scripts/agents"]
-fn gemini_that_is_told_where_it_is_works_as_before() {
-    let text = format!("{TOLD}: /run/agentbox/policy.md says what is allowed\n");
-    told(
-        Agent::Gemini,
-        "[files]\nread = [\"~/.config/gemini-in-a-box\"]\n\
-         [env]\nset = { GEMINI_CLI_SYSTEM_DEFAULTS_PATH = \"{home}/.config/gemini-in-a-box/defaults.json\" }\n",
-        &[
-            (".config/gemini-in-a-box/GEMINI.md", &text),
-            (".config/gemini-in-a-box/defaults.json", GEMINI_DEFAULTS),
-        ],
-    );
-}
-
-/// As docs/cookbook.md has it, but for the name of HOME.
-const GEMINI_DEFAULTS: &str = r#"{"context": {"includeDirectories": ["{home}/.config/gemini-in-a-box"], "loadMemoryFromIncludeDirectories": true}}"#;
-
 /// The harness can fail: a bare run is not taken for a boxed one.
 #[test]
 #[ignore = "needs the agents from npm: scripts/agents"]
