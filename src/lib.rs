@@ -21,6 +21,7 @@ pub mod host;
 pub mod keeper;
 pub mod launch;
 pub mod outcome;
+pub mod paint;
 pub mod plan;
 pub mod policy;
 pub mod profile;

@@ -494,3 +494,56 @@ fn a_profile_says_what_its_command_is_told() {
         "{refused:?}"
     );
 }
+
+/// What an editor with Taplo in it says (Even Better TOML, and the like): it follows the `#:schema` line that `profiles new`
+/// writes, takes every built-in profile, and refuses what agentbox refuses.
+#[test]
+#[ignore = "needs taplo of npm: scripts/test --all"]
+fn taplo_follows_the_schema_line() {
+    let taplo = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/taplo/node_modules/.bin/taplo");
+    let b = world();
+    let started = agentbox(&b, &["profiles", "new", "work"]);
+    assert_eq!(started.code(), 0, "{started:?}");
+    let dir = b.home().join(".config/agentbox/profiles");
+    let line = fs::read_to_string(dir.join("work.toml")).unwrap();
+    let line = line.lines().next().unwrap().to_owned();
+    assert!(line.starts_with("#:schema "), "{line}");
+    let lint = |file: &str| {
+        let mut command = Command::new(&taplo);
+        command.arg("lint").arg(file).current_dir(&dir);
+        run(command)
+    };
+    let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+    let mut seen = 0;
+    for entry in fs::read_dir(profiles).unwrap() {
+        let name = entry.unwrap().path();
+        let text = fs::read_to_string(&name).unwrap();
+        let text = text
+            .lines()
+            .filter(|l| !l.starts_with("#:schema"))
+            .collect::<Vec<_>>();
+        let file = format!("a-{}", name.file_name().unwrap().to_str().unwrap());
+        fs::write(dir.join(&file), format!("{line}\n{}\n", text.join("\n"))).unwrap();
+        let ran = lint(&file);
+        assert_eq!(ran.code(), 0, "{file}: {ran:?}");
+        seen += 1;
+    }
+    assert!(seen >= 20, "{seen}");
+    assert_eq!(lint("work.toml").code(), 0);
+    for (wrong, words) in [
+        ("[network]\nmode = \"wide\"\n", "\"wide\" is not one of"),
+        ("[netwrk]\nmode = \"none\"\n", "netwrk"),
+        ("[files]\nread = \"~/x\"\n", "is not of type"),
+        ("[limits]\nmemroy = \"1GiB\"\n", "memroy"),
+    ] {
+        // Twin: without the line nobody checks it.
+        fs::write(dir.join("wrong.toml"), wrong).unwrap();
+        assert_eq!(lint("wrong.toml").code(), 0, "{wrong}");
+        fs::write(dir.join("wrong.toml"), format!("{line}\n{wrong}")).unwrap();
+        let ran = lint("wrong.toml");
+        assert!(
+            ran.code() == 1 && ran.complaint().contains(words),
+            "{wrong}: {ran:?}"
+        );
+    }
+}

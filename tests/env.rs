@@ -311,3 +311,39 @@ fn git_signing_is_off() {
         "{inside}"
     );
 }
+
+/// Terminals of editors, of tmux and of ssh: what a program needs to draw passes, and no handle of what is outside: sockets of the
+/// editor, its helper for passwords, the multiplexer, the agent of keys.
+#[test]
+fn a_terminal_of_an_editor_brings_no_handle_of_it() {
+    let handles = [
+        ("VSCODE_IPC_HOOK_CLI", "/run/user/1000/vscode-ipc-1.sock"),
+        ("VSCODE_GIT_IPC_HANDLE", "/run/user/1000/vscode-git-1.sock"),
+        ("VSCODE_GIT_ASKPASS_NODE", "/opt/code/node"),
+        ("VSCODE_GIT_ASKPASS_MAIN", "/opt/code/askpass-main.js"),
+        ("GIT_ASKPASS", "/opt/code/askpass.sh"),
+        ("SSH_ASKPASS", "/opt/code/askpass.sh"),
+        ("SSH_AUTH_SOCK", "/tmp/ssh-1/agent.1"),
+        ("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22"),
+        ("SSH_TTY", "/dev/pts/9"),
+        ("TMUX", "/tmp/tmux-1000/default,1,0"),
+        ("TMUX_PANE", "%1"),
+        ("STY", "1.pts-0.host"),
+    ];
+    let looks = [
+        ("TERM", "xterm-256color"),
+        ("COLORTERM", "truecolor"),
+        ("TERM_PROGRAM", "vscode"),
+    ];
+    let mut b = TestBox::new();
+    for (name, value) in handles.iter().chain(&looks) {
+        b = b.env(name, value);
+    }
+    let env = env(&b);
+    for (name, _) in handles {
+        assert!(env[name].is_null(), "{name} came in: {env}");
+    }
+    for (name, value) in looks {
+        assert_eq!(env[name], value, "{name}");
+    }
+}

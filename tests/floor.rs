@@ -363,6 +363,114 @@ fn a_floor_that_cannot_be_used_lets_nothing_start() {
     assert_eq!(ran.code(), 0, "{ran:?}");
 }
 
+/// Ports between box and host: a list of the floor is all that can be had, for flags, files, variables and live sessions.
+#[test]
+fn ports_are_the_floors_and_no_others() {
+    if missing(Feature::HostRoot) || missing(Feature::Userns) {
+        return;
+    }
+    let (mine, other) = (common::switches::free_port(), common::switches::free_port());
+    let floor = format!("[network]\nhost-ports = [{mine}]\npublish = [{mine}]\n");
+    let b = TestBox::new().file("floor.toml", &floor).net("filtered");
+    let start = |flag: &str, port: u16| {
+        let b = TestBox::new().file("floor.toml", &floor).net("filtered");
+        let b = b.option(flag).option(&port.to_string());
+        run(under(&b, "", &b.command(["true"])))
+    };
+    for (flag, line) in [("--host-port", 2), ("--publish", 3)] {
+        start(flag, other).refused(&[&format!("floor.toml:{line}"), &other.to_string()]);
+        let ran = start(flag, mine);
+        assert_eq!(ran.code(), 0, "{flag}: {ran:?}");
+    }
+    // A file's wish is left out and said; the twin counts.
+    let config = format!("[network]\nhost-ports = [{mine}, {other}]\npublish = [{other}]\n");
+    let b = b.file("home/.config/agentbox/config.toml", &config);
+    let ran = run(under(&b, "", &b.command(["true"])));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(
+        ran.complaint().contains("floor.toml:2") && ran.complaint().contains("floor.toml:3"),
+        "{ran:?}"
+    );
+    let why = |port: u16| {
+        let thing = format!("127.0.0.1:{port}");
+        run(under(
+            &b,
+            "",
+            &b.agentbox(["why", "connect", &thing, "--", "true"]),
+        ))
+    };
+    let (yes, no) = (why(mine), why(other));
+    assert_eq!(yes.code(), 0, "{yes:?}");
+    assert!(
+        no.code() == 1 && no.text().contains("floor.toml:2"),
+        "{no:?}"
+    );
+    assert!(
+        !no.text().contains("--host-port"),
+        "no way out that is none: {no:?}"
+    );
+    // What a variable names is no way around it.
+    let named = |port: u16| {
+        let url = format!("http://127.0.0.1:{port}");
+        let b = TestBox::new().file("floor.toml", &floor).net("filtered");
+        let b = b
+            .env("ANTHROPIC_BASE_URL", &url)
+            .option("-p")
+            .option("claude");
+        run(under(&b, "", &b.command(["true"])))
+    };
+    let (ran, refused) = (named(mine), named(other));
+    assert!(ran.complaint().contains("may be reached, since"), "{ran:?}");
+    assert!(
+        refused
+            .complaint()
+            .contains("cannot be reached: host-ports of the floor"),
+        "{refused:?}"
+    );
+    // Nor is a granted name that leads there; the twin has no floor.
+    let names = format!(
+        "extends = [\"shell\"]\n[network]\nallow = [{{ host = \"web.test:{other}\", private = true }}]\n\
+         [network.hosts]\n\"web.test\" = \"127.0.0.1\"\n"
+    );
+    let listener = std::net::TcpListener::bind(("127.0.0.1", other)).unwrap();
+    std::thread::spawn(move || {
+        listener.incoming().flatten().for_each(|mut s| {
+            use std::io::Write as _;
+            let _ = s.write_all(b"reached");
+        })
+    });
+    for (prepare, reached) in [("", false), ("rm floor.toml", true)] {
+        let b = TestBox::new()
+            .file("floor.toml", &floor)
+            .file("names.toml", &names);
+        let b = b.net("filtered").option("-p").option("{t}/names.toml");
+        let script = format!("exec 3<>/dev/tcp/web.test/{other} && head -c 7 <&3");
+        let ran = run(under(&b, prepare, &b.command(["bash", "-c", &script])));
+        assert_eq!(
+            ran.text().contains("reached"),
+            reached,
+            "{prepare}: {ran:?}"
+        );
+        assert_eq!(
+            ran.complaint().contains("floor.toml:2"),
+            !reached,
+            "{prepare}: {ran:?}"
+        );
+    }
+    // Live.
+    let inner = b.command(b.probe_words("sleep 600"));
+    let mut live = common::Live::start(under(&b, "", &inner));
+    live.wait_line("ready");
+    let publish = |port: u16| run(b.agentbox(["publish", &format!("{port}:80")]));
+    let no = publish(other);
+    assert!(
+        no.code() == 1 && no.complaint().contains("floor.toml:3"),
+        "{no:?}"
+    );
+    let yes = publish(mine);
+    assert_eq!(yes.code(), 0, "{yes:?}");
+}
+
 /// A live session is under it as well.
 #[test]
 fn a_live_session_is_not_relaxed_either() {

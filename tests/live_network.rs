@@ -476,3 +476,147 @@ fn a_host_without_a_network_says_so() {
         assert!(said.contains(&line), "{ran:?}");
     }
 }
+
+/// `why connect` knows what a human has changed since the start: outside with `--session`, in the box by itself.
+#[test]
+fn why_knows_the_live_rules() {
+    if missing(Feature::Userns) || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let b = filtered("allow = [\"kept.test\"]");
+    let box_ = Driven::start(&b);
+    let id = id(&b);
+    let outside = |host: &str| agentbox(&b, &["why", "--session", &id, "connect", host]);
+    let inside = |host: &str| {
+        let script = format!("agentbox why connect {host}");
+        agentbox(&b, &["exec", &id, "--", "sh", "-c", &script])
+    };
+    let both = |host: &str, code: i32, words: &str| {
+        let (out, inn) = (outside(host), inside(host));
+        assert_eq!(
+            (out.code(), inn.code()),
+            (code, code),
+            "{host}: {out:?} {inn:?}"
+        );
+        assert!(out.text().contains(words), "{host}: {words}: {out:?}");
+        inn
+    };
+    both("kept.test:443", 0, "kept.test");
+    both("new.test:443", 1, "no");
+    for change in [["allow", "new.test"], ["deny", "kept.test"]] {
+        assert_eq!(agentbox(&b, &change).code(), 0, "{change:?}");
+    }
+    let yes = both("new.test:443", 0, "agentbox allow");
+    assert!(
+        yes.text()
+            .contains("changed while the box runs: allow new.test"),
+        "{yes:?}"
+    );
+    let no = both("kept.test:443", 1, "agentbox deny");
+    assert!(
+        no.text()
+            .contains("changed while the box runs: deny kept.test"),
+        "{no:?}"
+    );
+    // Only what was changed.
+    both("new.test:22", 1, "443");
+    both("other.test:443", 1, "no");
+    let other = inside("other.test:443");
+    assert!(!other.text().contains("changed while"), "{other:?}");
+    // Asking is no connection and no refusal.
+    let log = events(&b, &id);
+    let about = log.lines().filter(|line| line.contains("other.test"));
+    for line in about.filter(|line| !line.contains("planned ")) {
+        assert!(line.contains("joined "), "{line}");
+    }
+    // Of one that runs nothing can be wished, and one that does not run cannot be asked.
+    let wish = agentbox(
+        &b,
+        &[
+            "why",
+            "--session",
+            &id,
+            "--net",
+            "none",
+            "connect",
+            "a.test:1",
+        ],
+    );
+    assert!(
+        wish.code() == 2 && wish.complaint().contains("as it is"),
+        "{wish:?}"
+    );
+    assert_eq!(box_.end().code(), 0);
+    let over = outside("new.test:443");
+    assert!(
+        over.code() == 2 && over.complaint().contains("no live session"),
+        "{over:?}"
+    );
+}
+
+/// `agentbox ask` on a terminal of its own: what is refused is asked about once, and the answer counts at once.
+#[test]
+fn a_human_is_asked_in_another_terminal() {
+    if missing(Feature::Userns) || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let b = filtered("deny = [\"bad.test\"]");
+    let nobody = agentbox(&b, &["ask"]);
+    assert!(
+        nobody.code() == 2 && nobody.complaint().contains("no terminal"),
+        "{nobody:?}"
+    );
+    let mut box_ = Driven::start(&b);
+    let get = |host: &str| format!("get {host} 443");
+    assert_eq!(box_.tell(&get("one.test")), "noname");
+    let mut command = b.agentbox(["ask"]);
+    command.env("NO_COLOR", "1");
+    let mut terminal = common::pty::Terminal::start(command, 24, 100);
+    // What was refused before is asked about, too. What is no answer does not count.
+    terminal.expect("it wants to reach one.test: allow?");
+    let why = |host: &str| {
+        let id = id(&b);
+        agentbox(&b, &["why", "--session", &id, "connect", host]).code()
+    };
+    terminal.send("perhaps\n");
+    terminal.expect_count("it wants to reach one.test: allow?", 2);
+    assert_eq!(why("one.test:443"), 1);
+    terminal.expect("y, a, n or q");
+    terminal.send("y\n");
+    terminal.expect("one.test is allowed");
+    assert_eq!(why("one.test:443"), 0);
+    // A deny is no missing rule: nobody is asked. The next one is.
+    assert_eq!(box_.tell(&get("bad.test")), "noname");
+    assert_eq!(box_.tell(&get("two.test")), "noname");
+    terminal.expect("it wants to reach two.test: allow?");
+    terminal.send("n\n");
+    assert_eq!(box_.tell(&get("three.test")), "noname");
+    terminal.expect("it wants to reach three.test: allow?");
+    terminal.send("a\n");
+    terminal.expect("allow has \"three.test\"");
+    let config = b.home().join(".config/agentbox/config.toml");
+    let text = std::fs::read_to_string(config).unwrap();
+    assert!(
+        text.contains("three.test") && !text.contains("one.test"),
+        "{text}"
+    );
+    assert_eq!((why("two.test:443"), why("three.test:443")), (1, 0));
+    // Once each, and it ends with the session.
+    assert_eq!(box_.tell(&get("two.test")), "noname");
+    assert_eq!(box_.end().code(), 0);
+    terminal.expect("has ended");
+    assert!(terminal.end().success(), "{}", terminal.text());
+    let seen = terminal.text();
+    assert_eq!(
+        seen.matches("it wants to reach two.test").count(),
+        1,
+        "{seen}"
+    );
+    assert!(!seen.contains("bad.test"), "{seen}");
+    // Not from inside.
+    let inside = b.sh("agentbox ask");
+    assert!(
+        inside.code() == 1 && inside.complaint().contains("this is a box"),
+        "{inside:?}"
+    );
+}

@@ -89,7 +89,7 @@ pub fn run(args: &CheckArgs) -> u8 {
     } else {
         report::check::text(&host, &trials_data(&trials), &hints) + &report::found::text(&found)
     };
-    match say::out(&text) {
+    match say::painted(&text) {
         Said::Fine if !refused => 0,
         _ => exit::NO,
     }

@@ -7,10 +7,10 @@ use super::say::{self, Said};
 use crate::demo::{Demo, DemoError, Options};
 use crate::exit;
 use crate::profile::builtin;
-use crate::report::demo::{self as report, Row, Style};
+use crate::report::demo::{self as report, Row};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -54,15 +54,10 @@ fn play(args: &DemoArgs) -> Result<u8, Failure> {
         if let Some(cast) = &mut cast {
             cast.write(begun, text)?;
         }
-        match args.json || say::out(text) == Said::Fine {
+        match args.json || say::painted(text) == Said::Fine {
             true => Ok(()),
             false => Err(Failure::Told),
         }
-    };
-    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let style = match colour && (args.record.is_some() || std::io::stdout().is_terminal()) {
-        true => Style::Coloured,
-        false => Style::Plain,
     };
     let options = Options {
         profile: args.profile.clone(),
@@ -72,7 +67,7 @@ fn play(args: &DemoArgs) -> Result<u8, Failure> {
     let mut rows: Vec<Row> = Vec::new();
     let mut lost = None;
     let played = demo.play(|row| {
-        if let Err(failure) = show(&report::row(&row, style)) {
+        if let Err(failure) = show(&report::row(&row)) {
             lost = Some(failure);
             return ControlFlow::Break(());
         }

@@ -328,6 +328,8 @@ impl Trip<'_> {
             "echo up; exec sleep 3600",
         ]);
         command.current_dir(self.dir).env("PWD", self.dir);
+        // What it says is read here.
+        command.env("NO_COLOR", "1");
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -36,7 +36,7 @@ fn flow(args: &ExplainArgs) -> Result<u8, CliError> {
     } else {
         report::plan::text(&plan, &super::steps())
     };
-    let said = say::out(&text);
+    let said = say::painted(&text);
     for problem in &problems {
         say::error(problem);
     }

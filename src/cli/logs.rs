@@ -69,7 +69,7 @@ fn shown_as(lines: &[u8], json: bool) -> String {
         .collect()
 }
 
-fn watch(sessions: &Sessions, id: &SessionId) -> Option<Inotify> {
+pub(super) fn watch(sessions: &Sessions, id: &SessionId) -> Option<Inotify> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC).ok()?;
     let path = sessions.path().join(id.as_str()).join("events.jsonl");
     let flags =

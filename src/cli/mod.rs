@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod ask;
 pub mod attach;
 mod authoring;
 mod change;
@@ -38,10 +39,12 @@ pub mod status;
 pub mod stop;
 pub mod trust;
 pub mod why;
+mod why_live;
 
 use crate::exit;
 use crate::host::{Host, HostError, Lookup, RealLookup};
 use crate::launch::stdio::Refusal;
+use crate::paint;
 use crate::plan::Plan;
 use crate::plan::net::BadRule;
 use crate::plan::problem::{Problem, ProblemKind};
@@ -62,6 +65,8 @@ use std::process::ExitCode;
 #[must_use]
 pub fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
+    // Now: some of the processes that come of this one wipe their environment.
+    let _known = paint::stderr();
     // A stub of a refused program: not a subcommand, since what stands behind it is anybody's.
     if argv.get(1).is_some_and(|first| first == "refused") {
         return ExitCode::from(refused::refused(argv.get(2..).unwrap_or_default()));
@@ -87,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Allow(args) => network::allow(&args),
         Command::Deny(args) => network::deny(&args),
         Command::Publish(args) => network::publish(&args),
+        Command::Ask(args) => ask::ask(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Why(args) => why::why(&args),
@@ -118,13 +124,14 @@ fn usage_status(argv: &[OsString]) -> u8 {
 
 /// `--help` and `--version` go to stdout and end with 0; everything else is said on stderr.
 fn bad_usage(error: &clap::Error, status: u8) -> ExitCode {
-    let text = error.render().to_string();
+    let text = error.render();
     if !error.use_stderr() {
-        return match say::out(&text) {
+        return match say::painted(&text.ansi().to_string()) {
             say::Said::Fine => ExitCode::SUCCESS,
             say::Said::Lost => ExitCode::from(status),
         };
     }
+    let text = text.to_string();
     say::error(text.strip_prefix("error: ").unwrap_or(&text));
     ExitCode::from(status)
 }
@@ -161,6 +168,9 @@ pub enum CliError {
         "this is a box already, and it is asked about as it is: leave the options and COMMAND out"
     )]
     Fixed,
+    /// Options that say what a box shall be, of one that runs.
+    #[error("a live session is asked about as it is: leave the options and COMMAND out")]
+    Settled,
     /// A box that shall be started in a box.
     #[error("{}", crate::launch::diagnose::NESTED)]
     Nested,
@@ -256,7 +266,9 @@ impl CliError {
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
-            CliError::Usage(_) | CliError::Fixed | CliError::NoHost(_) => exit::USAGE,
+            CliError::Usage(_) | CliError::Fixed | CliError::Settled | CliError::NoHost(_) => {
+                exit::USAGE
+            }
             CliError::StatusFd(..) => exit::USAGE,
             CliError::Profile(_)
             | CliError::Floor(_)

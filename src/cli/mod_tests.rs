@@ -231,13 +231,13 @@ fn a_real_host_gets_a_plan_with_the_limits_of_base() {
     assert_eq!(limit(Time), 90.0);
     assert_eq!(plan.network.mode, crate::plan::NetworkMode::None);
     assert!(plan.env.stripped.iter().any(|s| s.name.os() == "TMUX"));
-    assert!(!crate::report::plan::banner(&plan).is_empty());
+    assert!(!crate::report::banner::banner(&plan, &[], &[]).is_empty());
     let host_net = parse(&["run", "--net", "host", "/bin/sh"]).command;
     let Command::Run(args) = host_net else {
         panic!()
     };
     let (policy, _) = policy_for(&args.plan, &host, &dir.places()).unwrap();
     let plan = resolve(&policy, &host, &crate::host::RealLookup).unwrap();
-    let banner = crate::report::plan::banner(&plan).join("\n");
+    let banner = crate::report::banner::banner(&plan, &[], &[]).join("\n");
     assert!(banner.contains("the network is the host's"), "{banner}");
 }

@@ -7,6 +7,7 @@ use super::{live, save, say};
 use crate::exit;
 use crate::plan::net::{BadRule, Rule};
 use crate::profile::edit::List;
+use crate::session::{SessionId, Sessions};
 use crate::supervise::control::client::{self, CallError};
 use crate::supervise::control::message::Change;
 
@@ -72,26 +73,32 @@ pub fn publish(args: &PublishArgs) -> u8 {
     tell(args.session.as_deref(), &change, Nobody::IsAnError)
 }
 
+/// The session that was named, else the only one that is live; `None`: there is none.
+pub(super) fn only_session(
+    sessions: &Sessions,
+    named: Option<&str>,
+) -> Result<Option<SessionId>, String> {
+    let said = |e: CallError| e.to_string();
+    if let Some(text) = named {
+        return client::find(sessions, text).map(Some).map_err(said);
+    }
+    match client::live(sessions).map_err(said)?.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(only.clone())),
+        many => Err(format!(
+            "{} sessions are live: say which with --session ID (agentbox ps)",
+            many.len()
+        )),
+    }
+}
+
 fn tell(session: Option<&str>, change: &Change, nobody: Nobody) -> u8 {
     let done = live::sessions()
         .map_err(|e| e.to_string())
-        .and_then(|sessions| {
-            let said = |e: CallError| e.to_string();
-            let id = match session {
-                Some(text) => client::find(&sessions, text).map_err(said)?,
-                None => match client::live(&sessions).map_err(said)?.as_slice() {
-                    [only] => only.clone(),
-                    [] if nobody == Nobody::IsFine => return Ok(()),
-                    [] => return Err("there is no live session".to_owned()),
-                    many => {
-                        return Err(format!(
-                            "{} sessions are live: say which with --session ID (agentbox ps)",
-                            many.len()
-                        ));
-                    }
-                },
-            };
-            client::network(&sessions, &id, change).map_err(said)
+        .and_then(|sessions| match only_session(&sessions, session)? {
+            Some(id) => client::network(&sessions, &id, change).map_err(|e| e.to_string()),
+            None if nobody == Nobody::IsFine => Ok(()),
+            None => Err("there is no live session".to_owned()),
         });
     match done {
         Ok(()) => 0,

@@ -32,7 +32,10 @@ pub fn ps(args: &PsArgs) -> u8 {
             }
         };
         let clear = args.watch && std::io::stdout().is_terminal();
-        let said = say::out(&format!("{}{text}", if clear { CLEAR } else { "" }));
+        if clear {
+            let _seen_below = say::out(CLEAR);
+        }
+        let said = say::painted(&text);
         match said {
             Said::Fine if args.watch => std::thread::sleep(Duration::from_secs(1)),
             Said::Fine => return 0,

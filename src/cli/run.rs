@@ -49,7 +49,7 @@ fn flow(args: RunArgs) -> Result<u8, CliError> {
     let status = args.status_fd.map(status_file).transpose()?;
     if args.dry_run {
         let (plan, _host) = Wanted::of(args)?.plan()?;
-        let _ = say::out(&report::plan::text(&plan, &super::steps()));
+        let _ = say::painted(&report::plan::text(&plan, &super::steps()));
         return Ok(0);
     }
     start(args, status)
@@ -315,10 +315,9 @@ fn supervisor(
     }
     lend(&handed.stdio, plan.identity.outer_uid);
     supervise::run(Job {
-        banner: if wanted.args.quiet {
-            Vec::new()
-        } else {
-            report::plan::banner(&plan)
+        banner: match wanted.args.quiet {
+            true => None,
+            false => Some(report::banner::banner),
         },
         inputs: Inputs {
             caller_env: host.env,

@@ -3,30 +3,35 @@
 
 #![forbid(unsafe_code)]
 
+use crate::paint::{self, Tone};
 use crate::plan::text::write_escaped;
+use anstream::AutoStream;
 use std::fmt::Display;
 use std::io::{self, Write};
-
-/// What starts every line on stderr.
-pub const PREFIX: &str = "agentbox: ";
 
 /// Every line of `text` on stderr, each with the prefix, in one write so that lines of several processes do not mix. What it
 /// cites may be of a file that an agent wrote: control characters are escaped.
 pub fn error(text: impl Display) {
-    let lines = prefixed(&text.to_string());
+    let lines = prefixed(&text.to_string(), &paint::prefix(Tone::Refusal));
     // Nobody is left to be told when stderr is closed.
     let _ = io::stderr().write_all(lines.as_bytes());
 }
 
-fn prefixed(text: &str) -> String {
+fn prefixed(text: &str, prefix: &str) -> String {
     let mut out = String::with_capacity(text.len() + 64);
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        out.push_str(PREFIX);
+        out.push_str(prefix);
         // Into a String: never an error.
         let _ = write_escaped(&mut out, line.as_bytes());
         out.push('\n');
     }
     out
+}
+
+/// A line on stderr that is no refusal: like [`error`].
+pub fn word(text: impl Display) {
+    let lines = prefixed(&text.to_string(), &paint::prefix(Tone::Word));
+    let _ = io::stderr().write_all(lines.as_bytes());
 }
 
 /// What became of a report on stdout.
@@ -40,10 +45,20 @@ pub enum Said {
 
 /// `text` on stdout as it is.
 pub fn out(text: &str) -> Said {
-    let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    said(written(&mut io::stdout().lock(), text))
+}
+
+/// `text` on stdout, without its colours where stdout takes none.
+pub fn painted(text: &str) -> Said {
+    said(written(&mut AutoStream::auto(io::stdout().lock()), text))
+}
+
+fn written(stdout: &mut impl Write, text: &str) -> io::Result<()> {
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+fn said(written: io::Result<()>) -> Said {
     match written {
         Ok(()) => Said::Fine,
         Err(failure) if failure.kind() == io::ErrorKind::BrokenPipe => Said::Fine,
@@ -58,12 +73,16 @@ pub fn out(text: &str) -> Said {
 mod tests {
     use super::prefixed;
 
+    fn plain(text: &str) -> String {
+        prefixed(text, "agentbox: ")
+    }
+
     #[test]
     fn every_line_has_the_prefix() {
-        assert_eq!(prefixed("a\n\n  b\n"), "agentbox: a\nagentbox:   b\n");
-        assert_eq!(prefixed(""), "");
+        assert_eq!(plain("a\n\n  b\n"), "agentbox: a\nagentbox:   b\n");
+        assert_eq!(plain(""), "");
         assert_eq!(
-            prefixed("a\x1b[31m\u{9b}2J"),
+            plain("a\x1b[31m\u{9b}2J"),
             "agentbox: a\\u{1b}[31m\\u{9b}2J\n"
         );
     }

@@ -4,7 +4,7 @@
 
 use super::args::{PlanArgs, Verb, WhyArgs};
 use super::say::{self, Said};
-use super::{CliError, plan_for};
+use super::{CliError, plan_for, why_live};
 use crate::exit;
 use crate::host::{Host, RealLookup};
 use crate::plan::net::rule;
@@ -40,7 +40,7 @@ pub fn why(args: &WhyArgs) -> u8 {
     } else {
         report::why::text(&answer)
     };
-    match (say::out(&text), answer.allowed) {
+    match (say::painted(&text), answer.allowed) {
         (Said::Lost, _) => exit::USAGE,
         (Said::Fine, true) => 0,
         (Said::Fine, false) => exit::NO,
@@ -49,6 +49,15 @@ pub fn why(args: &WhyArgs) -> u8 {
 
 fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
     let mut host = Host::gather()?;
+    if let Some(session) = &args.session {
+        if args.plan != PlanArgs::default() {
+            return Err(CliError::Settled);
+        }
+        let plan = why_live::plan(session)?;
+        let home = plan.identity.home.path().to_owned();
+        let question = question(args, &host.cwd, &home, Side::Outside)?;
+        return Ok(ask(&plan, &question, Side::Outside, &RealLookup));
+    }
     let mut plan_args = args.plan.clone();
     if plan_args.command.is_empty() {
         plan_args.command = vec![OsString::from("/bin/sh")];
@@ -73,13 +82,17 @@ fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
 }
 
 fn inside(args: &WhyArgs, file: &Path) -> Result<Answer, CliError> {
-    if args.plan != PlanArgs::default() {
+    if args.plan != PlanArgs::default() || args.session.is_some() {
         return Err(CliError::Fixed);
     }
     let plan = own_plan(file)?;
     let cwd = std::env::current_dir().map_err(CliError::io("getcwd"))?;
     let question = question(args, &cwd, plan.identity.home.path(), Side::Inside)?;
-    Ok(ask(&plan, &question, Side::Inside, &RealLookup))
+    let mut answer = ask(&plan, &question, Side::Inside, &RealLookup);
+    if let Question::Connect(wanted) = &question {
+        why_live::correct(&mut answer, &plan, wanted);
+    }
+    Ok(answer)
 }
 
 /// Where the plan of this box is, if this is one. Where there is no view, beside its HOME: who changes that variable in a box is

@@ -6,7 +6,7 @@
 use super::address::Host;
 use super::connect::{self, Outside, Speaks};
 use super::http::{Form, Last, Request};
-use super::message::{Text, Why};
+use super::message::{Refused, Text, Why};
 use super::relay;
 use super::rules::Refusal;
 use super::serve::{self, Spoken};
@@ -19,6 +19,31 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+/// What `agentbox why` in the box asks for, as of a server, with the host it means in the Host field.
+const QUESTION: &str = crate::plan::net::QUESTION;
+
+/// Whether a connection would be allowed by the rules in force: they may have changed since the box was told its plan. Nothing is
+/// connected, resolved or recorded.
+fn answer(gate: &Gate, request: &Request) -> Vec<u8> {
+    let port = request.port.unwrap_or(443);
+    let decided = match place(gate, &request.host) {
+        Some(place) => gate.decide(&place, port),
+        None => Err(Refusal::of(Why::NotGranted)),
+    };
+    match decided {
+        Ok(terms) => words::granted(&terms.rule),
+        Err(refusal) => {
+            let refused = Refused {
+                to: text(&request.host),
+                port: Some(port),
+                why: refusal.why,
+                rule: Text::of(&refusal.rule),
+            };
+            words::http(&refused, &request.method)
+        }
+    }
+}
 
 /// Serves a connection to the proxy.
 pub async fn proxy(gate: Arc<Gate>, client: TcpStream) {
@@ -66,6 +91,9 @@ async fn http(gate: &Arc<Gate>, client: TcpStream, mut pending: Pending) {
             return relay::say_and_close(client, &words::http(&refused, "GET")).await;
         }
     };
+    if request.form == Form::Origin && request.target == QUESTION {
+        return relay::say_and_close(client, &answer(gate, &request)).await;
+    }
     if request.form == Form::Origin {
         let what = Text::of("this is a proxy, not a server");
         let refusal = Refusal::of(Why::NotHttp { what });

@@ -51,6 +51,17 @@ pub fn http(refused: &Refused, method: &str) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// The answer to `agentbox why`: a rule grants it.
+#[must_use]
+pub fn granted(rule: &str) -> Vec<u8> {
+    let body = serde_json::json!({"rule": rule}).to_string() + "\n";
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
 /// A fatal TLS alert: unrecognized_name for a wrong or missing server name, access_denied for the other rules,
 /// internal_error for what cannot be reached.
 #[must_use]

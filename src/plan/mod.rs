@@ -86,6 +86,9 @@ pub struct Plan {
     pub path_dropped: Vec<OsText>,
     /// What the banner has to say besides (net is host, signing is off, `.agentbox.toml` is not read, ...).
     pub notices: Vec<String>,
+    /// What the profiles say of their programs: `[agent] notices`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Host directories that are made (0700, with parents) before the view is built: the places behind `private` paths. The last
     /// of all: the box is told the text of everything before it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

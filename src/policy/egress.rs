@@ -23,6 +23,10 @@ pub struct EgressWishes {
     pub ssh_hosts: Vec<Wish<(String, u16)>>,
     /// `[ssh] keys`: files of public keys, the keys that it signs with.
     pub ssh_keys: Vec<Wish<PathWish>>,
+    /// `host-ports` of a floor: there are no others.
+    pub only_host_ports: Option<Wish<Vec<u16>>>,
+    /// `publish` of a floor: no other ports of the host.
+    pub only_publish: Option<Wish<Vec<u16>>>,
 }
 
 /// A published port.
@@ -51,6 +55,9 @@ impl EgressWishes {
             hosts,
             ssh_hosts,
             ssh_keys,
+            // Only a floor has them, and that is not added but laid under.
+            only_host_ports: _,
+            only_publish: _,
         } = stronger;
         // As for variables: whoever names exactly what a weaker source denies has read that rule. A pattern lifts nothing.
         self.deny.retain(|denied| {

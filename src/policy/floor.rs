@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::egress::EgressWishes;
+use super::egress::{EgressWishes, Ports};
 use super::merge;
 use super::pattern::{is_pattern, matches};
 use super::tighten::{harm, width};
@@ -265,6 +265,44 @@ fn egress_under(into: &mut EgressWishes, floor: EgressWishes, out: &mut Overrule
         }
         into.deny.push(deny);
     }
+    if let Some(only) = floor.only_host_ports {
+        let flag = |port: &u16| (*port, format!("--host-port {port}"));
+        let says = "host-ports of the floor has no such port";
+        only_ports(&mut into.host_ports, &only, says, flag, out);
+        into.only_host_ports = Some(only);
+    }
+    if let Some(only) = floor.only_publish {
+        let flag = |ports: &Ports| {
+            let Ports { host, inside } = ports;
+            (*host, format!("--publish {host}:{inside}"))
+        };
+        let says = "publish of the floor has no such port of the host";
+        only_ports(&mut into.publish, &only, says, flag, out);
+        into.only_publish = Some(only);
+    }
+}
+
+/// What of the ports is in the floor's list stays.
+fn only_ports<T>(
+    wishes: &mut Vec<Wish<T>>,
+    only: &Wish<Vec<u16>>,
+    says: &str,
+    port_and_flag: impl Fn(&T) -> (u16, String),
+    out: &mut Overruled,
+) {
+    wishes.retain(|wish| {
+        let (port, flag) = port_and_flag(&wish.value);
+        let stays = only.value.contains(&port);
+        if !stays {
+            out.say(
+                &wish.origin,
+                &flag,
+                &format!("{says} as {port}"),
+                &only.origin,
+            );
+        }
+        stays
+    });
 }
 
 fn limit_under(

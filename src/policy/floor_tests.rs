@@ -45,6 +45,8 @@ fn strict() -> Fragment {
         network: Some(wish(NetworkMode::Filtered, floor(4))),
         egress: EgressWishes {
             deny: vec![wish(Rule::deny("*.evil.example").unwrap(), floor(5))],
+            only_host_ports: Some(wish(vec![5432], floor(9))),
+            only_publish: Some(wish(vec![], floor(10))),
             ..EgressWishes::default()
         },
         limits: vec![(LimitName::Memory, wish(LimitWish::Percent(50.0), floor(6)))],
@@ -75,6 +77,14 @@ fn wide(origin: &Origin) -> Fragment {
         network: Some(wish(NetworkMode::Host, o())),
         egress: EgressWishes {
             allow: vec![wish(Rule::allow("a.evil.example").unwrap(), o())],
+            host_ports: vec![wish(5432, o()), wish(6379, o())],
+            publish: vec![wish(
+                Ports {
+                    host: 3000,
+                    inside: 80,
+                },
+                o(),
+            )],
             ..EgressWishes::default()
         },
         limits: vec![(LimitName::Memory, wish(LimitWish::Value(9e9), o()))],
@@ -107,7 +117,10 @@ fn nothing_is_wider_than_the_floor() {
             Err(breaches) => breaches.iter().map(ToString::to_string).collect(),
             Ok(()) => got.notices.iter().map(|n| n.value.clone()).collect(),
         };
-        for line in 1..=8 {
+        let ports: Vec<u16> = got.egress.host_ports.iter().map(|w| w.value).collect();
+        assert_eq!(ports, [5432]);
+        assert!(got.egress.publish.is_empty());
+        for line in 1..=10 {
             let place = format!("(floor /f.toml:{line})");
             assert!(
                 said.iter().any(|text| text.contains(&place)),
@@ -116,7 +129,7 @@ fn nothing_is_wider_than_the_floor() {
         }
         assert_eq!(
             said.len(),
-            9,
+            11,
             "the variable that is kept and the one that is set: {said:#?}"
         );
         let is_flag = matches!(origin, Origin::Cli { .. });
@@ -173,6 +186,8 @@ fn a_flag_is_named_with_its_value() {
         "--env AWS_PROFILE",
         "--hard-links allow",
         "--rung landlock",
+        "--host-port 6379",
+        "--publish 3000:80",
     ] {
         assert!(flags.contains(&flag), "{flag}: {flags:?}");
     }

@@ -123,6 +123,8 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         hosts,
         ssh_hosts,
         ssh_keys,
+        only_host_ports: _,
+        only_publish: _,
     } = egress;
     out.all("network.allow", &allow);
     out.all("network.host-ports", &host_ports);

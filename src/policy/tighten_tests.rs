@@ -85,6 +85,8 @@ fn nothing_of_a_project_makes_the_box_wider() {
             ssh_hosts: vec![from_project(("a.example".to_owned(), 22), 27)],
             ssh_keys: vec![from_project(path("~/.ssh/id"), 28)],
             deny: Vec::new(),
+            only_host_ports: None,
+            only_publish: None,
         },
         limits: vec![
             (

@@ -163,7 +163,10 @@ fn table(builtin: &builtin::Builtin) -> String {
         hosts,
         ssh_hosts,
         ssh_keys,
+        only_host_ports,
+        only_publish,
     } = egress;
+    assert!(only_host_ports.is_none() && only_publish.is_none());
     assert!(host_ports.is_empty() && publish.is_empty() && hosts.is_empty());
     assert!(ssh_hosts.is_empty() && ssh_keys.is_empty());
     list(&mut out, "reach", &allow, rule);

@@ -6,6 +6,7 @@ use super::found::Found;
 use super::wrapped;
 use crate::host::{Cgroup, Host, Place};
 use crate::outcome::{Evidence, Status};
+use crate::paint::{self, BAD, GOOD, TITLE, WEAK, painted};
 use crate::plan::rung::Rung;
 use std::fmt::Write as _;
 
@@ -36,7 +37,7 @@ pub fn text(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
         let _ = writeln!(out);
         match trial.result {
             Ok(evidence) => {
-                let _ = writeln!(out, "yes  {}", trial.what);
+                let _ = writeln!(out, "{}  {}", painted(GOOD, "yes"), trial.what);
                 // One screen: what was found before is not told again.
                 let (known, new): (Vec<&Evidence>, Vec<&Evidence>) =
                     evidence.iter().partition(|e| shown.contains(e));
@@ -49,12 +50,12 @@ pub fn text(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
                 shown.extend(new);
             }
             Err(why) => {
-                let _ = writeln!(out, "no   {}\n     {why}", trial.what);
+                let _ = writeln!(out, "{}   {}\n     {why}", painted(BAD, "no"), trial.what);
             }
         }
     }
     if !hints.is_empty() {
-        let _ = writeln!(out, "\nwhat this host says of itself");
+        let _ = writeln!(out, "\n{}", painted(TITLE, "what this host says of itself"));
         for hint in hints {
             let _ = writeln!(out, "     {hint}");
         }
@@ -63,17 +64,18 @@ pub fn text(host: &Host, trials: &[Trial<'_>], hints: &[String]) -> String {
 }
 
 fn layer(out: &mut String, evidence: &Evidence) {
-    let (word, why) = match &evidence.status {
-        Status::Full => ("holds", None),
-        Status::Partial { why } => ("in part", Some(why)),
-        Status::Absent { why } => ("missing", Some(why)),
+    let (style, word, why) = match &evidence.status {
+        Status::Full => (GOOD, "holds", None),
+        Status::Partial { why } => (WEAK, "in part", Some(why)),
+        Status::Absent { why } => (BAD, "missing", Some(why)),
     };
     let said: Vec<&str> = why
         .into_iter()
         .chain(&evidence.proof)
         .map(String::as_str)
         .collect();
-    let title = format!("     {:<13}{word:<9}", evidence.layer.name());
+    let word = painted(style, format_args!("{word:<9}"));
+    let title = format!("     {:<13}{word}", evidence.layer.name());
     if said.is_empty() {
         let _ = writeln!(out, "{}", title.trim_end());
     }
@@ -81,7 +83,7 @@ fn layer(out: &mut String, evidence: &Evidence) {
     wrapped(
         out,
         &title,
-        title.len(),
+        paint::width(&title),
         text.split(' ').filter(|word| !word.is_empty()),
     );
 }
@@ -170,6 +172,8 @@ mod tests {
             },
         ];
         let text = text(&Host::default(), &trials, &["a hint".to_owned()]);
+        assert!(text.contains("\x1b[32myes\x1b[0m"), "{text}");
+        let text = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(text.matches("max_thing_7 = 0").count(), 1, "{text}");
         assert!(
             text.lines().all(|line| line.chars().count() <= 111),

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::paint::{BAD, GOOD, painted};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -50,15 +51,6 @@ impl Row {
     }
 }
 
-/// How it is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
-    /// Letters only.
-    Plain,
-    /// Green and red (SGR).
-    Coloured,
-}
-
 const TITLE: usize = 50;
 const WITHOUT: usize = 32;
 
@@ -73,17 +65,17 @@ pub fn head() -> String {
 
 /// One line.
 #[must_use]
-pub fn row(row: &Row, style: Style) -> String {
+pub fn row(row: &Row) -> String {
     let mut out = format!("  {:TITLE$}", row.title);
-    out.push_str(&cell(row.kind, &row.without, style, WITHOUT));
-    out.push_str(&cell(row.kind, &row.within, style, 0));
+    out.push_str(&cell(row.kind, &row.without, WITHOUT));
+    out.push_str(&cell(row.kind, &row.within, 0));
     let len = out.trim_end().len();
     out.truncate(len);
     out.push('\n');
     out
 }
 
-fn cell(kind: Kind, verdict: &Verdict, style: Style, width: usize) -> String {
+fn cell(kind: Kind, verdict: &Verdict, width: usize) -> String {
     let (good, text) = match (kind, verdict) {
         (Kind::Work, Verdict::Through(what)) => (true, what.clone()),
         (Kind::Work, Verdict::Stopped(why)) => (false, format!("failed: {why}")),
@@ -91,12 +83,11 @@ fn cell(kind: Kind, verdict: &Verdict, style: Style, width: usize) -> String {
         (Kind::Harm, Verdict::Stopped(why)) => (true, format!("stopped: {why}")),
         (_, Verdict::Untried(what)) => return format!("{:width$}", format!("not tried: {what}")),
     };
-    let padded = format!("{text:width$}");
-    match (style, good) {
-        (Style::Plain, _) => padded,
-        (Style::Coloured, true) => format!("\x1b[32m{padded}\x1b[0m"),
-        (Style::Coloured, false) => format!("\x1b[31m{padded}\x1b[0m"),
-    }
+    let style = match good {
+        true => GOOD,
+        false => BAD,
+    };
+    painted(style, format_args!("{text:width$}"))
 }
 
 /// The last lines: what it comes to, and the command to run next.
@@ -193,15 +184,15 @@ mod tests {
     }
 
     #[test]
-    fn colours_only_where_they_are_wanted() {
+    fn good_is_green_and_bad_is_red() {
         let harm = sample(
             Kind::Harm,
             Verdict::Through("gone".to_owned()),
             Verdict::Stopped("no".to_owned()),
         );
-        let plain = row(&harm, Style::Plain);
+        let coloured = row(&harm);
+        let plain = anstream::adapter::strip_str(&coloured).to_string();
         assert!(plain.is_ascii() && !plain.contains('\x1b'), "{plain:?}");
-        let coloured = row(&harm, Style::Coloured);
         assert!(coloured.contains("\x1b[31mgone"), "{coloured:?}");
         assert!(
             coloured.contains("\x1b[32mstopped: no\x1b[0m"),

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod banner;
 pub mod check;
 pub mod demo;
 pub mod events;
@@ -20,6 +21,7 @@ pub mod switches;
 pub mod why;
 pub mod wishes;
 
+use crate::paint;
 use std::fmt::{Display, Write as _};
 
 /// Where reports break their lines, in columns: two windows stand side by side on most screens.
@@ -36,7 +38,7 @@ fn wrapped<T: Display>(
     let mut empty = true;
     for word in words {
         let word = word.to_string();
-        if !empty && line.chars().count() + word.chars().count() > WIDTH {
+        if !empty && paint::width(&line) + paint::width(&word) > WIDTH {
             let _ = writeln!(out, "{}", line.trim_end());
             line = " ".repeat(indent);
         }
@@ -55,14 +57,14 @@ pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
+            *width = paint::width(cell).max(*width);
         }
     }
     let mut out = String::new();
     for row in rows {
         let mut line = String::new();
         for (width, cell) in widths.iter().zip(row) {
-            let pad = width.saturating_sub(cell.chars().count()) + 2;
+            let pad = width.saturating_sub(paint::width(cell)) + 2;
             line.push_str(cell);
             line.extend(std::iter::repeat_n(' ', pad));
         }

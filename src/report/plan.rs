@@ -1,9 +1,10 @@
-//! A [`Plan`] for people ([`text`], [`banner`]) and for programs ([`json`]). Says names of variables, never values.
+//! A [`Plan`] for people ([`text`]) and for programs ([`json`]). Says names of variables, never values.
 
 #![forbid(unsafe_code)]
 
 use super::{WIDTH, columns, stops, wrapped};
 use crate::outcome::Layer;
+use crate::paint::{BAD, GOOD, TITLE, WEAK, painted};
 use crate::plan::{
     Grant, GrantKind, Hangup, IdentityMode, Limit, LimitBy, LimitName, NetworkMode, OsText, Plan,
     Stripped,
@@ -42,7 +43,7 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
     let mode = match plan.network.mode {
         NetworkMode::None => "none: loopback of the box's own and nothing else",
         NetworkMode::Filtered => "filtered: the names below and nothing else, through the gate",
-        NetworkMode::Host => "host: the host's network. This is NOT a boundary",
+        NetworkMode::Host => &painted(BAD, "host: the host's network. This is NOT a boundary"),
     };
     let _ = writeln!(out, "  {mode}  [{}]", plan.network.origin);
     super::network::rules(&mut out, &plan.network);
@@ -58,10 +59,14 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
         );
     }
     layers(&mut out, plan, steps);
-    if !plan.notices.is_empty() {
+    let notices: Vec<String> = super::banner::standing(plan)
+        .into_iter()
+        .chain(plan.notices.iter().chain(&plan.notes).map(clean))
+        .collect();
+    if !notices.is_empty() {
         heading(&mut out, "notices");
-        for notice in &plan.notices {
-            let _ = writeln!(out, "  {}", clean(notice));
+        for notice in notices {
+            let _ = writeln!(out, "  {notice}");
         }
     }
     out
@@ -71,7 +76,7 @@ pub(super) fn heading(out: &mut String, title: &str) {
     if !out.is_empty() {
         out.push('\n');
     }
-    let _ = writeln!(out, "{title}");
+    let _ = writeln!(out, "{}", painted(TITLE, title));
 }
 
 /// A text of a profile, without what would write on the terminal.
@@ -79,7 +84,7 @@ pub(super) fn clean(text: impl Display) -> String {
     OsText::from(text.to_string()).to_string()
 }
 
-fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     items.join(" ")
 }
@@ -97,7 +102,7 @@ fn command(out: &mut String, plan: &Plan) {
         IdentityMode::Same => String::new(),
         IdentityMode::Shifted => format!(", a kernel uid of its own ({})", id.outer_uid),
         IdentityMode::Owner => format!(", the owner of the workspace (uid {})", id.outer_uid),
-        IdentityMode::KernelRoot => ", KERNEL UID 0".to_owned(),
+        IdentityMode::KernelRoot => painted(BAD, ", KERNEL UID 0"),
     };
     let workspace = if plan.workspace.path == plan.workspace.real {
         plan.workspace.path.to_string()
@@ -337,10 +342,10 @@ fn layers(out: &mut String, plan: &Plan, steps: &[&str]) {
         .map(|layer| {
             let off = plan.off.iter().find(|off| off.layer == *layer);
             let state = match off {
-                Some(off) => format!("OFF  [{}]", clean(&off.origin)),
-                None if plan.require.contains(layer) => "must hold".to_owned(),
+                Some(off) => format!("{}  [{}]", painted(BAD, "OFF"), clean(&off.origin)),
+                None if plan.require.contains(layer) => painted(GOOD, "must hold"),
                 None if is_hosts(plan, *layer) => "the host's, as asked for".to_owned(),
-                None => "may be missing".to_owned(),
+                None => painted(WEAK, "may be missing"),
             };
             [format!("  {}", layer.name()), state]
         })
@@ -349,68 +354,10 @@ fn layers(out: &mut String, plan: &Plan, steps: &[&str]) {
 }
 
 /// Whether there is nothing to hold, since the host's network was asked for.
-fn is_hosts(plan: &Plan, layer: Layer) -> bool {
+pub(super) fn is_hosts(plan: &Plan, layer: Layer) -> bool {
     layer == Layer::Network && plan.network.mode == NetworkMode::Host
-}
-
-/// The lines that `run` says at the start, without the prefix: what runs where, and whatever is weaker than one would think.
-/// That the network is the host's and that a layer is off is among the notices of the plan.
-#[must_use]
-pub fn banner(plan: &Plan) -> Vec<String> {
-    let profile = plan.command.profiles.first().map_or("?", String::as_str);
-    let writes = plan
-        .grants
-        .iter()
-        .filter(|g| {
-            matches!(g.kind, GrantKind::Write | GrantKind::State) && g.path != plan.workspace.path
-        })
-        .map(|g| &g.path);
-    let also = list(writes);
-    let also = if also.is_empty() {
-        String::new()
-    } else {
-        format!(" (also writes {also})")
-    };
-    let network = match plan.network.mode {
-        NetworkMode::None => "no network",
-        NetworkMode::Filtered => "a filtered network",
-        NetworkMode::Host => "the host's network",
-    };
-    let mut lines = vec![format!(
-        "{} in {} with profile {}, {network}{also}",
-        plan.command.name,
-        plan.workspace.path,
-        clean(profile),
-    )];
-    let missing: Vec<&str> = Layer::ALL
-        .iter()
-        .filter(|l| !plan.require.contains(l) && !plan.off.iter().any(|off| off.layer == **l))
-        .filter(|l| !is_hosts(plan, **l))
-        .map(|l| l.name())
-        .collect();
-    if !missing.is_empty() {
-        lines.push(format!(
-            "these layers may be missing: {}",
-            missing.join(" ")
-        ));
-    }
-    let credentials: Vec<&OsText> = plan
-        .env
-        .stripped
-        .iter()
-        .filter(|s| s.credential && !s.origin.as_ref().is_some_and(Origin::is_floor))
-        .map(|s| &s.name)
-        .collect();
-    if !credentials.is_empty() {
-        lines.push(format!(
-            "kept out, looks like a credential: {}  (--env NAME lets one in)",
-            list(credentials)
-        ));
-    }
-    lines.extend(plan.notices.iter().map(clean));
-    lines
 }
 
 #[cfg(test)]
 #[path = "plan_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -4,6 +4,7 @@
 
 use super::columns;
 use super::switches::age;
+use crate::paint::{GOOD, TITLE, WEAK, painted};
 use crate::plan::OsText;
 use serde::Serialize;
 
@@ -83,14 +84,14 @@ pub fn table(rows: &[Row]) -> String {
         "PROCS",
         "WORKSPACE",
     ];
-    let mut lines = vec![heading.map(str::to_owned)];
+    let mut lines = vec![heading.map(|title| painted(TITLE, title))];
     for row in rows {
         lines.push([
             row.session.clone(),
             // Names that somebody chose: they must not write on the terminal.
             OsText::from(row.agent.clone()).to_string(),
             OsText::from(row.profile.clone()).to_string(),
-            row.state.clone(),
+            state(&row.state),
             duration(row.age),
             format!("{}.{}s", row.cpu_ms / 1000, row.cpu_ms % 1000 / 100),
             size(row.memory),
@@ -104,13 +105,21 @@ pub fn table(rows: &[Row]) -> String {
     // Only where there is one: a column before the last.
     let wide = lines.into_iter().enumerate().map(|(number, line)| {
         let switch = match number.checked_sub(1).and_then(|n| rows.get(n)) {
-            None => "SWITCHES".to_owned(),
+            None => painted(TITLE, "SWITCHES"),
             Some(row) => switches(row),
         };
         let [a, b, c, d, e, f, g, h, last] = line;
         [a, b, c, d, e, f, g, h, switch, last]
     });
     columns(&wide.collect::<Vec<_>>())
+}
+
+fn state(state: &str) -> String {
+    let style = match state {
+        "running" => GOOD,
+        _ => WEAK,
+    };
+    painted(style, state)
 }
 
 /// 12s, 3m, 2h05m, 4d.
@@ -156,8 +165,10 @@ mod tests {
             supervisor: 2,
             init: 3,
         };
+        let table = table(&[row]);
+        assert!(table.contains("\x1b[32mrunning\x1b[0m"), "{table:?}");
         assert_eq!(
-            table(&[row]),
+            anstream::adapter::strip_str(&table).to_string(),
             "SESSION     AGENT            PROFILE  STATE    AGE    CPU    MEMORY  PROCS  WORKSPACE\n\
              0123456789  cl\\u{1b}[2Jaude  claude   running  1h01m  12.3s  300M    7      /w\n"
         );

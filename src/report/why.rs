@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::paint::{BAD, GOOD, painted};
 use crate::plan::OsText;
 use crate::plan::why::Answer;
 use std::fmt::Write as _;
@@ -9,7 +10,10 @@ use std::fmt::Write as _;
 /// One line, and one more with what would change a no.
 #[must_use]
 pub fn text(answer: &Answer) -> String {
-    let word = if answer.allowed { "yes" } else { "no" };
+    let word = match answer.allowed {
+        true => painted(GOOD, "yes"),
+        false => painted(BAD, "no"),
+    };
     let because = OsText::from(answer.because.as_str());
     let mut out = format!("{word}: {}: {because}", answer.thing);
     if let Some(origin) = &answer.origin {

@@ -148,6 +148,8 @@ pub fn rows(fragment: &Fragment) -> Vec<Row> {
         hosts,
         ssh_hosts,
         ssh_keys,
+        only_host_ports,
+        only_publish,
     } = egress;
     out.all("network.allow", allow, rule);
     for wish in deny {
@@ -163,6 +165,9 @@ pub fn rows(fragment: &Fragment) -> Vec<Row> {
             &wish.origin,
         );
     }
+    let ports = |ports: &Vec<u16>| format!("{ports:?}, no other");
+    out.one("network.host-ports", only_host_ports.as_ref(), ports);
+    out.one("network.publish", only_publish.as_ref(), ports);
     out.all("network.host-ports", host_ports, u16::to_string);
     out.all("network.publish", publish, |p| {
         format!("{}:{}", p.host, p.inside)

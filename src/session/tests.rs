@@ -69,6 +69,7 @@ fn plan() -> Plan {
         drill: None,
         path_dropped: Vec::new(),
         notices: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

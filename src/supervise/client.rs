@@ -21,6 +21,7 @@ use crate::launch::channel::{Channel, Received, Sent};
 use crate::launch::message::{FromClient, SignalTo, ToClient};
 use crate::launch::nursery::Raised;
 use crate::launch::pty::HostTerminal;
+use crate::paint::{self, Tone};
 use crate::plan::text::write_escaped;
 use crate::sys::tty::{EdgeWatch, Winsize};
 use data::Data;
@@ -410,7 +411,7 @@ impl Client {
         let raw = self.terminal.as_ref().is_some_and(Terminal::is_raw);
         let mut out = String::new();
         for line in text.split('\n') {
-            out.push_str("agentbox: ");
+            out.push_str(&paint::prefix(Tone::Word));
             // Writing to a String cannot fail.
             let _never = write_escaped(&mut out, line.as_bytes());
             out.push_str(if raw { "\r\n" } else { "\n" });

@@ -322,7 +322,7 @@ impl Network {
 
     /// Answers what the control socket was asked about the network.
     fn asked(&mut self, running: &mut Running) {
-        let is_ours = |asked: &Asked| matches!(asked.request, Request::Network(_));
+        let is_ours = |asked: &Asked| matches!(asked.request, Request::Network(_) | Request::Rules);
         let (ours, others) = std::mem::take(&mut running.asked)
             .into_iter()
             .partition(is_ours);
@@ -330,6 +330,8 @@ impl Network {
         for asked in ours {
             let asked: Asked = asked;
             let Request::Network(change) = &asked.request else {
+                let network = Box::new(self.network.clone());
+                let _ = asked.channel.try_send(&Reply::Network(network), &[]);
                 continue;
             };
             match self.change(change, running) {
@@ -360,6 +362,7 @@ impl Network {
                 host_port,
                 box_port,
             } => {
+                self.network.publish_now(*host_port).map_err(said)?;
                 let socket = published(*host_port)?;
                 let copy = socket.try_clone().map_err(|e| e.to_string())?;
                 self.published.push((*box_port, socket));

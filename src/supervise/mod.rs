@@ -50,7 +50,8 @@ use crate::keeper::links::Copied;
 use crate::launch::channel::Channel;
 use crate::launch::message::{ToClient, ToInit};
 use crate::launch::{Inputs, Ready, diagnose};
-use crate::outcome::{Evidence, How, Outcome, Status};
+use crate::outcome::{Evidence, How, Outcome};
+use crate::paint::Tone;
 use crate::plan::{OsText, Plan};
 use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
@@ -92,6 +93,10 @@ pub enum Attendance {
     Leaves,
 }
 
+/// Makes the lines to say before the command starts: of the plan, of what was found to hold, and of what there is to say of the
+/// whole session besides.
+pub type Banner = fn(&Plan, &[Evidence], &[String]) -> Vec<String>;
+
 /// What the supervisor is told.
 pub struct Job {
     /// What shall hold.
@@ -102,8 +107,8 @@ pub struct Job {
     pub cgroup: crate::host::Cgroup,
     /// Where sessions are kept.
     pub sessions: Sessions,
-    /// Lines to say before the command starts.
-    pub banner: Vec<String>,
+    /// What to say before the command starts; `None`: nothing is said of what is only good to know (`--quiet`).
+    pub banner: Option<Banner>,
     /// `--status-fd`.
     pub status: Option<File>,
     /// To the terminal client.
@@ -163,7 +168,8 @@ pub fn run(job: Job) -> u8 {
     };
     inputs.session = reserved.id().as_str().to_owned();
     inputs.outside = reserved.path().to_owned();
-    let reports = Reports::new(Verbose::of(&banner), &mut inputs.report);
+    let verbose = Verbose::of(banner);
+    let reports = Reports::new(verbose, &mut inputs.report);
     let proxies = gate::proxies(&plan.network, &inputs.caller_env);
     let way = Way::of_env(&inputs.caller_env);
     let agent = Agent::new(&plan.network, &mut inputs);
@@ -174,7 +180,7 @@ pub fn run(job: Job) -> u8 {
     let mut remotes = Remotes::start(&plan.remotes, &way);
     // Beside the building, and before anybody takes for granted what files are.
     for line in keeping::settle_dead(&sessions) {
-        say_directly(&line);
+        say_directly(Tone::Word, &line);
     }
     // Begun also when there is nothing to build: a refusal is recorded.
     let mut session = match reserved.begin(&plan) {
@@ -233,18 +239,14 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why.collect::<Vec<_>>().join("\n"));
         }
     };
-    for line in &banner {
-        voice.direct(line);
-    }
-    if !banner.is_empty() {
-        for (layer, why) in ready.evidence.iter().filter_map(gap) {
-            voice.direct(&format!("layer {layer} does not hold in full: {why}"));
-        }
-    }
+    let mut polled = Vec::new();
     for (event, line) in stop_files.polled() {
         voice.note(&mut session, &event);
-        if !banner.is_empty() {
-            voice.direct(&line);
+        polled.push(line);
+    }
+    if let Some(banner) = banner {
+        for line in banner(&plan, &ready.evidence, &polled) {
+            voice.direct(Tone::Word, &line);
         }
     }
     if copied.files > 0 {
@@ -292,8 +294,8 @@ pub fn run(job: Job) -> u8 {
         Ok(answers) => {
             for (event, line) in answers {
                 voice.note(&mut session, &event);
-                if !banner.is_empty() {
-                    voice.direct(&line);
+                if verbose == Verbose::Yes {
+                    voice.direct(Tone::Word, &line);
                 }
             }
         }
@@ -401,27 +403,20 @@ fn attend(
     Ok((screen, Some(sync), events))
 }
 
-/// A layer that does not hold in full, and that the plan goes without.
-fn gap(evidence: &Evidence) -> Option<(&'static str, &str)> {
-    match &evidence.status {
-        Status::Full => None,
-        Status::Partial { why } | Status::Absent { why } => Some((evidence.layer.name(), why)),
-    }
-}
-
 fn no_record(e: &SessionError) -> String {
     format!("the session's record cannot be written: {e}")
 }
 
 /// Nothing was executed and there is no session to record it in.
 fn refuse_early(client: &Channel, why: &str) -> u8 {
-    say_directly(why);
+    say_directly(Tone::Refusal, why);
     not_begun(client, crate::exit::REFUSED)
 }
 
 /// Nothing was executed.
 fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> u8 {
-    why.lines().for_each(|line| voice.direct(line));
+    why.lines()
+        .for_each(|line| voice.direct(Tone::Refusal, line));
     voice.note(
         &mut session,
         &Event::Refused {

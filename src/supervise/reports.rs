@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::Banner;
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use crate::plan::OsText;
@@ -47,11 +48,10 @@ pub(super) enum Verbose {
 
 impl Verbose {
     /// Without a banner nothing is said.
-    pub(super) fn of(banner: &[String]) -> Verbose {
-        if banner.is_empty() {
-            Verbose::No
-        } else {
-            Verbose::Yes
+    pub(super) fn of(banner: Option<Banner>) -> Verbose {
+        match banner {
+            Some(_) => Verbose::Yes,
+            None => Verbose::No,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::launch::channel::Channel;
 use crate::launch::message::ToClient;
+use crate::paint::{self, Tone};
 use crate::plan::text::write_escaped;
 use crate::record::Event;
 use crate::session::Session;
@@ -27,8 +28,8 @@ impl Voice {
     }
 
     /// A line on the caller's stderr before the command runs.
-    pub(super) fn direct(&self, line: &str) {
-        say_directly(line);
+    pub(super) fn direct(&self, tone: Tone, line: &str) {
+        say_directly(tone, line);
     }
 
     pub(super) fn tell(&self, message: &ToClient) {
@@ -56,8 +57,8 @@ impl Voice {
     }
 }
 
-pub(super) fn say_directly(line: &str) {
-    let mut out = String::from("agentbox: ");
+pub(super) fn say_directly(tone: Tone, line: &str) {
+    let mut out = paint::prefix(tone);
     // A path in it cannot write on the terminal. Into a String: never an error.
     let _ = write_escaped(&mut out, line.as_bytes());
     out.push('\n');

@@ -43,11 +43,29 @@ impl Session {
 
     /// The same with a profile of the user's for the agent.
     fn run_with(agent: Agent, place: Place, profile: Option<&str>) -> Session {
+        Session::run_with_files(agent, place, profile, &[])
+    }
+
+    /// The same with more files in HOME. `{home}` in them and in the profile is its path.
+    fn run_with_files(
+        agent: Agent,
+        place: Place,
+        profile: Option<&str>,
+        files: &[(&str, &str)],
+    ) -> Session {
         let world = World::new(agent.command());
+        let home = world.home().display().to_string();
+        let filled = |text: &str| text.replace("{home}", &home);
+        for (path, text) in files {
+            let path = world.home().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, filled(text)).unwrap();
+        }
         if let Some(text) = profile {
             let dir = world.home().join(".config/agentbox/profiles");
             fs::create_dir_all(&dir).unwrap();
-            fs::write(dir.join(format!("{}.toml", agent.command())), text).unwrap();
+            let file = dir.join(format!("{}.toml", agent.command()));
+            fs::write(file, filled(text)).unwrap();
         }
         if agent == Agent::Gemini {
             // Its shell tool sets GIT_CONFIG_GLOBAL=/dev/null, so git does not know who commits.
@@ -384,7 +402,7 @@ fn gemini_cannot_delete_home() {
 }
 
 /// An agent that is told where it is, in its own documented way and by its profile, works as before, and no harm is done.
-fn told(agent: Agent, part: &str) {
+fn told(agent: Agent, part: &str, files: &[(&str, &str)]) {
     let plain = Session::run(agent, Place::Box);
     plain.assert_finished();
     plain.check(
@@ -394,7 +412,7 @@ fn told(agent: Agent, part: &str) {
     let name = agent.command();
     let profile =
         format!("extends = [\"builtin:{name}\"]\n[agent]\ncommands = [\"{name}\"]\n{part}");
-    let told = Session::run_with(agent, Place::Box, Some(&profile));
+    let told = Session::run_with_files(agent, Place::Box, Some(&profile), files);
     told.assert_finished();
     told.check(told.server.seen().told, "the model was not told");
     assert_no_harm(&told);
@@ -408,6 +426,30 @@ fn claude_that_is_told_where_it_is_works_as_before() {
     told(
         Agent::Claude,
         &format!("arguments = [\"--append-system-prompt\", \"{text}\"]\n"),
+        &[],
+    );
+}
+
+#[test]
+#[ignore = "needs the agents from npm: scripts/agents"]
+fn codex_that_is_told_where_it_is_works_as_before() {
+    let text = format!("{TOLD}: /run/agentbox/policy.md says what is allowed");
+    told(
+        Agent::Codex,
+        &format!("arguments = [\"-c\", 'developer_instructions=\"{text}\"']\n"),
+        &[],
+    );
+}
+
+/// The briefing itself: [`BRIEFED`] is its first line.
+#[test]
+#[ignore = "needs the agents from npm: scripts/agents"]
+fn opencode_that_is_told_where_it_is_works_as_before() {
+    let config = r#"{"instructions":["/run/agentbox/policy.md"]}"#;
+    told(
+        Agent::OpenCode,
+        &format!("[env]\nset = {{ OPENCODE_CONFIG_CONTENT = '{config}' }}\n"),
+        &[],
     );
 }
 

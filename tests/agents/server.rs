@@ -19,6 +19,9 @@ pub(crate) const DONE: &str = "The script is finished.";
 /// In the instructions of an agent that is told where it is.
 pub(crate) const TOLD: &str = "TOLD-where-it-is-5e2c";
 
+/// The first line of the box's own briefing.
+pub(crate) const BRIEFED: &str = "# You are in an agentbox";
+
 /// What the server saw.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -30,7 +33,7 @@ pub(crate) struct Seen {
     pub(crate) requests: Vec<String>,
     /// The value of each authorisation header.
     pub(crate) keys: Vec<String>,
-    /// Words that were looked for in what the model was sent, and found ([`TOLD`]).
+    /// Words that were looked for in what the model was sent, and found ([`TOLD`], [`BRIEFED`]).
     pub(crate) told: bool,
     /// The last request that had no tool for a step.
     pub(crate) trouble: Option<String>,
@@ -153,8 +156,11 @@ fn answer(shared: &Shared, request: &Request) -> Response {
         request.target,
         request.body.len()
     ));
-    let told = TOLD.as_bytes();
-    seen.told |= request.body.windows(told.len()).any(|words| words == told);
+    let has = |text: &str| {
+        let text = text.as_bytes();
+        request.body.windows(text.len()).any(|words| words == text)
+    };
+    seen.told |= has(TOLD) || has(BRIEFED);
     for name in ["x-api-key", "authorization", "x-goog-api-key"] {
         if let Some(value) = request.header(name) {
             seen.keys.push(value.to_owned());

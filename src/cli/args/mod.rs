@@ -26,7 +26,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub use demo::DemoArgs;
 pub use drill::DrillArgs;
 pub use live::{ExecArgs, IdArgs, IdsArgs, KillArgs, LogsArgs, PsArgs};
-pub use network::{PublishArgs, RuleArgs};
+pub use network::{AskArgs, PublishArgs, RuleArgs};
 pub use own::{OwnArgs, OwnCommand};
 #[cfg(feature = "pages")]
 pub use pages::{CompletionsArgs, ManArgs, ShellName};
@@ -80,6 +80,8 @@ pub enum Command {
     Deny(RuleArgs),
     /// Let the host reach a port of a live session's box
     Publish(PublishArgs),
+    /// Ask you, in this terminal, about each host that a live session is refused
+    Ask(AskArgs),
     /// Show what happened in a session
     Logs(LogsArgs),
     /// Show what a run would be allowed, and who says so

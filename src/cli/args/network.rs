@@ -35,6 +35,17 @@ pub struct PublishArgs {
     pub session: Option<String>,
 }
 
+/// `agentbox ask`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Answers: y this session, a always (your config.toml), n not, q leaves. Run it in another terminal than the agent's."
+)]
+pub struct AskArgs {
+    /// The session (`agentbox ps`); the only one if nothing is said
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+}
+
 fn ports(text: &str) -> Result<Ports, String> {
     value::publish(text).map_err(|bad| format!("{}; {}", bad.what, bad.help))
 }

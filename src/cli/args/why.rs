@@ -9,13 +9,16 @@ use std::ffi::OsString;
 /// `agentbox why`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Exit status: 0 yes, 1 no, 2 bad usage or no plan.\nIn the box it says what that box allows; outside, what a run of COMMAND would.",
+    after_help = "Exit status: 0 yes, 1 no, 2 bad usage or no plan.\nIn the box it says what that box allows; outside, what a run of COMMAND would, or a live session does.",
     mut_arg("command", |command| command.required(false))
 )]
 pub struct WhyArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+    /// Ask a live session (`agentbox ps`), with the rules that its network has now
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
     /// What is to be done
     #[arg(value_enum)]
     pub verb: Verb,

@@ -8,6 +8,7 @@ use crate::cli::why::own_plan_file;
 use crate::cli::{CliError, places};
 use crate::exit;
 use crate::host::Host;
+use crate::paint::{self, Tone};
 use crate::plan::{LimitName, OsText};
 use crate::profile::name::pattern;
 use crate::profile::schema::{Place, Role, parse};
@@ -37,8 +38,11 @@ enum InitError {
     /// Nobody can be asked.
     #[error("stdin is no terminal, so nobody can be asked: --yes takes every default")]
     NobodyThere,
+    /// Ctrl-D.
+    #[error("the answers ended, and nothing was written")]
+    Ended,
     /// No answer was one.
-    #[error("no answer to \"{0}\" was one")]
+    #[error("no answer to \"{0}\" was one, and nothing was written")]
     NoAnswer(&'static str),
     /// It cannot be written.
     #[error(transparent)]
@@ -227,12 +231,13 @@ fn question<T>(
 ) -> Result<Option<T>, InitError> {
     for _ in 0..TRIES {
         // A prompt is no line of a report.
-        let _ = write!(std::io::stderr(), "agentbox: {what} [{default}]? ");
+        let prefix = paint::prefix(Tone::Word);
+        let _ = write!(std::io::stderr(), "{prefix}{what} [{default}]? ");
         let mut answer = String::new();
         let got = std::io::stdin().lock().read_line(&mut answer);
         let answer = answer.trim();
         if got.is_err() || got.is_ok_and(|bytes| bytes == 0) {
-            return Err(InitError::NobodyThere);
+            return Err(InitError::Ended);
         }
         if answer.is_empty() || answer == default {
             return Ok(None);

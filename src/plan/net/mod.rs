@@ -21,6 +21,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Where the box's own HTTP and SOCKS5 proxy listens, on 127.0.0.1: below 1024, where no server of the agent can be.
 pub const PROXY_PORT: u16 = 1023;
 
+/// The path under which that proxy, asked as a server, says whether the rules in force allow a connection to the Host field.
+pub const QUESTION: &str = "/agentbox/why";
+
 /// The name by which the box calls the host's loopback; `/etc/hosts` of the box says 127.0.0.1 and ::1 for it.
 pub const HOST_NAME: &str = "host.agentbox.internal";
 
@@ -65,6 +68,22 @@ pub struct Network {
     /// What of the caller's ssh agent the box has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh: Option<ssh::Ssh>,
+    /// What the organisation's floor leaves of the host's services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_host_ports: Option<Only>,
+    /// What it leaves of the host's ports that are published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_publish: Option<Only>,
+}
+
+/// These ports and no others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Only {
+    /// The ports.
+    pub ports: Vec<u16>,
+    /// Who says so.
+    pub origin: Origin,
 }
 
 impl Network {
@@ -80,6 +99,8 @@ impl Network {
             host_ports: Vec::new(),
             publish: Vec::new(),
             ssh: None,
+            only_host_ports: None,
+            only_publish: None,
         }
     }
 }
@@ -113,6 +134,23 @@ impl Network {
         let change = format!("allow {allow}");
         self.allow.push(allow);
         Ok(change)
+    }
+
+    /// Whether a port of the host may be published.
+    ///
+    /// # Errors
+    /// That the floor leaves it out.
+    pub fn publish_now(&self, host_port: u16) -> Result<(), BadRule> {
+        match &self.only_publish {
+            Some(only) if !only.ports.contains(&host_port) => Err(BadRule {
+                what: format!(
+                    "publish of the floor has no such port of the host as {host_port} ({})",
+                    only.origin
+                ),
+                help: "only who administers this machine can change that".to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Denies what the rule says. Returns the change in words.

@@ -44,7 +44,7 @@ use super::{Hangup, Plan, VERSION, Workspace, problem::Problem, problem::Problem
 use crate::host::{Host, Lookup};
 use crate::plan::remote::Remote;
 use crate::plan::rung::Rung;
-use crate::policy::{OnHangup, Policy, Request};
+use crate::policy::{OnHangup, Origin, Policy, Request};
 pub use conditions::decide;
 use scene::Scene;
 use std::path::PathBuf;
@@ -172,12 +172,11 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     network::proxies(&mut env, &network, port);
     ssh::variable(&mut env, &network);
     network::endpoints(scene, &env, &mut network);
-    scene
-        .notices
-        .extend(scene.policy.wishes.notices.iter().map(|n| n.value.clone()));
+    let mut notes = spoken(scene);
     let remotes = remote::remotes(scene);
     let mut seen = std::collections::HashSet::new();
     scene.notices.retain(|notice| seen.insert(notice.clone()));
+    notes.retain(|note| seen.insert(note.clone()));
     let (mut view, mut landlock) = view::view(
         scene,
         settled,
@@ -225,7 +224,20 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         grants: std::mem::take(&mut scene.grants),
         path_dropped,
         notices: std::mem::take(&mut scene.notices),
+        notes,
     }
+}
+
+/// What profiles say of their programs. What merging found out goes to the notices: it is about this run.
+fn spoken(scene: &mut Scene<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    for wish in &scene.policy.wishes.notices {
+        match wish.origin {
+            Origin::Agentbox { .. } => scene.notices.push(wish.value.clone()),
+            _ => notes.push(wish.value.clone()),
+        }
+    }
+    notes
 }
 
 fn hangup(scene: &Scene<'_>) -> Hangup {

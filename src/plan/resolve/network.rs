@@ -4,7 +4,7 @@
 
 use super::scene::Scene;
 use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
-use crate::plan::net::{Allow, Deny, HostEntry, HostPort, PROXY_PORT, Publish, Rule, Target};
+use crate::plan::net::{Allow, Deny, HostEntry, HostPort, Only, PROXY_PORT, Publish, Rule, Target};
 use crate::plan::{Env, EnvSet, Network, NetworkMode, Stripped};
 use crate::policy::{Origin, Wish};
 
@@ -62,6 +62,23 @@ fn rules(scene: &mut Scene<'_>, network: &mut Network) {
             origin: wish.origin.clone(),
         })
         .collect();
+    let only = |wish: &Wish<Vec<u16>>| Only {
+        ports: wish.value.clone(),
+        origin: wish.origin.clone(),
+    };
+    network.only_host_ports = wishes.only_host_ports.as_ref().map(only);
+    network.only_publish = wishes.only_publish.as_ref().map(only);
+    if let Some(only) = &wishes.only_host_ports {
+        // A granted name that leads to loopback would be a way around the list.
+        let nets = ["127.0.0.0/8", "::1/128"].map(Rule::deny);
+        network
+            .deny
+            .extend(nets.into_iter().flatten().map(|rule| Deny {
+                to: rule.to,
+                ports: Vec::new(),
+                origin: only.origin.clone(),
+            }));
+    }
     for Wish { value, origin } in &wishes.host_ports {
         add_host_port(network, *value, origin, None);
     }
@@ -149,6 +166,14 @@ pub(super) fn endpoints(scene: &mut Scene<'_>, env: &Env, network: &mut Network)
         let note = Some(format!("the caller's {name} names it"));
         match endpoint {
             Endpoint::HostPort(port) => {
+                let only = network.only_host_ports.as_ref();
+                if let Some(only) = only.filter(|only| !only.ports.contains(&port)) {
+                    scene.notices.push(format!(
+                        "port {port} of the host's loopback, which {name} names, cannot be reached: host-ports of the floor has no such port ({})",
+                        only.origin
+                    ));
+                    continue;
+                }
                 scene.notices.push(format!(
                     "port {port} of the host's loopback may be reached, since {name} names it"
                 ));

@@ -34,11 +34,6 @@ pub(super) fn standing(scene: &mut Scene<'_>) -> Standing {
         let remedy =
             format!("--rung {rung} accepts it: `agentbox check --rungs` says what it guarantees");
         scene.problem(what, &remedy, origin.as_ref());
-    } else {
-        scene.notices.push(format!(
-            "rung {rung}: {}, since here it is \"{why}\"; `agentbox check --rungs` says what it guarantees",
-            rung.what()
-        ));
     }
     Standing {
         rung,

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Answer, Remedy, Side, no, yes};
+use super::{Answer, Remedy, no, yes};
 use crate::plan::net::listen::{On, listeners};
 use crate::plan::net::name::literal;
 use crate::plan::net::special::{Special, special};
@@ -102,8 +102,8 @@ impl Network {
 }
 
 /// Answers.
-pub(super) fn connect(network: &Network, wanted: &Wanted, side: Side) -> Answer {
-    let mut answer = match literal(&wanted.host) {
+pub(super) fn connect(network: &Network, wanted: &Wanted) -> Answer {
+    match literal(&wanted.host) {
         Some(address) => {
             let mut answer = Asked::new(network, wanted, address.to_string()).address(address);
             let plain = wanted.host.trim_matches(['[', ']']);
@@ -122,14 +122,7 @@ pub(super) fn connect(network: &Network, wanted: &Wanted, side: Side) -> Answer 
                 no(wanted.host.as_str(), because, None, None)
             }),
         },
-    };
-    if side == Side::Inside && network.mode == NetworkMode::Filtered {
-        answer.notes.push(
-            "so it was at the start of this box; `agentbox allow` and `deny` outside may have changed it"
-                .to_owned(),
-        );
     }
-    answer
 }
 
 /// A pattern is no host, but whether it could be granted is worth an answer.
@@ -277,15 +270,15 @@ impl<'n> Asked<'n> {
             }
             OwnServer::Unknown | OwnServer::Absent => {
                 let port = self.port;
-                let mut answer = no(
-                    self.thing(),
-                    not_host,
-                    None,
-                    Some(Remedy {
-                        flag: format!("--host-port {port}"),
-                        line: format!("[network] host-ports = [{port}]"),
-                    }),
-                );
+                let floor = network.only_host_ports.as_ref();
+                let floor = floor.filter(|only| !only.ports.contains(&port));
+                // That of a floor is taken out again by who asks.
+                let remedy = Some(Remedy {
+                    flag: format!("--host-port {port}"),
+                    line: format!("[network] host-ports = [{port}]"),
+                });
+                let origin = floor.map(|only| &only.origin);
+                let mut answer = no(self.thing(), not_host, origin, remedy);
                 if self.server == OwnServer::Unknown {
                     let note = "a server of the box itself would be reached there";
                     answer.notes.push(note.to_owned());

@@ -74,7 +74,7 @@ fn ask(network: &Network, host: &str, port: u16, server: OwnServer) -> Answer {
         port,
         server,
     };
-    connect(network, &wanted, Side::Outside)
+    connect(network, &wanted)
 }
 
 /// Yes or no, why, the line of the rule, and what changes it; `~` in the reason stands for any text.

@@ -106,7 +106,7 @@ pub fn ask(plan: &Plan, question: &Question, side: Side, look: &dyn Lookup) -> A
         Question::Write(path) => asker.write(path),
         Question::Exec(name) => asker.exec(name),
         Question::Env(name) => variable::env(plan, name),
-        Question::Connect(wanted) => connect::connect(&plan.network, wanted, side),
+        Question::Connect(wanted) => connect::connect(&plan.network, wanted),
     };
     if !answer.allowed && answer.origin.as_ref().is_some_and(Origin::is_floor) {
         // What was said of a way out holds for every other source, and not for this one.

@@ -25,7 +25,7 @@ pub(in crate::profile) const FLOOR: &[(&str, &[&str])] = &[
     ("files", &["hide", "protect", "hard-links"]),
     ("commands", &["deny"]),
     ("env", &["deny"]),
-    ("network", &["mode", "deny"]),
+    ("network", &["mode", "deny", "host-ports", "publish"]),
     (
         "limits",
         &[
@@ -80,6 +80,23 @@ impl Walk<'_> {
         }
         for (at, what) in problems {
             self.problem(at..at, what, "write the names that nobody may have");
+        }
+    }
+
+    /// Ports of a floor are the only ones, and an empty list leaves none: they are no wishes.
+    pub(super) fn only_ports(&mut self, at: &Range<usize>, name: &str) {
+        if self.role != Role::Floor {
+            return;
+        }
+        let egress = &mut self.out.fragment.egress;
+        let ports: Vec<u16> = match name {
+            "publish" => egress.publish.drain(..).map(|w| w.value.host).collect(),
+            _ => egress.host_ports.drain(..).map(|w| w.value).collect(),
+        };
+        let only = Some(self.wish(ports, at));
+        match name {
+            "publish" => self.out.fragment.egress.only_publish = only,
+            _ => self.out.fragment.egress.only_host_ports = only,
         }
     }
 

@@ -23,17 +23,23 @@ impl Walk<'_> {
                 }
                 Err(bad) => walk.problem(at, bad.what, bad.help),
             }),
-            "host-ports" => self.items(value, "a list of ports", |walk, item| {
-                if let Some(port) = walk.one(item, "a port", value::host_port) {
-                    walk.out.fragment.egress.host_ports.push(port);
-                }
-            }),
-            "publish" => self.items(value, "a list of ports", |walk, item| {
-                if let Some(ports) = walk.one(item, "a port, or \"HOSTPORT:PORT\"", value::publish)
-                {
-                    walk.out.fragment.egress.publish.push(ports);
-                }
-            }),
+            "host-ports" => {
+                self.items(value, "a list of ports", |walk, item| {
+                    if let Some(port) = walk.one(item, "a port", value::host_port) {
+                        walk.out.fragment.egress.host_ports.push(port);
+                    }
+                });
+                self.only_ports(&value.span(), name);
+            }
+            "publish" => {
+                self.items(value, "a list of ports", |walk, item| {
+                    let want = "a port, or \"HOSTPORT:PORT\"";
+                    if let Some(ports) = walk.one(item, want, value::publish) {
+                        walk.out.fragment.egress.publish.push(ports);
+                    }
+                });
+                self.only_ports(&value.span(), name);
+            }
             "hosts" => self.hosts(value),
             // `check` let it pass, but nothing here reads it: that must not be ignored.
             _ => self.problem(value.span(), format!("`{name}` is not read"), ""),

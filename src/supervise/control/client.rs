@@ -6,6 +6,7 @@ use super::message::{Change, Reply, Request, Status};
 use super::peer::Peer;
 use super::socket;
 use crate::launch::channel::{Channel, ChannelError};
+use crate::plan::net::Network;
 use crate::record::Event;
 use crate::session::{SessionError, SessionId, Sessions};
 use crate::sys::process;
@@ -309,6 +310,17 @@ pub fn pause(sessions: &Sessions, id: &SessionId) -> Result<(), CallError> {
     Line::open(sessions, id)?
         .ask(&Request::Pause, &[])
         .map(drop)
+}
+
+/// The rules of its network, as they are now.
+///
+/// # Errors
+/// It could not be asked.
+pub fn rules(sessions: &Sessions, id: &SessionId) -> Result<Network, CallError> {
+    match Line::open(sessions, id)?.ask(&Request::Rules, &[])? {
+        Reply::Network(network) => Ok(*network),
+        _ => Err(CallError::Silent(id.clone())),
+    }
 }
 
 /// Changes the rules of its network.

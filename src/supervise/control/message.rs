@@ -5,6 +5,7 @@
 
 use crate::launch::join::{Join, Size, Stdio};
 use crate::plan::OsText;
+use crate::plan::net::Network;
 use crate::record::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub enum Request {
         /// The size of the window.
         size: Size,
     },
+    /// What are the rules of the network now? Answered by [`Reply::Network`].
+    Rules,
     /// Change the rules of the network at once. Answered by [`Reply::Done`].
     Network(Change),
     /// Run another command in the box. With the descriptors of [`Join::stdio`]. Answered by [`Reply::Done`]; from then on the
@@ -58,6 +61,8 @@ pub enum Change {
 pub enum Reply {
     /// How it is.
     Status(Box<Status>),
+    /// The network and its rules, as they are in force.
+    Network(Box<Network>),
     /// It was done, or is being done.
     Done,
     /// It was not done.
@@ -151,7 +156,9 @@ impl Request {
     #[must_use]
     pub fn who(&self) -> Who {
         match self {
-            Request::Status | Request::Kill | Request::Pause | Request::Resume => Who::OwnerOrRoot,
+            Request::Status | Request::Kill | Request::Pause | Request::Resume | Request::Rules => {
+                Who::OwnerOrRoot
+            }
             Request::Network(_) | Request::Detach | Request::Attach { .. } | Request::Exec(_) => {
                 Who::Owner
             }
@@ -168,6 +175,7 @@ impl Request {
             | Request::Kill
             | Request::Pause
             | Request::Resume
+            | Request::Rules
             | Request::Network(_)
             | Request::Detach => 0,
         }

@@ -177,13 +177,15 @@ impl Control {
                 running.resume();
                 let _ = channel.try_send(&Reply::Done, &[]);
             }
-            Request::Network(_) | Request::Detach | Request::Attach { .. } | Request::Exec(_) => {
-                running.asked.push(Asked {
-                    request,
-                    fds,
-                    channel,
-                })
-            }
+            Request::Network(_)
+            | Request::Rules
+            | Request::Detach
+            | Request::Attach { .. }
+            | Request::Exec(_) => running.asked.push(Asked {
+                request,
+                fds,
+                channel,
+            }),
         }
     }
 
