@@ -11,8 +11,8 @@ use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, killpg, sigprocmask,
 };
 use nix::sys::stat::Mode;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::pipe2;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe2};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Read as _;
@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// The most bytes of output.
 const MAX: usize = 64 * 1024;
+
+const TOO_LONG: &str = "it takes too long";
 
 /// What it printed, if it ended with 0 within that time.
 ///
@@ -39,13 +41,12 @@ pub fn output(program: &Path, timeout: Duration) -> Result<Vec<u8>, String> {
         127
     };
     let pid = job::fork(write, Stdio::Keep, work).map_err(|e| format!("fork: {e}"))?;
-    let read = read_all(read, until);
-    if read.is_err() {
+    let done = read_all(read, until).and_then(|bytes| Ok((bytes, ended(pid, until)?)));
+    let (bytes, status) = done.inspect_err(|_| {
         // It leads a session of its own: what it started goes with it.
         let _ = killpg(pid, Signal::SIGKILL);
-    }
-    let status = waitpid(pid, None).map_err(failed("waitpid"))?;
-    let bytes = read?;
+        let _ = waitpid(pid, None);
+    })?;
     match status {
         WaitStatus::Exited(_, 0) => Ok(bytes),
         WaitStatus::Exited(_, 127) => Err(format!("{} cannot be executed", program.display())),
@@ -76,6 +77,22 @@ fn execute(path: &CStr, write: &OwnedFd) -> Result<(), Errno> {
     Ok(())
 }
 
+/// How it ended. It may close its output and stay.
+fn ended(pid: Pid, until: Instant) -> Result<WaitStatus, String> {
+    loop {
+        match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) if Instant::now() >= until => {
+                return Err(TOO_LONG.to_owned());
+            }
+            Ok(WaitStatus::StillAlive) => {
+                let _ = poll(&mut [], PollTimeout::from(5u8));
+            }
+            Ok(status) => return Ok(status),
+            Err(errno) => return Err(format!("waitpid: {}", errno.desc())),
+        }
+    }
+}
+
 fn read_all(pipe: OwnedFd, until: Instant) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let mut file = File::from(pipe);
@@ -83,7 +100,7 @@ fn read_all(pipe: OwnedFd, until: Instant) -> Result<Vec<u8>, String> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err("it takes too long".to_owned());
+            return Err(TOO_LONG.to_owned());
         }
         let timeout =
             PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
@@ -130,6 +147,10 @@ mod tests {
         assert!(why.contains("status 3"), "{why}");
         let begun = Instant::now();
         let why = output(&script("slow", "sleep 60"), Duration::from_millis(200)).unwrap_err();
+        assert!(why.contains("too long") && begun.elapsed() < long, "{why}");
+        // It hung the watch: the output was over, and its end was waited for without a limit.
+        let stays = script("stays", "echo x; exec >&- 2>&-; sleep 60");
+        let why = output(&stays, Duration::from_millis(200)).unwrap_err();
         assert!(why.contains("too long") && begun.elapsed() < long, "{why}");
         let why = output(&dir.join("none"), long).unwrap_err();
         assert!(why.contains("cannot be executed"), "{why}");
