@@ -44,6 +44,7 @@ pub(super) fn spawn(place: Option<PathBuf>, init: impl FnOnce()) -> Result<(Pid,
 
 fn watch(supervisor: Pid, init: impl FnOnce()) -> u8 {
     let _ = process::set_name(c"agentbox-warden");
+    let _ = process::short_turns();
     // Blocked signals wait until they are asked for. Before the kernel is told to send one.
     if sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).is_err()
         || process::signal_when_parent_dies(END).is_err()
