@@ -27,7 +27,7 @@ fn list<T>(out: &mut String, field: &str, rows: &[T], row: impl Fn(&T) -> String
     let mut line = String::new();
     for item in rows {
         let item = format!(" {},", row(item));
-        if !line.is_empty() && line.len() + item.len() > 108 {
+        if !line.is_empty() && line.len() + item.len() > 132 {
             writeln!(out, "           {line}").unwrap();
             line.clear();
         }
