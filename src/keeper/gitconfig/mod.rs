@@ -293,6 +293,35 @@ pub fn clean(
     Ok(Some(Cleaned { text: out, taken }))
 }
 
+/// Do remotes that were there, or the branches that followed them, lead elsewhere now? What is new leads nobody who does not ask
+/// for it, but for what says where a push goes. A text that cannot be read says nothing.
+#[must_use]
+pub fn leads_elsewhere(base: &[u8], now: &[u8]) -> bool {
+    let (Ok(base), Ok(now)) = (parse(base), parse(now)) else {
+        return false;
+    };
+    let values = |of: &[Entry], like: &Entry, key: &[u8]| -> Vec<Vec<u8>> {
+        let same = |e: &&Entry| {
+            (&e.section, &e.subsection, e.key.as_slice()) == (&like.section, &like.subsection, key)
+        };
+        let found = of.iter().filter(same);
+        found.map(|e| e.value.clone().unwrap_or_default()).collect()
+    };
+    let was = |entry: &Entry| {
+        let mut known = base.entries.iter();
+        known.any(|e| (&e.section, &e.subsection) == (&entry.section, &entry.subsection))
+    };
+    now.entries.iter().any(|entry| {
+        let counts = match (entry.section.as_slice(), entry.key.as_slice()) {
+            (b"remote", b"pushdefault") | (b"branch", b"pushremote") => true,
+            (b"remote", b"url" | b"pushurl") | (b"branch", b"remote") => was(entry),
+            _ => false,
+        };
+        counts
+            && values(&base.entries, entry, &entry.key) != values(&now.entries, entry, &entry.key)
+    })
+}
+
 /// Rows of the list as one byte for each of them.
 #[must_use]
 pub fn encode(taken: &[&'static str]) -> Vec<u8> {

@@ -138,6 +138,45 @@ fn where_a_path_leads_is_asked() {
 }
 
 #[test]
+fn remotes_that_lead_elsewhere_are_seen() {
+    let base = ORDINARY;
+    for (now, elsewhere) in [
+        (base.to_owned(), false),
+        (
+            format!("{base}[remote \"fork\"]\nurl = https://f/y\n"),
+            false,
+        ),
+        (
+            format!("{base}[branch \"next\"]\nremote = fork\nmerge = refs/heads/next\n"),
+            false,
+        ),
+        (base.replace("https://x/y", "https://evil/y"), true),
+        (
+            format!("{base}[remote \"origin\"]\npushurl = https://evil/y\n"),
+            true,
+        ),
+        (
+            format!("{base}[remote \"origin\"]\nurl = https://evil/y\n"),
+            true,
+        ),
+        (format!("{base}[remote]\npushDefault = fork\n"), true),
+        (
+            format!("{base}[branch \"next\"]\npushRemote = fork\n"),
+            true,
+        ),
+        (base.replace("remote = origin", "remote = fork"), true),
+        ("[core]\nbare = false\n".to_owned(), false),
+        ("[core".to_owned(), false),
+    ] {
+        assert_eq!(
+            leads_elsewhere(base.as_bytes(), now.as_bytes()),
+            elsewhere,
+            "{now}"
+        );
+    }
+}
+
+#[test]
 fn what_was_there_before_stays_and_comes_back() {
     let base = "[core]\n\thooksPath = .husky\n[filter \"lfs\"]\n\tclean = git-lfs clean -- %f\n";
     assert_eq!(cleaned(base, base), (base.to_owned(), vec![]));

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Did, Settler};
-use crate::keeper::confined::clean;
+use crate::keeper::confined::{clean, leads_elsewhere};
 use crate::keeper::files::{self, Locked};
 use crate::keeper::git::{self, Pointer};
 use crate::keeper::quarantine::Why;
@@ -51,6 +51,19 @@ impl Settler<'_> {
     /// A git configuration: entries that run things and were not there are undone. While the session runs git may write it
     /// at the same time, so what was read has to be there still when it is replaced.
     pub(super) fn config(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
+        self.undo(dir, name, file, base);
+        // That is no entry which runs something, and whoever pushes or pulls should know.
+        if self.at_end
+            && !base.is_empty()
+            && let Ok(Some((now, _))) = files::read(dir, name)
+            && now != base
+            && leads_elsewhere(base, &now)
+        {
+            self.say(file, Did::Led);
+        }
+    }
+
+    fn undo(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
         for attempt in 0..CONFIG_TRIES {
             let (now, mode) = match files::read(dir, name) {
                 Ok(Some((now, stat))) => (now, stat.st_mode),
