@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Feature, TestBox, missing};
+use common::{Feature, TestBox, missing, run};
 use serde_json::Value;
 
 fn count(value: &Value) -> u64 {
@@ -25,6 +25,24 @@ fn a_fork_bomb_ends_at_the_limit() {
     assert!(count(&few) < 60, "{few}");
     // The same machine, at the same time, still forks for everybody else.
     b.outside("fork-bomb 100").ok();
+}
+
+/// Where the user may have 400 processes, a box that had all of them left him none.
+#[test]
+fn half_of_the_users_processes_stay_outside() {
+    // A root caller's box has another uid, and a control group.
+    if missing(Feature::User) {
+        return;
+    }
+    let lower = "exec /bin/bash -c 'ulimit -Su 400; exec \"$@\"' bash \"$@\"";
+    let b = TestBox::new();
+    let inner = b.command(["/bin/bash", "-c", "ulimit -u; ulimit -Hu"]);
+    let ran = run(b.through(lower, &inner));
+    assert_eq!(ran.ok(), "200\n200", "{ran:?}");
+    let b = b.option("--limit").option("processes=100");
+    let inner = b.command(["/bin/bash", "-c", "ulimit -u"]);
+    let ran = run(b.through(lower, &inner));
+    assert_eq!(ran.ok(), "100", "{ran:?}");
 }
 
 /// The default alone must stop an endless one.

@@ -45,7 +45,8 @@ const EVIL: &str = "set -e; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_CO
 
 /// What a user does with a working copy.
 const USER: &str = "for d in . vendor/lib wt nest nest/s src/e old.git; do [ -d $d ] && (cd $d; git status; git st; git commit --allow-empty -m x; \
-    git checkout .); done >/dev/null 2>&1; git push red HEAD:x >/dev/null 2>&1; GIT_EDITOR=true git rebase --continue >/dev/null 2>&1; true";
+    git checkout .); done >/dev/null 2>&1; git push red HEAD:x >/dev/null 2>&1; \
+    [ -d nest ] && git -C nest push red HEAD:x >/dev/null 2>&1; GIT_EDITOR=true git rebase --continue >/dev/null 2>&1; true";
 
 /// Every way that was found to lead git to a configuration or hooks of the agent's.
 const WAYS: &[(&str, &str)] = &[
@@ -85,6 +86,47 @@ const WAYS: &[(&str, &str)] = &[
     (
         "a remote that is one where nobody looks",
         "evil node_modules/e; git remote add red ./node_modules/e",
+    ),
+    (
+        "the same in other letters",
+        "evil node_modules/e; git remote add red file://{ws}/node%5fmodules/e",
+    ),
+    (
+        "the same by a way around",
+        "mkdir -p target/x; evil target/debug/e; git remote add red {ws}/target/x/../debug/e",
+    ),
+    (
+        "the same by a link",
+        "evil node_modules/e; ln -s node_modules/e l; git remote add red {ws}/l",
+    ),
+    (
+        "the same by a link whose end git adds",
+        "evil node_modules/e; ln -s node_modules/e l.git; git remote add red ./l",
+    ),
+    (
+        "the same by a link in a directory",
+        "evil node_modules/e; mkdir d; ln -s ../node_modules/e d/.git; git remote add red ./d",
+    ),
+    (
+        "the same with a colon",
+        "evil node_modules/e; mkdir a:b; git remote add red ./a:b/../node_modules/e",
+    ),
+    (
+        "a file of git's that names a remote",
+        "evil node_modules/e; mkdir -p .git/remotes; echo 'URL: ./node_modules/e' > .git/remotes/red",
+    ),
+    (
+        "an older one",
+        "evil node_modules/e; mkdir -p .git/branches; echo ./node_modules/e > .git/branches/red",
+    ),
+    (
+        "the same in a repository of the session",
+        "evil node_modules/e; git init -q nest; mkdir -p nest/.git/remotes nest/.git/branches; echo 'URL: ../node_modules/e' > nest/.git/remotes/red; \
+         echo ../node_modules/e > nest/.git/branches/red; git -C nest commit -q --allow-empty -m x",
+    ),
+    (
+        "an alias of a command that runs others",
+        "git config alias.st \"grep -O'touch {home}/mark' x\"",
     ),
     (
         "a git directory in a git directory",
@@ -130,6 +172,47 @@ fn every_way_runs_something_without_a_box() {
         host(&b, USER);
         assert!(b.home().join("mark").exists(), "{way}: {ran:?}");
     }
+}
+
+/// No entry runs anything, and the next push goes to somebody else: it is said.
+#[test]
+fn a_remote_that_leads_elsewhere_is_named() {
+    const LINE: &str = "remotes that were there lead elsewhere now";
+    for (script, said) in [
+        ("git remote set-url origin https://evil.test/x", true),
+        ("git config remote.origin.pushurl https://evil.test/x", true),
+        ("git config branch.main.pushRemote evil", true),
+        (
+            "git remote add fork https://fork.test/x; git config user.name b",
+            false,
+        ),
+    ] {
+        let b = world();
+        host(&b, "git remote add origin https://origin.test/x").ok();
+        let ran = b.sh(script);
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        assert_eq!(
+            ran.complaint().matches(LINE).count(),
+            usize::from(said),
+            "{script}: {ran:?}"
+        );
+    }
+}
+
+/// What leads to where git directories are looked for stays: remotes that are directories, and what `git clone` writes.
+#[test]
+fn remotes_that_are_directories_stay() {
+    let b = world();
+    let ran = b.sh(
+        "set -e; git init -q --bare src/r.git; git remote add one ./src/r.git; git remote add two {ws}/src/r.git; \
+         git remote add three file://{ws}/src/r.git; git clone -q . c; git -C c remote add up ../src/r.git; git -C c fetch -q",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!ran.complaint().contains("undone"), "{ran:?}");
+    let script = "set -e; for r in one two three; do git push -q $r HEAD:$r; done; cd c; git fetch -q; git push -q up HEAD:up; \
+                  git config branch.main.remote; git -C ../src/r.git for-each-ref --format='%(refname:short)'";
+    let ok = host(&b, script).ok();
+    assert_eq!(ok, "origin\none\nthree\ntwo\nup", "{ok}");
 }
 
 #[test]

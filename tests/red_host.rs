@@ -223,3 +223,100 @@ fn no_link_out_of_an_agents_directory_stays() {
         "{ran:?}"
     );
 }
+
+/// Init's death is the end of the box. Idle and behind two hundred processes that computed it took seconds to die.
+#[test]
+fn no_process_of_the_box_makes_init_wait() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let script = "import ctypes,os
+l=ctypes.CDLL(None,use_errno=True); zero=ctypes.create_string_buffer(64); one=ctypes.c_ulong(1)
+limit=(ctypes.c_ulong*2)(64,64)
+def ask(r): return ctypes.get_errno() if r else 0
+def both(call): return [ask(call(1)),ask(call(0))]
+print(both(lambda p: l.sched_setscheduler(p,0x40000000,zero)),both(lambda p: l.sched_setparam(p,zero)),
+ both(lambda p: l.sched_setaffinity(p,8,ctypes.byref(one))),both(lambda p: l.setpriority(0,p,0)),both(lambda p: l.prlimit(p,7,limit,None)))
+print(ask(l.setpriority(2,os.getuid(),0)),ask(l.setpriority(1,0,0)))
+print(ask(l.sched_setscheduler(os.getpid(),0x40000003,zero)))";
+    let (with, without) = twins(script);
+    assert_eq!(
+        with, "[1, 0] [1, 0] [1, 0] [1, 0] [1, 0]\n1 1\n0",
+        "EPERM for init"
+    );
+    assert_eq!(
+        without, "[0, 0] [0, 0] [0, 0] [0, 0] [0, 0]\n0 0\n0",
+        "the twin"
+    );
+}
+
+/// Beside 250 processes that compute a stop file took 0.4 to 1.2 s: each who had to act on it waited for its turn.
+#[test]
+fn who_ends_a_box_has_short_turns_and_the_box_has_not() {
+    if missing(Feature::Tool("python3")) || missing(Feature::Slices) {
+        return;
+    }
+    // sched_getattr(2); the ninth word and the next are sched_runtime: of an ordinary process the slice that it asked for.
+    let script = "import ctypes,sys
+l=ctypes.CDLL(None,use_errno=True); b=(ctypes.c_uint*14)()
+for p in sys.argv[1:]:
+    assert l.syscall(ctypes.c_long(NUMBER),int(p),ctypes.byref(b),56,0)==0,p
+    print(b[6])";
+    let script = script.replace("NUMBER", &libc::SYS_sched_getattr.to_string());
+    let b = TestBox::new();
+    let slices = |command: &mut std::process::Command| -> Vec<u32> {
+        let text = run_text(command);
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    };
+    let mut live = b.start(["/bin/sh", "-c", "echo up; sleep 600"]);
+    live.wait_line("up");
+    let rows = run(b.agentbox(["ps", "--json"]));
+    let rows: serde_json::Value = serde_json::from_slice(&rows.stdout).unwrap();
+    let supervisor = rows[0]["supervisor"].as_i64().unwrap();
+    let init = agentbox::sys::procfs::processes();
+    let is_init = |pid| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| name == "agentbox-init\n")
+    };
+    let init = init
+        .iter()
+        .find(|p| i64::from(p.parent) == supervisor && is_init(p.pid));
+    let init = init.unwrap().pid;
+    let mut outside = std::process::Command::new("/usr/bin/python3");
+    outside.args([
+        "-c",
+        &script,
+        &supervisor.to_string(),
+        &init.to_string(),
+        "0",
+    ]);
+    let found = slices(&mut outside);
+    let usual = found[2];
+    assert_eq!(found[..2], [100_000; 2], "{found:?}");
+    assert_ne!(usual, 100_000);
+    let mut inside = b.command(["/usr/bin/python3", "-c", &script, "0"]);
+    assert_eq!(slices(&mut inside), [usual]);
+}
+
+/// The key of an encrypted home belongs to its file system: who takes it away locks what is outside of the box, too.
+#[test]
+fn no_key_of_an_encrypted_file_system_is_taken_away() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    // FS_IOC_REMOVE_ENCRYPTION_KEY, the same for all users, FS_IOC_ADD_ENCRYPTION_KEY; FS_IOC_GETFLAGS as what stays.
+    let script = "import fcntl,os
+fd=os.open('.',os.O_RDONLY)
+def ask(call):
+    try: fcntl.ioctl(fd,call,bytearray(80)); return 0
+    except OSError as e: return e.errno
+print([ask(c) for c in (0xc0406618,0xc0406619,0xc0506617)],ask(0x80086601))";
+    let (with, without) = twins(script);
+    let refused = libc::EPERM;
+    assert_eq!(with, format!("[{refused}, {refused}, {refused}] 0"));
+    // The kernel's own word about a file system without keys, or about no key at all.
+    assert!(
+        !without.starts_with(&format!("[{refused}")) && without.ends_with("] 0"),
+        "the twin: {without}"
+    );
+}

@@ -305,6 +305,42 @@ fn nothing_else_is_done_with_a_key() {
     assert!(ran.ok().contains(" granted"), "{ran:?}");
 }
 
+/// A box that held 1,500 connections held as many of the caller's agent, which by default has 1,024 descriptors for all.
+#[test]
+fn a_box_does_not_use_up_the_agent_outside() {
+    if absent() {
+        return;
+    }
+    let w = world(RULES);
+    let ran = w.sh("cat >many.py <<'END'
+import os, select, socket
+connections = []
+for _ in range(60):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(os.environ['SSH_AUTH_SOCK'])
+    s.sendall(b'\\0\\0\\0\\1\\x0b')
+    connections.append(s)
+waiting, answered = set(connections), set()
+def more(seconds):
+    global waiting
+    ready, _, _ = select.select(list(waiting), [], [], seconds)
+    for s in ready:
+        assert s.recv(4096)[4] == 12
+        answered.add(s)
+    waiting -= answered
+    return ready
+while len(answered) < 32: assert more(60)
+while more(1): pass
+print('at a time', len(answered))
+for s in list(answered): s.close()
+while waiting:
+    for s in more(60): s.close()
+print('in the end', len(answered))
+END
+python3 many.py");
+    assert_eq!(ran.ok(), "at a time 32\nin the end 60", "{ran:?}");
+}
+
 #[test]
 fn without_a_grant_there_is_no_agent() {
     if absent() {

@@ -242,10 +242,13 @@ fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
             let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
             let _ = nix::unistd::setsid();
             let _ = process::set_name(c"agentbox-super");
+            // A box full of processes that compute must not make those wait that end it: this one, init, the warden, a watch.
+            let _ = process::short_turns();
             process::exit_now(supervisor(args, handed, terminal, inherited))
         }
         Fork::Parent(supervisor, _pidfd) => {
             drop(handed);
+            let _ = process::short_turns();
             let nursery = nursery.and_then(|nursery| nursery::raise(nursery, || forecast(&args)));
             // Where the box sees processes of this place, and this may even be PID 1 of a container, its environment, arguments
             // (`--env NAME=VALUE`) and memory are nobody's. Whether this box will is only known to the supervisor.

@@ -149,7 +149,14 @@ fn resource(name: LimitName) -> Option<(Resource, &'static str)> {
 }
 
 fn rlimit(resource: Resource, label: &str, limit: &Limit) -> Result<String, String> {
-    let now = cap(resource, whole(limit.value)).map_err(|errno| format!("{label}: {errno}"))?;
+    let mut value = whole(limit.value);
+    if resource == Resource::RLIMIT_NPROC {
+        // The box's processes are the user's as well, and outside he could start none (nor `agentbox kill`) where the box
+        // has all of them. What counts there is the soft limit.
+        let (soft, _) = getrlimit(resource).map_err(|errno| format!("{label}: {errno}"))?;
+        value = value.min(soft / 2);
+    }
+    let now = cap(resource, value).map_err(|errno| format!("{label}: {errno}"))?;
     Ok(format!("{label} = {now}"))
 }
 

@@ -154,7 +154,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let found = match b.plan.standing.rung {
         Rung::ContainerProc => Evidence::partial(
             Layer::View,
-            "the container's /proc is shown: names and command lines of processes that start in the container later can be seen",
+            "the container's /proc is shown: what everybody may read of processes that start in the container later can be seen",
         ),
         Rung::Full | Rung::Landlock => Evidence::full(Layer::View),
     };

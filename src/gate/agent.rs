@@ -15,6 +15,9 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
+/// Connections at a time. Each is one to the agent outside, whose descriptors the caller's other programs need as well.
+pub const MOST: usize = 32;
+
 /// What of the agent is granted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Granted {

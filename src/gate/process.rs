@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 
 /// The gate, until its channel ends.
 pub fn main(channel: RawFd) -> ExitCode {
@@ -179,20 +180,19 @@ fn agent_listen(gate: &Arc<Gate>, socket: OwnedFd) {
         .and_then(|()| UnixListener::from_std(socket.into()));
     let Ok(listener) = listener else { return };
     let gate = gate.clone();
+    let places = Arc::new(Semaphore::new(agent::MOST));
     tokio::spawn(async move {
-        loop {
+        // Too many wait in the queue of the socket until another one ends.
+        while let Ok(place) = places.clone().acquire_owned().await {
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            // Too many: it ends at once, and whoever asked tries again.
-            if let Ok(permit) = gate.connections.clone().try_acquire_owned() {
-                let gate = gate.clone();
-                tokio::spawn(async move {
-                    agent::serve(gate, stream).await;
-                    drop(permit);
-                });
-            }
+            let gate = gate.clone();
+            tokio::spawn(async move {
+                agent::serve(gate, stream).await;
+                drop(place);
+            });
         }
     });
 }

@@ -117,7 +117,7 @@ fn main(plan: &Plan, channel: &Channel) -> Result<(), Over> {
     process::set_undumpable().map_err(over)?;
     let _ = process::set_name(c"agentbox-keeper");
     // Best effort: a name is closed the sooner on a busy machine.
-    let _ = process::set_slice(100_000);
+    let _ = process::short_turns();
     let _ = process::wipe_startup_block(c"agentbox: keeper");
     close_all_but(vec![channel.as_fd().as_raw_fd()]).map_err(over)?;
     let mut watchman = Watchman::new(plan);

@@ -82,6 +82,8 @@ pub enum Did {
         /// Which, in the words of agentbox's list.
         keys: Vec<String>,
     },
+    /// Remotes of a git configuration that were there lead elsewhere.
+    Led,
     /// A commit that a reference came to name has another one, or none.
     Committed {
         /// The reference.
@@ -127,6 +129,8 @@ pub struct Settler<'a> {
     root: OwnedFd,
     quarantine: Option<Quarantine>,
     acts: Vec<Act>,
+    /// Where remotes lead is told once.
+    at_end: bool,
     done: BTreeSet<PathBuf>,
 }
 
@@ -147,6 +151,7 @@ impl<'a> Settler<'a> {
             root: openat(AT_FDCWD, "/", files::DIR, Mode::empty())?,
             quarantine: None,
             acts: Vec::new(),
+            at_end: false,
             done: BTreeSet::new(),
         })
     }
@@ -154,6 +159,7 @@ impl<'a> Settler<'a> {
     /// Does it, and says what was done.
     #[must_use]
     pub fn settle(mut self, scope: &Scope) -> Vec<Act> {
+        self.at_end = matches!(scope, Scope::End { .. });
         match scope {
             Scope::Now { names, judge } => {
                 for file in names {

@@ -114,7 +114,7 @@ fn build_box(
         // In a pid namespace its init is one by itself.
         process::set_subreaper().map_err(start("prctl CHILD_SUBREAPER"))?;
     }
-    let _ = process::set_name(c"agentbox-init");
+    let _ = (process::set_name(c"agentbox-init"), process::short_turns());
     cgroup::go_in(doors)
         .map_err(|errno| ("limits", StepError::new("join", "the cgroup", errno)))?;
     // When the host runs out of memory the box goes first. Not a layer: the limits hold without it.

@@ -51,6 +51,7 @@ pub(super) fn spawn(
 
 fn watch(supervisor: Pid, port: Option<u16>, init: impl FnOnce(Option<Channel>)) -> u8 {
     let _ = process::set_name(c"agentbox-warden");
+    let _ = process::short_turns();
     // Blocked signals wait until they are asked for. Before the kernel is told to send one.
     if sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).is_err()
         || process::signal_when_parent_dies(END).is_err()

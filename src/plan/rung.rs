@@ -148,7 +148,7 @@ pub const TABLE: &[Row] = &[
         "files that are not granted",
         "absent (boundary)",
         "absent (boundary)",
-        "EACCES (boundary); that they exist can be seen",
+        "EACCES (boundary); that they exist can be seen, and mode and times of your own be changed",
     ),
     row(
         "hidden names",
@@ -177,8 +177,8 @@ pub const TABLE: &[Row] = &[
     row(
         "other processes",
         "do not exist (boundary)",
-        "names and command lines can be seen, nothing else (boundary)",
-        "names and command lines can be seen, nothing else (boundary)",
+        "what everybody may read in /proc (names, command lines, limits), nothing else (boundary)",
+        "what everybody may read in /proc (names, command lines, limits), nothing else (boundary)",
     ),
     row(
         "signals, ptrace",

@@ -24,10 +24,15 @@ fn list<T>(out: &mut String, field: &str, rows: &[T], row: impl Fn(&T) -> String
         return;
     }
     writeln!(out, "        {field}: &[").unwrap();
+    // Patterns are many, and two of them are a little longer.
+    let most = match field {
+        "hide" | "protect" | "track" => 132,
+        _ => 108,
+    };
     let mut line = String::new();
     for item in rows {
         let item = format!(" {},", row(item));
-        if !line.is_empty() && line.len() + item.len() > 108 {
+        if !line.is_empty() && line.len() + item.len() > most {
             writeln!(out, "           {line}").unwrap();
             line.clear();
         }

@@ -258,6 +258,11 @@ pub enum Event {
         /// Which, in the words of agentbox's list.
         keys: Vec<String>,
     },
+    /// Remotes of a git configuration that were there lead elsewhere than before the session.
+    Led {
+        /// The host's path.
+        file: OsText,
+    },
     /// A reference of a repository came to name a commit with a protected file that is not as it was.
     Committed {
         /// The file, where the working copy would have it.
@@ -419,6 +424,9 @@ mod tests {
             Event::Undone {
                 file: "/w/.git/config".into(),
                 keys: vec!["core.hookspath".into()],
+            },
+            Event::Led {
+                file: "/w/.git/config".into(),
             },
             Event::SettleFailed {
                 file: "/w/x".into(),

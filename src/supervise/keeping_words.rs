@@ -42,6 +42,9 @@ pub(super) fn line(act: &Act, id: &SessionId) -> String {
             "{file}: entries that run programs were undone ({}): `agentbox restore {id}` has the file as it was",
             keys.join(", ")
         ),
+        Did::Led => format!(
+            "{file}: remotes that were there lead elsewhere now: look at `git remote -v` before you push or pull"
+        ),
         Did::Committed {
             reference,
             commit,
@@ -75,6 +78,7 @@ pub(super) fn event(act: Act) -> Option<Event> {
         Did::Quarantined => Event::Quarantined { file },
         Did::PutBack | Did::Restored => Event::PutBack { file },
         Did::Undone { keys } => Event::Undone { file, keys },
+        Did::Led => Event::Led { file },
         Did::Committed {
             reference,
             commit,

@@ -329,11 +329,11 @@ pub fn no_new_privs() -> Result<bool, Errno> {
 }
 
 /// Asks the scheduler for short turns (sched_setattr(2), Linux 6.12): this process gets no more of the processor than before, and
-/// gets it sooner when it wakes.
+/// gets it sooner when it wakes. What it starts has turns as usual (SCHED_FLAG_RESET_ON_FORK).
 ///
 /// # Errors
 /// The errno of sched_setattr(2); EINVAL or E2BIG where the kernel knows no slices.
-pub fn set_slice(nanoseconds: u64) -> Result<(), Errno> {
+pub fn short_turns() -> Result<(), Errno> {
     #[repr(C)]
     struct SchedAttr {
         size: u32,
@@ -345,14 +345,27 @@ pub fn set_slice(nanoseconds: u64) -> Result<(), Errno> {
         deadline: u64,
         period: u64,
     }
-    const SCHED_FLAG_KEEP_POLICY: u64 = 0x08;
+    const SCHED_FLAG_RESET_ON_FORK: u64 = 0x01;
+    // SAFETY: no pointers; 0 is this process.
+    let (nice, policy) = unsafe {
+        (
+            libc::getpriority(libc::PRIO_PROCESS, 0),
+            libc::sched_getscheduler(0),
+        )
+    };
+    // With the flag, what it starts would lose a negative one; other policies know no turns. SCHED_FLAG_KEEP_POLICY would keep the
+    // flag as it is, too.
+    if nice < 0 || ![libc::SCHED_OTHER, libc::SCHED_BATCH].contains(&policy) {
+        return Err(Errno::EINVAL);
+    }
     let attributes = SchedAttr {
         size: 48,
-        policy: 0,
-        flags: SCHED_FLAG_KEEP_POLICY,
-        nice: 0,
+        policy: policy.cast_unsigned(),
+        flags: SCHED_FLAG_RESET_ON_FORK,
+        nice,
         priority: 0,
-        runtime: nanoseconds,
+        // The shortest that the kernel takes.
+        runtime: 100_000,
         deadline: 0,
         period: 0,
     };

@@ -63,6 +63,7 @@ const PRCTL: &[Arm] = &[Arm {
 /// # Errors
 /// What could not be given away: the watch must not go on then.
 pub fn confine(target: &Target, name: &CStr) -> Result<(), String> {
+    let _ = process::short_turns();
     match target {
         Target::File { .. } => {
             let all = LandlockRule {

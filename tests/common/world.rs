@@ -265,6 +265,8 @@ pub enum Feature {
     Int80,
     /// execveat(2) with AT_EXECVE_CHECK (Linux 6.14).
     ExecveCheck,
+    /// Slices of the scheduler that a process may choose (Linux 6.12).
+    Slices,
 }
 
 impl Feature {
@@ -280,6 +282,7 @@ impl Feature {
             Feature::Tool(name) => name.into(),
             Feature::Int80 => "int80".into(),
             Feature::ExecveCheck => "execve-check".into(),
+            Feature::Slices => "slices".into(),
         }
     }
 
@@ -297,6 +300,7 @@ impl Feature {
             Feature::Tool(name) => tool(name).is_some(),
             Feature::Int80 => cfg!(target_arch = "x86_64"),
             Feature::ExecveCheck => execve_check(),
+            Feature::Slices => release() >= (6, 12),
         }
     }
 }
@@ -307,6 +311,13 @@ pub fn tool(name: &str) -> Option<PathBuf> {
         .iter()
         .map(|dir| Path::new(dir).join(name))
         .find(|path| fs::metadata(path).is_ok_and(|m| m.is_file() && m.mode() & 0o111 != 0))
+}
+
+/// The version of the running kernel.
+fn release() -> (u32, u32) {
+    let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = text.split('.').map_while(|part| part.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Does the kernel check without executing?

@@ -170,7 +170,7 @@ numbers! {
     SYS_mknodat SYS_fchmodat SYS_fchmodat2 SYS_fchmod SYS_fchownat SYS_vhangup SYS_lookup_dcookie SYS_nfsservctl
     SYS_fanotify_init SYS_fanotify_mark SYS_kcmp SYS_seccomp SYS_prctl SYS_memfd_create SYS_memfd_secret SYS_execveat
     SYS_socket SYS_socketpair SYS_shmget SYS_semget SYS_msgget SYS_mq_open SYS_mq_unlink SYS_inotify_init1 SYS_getpid
-    SYS_getuid SYS_ioctl SYS_setpriority SYS_sched_setaffinity SYS_sched_setscheduler SYS_ioprio_set SYS_migrate_pages
+    SYS_getuid SYS_ioctl SYS_setpriority SYS_sched_setaffinity SYS_sched_setscheduler SYS_sched_setattr SYS_sched_setparam SYS_ioprio_set SYS_migrate_pages
     SYS_move_pages SYS_mbind SYS_set_mempolicy SYS_rseq SYS_landlock_create_ruleset
     SYS_epoll_create1 SYS_eventfd2 SYS_signalfd4 SYS_timerfd_create SYS_sync SYS_syncfs SYS_vmsplice SYS_splice
     SYS_membarrier SYS_futex SYS_getrandom SYS_statx SYS_copy_file_range SYS_utimensat SYS_truncate SYS_setxattr

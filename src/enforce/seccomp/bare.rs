@@ -92,6 +92,11 @@ const SELF_0: &[Arm] = &[
         then: Action::Allow,
     },
 ];
+/// Its own thread, by 0. A thread is named by its number as a process is, so that others of its own are refused, too.
+const SELF: &[Arm] = &[Arm {
+    when: &[low(0, Test::OneOf(ALL, &[0]))],
+    then: Action::Allow,
+}];
 /// Its own process or group, by 0 in the second argument; not all processes of a user.
 const SELF_1: &[Arm] = &[Arm {
     when: &[
@@ -143,6 +148,10 @@ const ALWAYS: &[Rule] = &[
     rule("prlimit64", 302, 261, SELF_0, EPERM, OTHERS),
     rule("setpriority", 141, 140, SELF_1, EPERM, OTHERS),
     rule("ioprio_set", 251, 30, SELF_IO, EPERM, OTHERS),
+    rule("sched_setaffinity", 203, 122, SELF, EPERM, OTHERS),
+    rule("sched_setattr", 314, 274, SELF, EPERM, OTHERS),
+    rule("sched_setparam", 142, 118, SELF, EPERM, OTHERS),
+    rule("sched_setscheduler", 144, 119, SELF, EPERM, OTHERS),
     rule("sendto", 44, 206, FAST_3, Action::Allow, FAST),
     rule("sendmsg", 46, 211, FAST_2, Action::Allow, FAST),
     rule("sendmmsg", 307, 269, FAST_3, Action::Allow, FAST),

@@ -66,6 +66,13 @@ const fn with(
 const RLIMIT_CORE: u32 = 4;
 const CORE: &str = "at a core limit of 0 a crash starts the host's core_pattern program as root, at the box's 1 it does not; who asks for no core has none";
 
+const INIT: &str = "init's death is the end of the box, and has to wait for its turn: idle and behind thousands of others that is minutes";
+/// The process of the first argument is init.
+const OF_INIT: Arm = Arm {
+    when: &[low(0, Test::OneOf(!0, &[1]))],
+    then: EPERM,
+};
+
 const MOUNT: &str = "mount API: the view is built, nothing in the box may change it";
 const KEYS: &str = "kernel keyrings are shared beyond namespaces and hold the user's keys";
 const URING: &str =
@@ -178,18 +185,29 @@ pub const RULES: &[Rule] = &[
         16,
         29,
         &[Arm {
-            // TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD; BTRFS_IOC_SNAP_CREATE and its second version.
+            // TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD; BTRFS_IOC_SNAP_CREATE and its second version; FS_IOC_ADD_ENCRYPTION_KEY,
+            // FS_IOC_REMOVE_ENCRYPTION_KEY and the same for all users.
             when: &[low(
                 1,
                 Test::OneOf(
                     !0,
-                    &[0x5412, 0x541c, 0x541d, 0x5423, 0x5000_9401, 0x5000_9417],
+                    &[
+                        0x5412,
+                        0x541c,
+                        0x541d,
+                        0x5423,
+                        0x5000_9401,
+                        0x5000_9417,
+                        0xc040_6618,
+                        0xc040_6619,
+                        0xc050_6617,
+                    ],
                 ),
             )],
             then: EPERM,
         }],
         Action::Allow,
-        "types into the terminal of who started the box, takes the console, loads line disciplines; a btrfs snapshot of a subvolume shows what no mount of the box does",
+        "types into the terminal of who started the box, takes the console, loads line disciplines; a btrfs snapshot of a subvolume shows what no mount of the box does; the key of an encrypted home belongs to the file system and not to a mount",
     ),
     never("ioperm", 173, 0, PORTS),
     never("iopl", 172, 0, PORTS),
@@ -250,8 +268,9 @@ pub const RULES: &[Rule] = &[
         "prlimit64",
         302,
         261,
-        // With a new limit: the address of one is not null.
         &[
+            OF_INIT,
+            // With a new limit: the address of one is not null.
             Arm {
                 when: &[
                     low(1, Test::OneOf(!0, &[RLIMIT_CORE])),
@@ -288,9 +307,45 @@ pub const RULES: &[Rule] = &[
         "a whiteout is a character device, and stays in the working copy",
     ),
     never("request_key", 249, 218, KEYS),
+    with(
+        "sched_setaffinity",
+        203,
+        122,
+        &[OF_INIT],
+        Action::Allow,
+        INIT,
+    ),
+    with("sched_setattr", 314, 274, &[OF_INIT], Action::Allow, INIT),
+    with("sched_setparam", 142, 118, &[OF_INIT], Action::Allow, INIT),
+    with(
+        "sched_setscheduler",
+        144,
+        119,
+        &[OF_INIT],
+        Action::Allow,
+        INIT,
+    ),
     never("setdomainname", 171, 162, NAMES),
     never("sethostname", 170, 161, NAMES),
     never("setns", 308, 268, "joins another namespace"),
+    with(
+        "setpriority",
+        141,
+        140,
+        &[
+            Arm {
+                when: &[low(0, Test::OneOf(!0, &[0])), low(1, Test::OneOf(!0, &[1]))],
+                then: EPERM,
+            },
+            // PRIO_PROCESS: groups can be joined, and all processes of the user are init, too.
+            Arm {
+                when: &[low(0, Test::OneOf(!0, &[0]))],
+                then: Action::Allow,
+            },
+        ],
+        EPERM,
+        INIT,
+    ),
     with(
         "setrlimit",
         160,

@@ -11,10 +11,10 @@ use crate::plan::names::matcher::heavy;
 /// Entries that make git run something, read configuration from elsewhere that may, write elsewhere (`core.worktree`,
 /// `http.saveCookies`) or send the user's passwords through somebody else's hands (`http.proxy`, `http.sslVerify`). A `*` is any subsection; `?` means
 /// with or without one. A key that ends in `=!` counts only when its value begins with `!`, one that ends in `=@` only when it is a
-/// path to where nobody looks for git directories: a push runs the hooks of a repository that is a directory.
+/// path to where nobody looks for git directories: a push runs the hooks of a repository that is a directory. Aliases count without
+/// `!`, too: `difftool -x`, `rebase -x`, `grep -O`, `bisect run` and `submodule foreach` run what they are told.
 const EXECUTING: &[&str] = &[
-    "alias.?=!",
-    "alias.*.command",
+    "alias.?",
     "branch.*.pushremote=@",
     "branch.*.remote=@",
     "browser.*.cmd",
@@ -29,7 +29,9 @@ const EXECUTING: &[&str] = &[
     "core.sshcommand",
     "core.virtualfilesystem",
     "core.worktree",
-    "credential.?.helper",
+    // Git Credential Manager keeps and traces passwords where this says.
+    "credential.?",
+    "delta.?.pager",
     "diff.external",
     "diff.*.command",
     "diff.*.textconv",
@@ -45,12 +47,13 @@ const EXECUTING: &[&str] = &[
     "gpg.*.program",
     "guitool.*.cmd",
     "hook.*.command",
+    "http.?.delegation",
     "http.?.proxy",
     "http.?.savecookies",
     "http.?.sslcainfo",
     "http.?.sslcapath",
     "http.?.sslverify",
-    "imap.tunnel",
+    "imap.?",
     "include.path",
     "includeif.*.path",
     "init.templatedir",
@@ -81,12 +84,18 @@ const EXECUTING: &[&str] = &[
     "sendemail.?.headercmd",
     "sendemail.?.sendmailcmd",
     "sendemail.?.smtpserver",
+    "sendemail.?.smtpserveroption",
+    "sendemail.?.smtpsslcertpath",
     "sendemail.?.tocmd",
     "sequence.editor",
     "remote.pushdefault=@",
+    "stgit.?.editor",
+    "stgit.?.pager",
     "submodule.*.update=!",
     "submodule.*.url=@",
+    "svn.?.authorsprog",
     "tar.*.command",
+    "tig.?",
     "trailer.*.cmd",
     "trailer.*.command",
     "uploadpack.packobjectshook",
@@ -104,13 +113,18 @@ pub struct Cleaned {
     pub taken: Vec<&'static str>,
 }
 
+/// Who knows whether a path of a URL leads to where git directories are looked for, and through no link. Paths as git has them:
+/// absolute, or relative to the top of the working copy.
+pub trait Leads: FnMut(&[u8]) -> bool {}
+impl<F: FnMut(&[u8]) -> bool> Leads for F {}
+
 /// The row of the list that an entry falls under.
-fn executes(entry: &Entry) -> Option<&'static str> {
+fn executes(entry: &Entry, leads: &mut impl Leads) -> Option<&'static str> {
     EXECUTING.iter().copied().find(|row| {
         let value = entry.value.as_deref().unwrap_or_default();
         let (pattern, counts) = match row.split_once('=') {
             Some((pattern, "!")) => (pattern, value.first() == Some(&b'!')),
-            Some((pattern, _)) => (pattern, is_unseen(value)),
+            Some((pattern, _)) => (pattern, true),
             None => (*row, true),
         };
         counts
@@ -120,23 +134,66 @@ fn executes(entry: &Entry) -> Option<&'static str> {
                 entry.subsection.as_deref(),
                 &entry.key,
             )
+            && (!row.ends_with("=@") || is_unseen(value, leads))
     })
 }
 
-/// Is it a directory in which nobody looks for git directories, or the box's own caches?
-fn is_unseen(url: &[u8]) -> bool {
-    let path = url.strip_prefix(b"file://").unwrap_or(url);
+/// The path that a URL is for git (`url_is_local_not_ssh`, `parse_connect_url` of connect.c); `None` for what is elsewhere.
+fn local(url: &[u8]) -> Option<Vec<u8>> {
+    if let Some(rest) = url.strip_prefix(b"file://") {
+        return Some([b"/".as_slice(), &decoded(rest)].concat());
+    }
+    let first = |byte| url.iter().position(|b| *b == byte);
+    match (first(b':'), first(b'/')) {
+        (None, _) => Some(url.to_vec()),
+        (Some(colon), Some(slash)) if slash < colon => Some(url.to_vec()),
+        _ => None,
+    }
+}
+
+/// Without `%41` and the like.
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            (b'%', [high, low, more @ ..]) => match (digit(high), digit(low)) {
+                (Some(high), Some(low)) => {
+                    out.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
+                    rest = more;
+                }
+                _ => out.push(b'%'),
+            },
+            _ => out.push(*byte),
+        }
+    }
+    out
+}
+
+/// Is it a directory in which nobody looks for git directories, or the box's own caches? Git goes through links, we do not: `..`
+/// may only stand at the beginning, and what is relative begins with it or is looked up from the top.
+fn is_unseen(url: &[u8], leads: &mut impl Leads) -> bool {
+    let Some(path) = local(url).filter(|path| !path.is_empty()) else {
+        return false;
+    };
     let names: Vec<&[u8]> = path
         .split(|byte| *byte == b'/')
         .filter(|name| !name.is_empty() && **name != *b".")
         .collect();
-    // `host:path` and `https://host/path` are elsewhere.
-    let local = !names.first().is_some_and(|first| first.contains(&b':'));
+    let climbs = path.first() != Some(&b'/');
+    let back = names
+        .iter()
+        .skip_while(|name| climbs && ***name == *b"..")
+        .any(|name| **name == *b"..");
     let hidden = |pair: &[&[u8]]| match pair {
         [above, name] => heavy(above, name) || *above == b"agentbox" && *name == b"private",
         _ => false,
     };
-    local && (names.first().is_some_and(|name| heavy(b"", name)) || names.windows(2).any(hidden))
+    back || names.first().is_some_and(|name| heavy(b"", name))
+        || names.windows(2).any(hidden)
+        || !leads(&path)
 }
 
 /// Does a row of the list name this key? `alias.?` and `pager.?` have the name of their own choosing as the key, or as the
@@ -170,16 +227,18 @@ fn matches(pattern: &str, section: &[u8], subsection: Option<&[u8]>, key: &[u8])
 }
 
 /// The executing entries of a file, in the words of the list.
-///
-/// # Errors
-/// See [`ConfigError`].
-pub fn executing(text: &[u8]) -> Result<Vec<&'static str>, ConfigError> {
-    Ok(parse(text)?.entries.iter().filter_map(executes).collect())
+#[cfg(test)]
+fn executing(text: &[u8]) -> Result<Vec<&'static str>, ConfigError> {
+    let entries = parse(text)?.entries;
+    let rows = entries
+        .iter()
+        .filter_map(|e| executes(e, &mut |_: &[u8]| true));
+    Ok(rows.collect())
 }
 
 /// Takes the executing entries out of `now` that `base` does not have, and puts those back that it has. `None`: nothing to
 /// do. A base that cannot be read counts as one without any. `work_tree` is what `core.worktree` may say: the one of a
-/// submodule at its place.
+/// submodule at its place; `leads` is asked about URLs that are paths.
 ///
 /// # Errors
 /// `now` cannot be read.
@@ -187,6 +246,7 @@ pub fn clean(
     base: &[u8],
     now: &[u8],
     work_tree: Option<&[u8]>,
+    leads: &mut impl Leads,
 ) -> Result<Option<Cleaned>, ConfigError> {
     // Git takes the one of a submodule away and sets it again as it likes.
     let its_own = |row: &str, entry: &Entry| {
@@ -196,13 +256,13 @@ pub fn clean(
         .unwrap_or_default()
         .entries
         .into_iter()
-        .filter(|entry| executes(entry).is_some_and(|row| !its_own(row, entry)))
+        .filter(|entry| executes(entry, leads).is_some_and(|row| !its_own(row, entry)))
         .collect();
     let mut taken = Vec::new();
     let mut out = Vec::with_capacity(now.len());
     let mut from = 0;
     for entry in parse(now)?.entries {
-        let Some(row) = executes(&entry) else {
+        let Some(row) = executes(&entry, leads) else {
             continue;
         };
         if its_own(row, &entry) {
@@ -224,13 +284,42 @@ pub fn clean(
     if !missing.is_empty() {
         end_last_line(&mut out);
     }
-    taken.extend(missing.iter().filter_map(executes));
+    taken.extend(missing.iter().filter_map(|entry| executes(entry, leads)));
     for entry in missing {
         out.extend(write(&[entry]));
     }
     taken.sort_unstable();
     taken.dedup();
     Ok(Some(Cleaned { text: out, taken }))
+}
+
+/// Do remotes that were there, or the branches that followed them, lead elsewhere now? What is new leads nobody who does not ask
+/// for it, but for what says where a push goes. A text that cannot be read says nothing.
+#[must_use]
+pub fn leads_elsewhere(base: &[u8], now: &[u8]) -> bool {
+    let (Ok(base), Ok(now)) = (parse(base), parse(now)) else {
+        return false;
+    };
+    let values = |of: &[Entry], like: &Entry, key: &[u8]| -> Vec<Vec<u8>> {
+        let same = |e: &&Entry| {
+            (&e.section, &e.subsection, e.key.as_slice()) == (&like.section, &like.subsection, key)
+        };
+        let found = of.iter().filter(same);
+        found.map(|e| e.value.clone().unwrap_or_default()).collect()
+    };
+    let was = |entry: &Entry| {
+        let mut known = base.entries.iter();
+        known.any(|e| (&e.section, &e.subsection) == (&entry.section, &entry.subsection))
+    };
+    now.entries.iter().any(|entry| {
+        let counts = match (entry.section.as_slice(), entry.key.as_slice()) {
+            (b"remote", b"pushdefault") | (b"branch", b"pushremote") => true,
+            (b"remote", b"url" | b"pushurl") | (b"branch", b"remote") => was(entry),
+            _ => false,
+        };
+        counts
+            && values(&base.entries, entry, &entry.key) != values(&now.entries, entry, &entry.key)
+    })
 }
 
 /// Rows of the list as one byte for each of them.

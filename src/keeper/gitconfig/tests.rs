@@ -2,7 +2,7 @@
 use super::*;
 
 fn cleaned(base: &str, now: &str) -> (String, Vec<&'static str>) {
-    match clean(base.as_bytes(), now.as_bytes(), None).unwrap() {
+    match clean(base.as_bytes(), now.as_bytes(), None, &mut |_: &[u8]| true).unwrap() {
         Some(cleaned) => (String::from_utf8(cleaned.text).unwrap(), cleaned.taken),
         None => (now.to_owned(), Vec::new()),
     }
@@ -16,7 +16,7 @@ fn what_does_not_execute_stays() {
         ORDINARY,
         "",
         "# only a comment",
-        "[alias]\n\tst = status\n[submodule \"a\"]\n\tupdate = rebase\n\turl = ../a\n\tactive = true\n",
+        "[submodule \"a\"]\n\tupdate = rebase\n\turl = ../a\n\tactive = true\n",
         "[remote \"o\"]\n\turl = ./bare.git\n\turl = /w/bare.git\n\turl = git@host:node_modules/x\n\turl = https://h/node_modules/x\n",
         "[user]\n\tname = A\n[lfs]\n\trepositoryformatversion = 0\n[gc]\n\tauto = 0\n",
     ] {
@@ -41,16 +41,13 @@ fn every_way_to_write_an_executing_entry_is_seen() {
         ("[core]\n\tfsmonitor\n", "core.fsmonitor"),
         ("[filter \"a]b\\\"c\"]\nclean = x", "filter.*.clean"),
         ("[filter.lfs]\nprocess = x", "filter.*.process"),
-        ("[alias]\n\tx = !sh\n", "alias.?=!"),
-        ("[alias]\n\tx = \"!sh\"\n", "alias.?=!"),
-        ("[alias]\n\tx = \\\n!sh\n", "alias.?=!"),
-        ("[alias \"x\"]\n\tcommand = !sh\n", "alias.?=!"),
-        ("[alias \"x\"]\n\tcommand = sh\n", "alias.*.command"),
-        ("[credential]\nhelper=x", "credential.?.helper"),
-        (
-            "[credential \"https://a\"]\nhelper=x",
-            "credential.?.helper",
-        ),
+        ("[alias]\n\tx = !sh\n", "alias.?"),
+        ("[alias]\n\tx = \"!sh\"\n", "alias.?"),
+        ("[alias]\n\tx = \\\n!sh\n", "alias.?"),
+        ("[alias \"x\"]\n\tcommand = !sh\n", "alias.?"),
+        ("[alias \"x\"]\n\tcommand = sh\n", "alias.?"),
+        ("[credential]\nhelper=x", "credential.?"),
+        ("[credential \"https://a\"]\nhelper=x", "credential.?"),
         ("[includeIf \"gitdir:~/\"]\npath = x", "includeif.*.path"),
         ("[include]\npath = x", "include.path"),
         ("[url \"x\"]\ninsteadOf = y", "url.*.insteadof"),
@@ -78,6 +75,21 @@ fn every_way_to_write_an_executing_entry_is_seen() {
             "[branch \"b\"]\npushRemote = /h/.local/share/agentbox/private/x",
             "branch.*.pushremote=@",
         ),
+        ("[alias]\n\tst = difftool -x x\n", "alias.?"),
+        (
+            "[remote \"o\"]\nurl = file:///w/node%5Fmodules/x",
+            "remote.*.url=@",
+        ),
+        (
+            "[remote \"o\"]\nurl = /w/target/x/../debug/x",
+            "remote.*.url=@",
+        ),
+        (
+            "[remote \"o\"]\nurl = ./a:b/../node_modules/x",
+            "remote.*.url=@",
+        ),
+        ("[credential]\ntraceSecrets = true", "credential.?"),
+        ("[delta \"x\"]\npager = x", "delta.?.pager"),
         ("[gpg \"ssh\"]\nprogram = x", "gpg.*.program"),
         ("[hook \"x\"]\ncommand = y", "hook.*.command"),
     ];
@@ -97,6 +109,70 @@ fn every_way_to_write_an_executing_entry_is_seen() {
             "{now} -> {text}"
         );
         assert!(text.starts_with(ORDINARY), "{text}");
+    }
+}
+
+/// A path of a URL is asked about, as git takes it; what is elsewhere is not.
+#[test]
+fn where_a_path_leads_is_asked() {
+    let text = "[remote \"a\"]\nurl = /w/link\n[remote \"b\"]\nurl = file://h/w%2flink\n[remote \"c\"]\nurl = h:/w/link\n\
+                [remote \"d\"]\nurl = https://h/link\n[remote \"e\"]\nurl = ../plain\n";
+    let mut asked = Vec::new();
+    let mut leads = |path: &[u8]| {
+        asked.push(String::from_utf8(path.to_vec()).unwrap());
+        !path.ends_with(b"link")
+    };
+    let found = clean(b"", text.as_bytes(), None, &mut leads)
+        .unwrap()
+        .unwrap();
+    assert_eq!(asked, ["/w/link", "/h/w/link", "../plain"]);
+    assert_eq!(found.taken, ["remote.*.url=@"]);
+    let left = String::from_utf8(found.text).unwrap();
+    assert!(
+        left.contains("h:/w/link") && left.contains("https://h/link") && left.contains("../plain")
+    );
+    assert!(
+        !left.contains(" /w/link") && !left.contains("file:"),
+        "{left}"
+    );
+}
+
+#[test]
+fn remotes_that_lead_elsewhere_are_seen() {
+    let base = ORDINARY;
+    for (now, elsewhere) in [
+        (base.to_owned(), false),
+        (
+            format!("{base}[remote \"fork\"]\nurl = https://f/y\n"),
+            false,
+        ),
+        (
+            format!("{base}[branch \"next\"]\nremote = fork\nmerge = refs/heads/next\n"),
+            false,
+        ),
+        (base.replace("https://x/y", "https://evil/y"), true),
+        (
+            format!("{base}[remote \"origin\"]\npushurl = https://evil/y\n"),
+            true,
+        ),
+        (
+            format!("{base}[remote \"origin\"]\nurl = https://evil/y\n"),
+            true,
+        ),
+        (format!("{base}[remote]\npushDefault = fork\n"), true),
+        (
+            format!("{base}[branch \"next\"]\npushRemote = fork\n"),
+            true,
+        ),
+        (base.replace("remote = origin", "remote = fork"), true),
+        ("[core]\nbare = false\n".to_owned(), false),
+        ("[core".to_owned(), false),
+    ] {
+        assert_eq!(
+            leads_elsewhere(base.as_bytes(), now.as_bytes()),
+            elsewhere,
+            "{now}"
+        );
     }
 }
 
@@ -140,14 +216,14 @@ fn what_git_refuses_is_an_error() {
     ] {
         assert!(
             matches!(
-                clean(b"", text.as_bytes(), None),
+                clean(b"", text.as_bytes(), None, &mut |_: &[u8]| true),
                 Err(ConfigError::Bad { .. })
             ),
             "{text}"
         );
     }
     assert_eq!(
-        clean(b"", &vec![b'\n'; MAX + 1], None),
+        clean(b"", &vec![b'\n'; MAX + 1], None, &mut |_: &[u8]| true),
         Err(ConfigError::TooLarge)
     );
 }
@@ -196,7 +272,7 @@ fn mutations_end_and_never_leave_an_entry() {
                 _ => drop(text.remove(at)),
             }
         }
-        if let Ok(Some(cleaned)) = clean(b"", &text, None) {
+        if let Ok(Some(cleaned)) = clean(b"", &text, None, &mut |_: &[u8]| true) {
             // Taking an entry out may at worst leave a text that git refuses.
             let left = executing(&cleaned.text).unwrap_or_default();
             assert!(

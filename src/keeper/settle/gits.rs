@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Did, Settler};
-use crate::keeper::confined::clean;
+use crate::keeper::confined::{clean, leads_elsewhere};
 use crate::keeper::files::{self, Locked};
 use crate::keeper::git::{self, Pointer};
 use crate::keeper::quarantine::Why;
@@ -13,7 +13,8 @@ use nix::fcntl::openat;
 use nix::sys::stat::Mode;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 /// How often a git configuration is read anew because somebody else writes it, and the pause before.
@@ -50,6 +51,19 @@ impl Settler<'_> {
     /// A git configuration: entries that run things and were not there are undone. While the session runs git may write it
     /// at the same time, so what was read has to be there still when it is replaced.
     pub(super) fn config(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
+        self.undo(dir, name, file, base);
+        // That is no entry which runs something, and whoever pushes or pulls should know.
+        if self.at_end
+            && !base.is_empty()
+            && let Ok(Some((now, _))) = files::read(dir, name)
+            && now != base
+            && leads_elsewhere(base, &now)
+        {
+            self.say(file, Did::Led);
+        }
+    }
+
+    fn undo(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
         for attempt in 0..CONFIG_TRIES {
             let (now, mode) = match files::read(dir, name) {
                 Ok(Some((now, stat))) => (now, stat.st_mode),
@@ -65,7 +79,8 @@ impl Settler<'_> {
                     matches!(there, Ok(_) | Err(Errno::ENOENT))
                 })
                 .map(|(_, said)| said);
-            let (text, keys) = match clean(base, &now, work_tree.as_deref()) {
+            let leads = |path: &[u8]| self.leads(file, path);
+            let (text, keys) = match clean(base, &now, work_tree.as_deref(), leads) {
                 Ok(None) => return,
                 Ok(Some(cleaned)) => (cleaned.text, cleaned.taken),
                 // Git could not have read it either; but it may be half written by something that is not git.
@@ -100,6 +115,45 @@ impl Settler<'_> {
         }
     }
 
+    /// Does the path of a URL lead to where git directories are looked for, and through no link?
+    fn leads(&self, config: &Path, path: &[u8]) -> bool {
+        let said = Path::new(OsStr::from_bytes(path));
+        if said.is_absolute() {
+            return self.is_plain(said);
+        }
+        // From the top of a linked work tree as well, which may be anywhere below the roots.
+        let roots = self.names.rules.iter().map(|rule| rule.root.path());
+        let below = |root: &&Path| git::is_looked_at(self.names, root);
+        let mut all: Vec<PathBuf> = roots
+            .filter(below)
+            .filter_map(|root| Some(joined(root, said)).filter(|at| at.starts_with(root)))
+            .collect();
+        all.push(joined(
+            &git::work_tree_of(config.parent().unwrap_or(config)),
+            said,
+        ));
+        all.sort();
+        all.dedup();
+        all.iter().all(|at| self.is_plain(at))
+    }
+
+    fn is_plain(&self, at: &Path) -> bool {
+        let roots = self.names.rules.iter().map(|rule| rule.root.path());
+        if roots.into_iter().any(|root| at.starts_with(root)) && !git::is_looked_at(self.names, at)
+        {
+            return false;
+        }
+        // As enter_repo of git tries them.
+        ["", ".git", "/.git", ".git/.git"].iter().all(|end| {
+            let mut path = at.as_os_str().to_owned();
+            path.push(end);
+            matches!(
+                files::open_path(self.root.as_fd(), Path::new(&path)),
+                Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR)
+            )
+        })
+    }
+
     /// What git could not read goes as a whole; what was there before comes back.
     fn not_a_config(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
         if base.is_empty() {
@@ -129,6 +183,21 @@ impl Settler<'_> {
                 self.config(dir.as_fd(), OsStr::new(name), &path.join(name), b"");
             }
         }
+        // What is in there says where a remote leads, and is older than configuration.
+        for name in ["remotes", "branches"] {
+            match openat(&dir, name, files::DIR, Mode::empty()) {
+                Ok(inner) => {
+                    let at = path.join(name);
+                    for file in files::names(inner.as_fd()).unwrap_or_default() {
+                        self.take(inner.as_fd(), &file, &at.join(&file), Why::Made);
+                    }
+                }
+                Err(Errno::ENOENT) => {}
+                Err(_) => {
+                    self.take(dir.as_fd(), OsStr::new(name), &path.join(name), Why::Made);
+                }
+            }
+        }
         let hooks = path.join("hooks");
         match openat(&dir, "hooks", files::DIR, Mode::empty()) {
             Ok(inner) => {
@@ -146,6 +215,19 @@ impl Settler<'_> {
             }
         }
     }
+}
+
+/// A relative path from there, in which `..` stands at the beginning only.
+fn joined(top: &Path, said: &Path) -> PathBuf {
+    let mut at = top.to_owned();
+    for part in said.components() {
+        match part {
+            Component::ParentDir => drop(at.pop()),
+            Component::Normal(name) => at.push(name),
+            _ => {}
+        }
+    }
+    at
 }
 
 /// Is it the configuration of a git directory, by its path or by what stands beside it?

@@ -177,7 +177,14 @@ pub(super) fn view(
     ops.insert("/dev".into(), MountOp::Dev);
     for (path, access) in [
         ("/", LandlockAccess::List),
-        ("/proc", LandlockAccess::Device),
+        (
+            "/proc",
+            match rung {
+                // Who writes oom_score_adj, coredump_filter or autogroup of another process is asked for its owner only.
+                Rung::ContainerProc => LandlockAccess::Read,
+                Rung::Full | Rung::Landlock => LandlockAccess::Device,
+            },
+        ),
         ("/dev", LandlockAccess::Device),
         ("/dev/shm", LandlockAccess::Full),
         // /etc is the box's own directory: what is in it was granted name by name.

@@ -38,8 +38,7 @@ pub(super) static TABLE: Table = Table {
             ("~/go/pkg", true, false, 75), ("~/.gradle", true, false, 76), ("~/.m2", true, false, 77),
         ],
         hide: &[
-            ("~/.local/share/uv/credentials", Verdict::Applies, None, 65),
-            ("~/.cargo/config.toml", Verdict::Applies, Some(Holds::Token), 66),
+            ("~/.local/share/uv/credentials", Verdict::Applies, None, 65), ("~/.cargo/config.toml", Verdict::Applies, Some(Holds::Token), 66),
             ("~/.cargo/config", Verdict::Applies, Some(Holds::Token), 66),
             ("~/.nvm/versions/node/*/etc/npmrc", Verdict::Applies, Some(Holds::Token), 67),
         ],
