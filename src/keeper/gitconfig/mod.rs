@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+mod alias;
+
 pub use crate::plan::gitconfig::{ConfigError, MAX};
 use crate::plan::gitconfig::{Entry, parse, write};
 use crate::plan::names::matcher::heavy;
@@ -11,10 +13,11 @@ use crate::plan::names::matcher::heavy;
 /// Entries that make git run something, read configuration from elsewhere that may, write elsewhere (`core.worktree`,
 /// `http.saveCookies`) or send the user's passwords through somebody else's hands (`http.proxy`, `http.sslVerify`). A `*` is any subsection; `?` means
 /// with or without one. A key that ends in `=!` counts only when its value begins with `!`, one that ends in `=@` only when it is a
-/// path to where nobody looks for git directories: a push runs the hooks of a repository that is a directory. Aliases count without
-/// `!`, too: `difftool -x`, `rebase -x`, `grep -O`, `bisect run` and `submodule foreach` run what they are told.
+/// path to where nobody looks for git directories: a push runs the hooks of a repository that is a directory. One in `=$` does not
+/// count where its value is a plain command of git's own: `difftool -x`, `rebase -x`, `grep -O`, `bisect run` and `submodule
+/// foreach` run what they are told, without a `!`.
 const EXECUTING: &[&str] = &[
-    "alias.?",
+    "alias.?=$",
     "branch.*.pushremote=@",
     "branch.*.remote=@",
     "browser.*.cmd",
@@ -124,6 +127,7 @@ fn executes(entry: &Entry, leads: &mut impl Leads) -> Option<&'static str> {
         let value = entry.value.as_deref().unwrap_or_default();
         let (pattern, counts) = match row.split_once('=') {
             Some((pattern, "!")) => (pattern, value.first() == Some(&b'!')),
+            Some((pattern, "$")) => (pattern, !alias::is_plain(value)),
             Some((pattern, _)) => (pattern, true),
             None => (*row, true),
         };
