@@ -40,7 +40,7 @@ pub(super) fn line(act: &Act, id: &SessionId) -> String {
         ),
         Did::Undone { keys } => format!(
             "{file}: entries that run programs were undone ({}): `agentbox restore {id}` has the file as it was",
-            keys.join(", ")
+            names(keys)
         ),
         Did::Led => format!(
             "{file}: remotes that were there lead elsewhere now: look at `git remote -v` before you push or pull"
@@ -69,6 +69,12 @@ pub(super) fn line(act: &Act, id: &SessionId) -> String {
         Did::Known { .. } | Did::Followed { .. } | Did::Secret => format!("{file} was looked at"),
         Did::Failed { why } => format!("{file} is protected and could not be put back: {why}"),
     }
+}
+
+/// Rows of the list of git's keys, without what they say of values.
+fn names(keys: &[String]) -> String {
+    let names = keys.iter().map(|row| row.split('=').next().unwrap_or(row));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// For the record.
