@@ -5,7 +5,7 @@
 
 use super::{CliError, live};
 use crate::plan::net::{FIRST_FREE_PORT, NetworkMode, PROXY_PORT, QUESTION};
-use crate::plan::why::connect::{OwnServer, Wanted};
+use crate::plan::why::connect::{OwnServer, Wanted, is_granted};
 use crate::plan::why::{Answer, Verdict};
 use crate::plan::{OsText, Plan};
 use crate::supervise::control::client;
@@ -43,7 +43,9 @@ pub(super) fn correct(answer: &mut Answer, plan: &Plan, wanted: &Wanted) {
         let note = "the gate did not answer: so it was at the start of this box; `agentbox allow` and `deny` outside may have changed it";
         return answer.notes.push(note.to_owned());
     };
-    if allowed == answer.allowed {
+    // The gate was asked for its rules alone. A host that they grant may still lead to an address that is refused: that is
+    // what the plan's answer says then, and nothing has changed.
+    if allowed == answer.allowed || allowed == is_granted(&plan.network, wanted) {
         return;
     }
     answer.allowed = allowed;

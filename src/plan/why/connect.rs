@@ -101,6 +101,17 @@ impl Network {
     }
 }
 
+/// Whether the rules grant it, wherever it leads.
+#[must_use]
+pub fn is_granted(network: &Network, wanted: &Wanted) -> bool {
+    let granted =
+        |place: Place<'_>| matches!(network.verdict(place, wanted.port), Verdict::Allowed(..));
+    match literal(&wanted.host) {
+        Some(address) => granted(Place::Address(address)),
+        None => normalise(&wanted.host).is_ok_and(|name| granted(Place::Name(&name))),
+    }
+}
+
 /// Answers.
 pub(super) fn connect(network: &Network, wanted: &Wanted) -> Answer {
     match literal(&wanted.host) {
