@@ -117,6 +117,9 @@ fn start(place: Place, streams: Streams) -> World {
             for fd in (3..1024).filter(|fd| !keep.contains(fd)) {
                 let _ = nix::unistd::close(fd);
             }
+            // What is said is compared byte for byte; colours have tests of their own (manners.rs).
+            // SAFETY: this child has one thread, and nobody reads the environment beside it.
+            unsafe { std::env::set_var("NO_COLOR", "1") };
             shell_main(place, shell_words, pty.slave, theirs, their_data)
         }
     };
