@@ -13,7 +13,7 @@ use crate::exit;
 use crate::paint::{self, Tone};
 use crate::plan::OsText;
 use crate::plan::net::{Network, Rule, Target};
-use crate::plan::why::connect::{Place, Verdict};
+use crate::plan::why::rules::{Place, Verdict};
 use crate::profile::edit::List;
 use crate::record::Event;
 use crate::record::log::parse;

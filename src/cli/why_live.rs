@@ -5,7 +5,8 @@
 
 use super::{CliError, live};
 use crate::plan::net::{FIRST_FREE_PORT, NetworkMode, PROXY_PORT, QUESTION};
-use crate::plan::why::connect::{OwnServer, Wanted, is_granted};
+use crate::plan::why::connect::{OwnServer, Wanted};
+use crate::plan::why::rules::is_granted;
 use crate::plan::why::{Answer, Verdict};
 use crate::plan::{OsText, Plan};
 use crate::supervise::control::client;

@@ -175,7 +175,7 @@ fn where_a_name_may_lead_to() {
 #[test]
 fn the_plan_says_what_the_gate_decides() {
     use crate::plan::net::{self as net, Network, NetworkMode};
-    use crate::plan::why::connect::{Place, Verdict};
+    use crate::plan::why::rules::{Place, Verdict};
     use crate::policy::Origin;
     let hosts = [
         "a.example",

@@ -8,6 +8,7 @@ pub mod connect;
 mod decide;
 mod permission;
 mod place;
+pub mod rules;
 mod variable;
 
 use super::{OsText, Plan};
