@@ -123,22 +123,20 @@ impl<F: FnMut(&[u8]) -> bool> Leads for F {}
 
 /// The row of the list that an entry falls under.
 fn executes(entry: &Entry, leads: &mut impl Leads) -> Option<&'static str> {
+    let value = entry.value.as_deref().unwrap_or_default();
     EXECUTING.iter().copied().find(|row| {
-        let value = entry.value.as_deref().unwrap_or_default();
-        let (pattern, counts) = match row.split_once('=') {
-            Some((pattern, "!")) => (pattern, value.first() == Some(&b'!')),
-            Some((pattern, "$")) => (pattern, !alias::is_plain(value)),
-            Some((pattern, _)) => (pattern, true),
-            None => (*row, true),
-        };
-        counts
-            && matches(
-                pattern,
-                &entry.section,
-                entry.subsection.as_deref(),
-                &entry.key,
-            )
-            && (!row.ends_with("=@") || is_unseen(value, leads))
+        let (pattern, mark) = row.split_once('=').unwrap_or((row, ""));
+        matches(
+            pattern,
+            &entry.section,
+            entry.subsection.as_deref(),
+            &entry.key,
+        ) && match mark {
+            "!" => value.first() == Some(&b'!'),
+            "$" => !alias::is_plain(value),
+            "@" => is_unseen(value, leads),
+            _ => true,
+        }
     })
 }
 
