@@ -11,6 +11,7 @@ use super::{CliError, exit};
 use crate::host::Host;
 use crate::plan::remote::{Remote, RemoteSwitch};
 use crate::plan::stop::{NAME, WORKSPACE_NAME};
+use crate::plan::text::hex;
 use crate::plan::{OsText, Plan};
 use crate::record::Timestamp;
 use crate::supervise::switch::file::{make, unmake};
@@ -179,7 +180,7 @@ pub(super) fn recent(plan: &Plan, host: &Host) -> Result<(), CliError> {
 /// Drills one: how long it took.
 fn one(name: &str, which: &Which, host: &Host) -> Result<Duration, String> {
     let id = random::bytes::<5>().map_err(|e| e.to_string())?;
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex(&id);
     let dir = std::env::temp_dir().join(format!("agentbox-drill-{id}"));
     DirBuilder::new()
         .mode(0o700)

@@ -8,13 +8,13 @@ use super::say::{self, Said};
 use crate::exit;
 use crate::host::Place;
 use crate::launch::place;
+use crate::plan::text::hex;
 use crate::profile::{self, Places, builtin};
 use crate::report::own::{Answer, Program, json, text};
 use crate::sys::{landlock, xattr};
 use nix::sys::utsname::uname;
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::fs::{File, Metadata};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -73,12 +73,7 @@ fn target() -> String {
 fn sum(file: &File) -> Option<String> {
     let mut hash = Sha256::new();
     std::io::copy(&mut &*file, &mut HashWriter(&mut hash)).ok()?;
-    let mut out = String::new();
-    for byte in hash.finalize() {
-        // Into a String: never an error.
-        let _ = write!(out, "{byte:02x}");
-    }
-    Some(out)
+    Some(hex(&hash.finalize()))
 }
 
 /// A hash is no writer by itself without one more feature of its crate.

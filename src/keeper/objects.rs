@@ -6,6 +6,7 @@
 
 use super::{files, git};
 use crate::plan::names::Names;
+use crate::plan::text::hex;
 use nix::fcntl::openat;
 use nix::sys::stat::{FileStat, Mode, SFlag};
 use sha1::{Digest as _, Sha1};
@@ -76,7 +77,7 @@ pub(super) fn blob(content: &[u8]) -> [u8; 20] {
 
 /// The file of a loose object, as it is.
 pub(super) fn loose_file(store: BorrowedFd<'_>, id: &[u8; 20], most: u64) -> Option<Vec<u8>> {
-    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(id);
     let (dir, name) = hex.split_at(2);
     let dir = openat(store, dir, files::DIR, Mode::empty()).ok()?;
     let read = files::read_most(dir.as_fd(), OsStr::new(name), most);
@@ -88,7 +89,7 @@ fn is_old(stat: &FileStat, before: Moment) -> bool {
 }
 
 fn loose(store: BorrowedFd<'_>, id: &[u8; 20], before: Moment) -> bool {
-    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(id);
     let (dir, name) = hex.split_at(2);
     openat(store, dir, files::DIR, Mode::empty())
         .and_then(|dir| files::stat(dir.as_fd(), OsStr::new(name)))

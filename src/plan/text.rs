@@ -9,6 +9,12 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+/// Two hexadecimal digits for each byte, in small letters.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Bytes of the system. Serialised as a string, or as `{"bytes": "hex"}` when they are not UTF-8.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OsText(OsString);
@@ -111,12 +117,7 @@ impl Serialize for OsText {
         match self.0.to_str() {
             Some(text) => serializer.serialize_str(text),
             None => Form::Bytes {
-                bytes: self
-                    .0
-                    .as_bytes()
-                    .iter()
-                    .map(|b| format!("{b:02x}"))
-                    .collect(),
+                bytes: hex(self.0.as_bytes()),
             }
             .serialize(serializer),
         }

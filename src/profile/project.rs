@@ -7,9 +7,9 @@ use super::Places;
 use super::error::ProfileError;
 use super::file::{Links, Trust, read, read_with};
 use super::schema::{Place, Role, parse};
+use crate::plan::text::hex;
 use crate::policy::{Authority, Fragment, Origin, Wish};
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -75,11 +75,7 @@ fn no_switches(fragment: &mut Fragment) {
 }
 
 fn hash(text: &str) -> String {
-    let mut out = String::with_capacity(64);
-    for byte in Sha256::digest(text.as_bytes()) {
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// A content that is trusted at a place.

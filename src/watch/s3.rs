@@ -12,6 +12,7 @@ use super::peer::Peer;
 use super::source::{Answer, Patience, Said, Source};
 use crate::gate::message::Text;
 use crate::plan::remote::{S3Style, Wire};
+use crate::plan::text::hex;
 use crate::record::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -278,10 +279,6 @@ fn mac(key: &[u8], bytes: &[u8]) -> Vec<u8> {
     };
     mac.update(bytes);
     mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Percent-encoded, as the signature wants it: letters, digits, `-._~` and `/` stay.

@@ -304,11 +304,6 @@ pub(super) fn id_of(text: &[u8]) -> Option<Id> {
     Some(id)
 }
 
-/// The id in hexadecimal digits.
-pub(super) fn hex(id: &Id) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 #[path = "reader_tests.rs"]
 mod tests;

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 use super::*;
+use crate::plan::text::hex;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

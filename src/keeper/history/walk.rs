@@ -3,7 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::reader::{Bytes, Id, Kind, Missing, Reader, hex, id_of};
+use super::reader::{Bytes, Id, Kind, Missing, Reader, id_of};
+use crate::plan::text::hex;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

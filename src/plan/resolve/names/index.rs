@@ -95,8 +95,7 @@ pub(super) fn entries(
         if signature == b"link" {
             let id = body.get(..format.length())?;
             if id.iter().any(|byte| *byte != 0) {
-                let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-                return Some(Some(format!("sharedindex.{hex}")));
+                return Some(Some(format!("sharedindex.{}", crate::plan::text::hex(id))));
             }
         }
     }
