@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::holds::Holder;
 use super::keeping_words::{doubtful, event, line, required};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
@@ -161,7 +162,7 @@ impl Keeping {
             // Names may have appeared unseen: nobody reads them before they were looked at.
             FromKeeper::Overflow => {
                 running.note(&Event::WatchOverflow);
-                if !running.is_paused() && running.pause().is_ok() {
+                if running.pause(Holder::Keeper).is_ok() {
                     self.halted = Some(Instant::now() + LOOK_AGAIN);
                 }
             }
@@ -201,10 +202,10 @@ impl Keeping {
         }
     }
 
-    /// Ends a halt of our own; a pause that a human asked for stays.
+    /// Ends a halt of our own; a pause that somebody else asked for stays.
     fn go_on(&mut self, running: &mut Running) {
         if self.halted.take().is_some() {
-            running.resume();
+            running.resume(Holder::Keeper);
         }
     }
 

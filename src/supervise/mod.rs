@@ -12,6 +12,7 @@ mod ending;
 mod gate;
 mod gate_words;
 mod heads;
+mod holds;
 pub mod hostfile;
 mod joins;
 pub mod json;

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::holds::Holder;
 use super::part::{Part, PollSet, Ready};
 use super::remote_words::{Said, line, refusal, stopped, unreachable};
 use super::running::{Pulse, Running};
@@ -38,8 +39,6 @@ const SLACK: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Remotes {
     list: Vec<One>,
-    /// Everything stands still since a switch is unreachable.
-    paused: bool,
 }
 
 /// A switch and its watch.
@@ -93,7 +92,6 @@ impl Remotes {
         };
         Remotes {
             list: remotes.iter().map(one).collect(),
-            paused: false,
         }
     }
 
@@ -186,7 +184,7 @@ impl Remotes {
                     OnUnreachable::Stop => running.stop(unreachable(&one.remote, &why)),
                     OnUnreachable::Pause => {
                         let unreachable = unreachable(&one.remote, &why);
-                        self.pause(running, unreachable);
+                        Remotes::pause(running, unreachable);
                     }
                 }
             }
@@ -196,27 +194,23 @@ impl Remotes {
     }
 
     /// Everything stands still. What cannot be stopped so is killed: it was asked that it does not go on.
-    fn pause(&mut self, running: &mut Running, why: Trigger) {
-        if running.is_paused() {
+    fn pause(running: &mut Running, why: Trigger) {
+        if running.is_held(Holder::Switch) {
             return;
         }
-        match running.pause() {
-            Ok(()) => {
-                self.paused = true;
-                running.say(&format!("paused: {}", switch::sentence(&why)));
-            }
+        match running.pause(Holder::Switch) {
+            Ok(()) => running.say(&format!("paused: {}", switch::sentence(&why))),
             Err(_) => running.stop(why),
         }
     }
 
-    fn resume(&mut self, running: &mut Running) {
+    fn resume(&self, running: &mut Running) {
         let holds = |one: &One| {
             let pauses = one.remote.switch.on_unreachable == OnUnreachable::Pause;
             pauses && one.lost.as_ref().is_some_and(|lost| lost.acted)
         };
-        if self.paused && !self.list.iter().any(holds) {
-            self.paused = false;
-            running.resume();
+        if running.is_held(Holder::Switch) && !self.list.iter().any(holds) {
+            running.resume(Holder::Switch);
         }
     }
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::control::{Asked, message::State};
+use super::holds::{Holder, Holds};
 use super::part::{CLIENT, GONE, INIT, PollSet};
 use super::voice::Voice;
 use super::{Seen, kill};
@@ -43,6 +44,8 @@ pub(crate) struct Running {
     /// The command is stopped on its terminal.
     command: CommandState,
     pause: Pause,
+    /// Who wants it so.
+    holds: Holds,
     /// It was continued on its terminal while everything stood still.
     owes_continue: bool,
     /// The cgroup of the box, where it has one.
@@ -132,6 +135,7 @@ impl Running {
             started: false,
             command: CommandState::Runs,
             pause: Pause::No,
+            holds: Holds::default(),
             owes_continue: false,
             group,
             asked: Vec::new(),
@@ -156,12 +160,14 @@ impl Running {
         }
     }
 
-    /// Stops everything in the box where it is: by its cgroup, else by init. Not at once: see [`Running::is_still`].
+    /// Stops everything in the box where it is: by its cgroup, else by init. Not at once: see [`Running::is_still`]. It stands
+    /// until each [`Holder`] has let go.
     ///
     /// # Errors
     /// Init does not read.
-    pub(crate) fn pause(&mut self) -> Result<(), String> {
+    pub(crate) fn pause(&mut self, holder: Holder) -> Result<(), String> {
         if self.pause != Pause::No {
+            self.holds.add(holder);
             return Ok(());
         }
         let frozen = self
@@ -175,16 +181,17 @@ impl Running {
         } else {
             return Err("init of the box does not answer".to_owned());
         }
+        self.holds.add(holder);
         self.note(&Event::Paused);
         Ok(())
     }
 
-    /// Lets everything go on that [`Running::pause`] stopped.
-    pub(crate) fn resume(&mut self) {
-        let before = std::mem::replace(&mut self.pause, Pause::No);
-        if before == Pause::No {
+    /// Lets everything go on that [`Running::pause`] stopped, if nobody else holds it.
+    pub(crate) fn resume(&mut self, holder: Holder) {
+        if !self.holds.remove(holder) {
             return;
         }
+        self.pause = Pause::No;
         let thawed = self
             .group
             .as_ref()
@@ -198,14 +205,14 @@ impl Running {
         }
     }
 
+    /// Does that one hold it?
+    pub(crate) fn is_held(&self, holder: Holder) -> bool {
+        self.holds.has(holder)
+    }
+
     /// The command was executed.
     pub(super) fn has_started(&self) -> bool {
         self.started
-    }
-
-    /// Paused, or about to be.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.pause != Pause::No
     }
 
     /// Paused, and nothing moves any more.

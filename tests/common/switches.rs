@@ -234,11 +234,24 @@ impl Redis {
 
     /// A command, without TLS.
     pub fn tell(&self, words: &[&str]) -> String {
+        self.tell_all(&[words])
+    }
+
+    /// One of somebody with that password.
+    pub fn tell_as(&self, password: &str, words: &[&str]) -> String {
+        self.tell_all(&[&["AUTH", password], words])
+    }
+
+    /// Commands of one connection, and the first answers.
+    pub fn tell_all(&self, commands: &[&[&str]]) -> String {
         use std::io::Read;
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let mut text = format!("*{}\r\n", words.len());
-        for word in words {
-            text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        let mut text = String::new();
+        for words in commands {
+            text.push_str(&format!("*{}\r\n", words.len()));
+            for word in *words {
+                text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            }
         }
         stream.write_all(text.as_bytes()).unwrap();
         let mut buffer = [0; 4096];

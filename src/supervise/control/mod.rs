@@ -11,6 +11,7 @@ pub mod message;
 pub mod peer;
 pub mod socket;
 
+use super::holds::Holder;
 use super::part::{Part, PollSet, Ready};
 use super::running::{Pulse, Running};
 use crate::launch::channel::{Channel, Received};
@@ -69,6 +70,9 @@ pub(super) struct Control {
     /// Connections that wait for stillness.
     until_still: Vec<Channel>,
 }
+
+/// Why a box stands still although it was resumed.
+const HELD: &str = "a remote switch is unreachable, and by `on-unreachable = \"pause\"` everything stands still until it answers: `agentbox status` says which";
 
 const LISTENER: usize = 0;
 const FIRST: usize = 1;
@@ -169,13 +173,17 @@ impl Control {
                 self.until_end.push(channel);
                 running.stop(Trigger::Kill { by: peer.uid });
             }
-            Request::Pause => match running.pause() {
+            Request::Pause => match running.pause(Holder::Human) {
                 Ok(()) => self.until_still.push(channel),
                 Err(why) => refuse(&channel, &why),
             },
             Request::Resume => {
-                running.resume();
-                let _ = channel.try_send(&Reply::Done, &[]);
+                running.resume(Holder::Human);
+                if running.is_held(Holder::Switch) {
+                    refuse(&channel, HELD);
+                } else {
+                    let _ = channel.try_send(&Reply::Done, &[]);
+                }
             }
             Request::Network(_)
             | Request::Rules
