@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+use common::switches::Redis;
 use common::world::{Feature, as_root, missing};
-use common::{Ran, TestBox, run, run_with};
+use common::{Live, Ran, TestBox, run, run_with, until};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -226,8 +227,8 @@ fn the_unit_is_valid() {
     assert!(verify(&broken).complaint().contains("KilMode"), "the twin");
 }
 
-/// A box in such a pod: HOME, workspace and TMPDIR are on a volume, everything else is read-only.
-fn pod(options: &[&str], script: &str, env: &[(&str, &str)]) -> (TestBox, Ran) {
+/// The world of such a pod: HOME, workspace and TMPDIR are on a volume, everything else is read-only.
+fn volumes(env: &[(&str, &str)]) -> TestBox {
     let mut b = TestBox::new()
         .dir("tmp")
         .dir("state")
@@ -239,6 +240,11 @@ fn pod(options: &[&str], script: &str, env: &[(&str, &str)]) -> (TestBox, Ran) {
     for (name, value) in env {
         b = b.env(name, value);
     }
+    b
+}
+
+/// A box in it.
+fn in_pod(b: &TestBox, options: &[&str], script: &str) -> Command {
     if as_root() {
         // A pod's user is not root: the world is its.
         let mut chown = Command::new("chown");
@@ -253,7 +259,12 @@ fn pod(options: &[&str], script: &str, env: &[(&str, &str)]) -> (TestBox, Ran) {
     let script = b.fill(script);
     words.extend(["--", "/bin/sh", "-c", &script]);
     let inner = b.agentbox(&words);
-    let ran = run(b.through("exec {probe} enter pod {t} -- \"$@\"", &inner));
+    b.through("exec {probe} enter pod {t} -- \"$@\"", &inner)
+}
+
+fn pod(options: &[&str], script: &str, env: &[(&str, &str)]) -> (TestBox, Ran) {
+    let b = volumes(env);
+    let ran = run(in_pod(&b, options, script));
     (b, ran)
 }
 
@@ -328,4 +339,52 @@ fn a_pod_runs_its_box_and_keeps_its_token() {
     assert_eq!(pod(&[], "exit 7", &[]).1.code(), 7);
     let (_, ran) = pod(&["--rung", "full"], "echo RAN", &[]);
     ran.refused(&["--rung landlock"]);
+}
+
+/// The fleet's switch ends a pod's box, and the head of its record is where the pod no longer is.
+#[test]
+fn a_pod_obeys_the_fleets_switch_and_publishes_its_end() {
+    if missing(Feature::Userns)
+        || missing(Feature::Landlock(6))
+        || missing(Feature::Tool("redis-check-rdb"))
+    {
+        return;
+    }
+    let server = Redis::start(&[], None);
+    let text = format!(
+        "[kill-switch]\nteam = \"pods\"\n[[kill-switch.remote]]\nname = \"ops\"\nurl = \"redis://127.0.0.1:{}\"\nkeys = [\"stop:team:${{team}}\"]\npublish = \"session:${{team}}:${{session}}\"\non-unreachable = \"stop\"\ninterval = \"30s\"\n",
+        server.port
+    );
+    let b = volumes(&[]).file("{home}/.config/agentbox/config.toml", text);
+    let head = || {
+        let keys = server.tell(&["KEYS", "session:pods:*"]);
+        let key = keys.lines().find(|line| line.starts_with("session:"));
+        key.map(|key| server.tell(&["GET", key]))
+            .unwrap_or_default()
+    };
+    let script = "trap '' TERM; echo up; while :; do sleep 0.1; done";
+    let mut live = Live::start(in_pod(&b, &[], script));
+    live.wait_line("up");
+    until("it is published", || head().contains("\"running\""));
+    // The twin: another team's.
+    server.tell(&["SET", "stop:team:other", "x"]);
+    server.tell(&["PUBLISH", "stop:team:other", "x"]);
+    until("it runs on", || head().contains("\"running\""));
+    server.tell(&["SET", "stop:team:pods", "the bill"]);
+    server.tell(&["PUBLISH", "stop:team:pods", "x"]);
+    let ran = live.end();
+    assert_eq!(common::shell_status(ran.status), 137, "{ran:?}");
+    assert!(
+        ran.complaint().contains("the remote switch ops")
+            && ran.complaint().contains("\"the bill\""),
+        "{ran:?}"
+    );
+    let head = head();
+    assert!(head.contains("\"ended\"") && head.contains("137"), "{head}");
+    // And none starts until it is lifted.
+    let ran = run(in_pod(&b, &[], "echo RAN"));
+    ran.refused(&["not started: the remote switch ops"]);
+    server.tell(&["DEL", "stop:team:pods"]);
+    let ran = run(in_pod(&b, &[], "echo RAN"));
+    assert_eq!(ran.ok().trim(), "RAN");
 }
