@@ -160,7 +160,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     if is_bare {
         bare::guard(&mut names);
     }
-    let links = names::links(scene, &names);
+    let links = names::links(scene, &names, &settled.named.searched);
     authors::check(scene);
     conditions::check(scene);
     let refused = refused::refused(scene);

@@ -69,16 +69,19 @@ pub(super) fn search(
     all.truncate(SECRETS);
     // A few directories that changed are read again each time; to write the whole tree for them would cost more.
     let worth = dirs >= REMEMBERED && complete && (!had_tree || read > 16 && read * 32 > dirs);
+    let mut record = Some(record);
     if worth || all != secrets {
-        let tree = (dirs >= REMEMBERED && complete).then_some(record);
-        let memory = Memory {
+        let mut memory = Memory {
             root: root.as_os_str().as_bytes().to_vec(),
             rules: hash,
             secrets: all,
-            tree,
+            tree: record.take_if(|_| dirs >= REMEMBERED && complete),
         };
         look.remember(&place, &memory.bytes());
+        record = record.or(memory.tree.take());
     }
+    let trees = &mut found.searched.0;
+    trees.extend(record.map(|tree| (root.to_owned(), tree)));
 }
 
 /// Where the memory of a root is: agentbox's own directory, which no box can write.

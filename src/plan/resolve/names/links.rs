@@ -12,8 +12,8 @@ use super::super::expand::{same, within};
 use super::super::scene::{Scene, show};
 use super::aliases::memory_of;
 use super::memory::{Entry, LARGEST, Memory, Record, Stamp};
-use super::places;
 use super::search::{ENTRIES, RACY};
+use super::{Searched, places};
 use crate::host::{FileType, Lookup, Stat};
 use crate::plan::links::UNFINISHED;
 use crate::plan::names::matcher::heavy;
@@ -64,14 +64,22 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn dir(&mut self, path: &mut PathBuf, old: Option<Record>, depth: usize) -> Record {
+    /// `seen` is what the search for names, a moment ago, found there.
+    fn dir(
+        &mut self,
+        path: &mut PathBuf,
+        old: Option<Record>,
+        seen: Option<&Record>,
+        depth: usize,
+    ) -> Record {
         let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
-        let identity = self.look.identity(path);
-        let stamp = identity.map(|id| Stamp {
-            dev: id.dev,
-            ino: id.ino,
-            modified: id.modified,
-            changed: id.changed,
+        let stamp = seen.and_then(|seen| seen.stamp).or_else(|| {
+            self.look.identity(path).map(|id| Stamp {
+                dev: id.dev,
+                ino: id.ino,
+                modified: id.modified,
+                changed: id.changed,
+            })
         });
         let mut out = Record {
             name,
@@ -127,8 +135,15 @@ impl Search<'_> {
                 file_type: FileType::File,
             });
         }
+        let mut seen_dirs = seen.map_or(&[][..], |seen| &seen.dirs);
         for (number, dir) in dirs.into_iter().enumerate() {
             path.push(OsStr::from_bytes(&dir));
+            // Both list a directory in its own order, and names leave out some: what is before one is over.
+            let at = seen_dirs.iter().position(|record| record.name == dir);
+            let seen = at.and_then(|at| seen_dirs.get(at));
+            if let Some(rest) = at.and_then(|at| seen_dirs.get(at + 1..)) {
+                seen_dirs = rest;
+            }
             if depth >= DEPTH {
                 self.shut.get_or_insert_with(|| path.clone());
             } else if self.left > 0 {
@@ -137,7 +152,7 @@ impl Search<'_> {
                     _ => known.iter().position(|record| record.name == dir),
                 };
                 let old = at.and_then(|at| known.get_mut(at)).map(std::mem::take);
-                out.dirs.push(self.dir(path, old, depth + 1));
+                out.dirs.push(self.dir(path, old, seen, depth + 1));
             }
             path.pop();
         }
@@ -178,7 +193,7 @@ struct Found {
 }
 
 /// Looks for them, and says what happens to them. The view is settled, and what is hidden or frozen is known.
-pub(in super::super) fn links(scene: &mut Scene<'_>, names: &Names) -> Links {
+pub(in super::super) fn links(scene: &mut Scene<'_>, names: &Names, searched: &Searched) -> Links {
     let wish = scene.policy.wishes.hard_links.clone();
     let (rule, origin) = wish.map_or_else(
         || {
@@ -191,11 +206,11 @@ pub(in super::super) fn links(scene: &mut Scene<'_>, names: &Names) -> Links {
     );
     let mut out = Links::none(rule, origin);
     let roots = roots(scene);
-    let mut found = search(scene, &roots, Trust::Memory);
+    let mut found = search(scene, &roots, searched, Trust::Memory);
     let mut outside = outside(scene, names, &found);
     if found.believed && rule != HardLinks::Allow && !outside.is_empty() {
         // A name that was made in a directory which is known may be the one that is missing: nothing is done on hearsay.
-        found = search(scene, &roots, Trust::Nothing);
+        found = search(scene, &roots, searched, Trust::Nothing);
         outside = self::outside(scene, names, &found);
     }
     out.stale = found.stale.iter().map(|p| p.as_path().into()).collect();
@@ -314,7 +329,7 @@ enum Trust {
     Nothing,
 }
 
-fn search(scene: &Scene<'_>, roots: &[PathBuf], trust: Trust) -> Found {
+fn search(scene: &Scene<'_>, roots: &[PathBuf], searched: &Searched, trust: Trust) -> Found {
     let look = scene.walk.look;
     let mut found = Found::default();
     let mut left = ENTRIES;
@@ -341,7 +356,7 @@ fn search(scene: &Scene<'_>, roots: &[PathBuf], trust: Trust) -> Found {
             read: 0,
             shut: None,
         };
-        let record = search.dir(&mut root.clone(), tree, 0);
+        let record = search.dir(&mut root.clone(), tree, searched.tree(root), 0);
         left = search.left;
         found.believed |= known;
         found.linked.append(&mut search.linked);

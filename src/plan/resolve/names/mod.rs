@@ -27,6 +27,7 @@ use crate::plan::names::matcher::{Matcher, heavy_names};
 use crate::plan::names::{FoundName, How, NameKind, NameRule, Names, Watch};
 use crate::plan::{Access, GrantKind, Kind, OsText};
 pub(super) use links::links;
+use memory::Record;
 pub(super) use rules::{asked_for, path_of};
 use search::{Hit, Search};
 use std::os::unix::ffi::OsStrExt;
@@ -62,6 +63,8 @@ pub(super) struct Named {
     pub(super) covers: Vec<(PathBuf, Cover)>,
     /// Grants that are hidden as a whole: they are not in the box.
     pub(super) gone: Vec<PathBuf>,
+    /// What was searched.
+    pub(super) searched: Searched,
 }
 
 /// A name that a rule is about and that is there.
@@ -108,6 +111,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
         );
     }
     named.names.skipped = found.skipped;
+    named.searched = found.searched;
     let required = &scene.policy.wishes.require;
     if required.iter().any(|wish| wish.value == Layer::View) {
         named.names.watch = Watch::Always;
@@ -123,6 +127,18 @@ struct Found {
     hits: Vec<Hit>,
     skipped: Vec<String>,
     entries: u64,
+    searched: Searched,
+}
+
+/// Trees as they were a moment ago, by their roots: who asks of the same directories need not ask again.
+#[derive(Debug, Default)]
+pub(super) struct Searched(Vec<(PathBuf, Record)>);
+
+impl Searched {
+    fn tree(&self, root: &Path) -> Option<&Record> {
+        let found = self.0.iter().find(|(other, _)| same(other, root));
+        found.map(|(_, tree)| tree)
+    }
 }
 
 /// The directories of the host that are shown and in no other one that is shown.
