@@ -156,38 +156,93 @@ fn starts(setting: &Setting) {
     }
 }
 
-/// The attacker's loop, in the box: opens the name as fast as it can, and says which contents it saw, and when last.
+/// The attacker's loop, in the box: opens the name as fast as it can, and says which contents it saw, from when to when. What
+/// it could not read in between ends such a time: the mask of a file goes with its name when another one is renamed over it, a
+/// moment before that one is there.
 pub(crate) fn inner(arguments: &[OsString]) {
     let [name, stop] = arguments else {
         panic!("names-spin NAME STOP");
     };
     table::line("ready");
-    let mut last: Vec<(u64, u64)> = Vec::new();
+    let mut seen: Vec<(u64, u64, u64)> = Vec::new();
+    let mut goes_on = false;
     let mut reads = 0u64;
     loop {
         for _ in 0..64 {
             reads += 1;
-            let Ok(text) = fs::read_to_string(name) else {
-                continue;
-            };
+            let text = fs::read_to_string(name).unwrap_or_default();
             let Ok(number) = text.trim().parse::<u64>() else {
+                goes_on = false;
                 continue;
             };
             let at = now();
-            match last.last_mut().filter(|(known, _)| *known == number) {
-                Some((_, time)) => *time = at,
-                None => last.push((number, at)),
+            match seen.last_mut() {
+                Some((known, _, last)) if *known == number && goes_on => *last = at,
+                _ => seen.push((number, at, at)),
             }
+            goes_on = true;
         }
         if Path::new(stop).exists() {
             break;
         }
     }
     let mut text = format!("reads {reads}\n");
-    for (number, at) in last {
-        let _ = writeln!(text, "{number} {at}");
+    for (number, first, last) in seen {
+        let _ = writeln!(text, "{number} {first} {last}");
     }
     table::line(text.trim_end());
+}
+
+/// What one loop saw, in milliseconds.
+#[derive(Default)]
+struct Seen {
+    /// From each rename until what it brought could not be read any more.
+    new: Vec<f64>,
+    /// How long what a rename takes away could be read again.
+    old: Vec<f64>,
+    reads: u64,
+}
+
+impl Seen {
+    /// `made` says when each was renamed to its place.
+    fn of(lines: impl Iterator<Item = String>, made: &[u64]) -> Seen {
+        let ms = |from: u64, to: u64| {
+            Duration::from_nanos(to.saturating_sub(from)).as_secs_f64() * 1000.0
+        };
+        let mut seen = Seen::default();
+        let mut told = None;
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            let numbers: Vec<u64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+            match (words.as_slice(), numbers.as_slice()) {
+                (["reads", _], [reads]) => seen.reads = *reads,
+                (_, [number, first, last]) => {
+                    let at = usize::try_from(*number).expect("a number");
+                    let next = made.get(at + 1).copied().unwrap_or(u64::MAX);
+                    if *first < next && told != Some(at) {
+                        told = Some(at);
+                        seen.new.push(ms(made[at], (*last).min(next)));
+                    }
+                    if *last > next {
+                        seen.old.push(ms((*first).max(next), *last));
+                    }
+                }
+                _ => panic!("{line}"),
+            }
+        }
+        seen.new.sort_by(f64::total_cmp);
+        seen.old.sort_by(f64::total_cmp);
+        seen
+    }
+}
+
+/// How many, and their median, 99th percentile and longest.
+fn shares(sorted: &[f64]) -> [String; 4] {
+    let at = |share: usize| {
+        let at = (sorted.len() * share / 100).min(sorted.len().saturating_sub(1));
+        format!("{:.3}", sorted.get(at).copied().unwrap_or(0.0))
+    };
+    [sorted.len().to_string(), at(50), at(99), at(100)]
 }
 
 fn window(setting: &Setting) {
@@ -250,51 +305,32 @@ fn window(setting: &Setting) {
             }
         }
         fs::write(workspace.join("stop"), "").expect("a file");
-        let mut open: Vec<f64> = Vec::new();
-        let mut reads = 0u64;
-        for line in lines {
-            let line = line.expect("text");
-            let mut words = line.split(' ');
-            match (
-                words.next(),
-                words.next().and_then(|word| word.parse::<u64>().ok()),
-            ) {
-                (Some("reads"), Some(number)) => reads = number,
-                (Some(number), Some(at)) => {
-                    let number: usize = number.parse().expect("a number");
-                    open.push(
-                        Duration::from_nanos(at.saturating_sub(made[number])).as_secs_f64()
-                            * 1000.0,
-                    );
-                }
-                _ => panic!("{line}"),
-            }
-        }
+        let seen = Seen::of(lines.map(|line| line.expect("text")), &made);
         assert!(
             child.wait().expect("wait").success(),
             "{what}: the loop failed"
         );
-        open.sort_by(f64::total_cmp);
-        let at = |share: usize| {
-            open.get((open.len() * share / 100).min(open.len().saturating_sub(1)))
-                .copied()
-                .unwrap_or(0.0)
-        };
-        rows.push(vec![
-            what.to_owned(),
-            count.to_string(),
-            open.len().to_string(),
-            format!("{:.3}", at(50)),
-            format!("{:.3}", at(99)),
-            format!("{:.3}", at(100)),
-            format!("{:.0}", reads as f64 / 1000.0),
-        ]);
+        for (which, times) in [
+            ("what was written", &seen.new),
+            ("what it replaced", &seen.old),
+        ] {
+            let [read, median, p99, longest] = shares(times);
+            rows.push(vec![
+                format!("{what}: {which}"),
+                count.to_string(),
+                read,
+                median,
+                p99,
+                longest,
+                format!("{:.0}", seen.reads as f64 / 1000.0),
+            ]);
+        }
         for dir in [&home, &workspace] {
             fs::remove_dir_all(dir).expect("the directory can be removed");
         }
     }
     table::print(
-        "a loop in the box on a hidden name that the host replaces: how many it read, and for how many ms after the rename",
+        "a loop in the box on a hidden name that the host replaces: how many it read, and for how many ms",
         &[
             "",
             "replaced",
