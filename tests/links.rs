@@ -315,6 +315,67 @@ fn explain_and_why_say_so() {
     assert_eq!(inode(b.home().join("store/left-pad.js")), inode(&file));
 }
 
+/// A tree that is large enough for a second thread to ask for its files: each of them is found once, wherever it is, whichever
+/// of the two searches is the first that comes by, and by what is remembered, too.
+#[test]
+fn all_of_a_large_tree_are_found() {
+    let b = linked();
+    let mut wanted = 1;
+    for number in 0..400 {
+        let dir = match number % 4 {
+            // Names are not looked for there, nor in what is hidden as a whole.
+            0 => format!("ws/node_modules/p{number}/lib"),
+            1 => format!("ws/src/m{number}"),
+            2 => format!("ws/.git/objects/{number}"),
+            _ => format!("ws/a/b/c/d{number}"),
+        };
+        fs::create_dir_all(b.home().join(&dir)).unwrap();
+        fs::write(b.home().join(&dir).join("own"), "x").unwrap();
+        if number % 3 == 0 {
+            let store = format!("store/f{number}");
+            fs::write(b.home().join(&store), "good\n").unwrap();
+            link(&b, &store, &format!("{dir}/linked"));
+            wanted += 1;
+        }
+        // Both names are the box's: nothing to do.
+        if number % 5 == 0 {
+            link(&b, &format!("{dir}/own"), &format!("{dir}/twin"));
+        }
+    }
+    let (uid, gid) = b.ids();
+    let mut chown = Command::new("chown");
+    chown.args(["-R", &format!("{uid}:{gid}")]).arg(b.home());
+    run(chown).ok();
+    let words = format!("{wanted} files have hard links");
+    let explain = |b: &TestBox| run(b.agentbox(["explain", "--", "sh"])).text();
+    let cold = explain(&b);
+    assert!(cold.contains(&words), "{cold}");
+    // Old enough to be remembered.
+    std::thread::sleep(std::time::Duration::from_millis(2_200));
+    for _ in 0..3 {
+        let known = explain(&b);
+        assert!(known.contains(&words), "{known}");
+    }
+    // The one that appears in a known tree is found as well.
+    fs::write(b.home().join("store/late"), "good\n").unwrap();
+    b.chown(&b.home().join("store/late"));
+    link(&b, "store/late", "ws/src/m1/late");
+    let more = explain(&b);
+    assert!(
+        more.contains(&format!("{} files have hard links", wanted + 1)),
+        "{more}"
+    );
+    let ran = sh(
+        &b,
+        "for f in $(find . -name linked); do echo evil > $f; done",
+    );
+    ran.ok();
+    for number in (0..400).filter(|number| number % 3 == 0) {
+        let text = fs::read_to_string(b.home().join(format!("store/f{number}"))).unwrap();
+        assert_eq!(text, "good\n", "{number}");
+    }
+}
+
 /// A file that is granted by itself was not looked at.
 #[test]
 fn a_single_file_that_is_granted_becomes_a_copy_too() {

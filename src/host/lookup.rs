@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, DirEntryExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Most of what is read is smaller.
@@ -76,6 +77,14 @@ impl Lookup for RealLookup {
 
     fn lstat_each(&self, dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
         several::lstat_each(dir, names)
+    }
+
+    fn lstat_listed(&self, dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
+        several::lstat_listed(dir, names)
+    }
+
+    fn shared(&self) -> Option<Arc<dyn Lookup + Send + Sync>> {
+        Some(Arc::new(*self))
     }
 
     fn permits(&self, path: &Path, want: Want) -> bool {

@@ -17,6 +17,7 @@ pub use lookup::RealLookup;
 pub use pretend::Pretend;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Facts about this machine and this caller.
 #[derive(Debug, Clone, Default)]
@@ -135,6 +136,14 @@ pub trait Lookup {
         let each = names.iter().enumerate();
         each.filter_map(|(at, name)| Some((at, self.lstat(&dir.join(name))?)))
             .collect()
+    }
+    /// The same of names that the directory was just listed with.
+    fn lstat_listed(&self, dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
+        self.lstat_each(dir, names)
+    }
+    /// What another thread may ask at the same time; `None` where only this one may.
+    fn shared(&self) -> Option<Arc<dyn Lookup + Send + Sync>> {
+        None
     }
     /// Do the file's own permissions allow this to the effective user? Follows symlinks.
     fn permits(&self, path: &Path, want: Want) -> bool;

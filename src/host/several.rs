@@ -58,6 +58,20 @@ pub(super) fn lstat_each(dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
     }
 }
 
+/// The same of names that it has, as far as one knows: nothing is gained by listing it.
+pub(super) fn lstat_listed(dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_PATH;
+    let Ok(dir) = open(dir, flags, Mode::empty()) else {
+        return Vec::new();
+    };
+    let stat = |name: &OsStr| fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok();
+    let one = |(at, name): (usize, &&OsStr)| Some((at, from_raw(&stat(name)?)));
+    names.iter().enumerate().filter_map(one).collect()
+}
+
 /// The names that a directory may have, by listing it. `None` where that costs more or could miss one.
 fn candidates(dir: &OwnedFd, names: &[&OsStr]) -> Option<Vec<usize>> {
     let size = usize::try_from(fstat(dir).ok()?.st_size).ok()?;

@@ -160,7 +160,8 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     if is_bare {
         bare::guard(&mut names);
     }
-    let links = names::links(scene, &names, &settled.named.searched);
+    let searched = std::mem::take(&mut settled.named.searched);
+    let links = names::links(scene, &names, searched);
     authors::check(scene);
     conditions::check(scene);
     let refused = refused::refused(scene);

@@ -50,6 +50,8 @@ pub(super) fn search(
     let first = found.hits.len();
 
     let mut search = Search::new(look, matcher, left(found));
+    let begun = found.searched.begun.as_ref();
+    search.ahead = begun.and_then(|begun| begun.ahead_of(root));
     let record = search.run(root, &matcher.start(), tree);
     let (read, dirs, complete) = (search.read, search.dirs, search.ended.is_none());
     take(scene, matcher, search, found);
@@ -80,7 +82,7 @@ pub(super) fn search(
         look.remember(&place, &memory.bytes());
         record = record.or(memory.tree.take());
     }
-    let trees = &mut found.searched.0;
+    let trees = &mut found.searched.trees;
     trees.extend(record.map(|tree| (root.to_owned(), tree)));
 }
 

@@ -36,6 +36,16 @@ pub(super) struct Record {
     pub(super) stamp: Option<Stamp>,
     pub(super) entries: Vec<Entry>,
     pub(super) dirs: Vec<Record>,
+    /// Where its files are asked for by another thread: all its directories. Not kept.
+    pub(super) listed: Option<Listed>,
+}
+
+/// What a directory was just listed with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) dirs: Vec<Vec<u8>>,
+    /// How many entries it has.
+    pub(super) count: u64,
 }
 
 /// A hidden file or directory, whatever its name is now.
@@ -226,6 +236,7 @@ impl Reader<'_> {
             stamp,
             entries,
             dirs,
+            listed: None,
         })
     }
 }
@@ -269,6 +280,7 @@ mod tests {
                     name: b"sub".to_vec(),
                     ..Record::default()
                 }],
+                listed: None,
             }),
         }
     }

@@ -8,10 +8,12 @@
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod aliases;
 mod content;
 mod floor;
 mod index;
+mod linked;
 mod links;
 mod memory;
 mod rules;
@@ -26,6 +28,7 @@ use crate::outcome::Layer;
 use crate::plan::names::matcher::{Matcher, heavy_names};
 use crate::plan::names::{FoundName, How, NameKind, NameRule, Names, Watch};
 use crate::plan::{Access, GrantKind, Kind, OsText};
+use linked::Begun;
 pub(super) use links::links;
 use memory::Record;
 pub(super) use rules::{asked_for, path_of};
@@ -57,7 +60,7 @@ pub(super) struct Again {
 }
 
 /// What is covered, and what is said of it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Named {
     pub(super) names: Names,
     pub(super) covers: Vec<(PathBuf, Cover)>,
@@ -83,6 +86,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
     }
     floor::conflicts(scene, &rules);
     let mut found = Found::default();
+    found.searched.begun = Some(Begun::new(scene));
     let mut roots: Vec<PathBuf> = Vec::new();
     for rule in &rules {
         if !roots.iter().any(|root| same(root, rule.root.path())) {
@@ -131,12 +135,16 @@ struct Found {
 }
 
 /// Trees as they were a moment ago, by their roots: who asks of the same directories need not ask again.
-#[derive(Debug, Default)]
-pub(super) struct Searched(Vec<(PathBuf, Record)>);
+#[derive(Default)]
+pub(super) struct Searched {
+    trees: Vec<(PathBuf, Record)>,
+    /// The search for hard links, whose answers are waited for in the end.
+    begun: Option<Begun>,
+}
 
 impl Searched {
     fn tree(&self, root: &Path) -> Option<&Record> {
-        let found = self.0.iter().find(|(other, _)| same(other, root));
+        let found = self.trees.iter().find(|(other, _)| same(other, root));
         found.map(|(_, tree)| tree)
     }
 }

@@ -3,7 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::memory::{Entry, Record, Stamp};
+use super::ahead::Ahead;
+use super::memory::{Entry, Listed, Record, Stamp};
 use crate::host::{FileType, Lookup};
 use crate::plan::Kind;
 use crate::plan::names::git::Shape;
@@ -11,6 +12,7 @@ use crate::plan::names::matcher::{Cursor, Decision, Matcher, heavy};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// The deepest directory that is looked into.
 const DEPTH: usize = 64;
@@ -52,6 +54,8 @@ pub(super) struct Search<'a> {
     look: &'a dyn Lookup,
     matcher: &'a Matcher,
     now: i128,
+    /// Who asks for the files of the directories that are read.
+    pub(super) ahead: Option<Rc<Ahead>>,
     pub(super) hits: Vec<Hit>,
     pub(super) links: Vec<LinkHit>,
     /// Entries that may still be looked at.
@@ -70,6 +74,7 @@ impl<'a> Search<'a> {
             look,
             matcher,
             now: look.now(),
+            ahead: None,
             hits: Vec::new(),
             links: Vec::new(),
             left,
@@ -106,9 +111,9 @@ impl<'a> Search<'a> {
             None => (None, Vec::new(), Vec::new()),
         };
         let fresh = old_stamp.is_some() && old_stamp == stamp;
-        let (entries, dirs) = if fresh {
+        let (entries, dirs, listed) = if fresh {
             let dirs: Vec<Vec<u8>> = known.iter().map(|d| d.name.clone()).collect();
-            (entries, dirs)
+            (entries, dirs, None)
         } else {
             self.read(path, &name, cursor)
         };
@@ -150,23 +155,37 @@ impl<'a> Search<'a> {
             stamp: settled,
             entries,
             dirs: records,
+            listed,
         }
     }
 
     /// The entries that matter, and the directories.
-    fn read(&mut self, path: &Path, name: &[u8], cursor: &Cursor) -> (Vec<Entry>, Vec<Vec<u8>>) {
+    fn read(
+        &mut self,
+        path: &Path,
+        name: &[u8],
+        cursor: &Cursor,
+    ) -> (Vec<Entry>, Vec<Vec<u8>>, Option<Listed>) {
         self.read += 1;
         let (mut entries, mut dirs, mut count) = (Vec::new(), Vec::new(), 0u64);
         let (matcher, left) = (self.matcher, self.left);
         let inside = matcher.is_inside(cursor);
         let mut shape = Shape::default();
         let mut gits: Vec<Entry> = Vec::new();
-        self.look.scan(path, &mut |entry, file_type, _| {
+        let (mut files, mut listed) = (Vec::new(), self.ahead.as_ref().map(|_| Listed::default()));
+        let read = self.look.scan(path, &mut |entry, file_type, _| {
             count += 1;
             if count > left {
                 return;
             }
             let bytes = entry.as_bytes();
+            if let Some(listed) = &mut listed {
+                match file_type {
+                    FileType::File => files.push(bytes.to_vec()),
+                    FileType::Dir => listed.dirs.push(bytes.to_vec()),
+                    FileType::Symlink | FileType::Socket | FileType::Other => {}
+                }
+            }
             if file_type == FileType::Dir && !heavy(name, bytes) {
                 dirs.push(bytes.to_vec());
             }
@@ -200,7 +219,13 @@ impl<'a> Search<'a> {
             self.ended.get_or_insert_with(|| path.to_owned());
         }
         self.left = left.saturating_sub(count);
-        (entries, dirs)
+        // One that could not be read as a whole is another's to look into.
+        let mut listed = listed.filter(|_| read && count <= left);
+        if let (Some(ahead), Some(listed)) = (&self.ahead, &mut listed) {
+            listed.count = count;
+            ahead.ask(path, files);
+        }
+        (entries, dirs, listed)
     }
 
     fn entry(&mut self, dir: &Path, cursor: &Cursor, entry: &Entry) {
