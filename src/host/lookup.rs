@@ -3,13 +3,15 @@
 #![forbid(unsafe_code)]
 
 use super::{FileType, Identity, Lookup, Stat, Want, several};
+use nix::dir::{Dir, Type};
 use nix::fcntl::OFlag;
-use nix::sys::stat::{FileStat, SFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag};
 use nix::unistd::{AccessFlags, eaccess};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, DirEntryExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -100,14 +102,30 @@ impl Lookup for RealLookup {
         eaccess(path, AccessFlags::X_OK).is_ok()
     }
 
-    fn scan(&self, dir: &Path, each: &mut dyn FnMut(&OsStr, FileType, u64)) -> bool {
-        let Ok(entries) = fs::read_dir(dir) else {
+    // Not by std, which makes two copies of each name.
+    fn scan(&self, path: &Path, each: &mut dyn FnMut(&OsStr, FileType, u64)) -> bool {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let Ok(mut dir) = Dir::open(path, flags, Mode::empty()) else {
             return false;
         };
-        for entry in entries.flatten() {
-            // The type comes with the name; nothing is asked again.
-            if let Ok(t) = entry.file_type() {
-                each(&entry.file_name(), type_of(t), entry.ino());
+        for entry in dir.iter().flatten() {
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            // The type comes with the name, but for file systems that do not know it.
+            let file_type = match entry.file_type() {
+                Some(Type::Directory) => Some(FileType::Dir),
+                Some(Type::File) => Some(FileType::File),
+                Some(Type::Symlink) => Some(FileType::Symlink),
+                Some(Type::Socket) => Some(FileType::Socket),
+                Some(Type::Fifo | Type::CharacterDevice | Type::BlockDevice) => {
+                    Some(FileType::Other)
+                }
+                None => self.lstat(&path.join(name)).map(|stat| stat.file_type),
+            };
+            if let Some(file_type) = file_type {
+                each(name, file_type, entry.ino());
             }
         }
         true
@@ -133,6 +151,23 @@ impl Lookup for RealLookup {
             modified: nanoseconds(m.mtime(), m.mtime_nsec()),
             changed: nanoseconds(m.ctime(), m.ctime_nsec()),
             born: m.created().ok().and_then(since).unwrap_or(0),
+        })
+    }
+
+    fn times(&self, path: &Path) -> Option<Identity> {
+        let raw = nix::sys::stat::lstat(path).ok()?;
+        let stat = from_raw(&raw);
+        let nanoseconds = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
+        Some(Identity {
+            file_type: stat.file_type,
+            dev: stat.dev,
+            ino: stat.ino,
+            uid: stat.uid,
+            links: stat.nlink,
+            size: u64::try_from(raw.st_size).unwrap_or(0),
+            modified: nanoseconds(raw.st_mtime, raw.st_mtime_nsec),
+            changed: nanoseconds(raw.st_ctime, raw.st_ctime_nsec),
+            born: 0,
         })
     }
 

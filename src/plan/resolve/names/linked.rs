@@ -69,7 +69,7 @@ impl Search<'_> {
     ) -> Record {
         let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
         let stamp = seen.and_then(|seen| seen.stamp).or_else(|| {
-            self.look.identity(path).map(|id| Stamp {
+            self.look.times(path).map(|id| Stamp {
                 dev: id.dev,
                 ino: id.ino,
                 modified: id.modified,
