@@ -107,6 +107,86 @@ fn a_bad_profile_is_said_with_its_place() {
     }
 }
 
+/// The line and a caret below the place, in every kind of file, from `validate` and from a start: several mistakes at once,
+/// long lines cut around the place, and nothing of the file that a terminal would obey.
+#[test]
+fn the_place_is_shown_with_its_line_in_every_kind_of_file() {
+    let text = format!(
+        "[env]\ndeny = [\"a b\"] # \u{1b}[31m\n[limits] # 日本\n\"x\\nagentbox: 日本\" = 1\nmemory = \"{}\"\n",
+        "9".repeat(400)
+    );
+    // A control character is no TOML, and such a text is not looked at further.
+    let legal = text.replace('\u{1b}', "");
+    let said_of = |b: &TestBox, words: &[&str], status: u8| {
+        let ran = agentbox(b, words);
+        assert_eq!(ran.code(), i32::from(status), "{words:?}: {ran:?}");
+        let said = ran.complaint();
+        assert!(
+            !said.contains(|c: char| c.is_control() && c != '\n'),
+            "{said:?}"
+        );
+        said
+    };
+    let places: &[(&str, &[&str])] = &[
+        ("p.toml", &["run", "-p", "{t}/p.toml", "--", "true"]),
+        ("{home}/.config/agentbox/config.toml", &["run", "true"]),
+        ("{ws}/.agentbox.toml", &["run", "true"]),
+        // A start asks for it in /etc alone: tests/floor.rs.
+        ("floor.toml", &["profiles", "validate", "{t}/floor.toml"]),
+    ];
+    for (file, start) in places {
+        let b = world().file(file, &legal);
+        let named = if file.starts_with('{') {
+            (*file).to_owned()
+        } else {
+            format!("{{t}}/{file}")
+        };
+        let checked = said_of(&b, &["profiles", "validate", &named], 1);
+        let status = if start[0] == "run" { 125 } else { 1 };
+        let started = said_of(&b, start, status);
+        for said in [checked, started] {
+            let lines: Vec<&str> = said.lines().collect();
+            assert_eq!(lines.len(), 9, "{file}: {said}");
+            let numbers: Vec<String> = lines.iter().step_by(3).map(|l| place_of(l)).collect();
+            assert_eq!(numbers, ["2:9", "4:1", "5:10"], "{file}: {said}");
+            assert_eq!(
+                lines[1], "agentbox:   2 | deny = [\"a b\"] # [31m",
+                "{file}"
+            );
+            assert_eq!(
+                lines[2].trim_end_matches(|c| c != '^'),
+                "agentbox:     |         ^^^^^",
+                "{file}"
+            );
+            // A key cannot write a line of its own, and a caret counts columns, not characters.
+            assert!(
+                lines[3].contains("unknown key `x\\nagentbox: 日本`"),
+                "{said}"
+            );
+            let carets = |line: &str| line.matches('^').count();
+            assert!(lines[6].len() < 500 && lines[6].ends_with("9` is not a size"));
+            assert_eq!(carets(lines[5]), 19, "{said}");
+            assert!(lines[7].ends_with("999..."), "{said}");
+            assert!(lines[7].len() < 120 && carets(lines[8]) < 100, "{said}");
+        }
+        let b = world().file(file, &text);
+        let said = said_of(&b, &["profiles", "validate", &named], 1);
+        assert!(
+            said.contains("deny = [\"a b\"] # \\u{1b}[31m"),
+            "{file}: {said}"
+        );
+    }
+}
+
+/// `LINE:COLUMN` of a message that begins with its file.
+fn place_of(line: &str) -> String {
+    let rest = line.split_once(".toml:").map_or("", |(_, rest)| rest);
+    let mut parts = rest.splitn(3, ':');
+    [parts.next(), parts.next()]
+        .map(Option::unwrap_or_default)
+        .join(":")
+}
+
 #[test]
 fn a_file_that_is_no_text_is_said_with_its_name() {
     let b = world();
@@ -508,42 +588,90 @@ fn taplo_follows_the_schema_line() {
     let line = fs::read_to_string(dir.join("work.toml")).unwrap();
     let line = line.lines().next().unwrap().to_owned();
     assert!(line.starts_with("#:schema "), "{line}");
-    let lint = |file: &str| {
+    // A run of taplo takes ten seconds, most of them idle: all files of a kind at once.
+    let lint = |files: &[String]| {
         let mut command = Command::new(&taplo);
-        command.arg("lint").arg(file).current_dir(&dir);
+        command.arg("lint").args(files).current_dir(&dir);
         run(command)
     };
+    let write = |name: String, line: &str, text: &str| {
+        fs::write(dir.join(&name), format!("{line}\n{text}\n")).unwrap();
+        name
+    };
     let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
-    let mut seen = 0;
-    for entry in fs::read_dir(profiles).unwrap() {
-        let name = entry.unwrap().path();
-        let text = fs::read_to_string(&name).unwrap();
-        let text = text
-            .lines()
-            .filter(|l| !l.starts_with("#:schema"))
-            .collect::<Vec<_>>();
-        let file = format!("a-{}", name.file_name().unwrap().to_str().unwrap());
-        fs::write(dir.join(&file), format!("{line}\n{}\n", text.join("\n"))).unwrap();
-        let ran = lint(&file);
-        assert_eq!(ran.code(), 0, "{file}: {ran:?}");
-        seen += 1;
-    }
-    assert!(seen >= 20, "{seen}");
-    assert_eq!(lint("work.toml").code(), 0);
-    for (wrong, words) in [
+    let texts: Vec<(String, String)> = fs::read_dir(profiles)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let lines = fs::read_to_string(&path).unwrap();
+            let lines = lines.lines().filter(|line| !line.starts_with("#:schema"));
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, lines.collect::<Vec<_>>().join("\n"))
+        })
+        .collect();
+    assert!(texts.len() >= 20, "{}", texts.len());
+    let mut fine: Vec<String> = texts
+        .iter()
+        .map(|(name, text)| write(format!("a-{name}"), &line, text))
+        .collect();
+    fine.push("work.toml".to_owned());
+    let wrong = [
         ("[network]\nmode = \"wide\"\n", "\"wide\" is not one of"),
         ("[netwrk]\nmode = \"none\"\n", "netwrk"),
         ("[files]\nread = \"~/x\"\n", "is not of type"),
         ("[limits]\nmemroy = \"1GiB\"\n", "memroy"),
-    ] {
-        // Twin: without the line nobody checks it.
-        fs::write(dir.join("wrong.toml"), wrong).unwrap();
-        assert_eq!(lint("wrong.toml").code(), 0, "{wrong}");
-        fs::write(dir.join("wrong.toml"), format!("{line}\n{wrong}")).unwrap();
-        let ran = lint("wrong.toml");
-        assert!(
-            ran.code() == 1 && ran.complaint().contains(words),
-            "{wrong}: {ran:?}"
-        );
+    ];
+    // Without the line nobody checks them, so the line is what is followed.
+    let number = |i: usize, kind: &str| format!("{kind}-{i}.toml");
+    fine.extend((0..wrong.len()).map(|i| write(number(i, "free"), "", wrong[i].0)));
+    let ran = lint(&fine);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!ran.complaint().contains("ERROR"), "{ran:?}");
+    let all: Vec<String> = (0..wrong.len())
+        .map(|i| write(number(i, "wrong"), &line, wrong[i].0))
+        .collect();
+    let ran = lint(&all);
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    let said = ran.complaint();
+    for (file, (text, words)) in all.iter().zip(wrong) {
+        assert!(said.contains(&format!("{file}:")), "{text}: {said}");
+        assert!(said.contains(words), "{text}: {said}");
     }
+    // A schema that is wrong is found out by the profiles: one that forgot a table, and one that takes a list for a text.
+    let schema = |change: &dyn Fn(&mut serde_json::Value), name: &str| {
+        let text_of = agentbox(&b, &["profiles", "schema"]).ok();
+        let mut value: serde_json::Value = serde_json::from_str(&text_of).unwrap();
+        change(&mut value);
+        fs::write(dir.join(name), value.to_string()).unwrap();
+        let (profile, text) = &texts
+            .iter()
+            .find(|(name, _)| name == "claude.toml")
+            .unwrap();
+        let file = write(
+            format!("{name}-{profile}"),
+            &format!("#:schema ./{name}"),
+            text,
+        );
+        lint(&[file])
+    };
+    let ran = schema(
+        &|value| {
+            let tables = value["properties"].as_object_mut().unwrap();
+            tables.remove("network").unwrap();
+        },
+        "forgot.json",
+    );
+    assert!(
+        ran.code() == 1 && ran.complaint().contains("network"),
+        "{ran:?}"
+    );
+    let ran = schema(
+        &|value| value["properties"]["extends"] = serde_json::json!({"type": "string"}),
+        "text.json",
+    );
+    assert!(
+        ran.code() == 1 && ran.complaint().contains("is not of type \"string\""),
+        "{ran:?}"
+    );
+    assert_eq!(schema(&|_| (), "same.json").code(), 0);
 }

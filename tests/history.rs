@@ -305,9 +305,7 @@ fn what_is_shown_is_shown_for_this_file_alone() {
                 .filter(|l| l.contains(what) && l.contains(name))
                 .count()
         };
-        of("name-closed", "d/.env") > 0
-            && of("name-closed", "ws/.env") > 1
-            && of("name-shown", "copy.pem") > 0
+        of("closed", "d/.env") > 0 && of("closed", "ws/.env") > 1 && of("shown", "copy.pem") > 0
     });
     host(&b, "touch go").ok();
     let ran = live.end();

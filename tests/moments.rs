@@ -135,7 +135,7 @@ fn a_hidden_name_is_closed_by_every_way_at_every_moment() {
         if !matches!(moment, Moment::BeforeStart | Moment::NextBox) {
             for name in HIDDEN {
                 until(&format!("{moment:?}: {name} is closed"), || {
-                    events(&b, "name-closed", name) > 0
+                    events(&b, "closed", name) > 0
                 });
             }
         }
@@ -212,10 +212,10 @@ fn a_frozen_name_stays_what_the_host_made_of_it_at_every_moment() {
         for name in [".mcp.json", "a/b/.claude/settings.json"] {
             match moment {
                 Moment::ReplacedByHost => until(&format!("{moment:?}: {name} is closed"), || {
-                    events(&b, "name-closed", name) + events(&b, "put-back", name) > 0
+                    events(&b, "closed", name) + events(&b, "put back", name) > 0
                 }),
                 _ if gone => until(&format!("{moment:?}: {name} is gone"), || {
-                    events(&b, "quarantined", name) > 0
+                    events(&b, "moved", name) > 0
                 }),
                 _ => {}
             }

@@ -728,6 +728,47 @@ fn why_knows_the_plan_in_the_box() {
     assert_eq!(ran.code(), 2, "{ran:?}");
 }
 
+/// What boxes may do is said outside of them, and a box without a view of its own is one, too.
+#[test]
+fn nothing_is_granted_for_later_in_the_box() {
+    if lacks() {
+        return;
+    }
+    let agentbox = common::world::agentbox().to_str().unwrap();
+    let project = "[network]\nallow = [\"a.test\"]\n";
+    for words in [
+        &["allow", "a.test", "--save"][..],
+        &["trust", "--yes"],
+        &["init", "--yes"],
+    ] {
+        let b = accepting().file("{ws}/.agentbox.toml", project);
+        let inner = [&[agentbox][..], words].concat();
+        let ran = inside(&b, &inner);
+        assert_eq!(ran.code(), 1, "{words:?}: {ran:?}");
+        assert!(
+            ran.complaint().contains("this is a box"),
+            "{words:?}: {ran:?}"
+        );
+        // With another HOME it is not known to be a box; what counts is never reached.
+        let home = [
+            &["env", "HOME={ws}/fake", "XDG_CONFIG_HOME={home}/.config"][..],
+            &inner,
+        ]
+        .concat();
+        assert_ne!(inside(&b, &home).code(), 0, "{words:?}");
+        let config = b.home().join(".config/agentbox");
+        let made: Vec<_> = ["config.toml", "trusted"]
+            .into_iter()
+            .filter(|name| config.join(name).exists())
+            .collect();
+        assert!(made.is_empty(), "{words:?}: {made:?}");
+        // The twin: the same outside.
+        let ran = run(there(&b, &b.agentbox(words.iter().copied())));
+        assert_eq!(ran.code(), 0, "{words:?}: {ran:?}");
+        assert!(config.exists(), "{words:?}");
+    }
+}
+
 /// Root's chroot to a bind of the root directory: a place in which the kernel makes no user namespace. `$@` runs in it as the
 /// test user, with /proc or without.
 fn in_chroot(b: &TestBox, mounts: &str, inner: &Command) -> Ran {

@@ -5,10 +5,10 @@
 
 use super::args::RuleArgs;
 use super::change::{ChangeError, change, directory};
+use super::why::own_plan_file;
 use super::{CliError, places};
 use crate::host::Host;
 use crate::plan::OsText;
-use crate::plan::refused::PLAN;
 use crate::profile::ProfileError;
 use crate::profile::edit::{EditError, Edited, List, add};
 use crate::profile::schema::Role;
@@ -71,7 +71,7 @@ pub(super) enum SaveError {
 
 /// What was done, for people.
 pub(super) fn save(args: &RuleArgs, list: List) -> Result<String, SaveError> {
-    if Path::new(PLAN).exists() {
+    if own_plan_file().is_some() {
         return Err(SaveError::Inside);
     }
     let host = Host::gather().map_err(CliError::from)?;

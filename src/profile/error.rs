@@ -18,9 +18,9 @@ pub struct Diagnostic {
     pub column: u32,
     /// The line, without control characters, cut to what a terminal shows.
     pub cited: String,
-    /// Characters of [`Diagnostic::cited`] before the marked part.
+    /// Columns of [`Diagnostic::cited`] before the marked part.
     pub before: usize,
-    /// Characters of the marked part; at least 1.
+    /// Columns of the marked part; at least 1.
     pub marked: usize,
     /// What is wrong, in one sentence without a full stop.
     pub what: String,
@@ -28,8 +28,16 @@ pub struct Diagnostic {
     pub help: String,
 }
 
-/// The most characters of a line that are cited.
+/// The most columns of a line that are cited, with the dots where it is cut.
 const CITED: usize = 100;
+/// Of these, the most before the marked part.
+const LEAD: usize = 50;
+/// The most characters of a sentence: names of all built-in profiles fit.
+const SENTENCE: usize = 300;
+/// Stands for what was cut off a line.
+const DOTS: &str = "...";
+/// The most problems of one file that are told.
+pub(super) const MOST: usize = 50;
 
 impl Diagnostic {
     /// At that range of bytes of `text`. A range that is not inside, or not on boundaries of characters, is moved.
@@ -49,25 +57,17 @@ impl Diagnostic {
         let line = text[..start].bytes().filter(|b| *b == b'\n').count() + 1;
         let column = text[start..at].chars().count() + 1;
         let to = floor(text, range.end).clamp(at, end);
-
-        // A long line is shown from a little before the marked part.
-        let skip = column.saturating_sub(CITED / 2);
-        let from = if column <= CITED / 2 { 0 } else { skip };
-        let shown: String = text[start..end].chars().skip(from).take(CITED).collect();
-        let lead: String = text[start..at].chars().skip(from).collect();
-        let part: String = text[at..to]
-            .chars()
-            .take(CITED.saturating_sub(column - 1 - from))
-            .collect();
+        let rest = text[to..end].trim_end_matches('\r');
+        let (cited, before, marked) = cite(&text[start..at], &text[at..to], rest);
         Diagnostic {
-            file: file.to_owned(),
+            file: printable(file),
             line: u32::try_from(line).unwrap_or(u32::MAX),
             column: u32::try_from(column).unwrap_or(u32::MAX),
-            cited: printable(&shown),
-            before: printable(&lead).chars().count(),
-            marked: printable(&part).chars().count().max(1),
-            what: what.into(),
-            help: help.into(),
+            cited,
+            before,
+            marked,
+            what: short(&what.into()),
+            help: short(&help.into()),
         }
     }
 }
@@ -81,14 +81,89 @@ fn floor(text: &str, at: usize) -> usize {
     at
 }
 
+/// A line as it is shown, given in three parts of which the middle one is marked: the text, the columns before the mark, and
+/// those of the mark. What is far from the mark is cut off on both sides.
+fn cite(lead: &str, part: &str, rest: &str) -> (String, usize, usize) {
+    let room = LEAD - DOTS.len();
+    let (near, mut before) = fitting(lead.chars().rev(), room);
+    let mut cited = String::new();
+    if near < lead.chars().count() {
+        cited.push_str(DOTS);
+        before += DOTS.len();
+    }
+    let from = lead.char_indices().rev().take(near).last();
+    cited.push_str(&printable(&lead[from.map_or(lead.len(), |(at, _)| at)..]));
+    let room = CITED - DOTS.len() - before;
+    let (inside, marked) = fitting(part.chars(), room);
+    let (behind, _) = fitting(rest.chars(), room - marked);
+    let shown: String = part.chars().take(inside).collect();
+    cited.push_str(&printable(&shown));
+    let whole = shown.len() == part.len();
+    let shown: String = rest.chars().take(if whole { behind } else { 0 }).collect();
+    cited.push_str(&printable(&shown));
+    if !whole || shown.len() < rest.len() {
+        cited.push_str(DOTS);
+    }
+    (cited, before, marked.max(1))
+}
+
+/// How many of these characters fit into that many columns, and how many columns they take.
+fn fitting(text: impl Iterator<Item = char>, room: usize) -> (usize, usize) {
+    let (mut count, mut used) = (0, 0);
+    for c in text {
+        let more = columns(c);
+        if used + more > room {
+            break;
+        }
+        used += more;
+        count += 1;
+    }
+    (count, used)
+}
+
+/// The columns that a character takes where it is printed by [`printable`].
+fn columns(c: char) -> usize {
+    match c {
+        ' '..='~' | '\t' => 1,
+        // Combining marks, joiners and selectors of a variant stand on the character before them.
+        '\u{300}'..='\u{36f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{20d0}'..='\u{20ff}'
+        | '\u{fe00}'..='\u{fe0f}' => 0,
+        // What Unicode calls wide (UAX #11): Hangul, the scripts of China and Japan, full-width forms, most pictures.
+        '\u{1100}'..='\u{115f}'
+        | '\u{2e80}'..='\u{303e}'
+        | '\u{3041}'..='\u{a4cf}'
+        | '\u{a960}'..='\u{a97c}'
+        | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe6f}'
+        | '\u{ff01}'..='\u{ff60}'
+        | '\u{ffe0}'..='\u{ffe6}'
+        | '\u{1f300}'..='\u{1f64f}'
+        | '\u{1f680}'..='\u{1f6ff}'
+        | '\u{1f900}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}' => 2,
+        _ => printable(c.encode_utf8(&mut [0; 4])).chars().count(),
+    }
+}
+
+/// A sentence that cites a file: printable, and what is too long left out in the middle, where the cited part is.
+fn short(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= SENTENCE {
+        return printable(text);
+    }
+    let begin: String = text.chars().take(SENTENCE / 2).collect();
+    let end: String = text.chars().skip(count - SENTENCE / 2).collect();
+    printable(&begin) + DOTS + &printable(&end)
+}
+
 /// Tabs as one space, other control characters escaped: a file cannot write on the terminal, and carets stay below.
 fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     // Writing into a String cannot fail.
-    let _ = write_escaped(
-        &mut out,
-        text.replace('\t', " ").trim_end_matches('\r').as_bytes(),
-    );
+    let _ = write_escaped(&mut out, text.replace('\t', " ").as_bytes());
     out
 }
 
@@ -124,7 +199,7 @@ pub enum ProfileError {
     #[error("{}", list(.0))]
     Invalid(Vec<Diagnostic>),
     /// A system call failed.
-    #[error("{path}: {call}: {}", describe(*.errno), path = path.display())]
+    #[error("{path}: {call}: {}", describe(*.errno), path = printable(&path.to_string_lossy()))]
     Io {
         /// The file.
         path: PathBuf,
@@ -134,7 +209,7 @@ pub enum ProfileError {
         errno: i32,
     },
     /// The file could have been written by somebody else.
-    #[error("{path}: {why}; {remedy}", path = path.display())]
+    #[error("{path}: {why}; {remedy}", path = printable(&path.to_string_lossy()))]
     NotTrusted {
         /// The file.
         path: PathBuf,
@@ -144,13 +219,13 @@ pub enum ProfileError {
         remedy: String,
     },
     /// Not a regular file.
-    #[error("{path}: not a regular file", path = path.display())]
+    #[error("{path}: not a regular file", path = printable(&path.to_string_lossy()))]
     NotRegular {
         /// The file.
         path: PathBuf,
     },
     /// More than [`super::MAX_SIZE`].
-    #[error("{path}: {size} bytes, more than a profile may have ({max})", path = path.display(), max = super::MAX_SIZE)]
+    #[error("{path}: {size} bytes, more than a profile may have ({max})", path = printable(&path.to_string_lossy()), max = super::MAX_SIZE)]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -176,7 +251,17 @@ pub enum ProfileError {
 }
 
 fn list(diagnostics: &[Diagnostic]) -> String {
-    let texts: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    let mut texts: Vec<String> = Vec::new();
+    for diagnostic in diagnostics.iter().take(MOST) {
+        let text = diagnostic.to_string();
+        // The parser tells some mistakes twice.
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+    }
+    if diagnostics.len() > MOST {
+        texts.push(format!("more is wrong in it than these {MOST}"));
+    }
     texts.join("\n")
 }
 
@@ -257,13 +342,83 @@ mod tests {
         }
         let _ = Diagnostic::new("f", text, Range { start: 5, end: 2 }, "w", "").to_string();
         let _ = Diagnostic::new("f", "", 0..0, "w", "").to_string();
-        let long = "x".repeat(5000);
-        let d = Diagnostic::new("f", &long, 4000..4900, "w", "");
+        // Nor can what is told about it: a key may have any character.
+        let d = Diagnostic::new("f\n2", "", 0..0, "a\nagentbox: b", "\u{9b}2J");
+        assert_eq!(d.to_string().lines().count(), 3, "{d}");
+        assert!(!d.to_string().contains('\u{9b}'), "{d}");
+    }
+
+    #[test]
+    fn a_sentence_cites_no_megabyte() {
+        let long = format!("`{}\u{1b}` is not a size", "9".repeat(1 << 20));
+        let d = Diagnostic::new("f", "", 0..0, long, "");
         assert!(
-            d.cited.len() <= CITED && d.before + d.marked <= CITED,
+            d.what.starts_with("`999") && d.what.len() < SENTENCE + 20,
             "{d}"
         );
-        assert_eq!(d.column, 4001);
+        assert!(d.what.ends_with("9\\u{1b}` is not a size"), "{d}");
+    }
+
+    #[test]
+    fn carets_stand_below_what_they_mark_whatever_is_before() {
+        for (lead, part, before, marked) in [
+            ("k = ", "ab", 4, 2),
+            ("# 日本 ", "ab", 7, 2),
+            ("# e\u{301} ", "ab", 4, 2),
+            ("# \u{1f600} ", "日本", 5, 4),
+            ("\t\u{1b}", "ab", 7, 2),
+            ("", "", 0, 1),
+        ] {
+            let (cited, got, mark) = cite(lead, part, "\u{1b}");
+            assert_eq!((got, mark), (before, marked), "{lead:?}");
+            assert!(cited.contains(&printable(part)), "{cited:?}");
+        }
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_place() {
+        let wide = |text: &str| text.chars().map(columns).sum::<usize>();
+        for filler in ["x", "日", "\u{1b}"] {
+            let long = filler.repeat(5000);
+            for (at, len) in [
+                (0, 3),
+                (10, 900),
+                (2000, 1),
+                (4900, 90),
+                (4990, 10),
+                (5000, 0),
+            ] {
+                let bytes = |count: usize| count * filler.len();
+                let d = Diagnostic::new("f", &long, bytes(at)..bytes(at + len), "w", "");
+                assert!(wide(&d.cited) <= CITED, "{d}");
+                assert!(d.before <= LEAD && d.before + d.marked <= CITED, "{d}");
+                assert_eq!(d.column as usize, at + 1);
+                let cut = at * wide(&printable(filler)) > LEAD - DOTS.len();
+                assert_eq!(d.cited.starts_with(DOTS), cut, "{at} {len}\n{d}");
+                let all = at + len == 5000 && d.marked == (len * wide(&printable(filler))).max(1);
+                assert_eq!(d.cited.ends_with(DOTS), !all, "{at} {len}\n{d}");
+            }
+        }
+        let text = format!("a = \"{}\", ~x, \"{}\"", "y".repeat(300), "z".repeat(300));
+        let at = text.find('~').unwrap_or(0);
+        let d = Diagnostic::new("f", &text, at..at + 2, "w", "");
+        assert_eq!(&d.cited[d.before..d.before + d.marked], "~x", "{d}");
+        assert!(
+            d.cited.contains("...yyy") && d.cited.ends_with("zzz..."),
+            "{d}"
+        );
+    }
+
+    #[test]
+    fn a_file_of_mistakes_is_not_told_in_full() {
+        let one = Diagnostic::new("f", "x", 0..1, "w", "");
+        assert_eq!(list(&vec![one.clone(); 2]), one.to_string());
+        let many: Vec<Diagnostic> = (0..=MOST)
+            .map(|i| Diagnostic::new("f", "x", 0..1, i.to_string(), ""))
+            .collect();
+        assert!(!list(&many[..MOST]).contains("more is wrong"));
+        assert!(list(&many).ends_with("\nmore is wrong in it than these 50"));
+        assert!(!list(&many).contains(": 50\n"));
     }
 
     #[test]

@@ -120,12 +120,14 @@ pub fn keys_of(table: &str) -> &'static [Key] {
         .map_or(&[][..], |(_, keys)| keys)
 }
 
-/// A key for people: `files.hide`, `[commands]`.
+/// A key for people: `files.hide`, `[commands]`, `extends`.
 pub(super) fn dotted(table: &str, name: &str) -> String {
-    if table.is_empty() {
-        format!("[{name}]")
-    } else {
+    if !table.is_empty() {
         format!("{table}.{name}")
+    } else if keys_of(name).is_empty() {
+        name.to_owned()
+    } else {
+        format!("[{name}]")
     }
 }
 

@@ -13,7 +13,7 @@ mod network;
 mod remote;
 mod remote_url;
 
-use super::error::Diagnostic;
+use super::error::{Diagnostic, MOST};
 use super::inline::InlineTest;
 use super::keys::{KeyStatus, dotted, keys_of, suggestion};
 use super::value::{self, BadValue, PathUse, ProgramList, VariableList};
@@ -90,13 +90,11 @@ pub struct Parsed {
     pub tests: Vec<InlineTest>,
 }
 
-/// The most problems that are reported of one file.
-const MOST: usize = 50;
-
 /// Reads a profile.
 ///
 /// # Errors
-/// Everything that is wrong with it (at most 50 problems), in the order of the text.
+/// Everything that is wrong with it, in the order of the text; of more than [`MOST`] problems one more than these, which says
+/// so.
 pub fn parse(text: &str, name: &str, place: &Place, role: Role) -> Result<Parsed, Vec<Diagnostic>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut walk = Walk::new(text, place, role);
@@ -148,7 +146,7 @@ impl<'a> Walk<'a> {
             return Ok(self.out);
         }
         self.problems.sort_by_key(|(at, _)| *at);
-        self.problems.truncate(MOST);
+        self.problems.truncate(MOST + 1);
         Err(self.problems.into_iter().map(|(_, d)| d).collect())
     }
 

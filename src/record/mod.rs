@@ -10,3 +10,6 @@ pub mod time;
 pub use event::{Closed, Entry, Event};
 pub use log::{Appended, EventLog};
 pub use time::Timestamp;
+
+#[cfg(test)]
+pub(crate) mod testing;

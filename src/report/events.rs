@@ -2,9 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use super::happened;
 use crate::outcome::{How, Status, Trigger};
+use crate::plan::OsText;
 use crate::plan::text::write_escaped;
 use crate::record::{Entry, Event};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 
 /// One event for people, without newline.
 #[must_use]
@@ -49,10 +53,24 @@ fn what(event: &Event) -> String {
         Event::Joined { argv } => format!("joined     {}", words(argv)),
         Event::Attached => "attached   a terminal".to_owned(),
         Event::Detached => "detached   a terminal".to_owned(),
-        Event::StateWritten { file, .. } => format!("written    {file}"),
+        Event::StateWritten { file, withheld } if withheld.is_empty() => {
+            format!("written    {file}")
+        }
+        Event::StateWritten { file, withheld } => {
+            format!("written    {file}, without {}", withheld.join(", "))
+        }
         Event::StateKept { file, why } => format!("kept       {file}: {why}"),
         Event::Swept { file, what } => format!("swept      {file}: {what}"),
-        Event::ProgramRefused { report } => format!("refused    a program: {report}"),
+        Event::ProgramRefused { report } => {
+            // Its path and its arguments, each ended by a NUL byte; anybody in the box can say anything else.
+            let words: Vec<OsText> = report
+                .bytes()
+                .split(|byte| *byte == 0)
+                .filter(|word| !word.is_empty())
+                .map(|word| OsText::from(OsStr::from_bytes(word)))
+                .collect();
+            format!("refused    a program: {}", self::words(&words))
+        }
         Event::Refused { why } => format!("refused    {}", why.lines().next().unwrap_or_default()),
         Event::Ended { outcome } => {
             format!(
@@ -61,13 +79,41 @@ fn what(event: &Event) -> String {
                 outcome.exit_status
             )
         }
-        // The form of the record is the name of what later versions add.
-        #[allow(unreachable_patterns)]
-        other => serde_json::to_string(other).unwrap_or_default(),
+        Event::StopFilesPolled { .. }
+        | Event::SwitchAsked { .. }
+        | Event::SwitchUnreachable { .. }
+        | Event::SwitchGraceOver { .. }
+        | Event::SwitchReachable { .. }
+        | Event::HeadUnpublished { .. }
+        | Event::HeadPublished { .. } => or_json(happened::of_switches(event), event),
+        Event::Resolved { .. }
+        | Event::Unreached { .. }
+        | Event::Connected { .. }
+        | Event::Disconnected { .. }
+        | Event::Signed { .. }
+        | Event::NetworkDropped { .. }
+        | Event::GateLost { .. }
+        | Event::NetworkChanged { .. } => or_json(happened::of_network(event), event),
+        Event::LinksCopied { .. }
+        | Event::NameClosed { .. }
+        | Event::Quarantined { .. }
+        | Event::PutBack { .. }
+        | Event::Undone { .. }
+        | Event::Led { .. }
+        | Event::Committed { .. }
+        | Event::NameShown { .. }
+        | Event::SettleFailed { .. }
+        | Event::WatchGap { .. }
+        | Event::WatchOverflow => or_json(happened::of_files(event), event),
     }
 }
 
-fn words(argv: &[crate::plan::OsText]) -> String {
+/// Nothing of the record is left out, whatever it is.
+fn or_json(words: Option<String>, event: &Event) -> String {
+    words.unwrap_or_else(|| serde_json::to_string(event).unwrap_or_default())
+}
+
+fn words(argv: &[OsText]) -> String {
     let words: Vec<String> = argv.iter().map(ToString::to_string).collect();
     words.join(" ")
 }
@@ -101,6 +147,37 @@ mod tests {
     use super::*;
     use crate::outcome::Outcome;
     use crate::record::Timestamp;
+    use crate::record::testing::every_event;
+
+    /// A verb in the first column, then words; never the record's own form, and all that the record has to say.
+    #[test]
+    fn every_event_has_words() {
+        for event in every_event() {
+            let text = what(&event);
+            let (verb, rest) = text.split_at(text.len().min(11));
+            let plain = |c: char| c.is_ascii_lowercase() || c == ' ';
+            assert!(verb.chars().all(plain) && verb != rest, "{text}");
+            assert!(verb.len() < 11 || verb.ends_with(' '), "{text}");
+            assert!(!text.contains(['{', '"']), "{event:?}: {text}");
+            assert!(!rest.ends_with(' ') && !rest.contains("  "), "{text}");
+            // Each number and each text of the record is in it, but for the lists that are counted.
+            let record = serde_json::to_value(&event).unwrap_or_default();
+            for (key, value) in record.as_object().into_iter().flatten() {
+                let said = value
+                    .as_str()
+                    .map(str::to_owned)
+                    .or(value.as_u64().map(|n| n.to_string()));
+                let Some(said) = said.filter(|_| !["event", "how", "report"].contains(&&**key))
+                else {
+                    continue;
+                };
+                assert!(
+                    text.contains(&*OsText::from(said).to_string()),
+                    "{key}: {text}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_line_says_what_happened_and_writes_nothing_else_on_the_terminal() {

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod events;
 pub mod fix;
 pub mod found;
+mod happened;
 pub mod layers;
 mod names;
 pub mod network;
