@@ -135,6 +135,13 @@ impl Evidence {
         }
     }
 
+    /// The same, holding in part only.
+    #[must_use]
+    pub fn but(mut self, why: impl Into<String>) -> Self {
+        self.status = Status::Partial { why: why.into() };
+        self
+    }
+
     /// The same with one more thing that was seen.
     #[must_use]
     pub fn proven(mut self, by: impl Into<String>) -> Self {

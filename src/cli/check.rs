@@ -15,7 +15,7 @@ use crate::launch::command::{Descriptor, Inherited};
 use crate::launch::{self, Inputs, LaunchError, diagnose};
 use crate::outcome::Evidence;
 use crate::plan::NetworkMode;
-use crate::plan::rung::Rung;
+use crate::plan::rung::{Nested, Rung};
 use crate::report;
 use crate::report::found::Found;
 use crate::session::Sessions;
@@ -74,6 +74,8 @@ pub fn run(args: &CheckArgs) -> u8 {
         let trial = trial(&host, NetworkMode::None, rung);
         best = best.or(trial.result.is_ok().then_some(rung));
         trials.push(trial);
+    } else if !refused {
+        trials.push(trial(&host, NetworkMode::None, Rung::Nested));
     }
     let hints = if refused {
         diagnose::restrictions()
@@ -116,6 +118,12 @@ fn trials_data(trials: &[Trial]) -> Vec<report::check::Trial<'_>> {
 }
 
 fn trial(host: &Host, mode: NetworkMode, rung: Rung) -> Trial {
+    if rung == Rung::Nested {
+        return Trial {
+            what: format!("a run with --nested allow: {}", rung.what()),
+            result: attempt(host, mode, rung),
+        };
+    }
     if rung != Rung::Full {
         return Trial {
             what: format!("a run with --rung {rung}: {}", rung.what()),
@@ -142,7 +150,11 @@ fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, 
         )
     })?;
     let mut args = PlanArgs::for_check(&workspace.0, mode, [OsString::from("/bin/sh")].into());
-    args.rung = (rung != Rung::Full).then_some(rung);
+    match rung {
+        Rung::Full => {}
+        Rung::Nested => args.nested = Some(Nested::Allow),
+        Rung::ContainerProc | Rung::Landlock => args.rung = Some(rung),
+    }
     let mut host = host.clone();
     let plan = |host: &Host| plan_for(&args, host, &RealLookup).map_err(|e| e.lines().join("; "));
     let mut planned = plan(&host)?;

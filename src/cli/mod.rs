@@ -29,6 +29,7 @@ pub mod pause;
 pub mod profiles;
 pub mod ps;
 mod refused;
+mod relays;
 mod remote;
 pub mod restore;
 pub mod run;

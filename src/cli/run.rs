@@ -4,6 +4,7 @@
 
 use super::args::GivenValues;
 use super::args::RunArgs;
+use super::relays::{descriptors, no_files};
 use super::{CliError, attach, drill, places, policy_for, say};
 use crate::host::{Host, Idmap, RealLookup};
 use crate::launch::channel::{self, Channel};
@@ -18,7 +19,7 @@ use crate::policy::Policy;
 use crate::report;
 use crate::session::{SessionError, Sessions};
 use crate::supervise::client::{self, ClientEnd, ClientLink, Signals};
-use crate::supervise::relay::{Direction, RelayPipe};
+use crate::supervise::relay::RelayPipe;
 use crate::supervise::{self, Attendance, Job};
 use crate::sys::process::{self, Fork};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
@@ -114,7 +115,7 @@ impl Wanted {
     /// A rung below the full one is accepted: then it has to be known which one this place allows.
     fn accepts_less(&self) -> bool {
         let rung = self.policy.wishes.rung.as_ref().map(|wish| wish.value);
-        rung.unwrap_or_default() != Rung::Full
+        rung.unwrap_or_default() > Rung::Nested
     }
 }
 
@@ -292,7 +293,7 @@ fn sessions(host: &Host) -> Result<Sessions, SessionError> {
 /// The supervisor's life: plan, and run. Returns the exit status of `agentbox run`.
 fn supervisor(
     args: RunArgs,
-    handed: Handed,
+    mut handed: Handed,
     terminal: Option<HostTerminal>,
     inherited: Inherited,
 ) -> u8 {
@@ -312,6 +313,12 @@ fn supervisor(
     if plan.standing.rung == Rung::Landlock {
         // With a user namespace it is the kernel that keeps the box from it, and init has to write its maps while it can.
         let _ = process::set_undumpable();
+    }
+    if plan.standing.rung == Rung::Nested
+        && let Err(e) = no_files(&mut handed.stdio, &mut handed.pipes)
+    {
+        say::error(&e);
+        return supervise::not_begun(&handed.control, e.run_status());
     }
     lend(&handed.stdio, plan.identity.outer_uid);
     supervise::run(Job {
@@ -356,44 +363,6 @@ fn lend(descriptors: &[Descriptor; 3], uid: u32) {
             Descriptor::Pty | Descriptor::Null => {}
         }
     }
-}
-
-/// What each descriptor of the command becomes; for a relayed one a pipe is made, and the supervisor gets its other end.
-fn descriptors(
-    stdio: &[stdio::Stdio; 3],
-    pipes: &mut Vec<RelayPipe>,
-) -> Result<[Descriptor; 3], CliError> {
-    let mut out = [const { Descriptor::Inherit }; 3];
-    for (number, found) in (0u8..).zip(stdio) {
-        let becomes = match found {
-            stdio::Stdio::Pty => Descriptor::Pty,
-            stdio::Stdio::Inherit => Descriptor::Inherit,
-            stdio::Stdio::Null => Descriptor::Null,
-            // stdout and stderr that are one socket share one pipe, so that their order is kept.
-            stdio::Stdio::Relay { first } => match out.get(usize::from(*first)) {
-                Some(Descriptor::Pipe(shared)) if *first != number => {
-                    Descriptor::Pipe(shared.try_clone().map_err(CliError::io("dup"))?)
-                }
-                _ => {
-                    let direction = if number == 0 {
-                        Direction::In
-                    } else {
-                        Direction::Out
-                    };
-                    let socket = process::duplicate(RawFd::from(number))
-                        .map_err(|e| CliError::Call("dup", e))?;
-                    let (relay, theirs) = RelayPipe::new(direction, socket)
-                        .map_err(|e| CliError::Call(e.call, e.errno))?;
-                    pipes.push(relay);
-                    Descriptor::Pipe(theirs)
-                }
-            },
-        };
-        if let Some(slot) = out.get_mut(usize::from(number)) {
-            *slot = becomes;
-        }
-    }
-    Ok(out)
 }
 
 /// What the command inherits of the caller's signals and umask.

@@ -5,7 +5,7 @@
 use super::newroot::LateFile;
 use super::pty::{self, HostTerminal, Pty};
 use super::{StepError, bare, limits, prove, seccomp, userns_limits};
-use crate::outcome::{Evidence, Layer};
+use crate::outcome::{Evidence, Layer, Status};
 use crate::plan::net::listen::Listener;
 use crate::plan::rung::Rung;
 use crate::plan::{OsText, Plan};
@@ -90,7 +90,12 @@ pub(super) fn namespaces(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErro
         nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP)
             .map_err(|errno| StepError::new("unshare", "CLONE_NEWCGROUP", errno))?;
     }
-    let evidence = userns_limits::apply_here()?;
+    let evidence = match b.plan.standing.rung {
+        Rung::Nested => userns_limits::apply_here(userns_limits::Further::Some)?,
+        Rung::Full | Rung::ContainerProc | Rung::Landlock => {
+            userns_limits::apply_here(userns_limits::Further::No)?
+        }
+    };
     for name in NAMESPACES {
         let path = Path::new("/proc/self/ns").join(name);
         let fd = open(&path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
@@ -109,7 +114,13 @@ pub const MNT: usize = 1;
 /// rlimits; what the cgroup does was found by the supervisor.
 pub(super) fn limits(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     let mine = limits::apply(&b.plan.limits, b.plan.identity.outer_uid);
-    Ok(Some(limits::combine(b.limits.clone(), mine)))
+    let all = limits::combine(b.limits.clone(), mine);
+    Ok(Some(match (b.plan.standing.rung, &all.status) {
+        (Rung::Nested, Status::Full) => {
+            all.but("an inner sandbox makes file systems in memory without a limit of their size")
+        }
+        _ => all,
+    }))
 }
 
 /// The pseudo-terminal, in the box's own devpts so that its name exists inside.
@@ -219,6 +230,9 @@ pub(super) fn landlock(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError>
         let rules = bare::rules(b)?;
         return super::landlock::apply_bare(&rules, bare::tcp(b)).map(Some);
     }
+    if b.plan.standing.rung == Rung::Nested {
+        return super::landlock::apply_scopes(b.plan.network.mode).map(Some);
+    }
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let own = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     super::landlock::apply(&b.plan.landlock, b.plan.network.mode, &own).map(Some)
@@ -239,7 +253,13 @@ pub(super) fn seccomp(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> 
     if let Some(listener) = installed.listener.take() {
         (b.hand_over)(listener)?;
     }
-    Ok(Some(installed.evidence()))
+    let evidence = installed.evidence();
+    Ok(Some(match b.plan.standing.rung {
+        Rung::Nested => evidence.but(
+            "an inner sandbox may be made: it has the kernel's calls for namespaces and mounts",
+        ),
+        Rung::Full | Rung::ContainerProc | Rung::Landlock => evidence,
+    }))
 }
 
 /// There are no namespaces.

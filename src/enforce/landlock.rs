@@ -12,7 +12,8 @@ use crate::outcome::{Evidence, Layer};
 use crate::plan::{LandlockAccess, LandlockRule, NetworkMode};
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
-    PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    PathFd, Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus,
+    Scope,
 };
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -93,6 +94,40 @@ pub fn apply(
         ),
     };
     Ok(evidence.proven(format!("{abi:?}, {} rules, fully enforced", rules.len())))
+}
+
+/// Scopes alone (abstract sockets, signals): a rule about files would forbid mount(2) and pivot_root(2) to an inner sandbox,
+/// whatever it grants.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_scopes(network: NetworkMode) -> Result<Evidence, StepError> {
+    let why = "it has no rules about files, which would forbid an inner sandbox to mount";
+    let abi = match abi() {
+        Ok(abi) => abi,
+        Err(why) => return Ok(Evidence::absent(Layer::Landlock, why)),
+    };
+    let scopes = Scope::from_all(abi);
+    if scopes.is_empty() {
+        return Ok(match network {
+            NetworkMode::None | NetworkMode::Filtered => Evidence::partial(Layer::Landlock, why),
+            NetworkMode::Host => Evidence::partial(
+                Layer::Landlock,
+                format!(
+                    "{why}, and the host's abstract sockets (X11, D-Bus) can be reached: scopes need ABI 6 (Linux 6.12)"
+                ),
+            ),
+        });
+    }
+    let created = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .scope(scopes)
+        .map_err(failed("landlock scope"))?
+        .create()
+        .map_err(failed("landlock_create_ruleset"))?;
+    enforce(created)?;
+    Ok(Evidence::partial(Layer::Landlock, why)
+        .proven(format!("{abi:?}, scopes alone, fully enforced")))
 }
 
 /// The same where there is nothing but Landlock: the paths are the host's, and no symlink is followed; what is gone or cannot be
@@ -180,6 +215,11 @@ fn restrict<F: std::os::fd::AsFd>(
                 })?;
         }
     }
+    enforce(created)
+}
+
+/// From here on, for this process and everything it starts.
+fn enforce(created: RulesetCreated) -> Result<(), StepError> {
     let status = created
         .restrict_self()
         .map_err(failed("landlock_restrict_self"))?;

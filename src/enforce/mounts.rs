@@ -126,6 +126,9 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
             root.refuse(place.path.path())?;
         }
     }
+    if b.plan.standing.rung == Rung::Nested {
+        pseudo::whole_proc(&mut root)?;
+    }
     b.extract = Some(root.late_file(Path::new(PLAN), 0o444)?);
     if let Some(report) = b.report.take() {
         name_socket(&report, Path::new(REPORT))?;
@@ -155,6 +158,10 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         Rung::ContainerProc => Evidence::partial(
             Layer::View,
             "the container's /proc is shown: what everybody may read of processes that start in the container later can be seen",
+        ),
+        Rung::Nested => Evidence::partial(
+            Layer::View,
+            "in what the box writes an inner sandbox can uncover what is hidden, protected or refused by name, and its /proc is whole",
         ),
         Rung::Full | Rung::Landlock => Evidence::full(Layer::View),
     };

@@ -104,6 +104,7 @@ fn make_dir(root: &OwnedFd, dir: &Path, agents: Option<&Path>) -> Result<(), Err
 pub(super) fn filter(p: &mut Prepare<'_>) -> Result<(), StepError> {
     let program = match p.plan.standing.rung {
         Rung::Full | Rung::ContainerProc => seccomp::prepare(),
+        Rung::Nested => seccomp::nested::prepare(),
         Rung::Landlock => seccomp::bare::prepare(p.plan.network.mode),
     };
     let program =

@@ -77,6 +77,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
             canary,
         )?;
     }
+    let inner = b.plan.standing.rung == Rung::Nested;
     // EPERM whichever wall is asked first: the filter, Landlock, or the missing capability.
     expect(
         b,
@@ -85,7 +86,7 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         Errno::EPERM,
         probe::mount_tmpfs(c"/tmp"),
     )?;
-    if holds(b, Layer::Seccomp) {
+    if inner || holds(b, Layer::Seccomp) {
         // Without the filter the kernel's own answer to a null clone_args is EINVAL, and to AF_VSOCK a socket or
         // EAFNOSUPPORT: these two errnos can only be the filter's.
         expect(
@@ -104,19 +105,18 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         )?;
         expect(b, Layer::Seccomp, "keyctl", Errno::EPERM, probe::keyctl())?;
     }
-    let again = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
-    let must = if holds(b, Layer::Seccomp) {
-        Errno::EPERM
+    if inner {
+        inner_sandbox(b)?;
     } else {
-        Errno::ENOSPC
-    };
-    expect(
-        b,
-        Layer::Namespaces,
-        "unshare another user namespace",
-        must,
-        again,
-    )?;
+        let again = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER);
+        let must = if holds(b, Layer::Seccomp) {
+            Errno::EPERM
+        } else {
+            Errno::ENOSPC
+        };
+        let what = "unshare another user namespace";
+        expect(b, Layer::Namespaces, what, must, again)?;
+    }
     if b.plan.network.mode == NetworkMode::None {
         let far = probe::connect_udp([192, 0, 2, 1]);
         expect(
@@ -151,6 +151,18 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         }
     }
     Ok(None)
+}
+
+/// What the rung is for has to work: a process of the box makes namespaces of its own, and mounts a procfs there.
+fn inner_sandbox(b: &mut Build<'_>) -> Result<(), StepError> {
+    probe::inner_sandbox()
+        .map_err(|(call, errno)| StepError::new(call, "as an inner sandbox does", errno))?;
+    let layer = |e: &&mut Evidence| e.layer == Layer::Namespaces;
+    if let Some(evidence) = b.evidence.iter_mut().find(layer) {
+        let proof = "an inner sandbox made its namespaces and its /proc";
+        evidence.proof.push(proof.to_owned());
+    }
+    Ok(())
 }
 
 /// The tries of the rung without namespaces.

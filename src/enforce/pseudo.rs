@@ -60,6 +60,21 @@ pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
     restrict(root, at)
 }
 
+/// Where it is.
+const WHOLE: &str = "/run/agentbox/whole";
+
+/// A procfs that nothing covers, below a directory that itself is covered: the kernel gives an inner sandbox a fresh one only
+/// where such a one is mounted already (mount_too_revealing() in fs/namespace.c), and asks not whether it can be reached.
+pub(super) fn whole_proc(root: &mut NewRoot) -> Result<(), StepError> {
+    let holder = Path::new(WHOLE);
+    let at = holder.join("proc");
+    let tree = mount::new_filesystem(c"proc", &[], attr::NOSUID | attr::NODEV | attr::NOEXEC)
+        .map_err(|errno| StepError::new("mount", "proc", errno))?;
+    root.dir(&at, 0o555)?;
+    root.attach(tree.as_fd(), &at)?;
+    root.mask(holder, Mask::Dir)
+}
+
 /// What no box may see or change of a procfs.
 fn restrict(root: &mut NewRoot, at: &Path) -> Result<(), StepError> {
     // Which of the names exist depends on the kernel's configuration.

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::StepError;
-use crate::outcome::{Evidence, Layer};
+use crate::outcome::{Evidence, Layer, Status};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
@@ -13,14 +13,16 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 
+const NAMESPACES: &str = "max_user_namespaces";
+
 /// What is set: the name, the value, and whether the box may not be without it.
 ///
 /// A namespace that init already made counts as used and stays; 0 is "no further one".
 pub const VALUES: [(&str, u64); 5] = [
-    // A user namespace gives all capabilities in it, and with them most of the kernel's attack surface. Every other kind of
+    // Unless an inner sandbox is allowed ([`Further`]). A user namespace gives all capabilities in it, and with them most of the kernel's attack surface. Every other kind of
     // namespace needs a capability, which nobody in the box has or can get without this one; so their limits stay as they
     // are. (max_mnt_namespaces would even count the detached mounts that the view is made of.)
-    ("max_user_namespaces", 0),
+    (NAMESPACES, 0),
     // Half of the usual 128 per user: node, watchman, language servers and a build or two, and the user keeps the rest.
     ("max_inotify_instances", 64),
     // Each pins about 1 KiB of kernel memory; a repository of 50,000 directories can still be watched.
@@ -29,26 +31,55 @@ pub const VALUES: [(&str, u64); 5] = [
     ("max_fanotify_marks", 8_192),
 ];
 
+/// Whether further user namespaces may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Further {
+    /// None.
+    No,
+    /// By an inner sandbox: bubblewrap takes two each, a browser some ten.
+    Some,
+}
+
+impl Further {
+    /// How many at a time. Each takes some kernel memory, and there are 32 levels.
+    fn most(self) -> u64 {
+        match self {
+            Further::No => 0,
+            Further::Some => 256,
+        }
+    }
+}
+
 /// The same in the user namespace of this process.
 ///
 /// # Errors
 /// There is no /proc/sys/user.
-pub fn apply_here() -> Result<Evidence, StepError> {
+pub fn apply_here(further: Further) -> Result<Evidence, StepError> {
     let path = "/proc/sys/user";
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let dir =
         open(path, flags, Mode::empty()).map_err(|errno| StepError::new("open", path, errno))?;
-    Ok(apply(dir.as_fd()))
+    let evidence = apply(dir.as_fd(), further);
+    Ok(match (further, &evidence.status) {
+        (Further::Some, Status::Full) => {
+            evidence.but("further ones may be made by an inner sandbox")
+        }
+        _ => evidence,
+    })
 }
 
 /// Sets [`VALUES`] by init, in the box's user namespace and before its capabilities are dropped. `dir` is an open
 /// `/proc/sys/user`; which namespace the files mean is decided by who opens them. No value is raised above what the kernel
 /// has there, and a name that this kernel does not have is no namespace that could be made.
 #[must_use]
-pub fn apply(dir: BorrowedFd<'_>) -> Evidence {
+pub fn apply(dir: BorrowedFd<'_>, further: Further) -> Evidence {
     let mut proof = Vec::new();
     let mut missing = Vec::new();
     for (name, wanted) in VALUES {
+        let wanted = match name {
+            NAMESPACES => further.most(),
+            _ => wanted,
+        };
         match lower(dir, name, wanted) {
             Ok(Some(now)) => proof.push(format!("{name} = {now}")),
             Ok(None) => {}

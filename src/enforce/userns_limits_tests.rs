@@ -22,7 +22,7 @@ fn limits_bind_in_a_user_namespace() {
         }
         drop(before);
         let dir = File::open("/proc/sys/user").unwrap();
-        let evidence = apply(dir.as_fd());
+        let evidence = apply(dir.as_fd(), Further::No);
         if evidence.status != Status::Full {
             return 1;
         }
@@ -62,7 +62,7 @@ fn values_are_lowered_and_never_raised() {
     }
     let fd = File::open(dir.path()).unwrap();
     // A plain file keeps what follows the bytes written, so reading back finds another number: that must be noticed.
-    let evidence = apply(fd.as_fd());
+    let evidence = apply(fd.as_fd(), Further::No);
     let Status::Partial { why } = &evidence.status else {
         unreachable!("{evidence:?}")
     };
@@ -78,5 +78,8 @@ fn values_are_lowered_and_never_raised() {
 fn an_empty_directory_is_absent() {
     let dir = crate::sys::testing::scratch("userns");
     let fd = File::open(dir.path()).unwrap();
-    assert!(matches!(apply(fd.as_fd()).status, Status::Absent { .. }));
+    assert!(matches!(
+        apply(fd.as_fd(), Further::No).status,
+        Status::Absent { .. }
+    ));
 }

@@ -137,7 +137,7 @@ fn make(
     }
     // Init does these again, finds them done, and tells what holds.
     let _ = network::loopback();
-    let _ = userns_limits::apply_here();
+    let _ = userns_limits::apply_here(userns_limits::Further::No);
     // A view that could not be begun as foreseen is none: the file system has changed since.
     let text = forecast.and_then(|place| forecast::read(&place));
     let view = text.and_then(|text| begin(&text).ok());

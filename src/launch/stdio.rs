@@ -195,6 +195,19 @@ pub fn may_enter(fd: BorrowedFd<'_>) -> bool {
     matches!(kind(fd).0, Kind::Pipe | Kind::File | Kind::HarmlessDevice)
 }
 
+/// Is it a file?
+#[must_use]
+pub fn is_file(fd: BorrowedFd<'_>) -> bool {
+    kind(fd).0 == Kind::File
+}
+
+/// Are both the same file?
+#[must_use]
+pub fn is_same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
+    let id = |fd| fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    id(a).is_some() && id(a) == id(b)
+}
+
 /// What a descriptor is.
 fn kind(fd: BorrowedFd<'_>) -> (Kind, Option<FileStat>) {
     let flags = match fcntl(fd, FcntlArg::F_GETFL) {

@@ -31,7 +31,7 @@ enum Reach {
 impl Reach {
     fn of(plan: &Plan) -> Reach {
         match plan.standing.rung {
-            Rung::Full | Rung::ContainerProc => Reach::Box,
+            Rung::Full | Rung::Nested | Rung::ContainerProc => Reach::Box,
             Rung::Landlock => Reach::User,
         }
     }

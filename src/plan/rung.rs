@@ -21,6 +21,9 @@ pub enum Rung {
     /// Every namespace, and a procfs of the box's own.
     #[default]
     Full,
+    /// Every namespace and a procfs of the box's own, without Landlock and with a filter that lets an inner sandbox make its own
+    /// (`nested = "allow"`). Never taken because a place allows no more: it is asked for.
+    Nested,
     /// Every namespace, and the procfs of the container around it: the kernel refuses a fresh one where the engine has covered
     /// parts of its own.
     ContainerProc,
@@ -30,13 +33,19 @@ pub enum Rung {
 
 impl Rung {
     /// From the highest to the lowest.
-    pub const ALL: [Rung; 3] = [Rung::Full, Rung::ContainerProc, Rung::Landlock];
+    pub const ALL: [Rung; 4] = [
+        Rung::Full,
+        Rung::Nested,
+        Rung::ContainerProc,
+        Rung::Landlock,
+    ];
 
     /// The name that `--rung` and `[layers] rung` use.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Rung::Full => "full",
+            Rung::Nested => "nested",
             Rung::ContainerProc => "container-proc",
             Rung::Landlock => "landlock",
         }
@@ -53,6 +62,7 @@ impl Rung {
     pub fn what(self) -> &'static str {
         match self {
             Rung::Full => "every namespace, with a /proc of the box's own",
+            Rung::Nested => "every namespace, and an inner sandbox may make more; no Landlock",
             Rung::ContainerProc => "every namespace, with the container's /proc",
             Rung::Landlock => "no namespaces: Landlock and the system call filter",
         }
@@ -63,6 +73,13 @@ impl Rung {
     pub fn lacks(self) -> &'static [Layer] {
         match self {
             Rung::Full => &[],
+            Rung::Nested => &[
+                Layer::Namespaces,
+                Layer::View,
+                Layer::Limits,
+                Layer::Landlock,
+                Layer::Seccomp,
+            ],
             Rung::ContainerProc => &[Layer::Namespaces, Layer::View, Layer::Identity],
             Rung::Landlock => &[
                 Layer::Namespaces,
@@ -72,6 +89,40 @@ impl Rung {
                 Layer::Limits,
             ],
         }
+    }
+}
+
+/// Whether a sandbox may be made within the box (`[layers] nested`, `--nested`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Nested {
+    /// No further namespace and no mount.
+    #[default]
+    Refuse,
+    /// The box stands on the rung [`Rung::Nested`].
+    Allow,
+}
+
+impl Nested {
+    /// Both words.
+    pub const WORDS: [(&'static str, Nested); 2] =
+        [("refuse", Nested::Refuse), ("allow", Nested::Allow)];
+
+    /// As profiles and `--nested` write it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Nested::Refuse => "refuse",
+            Nested::Allow => "allow",
+        }
+    }
+
+    /// The one of that word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Nested> {
+        let mut words = Nested::WORDS.iter();
+        words
+            .find(|(known, _)| *known == word)
+            .map(|(_, nested)| *nested)
     }
 }
 
@@ -139,7 +190,7 @@ pub struct Row {
     /// What is guaranteed.
     pub what: &'static str,
     /// How, in the order of [`Rung::ALL`].
-    pub how: [&'static str; 3],
+    pub how: [&'static str; 4],
 }
 
 /// What each rung guarantees. `boundary` holds against an agent that tries; a `guard-rail` only against mistakes.
@@ -148,17 +199,20 @@ pub const TABLE: &[Row] = &[
         "files that are not granted",
         "absent (boundary)",
         "absent (boundary)",
+        "absent (boundary)",
         "EACCES (boundary); that they exist can be seen, and mode and times of your own be changed",
     ),
     row(
         "hidden names",
         "read as empty (boundary)",
+        "read as empty: a boundary in what is only read, a guard-rail in what the box writes",
         "read as empty (boundary)",
         "EACCES (boundary); nothing new can be written beside them",
     ),
     row(
         "protected names",
         "read-only (boundary)",
+        "read-only, and put back where an inner sandbox changed them (guard-rail)",
         "read-only (boundary)",
         "put back at the end (guard-rail)",
     ),
@@ -166,17 +220,20 @@ pub const TABLE: &[Row] = &[
         "HOME",
         "new, at its usual path",
         "new, at its usual path",
+        "new, at its usual path",
         "new, at another path, with links",
     ),
     row(
         "/tmp and /dev/shm",
         "the box's own",
+        "the box's own; an inner sandbox makes more, without a disk limit",
         "the box's own",
         "TMPDIR is the box's own; /tmp and /dev/shm are EACCES",
     ),
     row(
         "other processes",
         "do not exist (boundary)",
+        "do not exist (boundary); an inner sandbox's /proc shows the machine as every user sees it",
         "what everybody may read in /proc (names, command lines, limits), nothing else (boundary)",
         "what everybody may read in /proc (names, command lines, limits), nothing else (boundary)",
     ),
@@ -184,16 +241,19 @@ pub const TABLE: &[Row] = &[
         "signals, ptrace",
         "end at the box (boundary)",
         "end at the box (boundary)",
+        "end at the box (boundary)",
         "end at the box (boundary, Landlock ABI 6)",
     ),
     row(
         "unix sockets, SysV IPC",
         "the box's own (boundary)",
+        "the box's own (boundary); sockets of the host in what the box writes: guard-rail",
         "the box's own (boundary)",
         "refused, but for socketpair (boundary)",
     ),
     row(
         "network none",
+        "loopback only (boundary)",
         "loopback only (boundary)",
         "loopback only (boundary)",
         "no IP sockets, loopback neither (boundary)",
@@ -202,11 +262,13 @@ pub const TABLE: &[Row] = &[
         "network filtered",
         "granted names, for every program (boundary)",
         "granted names, for every program (boundary)",
+        "granted names, for every program (boundary)",
         "granted names, by a proxy that every program is told of (boundary)",
     ),
     row(
         "refused programs",
         "a stub says who refuses (boundary)",
+        "a stub says who refuses: a boundary in what is only read, else a guard-rail",
         "a stub says who refuses (boundary)",
         "EACCES (boundary)",
     ),
@@ -214,11 +276,13 @@ pub const TABLE: &[Row] = &[
         "the end",
         "the kernel kills all (boundary)",
         "the kernel kills all (boundary)",
+        "the kernel kills all (boundary)",
         "all are found and killed by agentbox (boundary while one of its processes lives)",
     ),
     row(
         "limits of the whole box",
         "as `agentbox explain` says",
+        "as `agentbox explain` says, a guard-rail where its cgroup is the user's own; no disk limit",
         "as `agentbox explain` says; a root caller's processes are not counted",
         "rlimits of each process (guard-rail); no disk limit",
     ),
@@ -227,12 +291,13 @@ pub const TABLE: &[Row] = &[
 const fn row(
     what: &'static str,
     full: &'static str,
+    nested: &'static str,
     container: &'static str,
     landlock: &'static str,
 ) -> Row {
     Row {
         what,
-        how: [full, container, landlock],
+        how: [full, nested, container, landlock],
     }
 }
 
@@ -249,9 +314,15 @@ mod tests {
             assert_eq!(json, format!("\"{}\"", rung.name()));
         }
         assert_eq!(Rung::from_name("half"), None);
+        for (word, nested) in Nested::WORDS {
+            assert_eq!(Nested::from_word(word), Some(nested));
+            assert_eq!(nested.word(), word);
+        }
+        assert_eq!(Nested::from_word("perhaps"), None);
         assert!(Rung::ALL.is_sorted());
-        // Each one lacks what those above it lack.
-        for pair in Rung::ALL.windows(2) {
+        // Each one lacks what those above it lack, but for the one that a place does not bring about.
+        let places = [Rung::Full, Rung::ContainerProc, Rung::Landlock];
+        for pair in places.windows(2) {
             let [above, below] = pair else { continue };
             assert!(above.lacks().iter().all(|l| below.lacks().contains(l)));
         }

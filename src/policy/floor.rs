@@ -10,7 +10,7 @@ use super::pattern::{is_pattern, matches};
 use super::tighten::{harm, width};
 use super::{CommandWishes, EnvWishes, FileWishes, Fragment, LimitWish, Origin, Wish};
 use crate::plan::net::cover::covers;
-use crate::plan::rung::Rung;
+use crate::plan::rung::{Nested, Rung};
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 use std::fmt;
 
@@ -53,6 +53,7 @@ pub(super) fn under(into: &mut Fragment, floor: Fragment, memory: Option<f64>) -
         allow_missing: _,
         layers_off: _,
         rung,
+        nested,
         stop_files,
         hangup: _,
         remotes,
@@ -100,7 +101,14 @@ pub(super) fn under(into: &mut Fragment, floor: Fragment, memory: Option<f64>) -
         }
     }
     merge::add_layers(into, require, Vec::new(), Vec::new());
+    if let Some(wish) = nested.filter(|wish| wish.value == Nested::Refuse) {
+        nested_under(into, &wish.origin, "it is refused", &mut out);
+    }
     if let Some(wish) = rung {
+        if wish.value < Rung::Nested {
+            let says = format!("the lowest rung that is allowed is {}", wish.value);
+            nested_under(into, &wish.origin, &says, &mut out);
+        }
         rung_under(into, wish, &mut out);
     }
     into.stop_files.extend(stop_files);
@@ -119,6 +127,19 @@ pub(super) fn under(into: &mut Fragment, floor: Fragment, memory: Option<f64>) -
     }
     into.notices.extend(out.notices);
     out.breaches
+}
+
+/// No sandbox within the box, whoever allows one.
+fn nested_under(into: &mut Fragment, floor: &Origin, says: &str, out: &mut Overruled) {
+    let allowed = into.nested.as_ref();
+    if let Some(known) = allowed.filter(|known| known.value == Nested::Allow) {
+        let flag = format!("--nested {}", known.value.word());
+        out.say(&known.origin, &flag, says, floor);
+        into.nested = Some(Wish {
+            value: Nested::Refuse,
+            origin: floor.clone(),
+        });
+    }
 }
 
 /// Without a word nothing below the full rung is accepted, and a floor lowers nothing.

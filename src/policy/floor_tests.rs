@@ -3,7 +3,7 @@
 use super::*;
 use crate::outcome::Layer;
 use crate::plan::net::Rule;
-use crate::plan::rung::Rung;
+use crate::plan::rung::{Nested, Rung};
 use crate::policy::{Request, merge, merge_floor};
 
 fn wish<T>(value: T, origin: Origin) -> Wish<T> {
@@ -52,6 +52,7 @@ fn strict() -> Fragment {
         limits: vec![(LimitName::Memory, wish(LimitWish::Percent(50.0), floor(6)))],
         require: vec![wish(Layer::Landlock, floor(7))],
         rung: Some(wish(Rung::ContainerProc, floor(8))),
+        nested: Some(wish(Nested::Refuse, floor(11))),
         ..Fragment::default()
     }
 }
@@ -62,6 +63,7 @@ fn wide(origin: &Origin) -> Fragment {
     Fragment {
         hard_links: Some(wish(HardLinks::Allow, o())),
         rung: Some(wish(Rung::Landlock, o())),
+        nested: Some(wish(Nested::Allow, o())),
         programs: CommandWishes {
             allow: vec![wish("terraform".to_owned(), o())],
             ..CommandWishes::default()
@@ -111,6 +113,7 @@ fn nothing_is_wider_than_the_floor() {
         assert_eq!(got.limits.len(), 1);
         assert_eq!(got.limits[0].1.value, LimitWish::Percent(50.0));
         assert!(got.allow_missing.is_empty());
+        assert_eq!(got.nested.unwrap().value, Nested::Refuse);
         assert_eq!(got.require.len(), 1);
         // Said, each with the line of the floor: a flag ends the start, a file's wish is left out.
         let said: Vec<String> = match result {
@@ -120,7 +123,7 @@ fn nothing_is_wider_than_the_floor() {
         let ports: Vec<u16> = got.egress.host_ports.iter().map(|w| w.value).collect();
         assert_eq!(ports, [5432]);
         assert!(got.egress.publish.is_empty());
-        for line in 1..=10 {
+        for line in 1..=11 {
             let place = format!("(floor /f.toml:{line})");
             assert!(
                 said.iter().any(|text| text.contains(&place)),
@@ -129,7 +132,7 @@ fn nothing_is_wider_than_the_floor() {
         }
         assert_eq!(
             said.len(),
-            11,
+            12,
             "the variable that is kept and the one that is set: {said:#?}"
         );
         let is_flag = matches!(origin, Origin::Cli { .. });
@@ -186,6 +189,7 @@ fn a_flag_is_named_with_its_value() {
         "--env AWS_PROFILE",
         "--hard-links allow",
         "--rung landlock",
+        "--nested allow",
         "--host-port 6379",
         "--publish 3000:80",
     ] {

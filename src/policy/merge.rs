@@ -80,6 +80,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         allow_missing,
         layers_off,
         rung,
+        nested,
         stop_files,
         hangup,
         remotes,
@@ -129,6 +130,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.stop_grace = stop_grace.or(into.stop_grace.take());
     into.hangup = hangup.or(into.hangup.take());
     into.rung = rung.or(into.rung.take());
+    into.nested = nested.or(into.nested.take());
     for (name, wish) in limits {
         into.limits.retain(|(known, _)| *known != name);
         into.limits.push((name, wish));
@@ -405,6 +407,7 @@ mod tests {
             stop_files: vec![wish(from.into(), from)],
             hangup: Some(wish(OnHangup::Detach, from)),
             rung: Some(wish(crate::plan::rung::Rung::Landlock, from)),
+            nested: Some(wish(crate::plan::rung::Nested::Allow, from)),
             notices: vec![wish(from.into(), from)],
             ..Fragment::default()
         };
@@ -449,6 +452,10 @@ mod tests {
         );
         assert_eq!(got.stop_grace.map(|w| w.value), Some(2.0));
         assert_eq!(got.hangup.map(|w| w.value), Some(OnHangup::End));
+        assert_eq!(
+            got.nested.map(|w| w.origin),
+            Some(Origin::Cli { flag: "b".into() })
+        );
         assert_eq!(
             got.rung.map(|w| w.origin),
             Some(Origin::Cli { flag: "b".into() })

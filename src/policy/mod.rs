@@ -13,7 +13,7 @@ mod tighten;
 use crate::outcome::Layer;
 use crate::plan::names::{Holds, Verdict};
 use crate::plan::remote::{Drill, RemoteSwitch};
-use crate::plan::rung::Rung;
+use crate::plan::rung::{Nested, Rung};
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 pub use egress::EgressWishes;
 pub use floor::Breach;
@@ -203,6 +203,8 @@ pub struct Fragment {
     pub layers_off: Vec<Wish<Layer>>,
     /// `[layers] rung` and `--rung`: the lowest one that is accepted.
     pub rung: Option<Wish<Rung>>,
+    /// `[layers] nested` and `--nested`.
+    pub nested: Option<Wish<Nested>>,
     /// `[kill-switch] files`: names that stop the session when they appear in the workspace or at its repository's root.
     pub stop_files: Vec<Wish<String>>,
     /// `[session] hangup` and `--hangup`.

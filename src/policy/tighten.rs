@@ -7,7 +7,7 @@ use super::egress::EgressWishes;
 use super::merge;
 use super::{CommandWishes, EnvWishes, FileWishes, Fragment, LimitWish, NameWish, Origin, Wish};
 use crate::plan::names::Verdict;
-use crate::plan::rung::Rung;
+use crate::plan::rung::{Nested, Rung};
 use crate::plan::{HardLinks, LimitName, NetworkMode};
 
 /// Adds what makes `into` narrower and says what was left out: `files.read (line 3)`. Destructured in full: a new field
@@ -29,6 +29,7 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         allow_missing,
         layers_off,
         rung,
+        nested,
         stop_files,
         remotes,
         team,
@@ -141,7 +142,19 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         "limits.stop-grace",
         stop_grace.iter().map(|wish| &wish.origin),
     );
+    let allowed = (into.nested.as_ref()).is_some_and(|now| now.value == Nested::Allow);
+    match nested {
+        Some(wish) if wish.value == Nested::Refuse => into.nested = Some(wish),
+        Some(wish) if !allowed => out.one("layers.nested", &wish.origin),
+        _ => {}
+    }
     if let Some(wish) = rung {
+        if allowed && wish.value < Rung::Nested {
+            into.nested = Some(Wish {
+                value: Nested::Refuse,
+                origin: wish.origin.clone(),
+            });
+        }
         // Without a word the full one is wanted: nothing is higher.
         let now = into.rung.as_ref().map_or(Rung::Full, |now| now.value);
         if wish.value < now {

@@ -98,6 +98,7 @@ fn nothing_of_a_project_makes_the_box_wider() {
         stop_grace: Some(from_project(1e9, 21)),
         hangup: Some(from_project(OnHangup::Detach, 22)),
         rung: Some(from_project(crate::plan::rung::Rung::Landlock, 29)),
+        nested: Some(from_project(crate::plan::rung::Nested::Allow, 30)),
         allow_missing: vec![from_project(Layer::Landlock, 23)],
         layers_off: vec![from_project(Layer::Seccomp, 24)],
         notices: vec![from_project("all is well".to_owned(), 25)],
@@ -125,7 +126,7 @@ fn nothing_of_a_project_makes_the_box_wider() {
         .collect();
     let mut sorted = lines.clone();
     sorted.sort_unstable();
-    assert_eq!(sorted, (1..=29).collect::<Vec<u32>>(), "{left:?}");
+    assert_eq!(sorted, (1..=30).collect::<Vec<u32>>(), "{left:?}");
 
     // The same word of a file that is trusted is a word.
     let merged = |authority| {

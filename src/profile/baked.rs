@@ -132,6 +132,7 @@ impl Table {
                 allow_missing: self.layers(self.allow_missing),
                 layers_off: self.layers(self.layers_off),
                 rung: self.rung.map(|(rung, line)| self.wish(rung, line)),
+                nested: None,
                 stop_files: self.texts(self.stop_files),
                 // No built-in profile says it.
                 hangup: None,

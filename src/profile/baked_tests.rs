@@ -111,6 +111,7 @@ fn table(builtin: &builtin::Builtin) -> String {
         allow_missing,
         layers_off,
         rung,
+        nested,
         stop_files,
         hangup,
         remotes,
@@ -187,6 +188,8 @@ fn table(builtin: &builtin::Builtin) -> String {
     let rung = rung.map(|w| format!("Some({})", valued("Rung::")(&w)));
     let rung = rung.unwrap_or("None".into());
     writeln!(out, "        rung: {rung},").unwrap();
+    // A built-in profile weakens no box.
+    assert!(nested.is_none());
     list(&mut out, "stop_files", &stop_files, valued(""));
     list(&mut out, "notices", &notices, valued(""));
     out.push_str("};\n");

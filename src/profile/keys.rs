@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod layers;
 mod tables;
 
 use super::error::closest;

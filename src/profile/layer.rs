@@ -4,7 +4,7 @@
 
 use super::value::BadValue;
 use crate::outcome::Layer;
-use crate::plan::rung::Rung;
+use crate::plan::rung::{Nested, Rung};
 
 /// A rung of the ladder by its name.
 ///
@@ -20,6 +20,17 @@ pub fn rung(text: &str) -> Result<Rung, BadValue> {
                 None => format!("rungs: {}", names.join(", ")),
             },
         }
+    })
+}
+
+/// Whether a sandbox may be made within the box.
+///
+/// # Errors
+/// It is neither word.
+pub fn nested(text: &str) -> Result<Nested, BadValue> {
+    Nested::from_word(text).ok_or_else(|| BadValue {
+        what: format!("`{text}` says nothing of an inner sandbox"),
+        help: "refuse, or allow".to_owned(),
     })
 }
 
@@ -50,6 +61,8 @@ mod tests {
         let bad = rung("landlok").err();
         let help = bad.map(|bad| bad.help).unwrap_or_default();
         assert_eq!(help, "did you mean `landlock`?");
+        assert_eq!(nested("allow").ok(), Some(Nested::Allow));
+        assert!(nested("true").is_err());
         let bad = layer("x").err();
         assert!(bad.is_some_and(|bad| bad.help.starts_with("layers: ")));
     }

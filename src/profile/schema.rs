@@ -259,6 +259,10 @@ impl<'a> Walk<'a> {
                     let wish = self.one(value, "a text", value::rung);
                     self.out.fragment.rung = wish.or(self.out.fragment.rung.take());
                 }
+                ("layers", "nested") => {
+                    let wish = self.one(value, "a text", value::nested);
+                    self.out.fragment.nested = wish.or(self.out.fragment.nested.take());
+                }
                 ("layers", _) => self.each(value, |walk, text, at| match value::layer(text) {
                     Ok(layer) => {
                         let wish = walk.wish(layer, &at);

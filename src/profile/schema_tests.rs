@@ -72,6 +72,7 @@ require = ["landlock"]
 allow-missing = ["limits"]
 off = ["keyring"]
 rung = "landlock"
+nested = "allow"
 [commands]
 deny = ["te*"]
 allow = ["tf"]
@@ -98,6 +99,7 @@ hangup = "detach"
         allow_missing,
         layers_off,
         rung,
+        nested,
         stop_files,
         hangup,
         remotes,
@@ -112,6 +114,7 @@ hangup = "detach"
     assert!(when.is_empty() && conditions.is_empty());
     assert_eq!(authority, Authority::Full);
     assert_eq!(rung.unwrap().value, crate::plan::rung::Rung::Landlock);
+    assert_eq!(nested.unwrap().value, crate::plan::rung::Nested::Allow);
     assert!(remotes.is_empty() && team.is_none());
     assert!(egress.is_empty());
     assert_eq!((name.as_str(), description.as_deref()), ("p", Some("d")));
@@ -126,7 +129,7 @@ hangup = "detach"
     );
     assert_eq!(
         (stop_files[0].value.as_str(), &stop_files[0].origin),
-        (".stop here", &at(40))
+        (".stop here", &at(41))
     );
     assert_eq!(files.read[0].origin, at(8));
     assert!(files.read[0].value.optional && files.write[0].value.make_dir);
@@ -152,7 +155,7 @@ hangup = "detach"
     );
     assert_eq!(
         (&programs.deny[0].value, &programs.deny[0].origin),
-        (&"te*".to_owned(), &at(36))
+        (&"te*".to_owned(), &at(37))
     );
     assert_eq!(programs.allow[0].value, "tf");
     assert_eq!(programs.search[0].value.path, OsText::from("~/x/*/bin"));
@@ -184,7 +187,7 @@ hangup = "detach"
     let hangup = hangup.unwrap();
     assert_eq!(
         (hangup.value, hangup.origin),
-        (crate::policy::OnHangup::Detach, at(42))
+        (crate::policy::OnHangup::Detach, at(43))
     );
     assert_eq!(require[0].value, crate::outcome::Layer::Landlock);
     assert_eq!(allow_missing[0].value, crate::outcome::Layer::Limits);

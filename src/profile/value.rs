@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-pub use super::layer::{layer, rung};
+pub use super::layer::{layer, nested, rung};
 use crate::plan::net::PROXY_PORT;
 use crate::plan::net::rule::{self, BadRule, Rule};
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};

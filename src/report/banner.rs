@@ -108,7 +108,9 @@ fn weak(plan: &Plan, evidence: &[Evidence]) -> Option<String> {
     }
     let ask = match plan.standing.rung {
         Rung::Full => "`agentbox check` says what this host can enforce",
-        Rung::ContainerProc | Rung::Landlock => "`agentbox check --rungs` says what still holds",
+        Rung::Nested | Rung::ContainerProc | Rung::Landlock => {
+            "`agentbox check --rungs` says what still holds"
+        }
     };
     parts.push(ask.to_owned());
     Some(parts.join("; "))
@@ -125,6 +127,11 @@ fn gap(evidence: &Evidence) -> Option<(&'static str, &str)> {
 /// The rung, where it is a low one, and why.
 fn rung(plan: &Plan) -> Option<String> {
     let why = plan.standing.why.as_ref()?;
+    if plan.standing.rung == Rung::Nested {
+        let by = plan.standing.origin.as_ref();
+        let by = by.map_or_else(String::new, |by| format!(" by {}", clean(by)));
+        return Some(format!("rung nested{by}: {}", clean(why)));
+    }
     Some(format!(
         "rung {}, since here it is \"{}\"",
         plan.standing.rung,

@@ -69,6 +69,7 @@ pub fn rows(fragment: &Fragment) -> Vec<Row> {
         allow_missing,
         layers_off,
         rung,
+        nested,
         stop_files,
         hangup,
         remotes,
@@ -202,6 +203,9 @@ pub fn rows(fragment: &Fragment) -> Vec<Row> {
         out.all(key, list, |layer| layer.name().to_owned());
     }
     out.one("layers.rung", rung.as_ref(), |rung| rung.name().to_owned());
+    out.one("layers.nested", nested.as_ref(), |nested| {
+        nested.word().to_owned()
+    });
     out.all("kill-switch.files", stop_files, String::clone);
     out.all("kill-switch.remote", remotes, |remote| remote.name.clone());
     out.one("kill-switch.team", team.as_ref(), String::clone);

@@ -12,6 +12,8 @@ use crate::launch::join::Join;
 use crate::launch::message::{FromClient, ToClient, ToInit, Told};
 use crate::launch::stdio;
 use crate::outcome::How;
+use crate::plan::Plan;
+use crate::plan::rung::Rung;
 use crate::record::Event;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -42,14 +44,16 @@ pub(super) struct Joins {
     last: u32,
     /// The box's, as the supervisor sees it.
     uid: u32,
+    rung: Rung,
 }
 
 impl Joins {
-    pub(super) fn new(uid: u32) -> Joins {
+    pub(super) fn new(plan: &Plan) -> Joins {
         Joins {
             list: Vec::new(),
             last: 0,
-            uid,
+            uid: plan.identity.outer_uid,
+            rung: plan.standing.rung,
         }
     }
 
@@ -57,7 +61,7 @@ impl Joins {
         let Request::Exec(join) = &asked.request else {
             return;
         };
-        if let Err(why) = may_join(join, &asked.fds, running.state()) {
+        if let Err(why) = may_join(join, &asked.fds, self.rung, running.state()) {
             asked.refuse(&why);
             return;
         }
@@ -128,7 +132,7 @@ impl Joins {
 }
 
 /// May it join now, and may these descriptors?
-fn may_join(join: &Join, fds: &[OwnedFd], state: State) -> Result<(), String> {
+fn may_join(join: &Join, fds: &[OwnedFd], rung: Rung, state: State) -> Result<(), String> {
     match state {
         State::Running | State::Stopped => {}
         State::Paused => return Err("the session is paused; `agentbox resume` it first".to_owned()),
@@ -136,6 +140,13 @@ fn may_join(join: &Join, fds: &[OwnedFd], state: State) -> Result<(), String> {
     }
     if join.argv.is_empty() {
         return Err("no command".to_owned());
+    }
+    // No Landlock is there that would judge who opens it again.
+    if rung == Rung::Nested && fds.iter().any(|fd| stdio::is_file(fd.as_fd())) {
+        return Err(
+            "a file cannot be a descriptor of a command on the rung nested; use a pipe (`cat FILE |`, `| cat >FILE`)"
+                .to_owned(),
+        );
     }
     // Looked at again here: who asked may be another version.
     if fds.iter().all(|fd| stdio::may_enter(fd.as_fd())) {

@@ -360,7 +360,7 @@ pub fn run(job: Job) -> u8 {
         plan.hangup.clone(),
         Meter::new(&plan, begun),
     )));
-    parts.push(Box::new(Joins::new(plan.identity.outer_uid)));
+    parts.push(Box::new(Joins::new(&plan)));
     parts.push(Box::new(network));
     parts.extend(
         pipes

@@ -1,5 +1,5 @@
-//! [`RelayPipe`]: the supervisor's pump between a nameless AF_UNIX socket of the caller and the pipe that the box has in its
-//! place, and what it shares with the pump of the terminal (`super::screen`).
+//! [`RelayPipe`]: the supervisor's pump between a nameless AF_UNIX socket (or a file) of the caller and the pipe that the box
+//! has in its place, and what it shares with the pump of the terminal (`super::screen`).
 //!
 //! Bytes pass unread and unaltered. Nothing waits: the supervisor's poll loop asks for [`RelayPipe::wishes`] and answers with
 //! [`RelayPipe::moved`]. Whoever does not read only fills a queue of 64 KiB, after which the writer is no longer read.
@@ -171,9 +171,12 @@ impl RelayPipe {
         let moved = match (self.direction, &self.socket, &self.pipe) {
             (Direction::In, Some(socket), _) => {
                 let fd = socket.as_raw_fd();
-                self.queue
-                    .fill(|room| recv(fd, room, MsgFlags::MSG_DONTWAIT))
-                    .0
+                let receive = |room: &mut [u8]| match recv(fd, room, MsgFlags::MSG_DONTWAIT) {
+                    // A file, which never keeps waiting.
+                    Err(Errno::ENOTSOCK) => read(socket, room),
+                    other => other,
+                };
+                self.queue.fill(receive).0
             }
             (Direction::Out, _, Some(pipe)) => self.queue.fill(|room| read(pipe, room)).0,
             _ => return,
@@ -192,7 +195,10 @@ impl RelayPipe {
             (Direction::In, _, Some(pipe)) => self.queue.flush(|bytes| write(pipe, bytes)),
             (Direction::Out, Some(socket), _) => {
                 let fd = socket.as_raw_fd();
-                self.queue.flush(|bytes| send(fd, bytes, flags))
+                self.queue.flush(|bytes| match send(fd, bytes, flags) {
+                    Err(Errno::ENOTSOCK) => write(socket, bytes),
+                    other => other,
+                })
             }
             _ => return,
         };

@@ -102,3 +102,28 @@ pub fn connect_tcp(address: [u8; 4]) -> Result<(), Errno> {
         },
     }
 }
+
+/// What a sandbox within this one does first: a process with user, mount and pid namespaces of its own mounts a procfs.
+///
+/// # Errors
+/// The call that failed, and its errno.
+pub fn inner_sandbox() -> Result<(), (&'static str, Errno)> {
+    use super::process::{Fork, exit_now, fork_into};
+    use nix::mount::{MsFlags, mount};
+    use nix::sys::wait::{WaitStatus, waitpid};
+    let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
+    match fork_into(namespaces).map_err(|errno| ("clone", errno))? {
+        Fork::Child => {
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+            let none = None::<&str>;
+            let mounted = mount(Some("proc"), "/proc", Some("proc"), flags, none);
+            let errno = mounted.err().map_or(0, |errno| errno as i32);
+            exit_now(u8::try_from(errno).unwrap_or(u8::MAX))
+        }
+        Fork::Parent(pid, _) => match waitpid(pid, None).map_err(|errno| ("waitpid", errno))? {
+            WaitStatus::Exited(_, 0) => Ok(()),
+            WaitStatus::Exited(_, errno) => Err(("mount proc", Errno::from_raw(errno))),
+            _ => Err(("mount proc", Errno::ECHILD)),
+        },
+    }
+}

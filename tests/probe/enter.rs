@@ -9,6 +9,10 @@
 //! - `pod DIR`: a container of Kubernetes under the restricted Pod Security Standard: no root (a root caller becomes uid 1000), no
 //!   capability, no_new_privs, docker's default filter (which RuntimeDefault is), everything read-only but DIR, and the service
 //!   account's token where the kubelet projects it.
+//! - `inner`: user, mount and ipc namespaces with every capability in them, as the root of a sandbox within the box has. PROGRAM
+//!   stays in the pid namespace that it is in.
+//! - `foreign`: the same, and none of the mounts is there any more: PROGRAM has the working directory that it was called in, by
+//!   its descriptor alone, with /usr, /dev and /proc as they were.
 //!
 //! Ends as PROGRAM ends.
 
@@ -49,6 +53,17 @@ pub(crate) fn enter(args: &Args<'_>) -> ! {
         "pod" => {
             let dir = std::path::PathBuf::from(&words[1]);
             namespaces(Users::Own, || pod(&dir), program)
+        }
+        "inner" => {
+            inner();
+            exec(program)
+        }
+        "foreign" => {
+            // In a mount of the namespace that is left, and not of its copy, whose mounts go.
+            let here = fs::File::open(".").expect("open");
+            inner();
+            foreign(&here);
+            exec(program)
         }
         "chroot" => {
             nix::unistd::chroot(args.c(1).as_c_str()).expect("chroot");
@@ -117,6 +132,50 @@ fn namespaces(users: Users, furnish: impl FnOnce(), program: &[OsString]) -> ! {
             }
         },
     }
+}
+
+/// uid 0 of a user namespace within, which is the caller's uid outside.
+fn inner() {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC)
+        .expect("unshare");
+    fs::write("/proc/self/setgroups", "deny").expect("setgroups");
+    fs::write("/proc/self/uid_map", format!("0 {uid} 1")).expect("uid_map");
+    fs::write("/proc/self/gid_map", format!("0 {gid} 1")).expect("gid_map");
+}
+
+/// A new root with nothing of the old one but programs, a procfs and the directory `empty` of `here`, which becomes the working
+/// directory.
+fn foreign(here: &fs::File) {
+    let none: Option<&str> = None;
+    let root = std::path::Path::new("/tmp/foreign");
+    fs::create_dir_all(root).expect("mkdir");
+    mount(Some("new"), root, Some("tmpfs"), MsFlags::empty(), none).expect("tmpfs");
+    for dir in ["old", "usr", "dev", "proc", "e", "probe"] {
+        fs::create_dir(root.join(dir)).expect("mkdir");
+    }
+    for (from, to) in [("/usr", "usr"), ("/dev", "dev"), ("/proc", "proc")] {
+        let bind = MsFlags::MS_BIND | MsFlags::MS_REC;
+        mount(Some(from), &root.join(to), none, bind, none).expect("bind");
+    }
+    let programs = std::env::current_exe().expect("exe");
+    let programs = programs.parent().expect("directory");
+    mount(
+        Some(programs),
+        &root.join("probe"),
+        none,
+        MsFlags::MS_BIND | MsFlags::MS_REC,
+        none,
+    )
+    .expect("bind");
+    mount(Some("empty"), &root.join("e"), none, MsFlags::MS_BIND, none).expect("bind");
+    for link in ["bin", "lib", "lib64"] {
+        let _ = std::os::unix::fs::symlink(format!("usr/{link}"), root.join(link));
+    }
+    std::env::set_current_dir(root).expect("chdir");
+    nix::unistd::pivot_root(".", "old").expect("pivot_root");
+    nix::mount::umount2("/old", nix::mount::MntFlags::MNT_DETACH).expect("umount");
+    nix::unistd::fchdir(here).expect("fchdir");
 }
 
 fn own_root(dir: &std::path::Path) {

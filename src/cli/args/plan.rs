@@ -6,7 +6,7 @@ use super::name::name_wish;
 use crate::outcome::Layer;
 use crate::plan::net::Rule;
 use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
-use crate::plan::rung::Rung;
+use crate::plan::rung::{Nested, Rung};
 use crate::plan::{HardLinks, LimitName, NetworkMode, OsText};
 use crate::policy::egress::Ports;
 use crate::policy::{Fragment, LimitWish, OnHangup, Origin, PathWish, Request, Wish};
@@ -74,9 +74,12 @@ pub struct PlanArgs {
     /// Layers that may be missing [default: all must hold]
     #[arg(long, value_name = "LAYER,...", value_delimiter = ',', value_parser = layer)]
     pub allow_missing: Vec<Layer>,
-    /// The lowest rung that is accepted: full, container-proc, landlock (`agentbox check --rungs`)
+    /// The lowest rung that is accepted: full, nested, container-proc, landlock (`agentbox check --rungs`)
     #[arg(long, value_name = "RUNG", value_parser = rung)]
     pub rung: Option<Rung>,
+    /// `allow`: a sandbox (bubblewrap, an agent's own) can be made within the box, which stands on the rung `nested` for it
+    #[arg(long, value_name = "refuse|allow", value_parser = nested)]
+    pub nested: Option<Nested>,
     /// What to run, with its arguments; everything behind COMMAND is COMMAND's
     #[arg(value_names = ["COMMAND", "ARG"], required = true, num_args = 1.., trailing_var_arg = true)]
     pub command: Vec<OsString>,
@@ -106,6 +109,10 @@ fn network(text: &str) -> Result<NetworkMode, String> {
 
 fn rung(text: &str) -> Result<Rung, String> {
     value::rung(text).map_err(said)
+}
+
+fn nested(text: &str) -> Result<Nested, String> {
+    value::nested(text).map_err(said)
 }
 
 fn hard_links(text: &str) -> Result<HardLinks, String> {
@@ -228,6 +235,7 @@ impl PlanArgs {
         fragment.require = layers(&self.require, "--require");
         fragment.allow_missing = layers(&self.allow_missing, "--allow-missing");
         fragment.rung = self.rung.map(|rung| cli(rung, "--rung"));
+        fragment.nested = self.nested.map(|nested| cli(nested, "--nested"));
         fragment.hangup = self.hangup.map(|hangup| cli(hangup, "--hangup"));
         Ok((fragment, given))
     }

@@ -129,6 +129,8 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         "landlock,seccomp",
         "--allow-missing",
         "limits",
+        "--nested",
+        "allow",
         "--rung",
         "container-proc",
         "--",
@@ -150,6 +152,7 @@ fn every_flag_becomes_a_wish_with_its_origin() {
         allow_missing,
         layers_off,
         rung,
+        nested,
         stop_files,
         hangup,
         remotes,
@@ -167,6 +170,10 @@ fn every_flag_becomes_a_wish_with_its_origin() {
     assert!(egress.is_empty());
     let from = |flag: &str| Origin::Cli { flag: flag.into() };
     assert_eq!(name, "command line");
+    assert_eq!(
+        nested.map(|w| (w.value, w.origin)),
+        Some((crate::plan::rung::Nested::Allow, from("--nested")))
+    );
     assert_eq!(
         rung.map(|w| (w.value, w.origin)),
         Some((crate::plan::rung::Rung::ContainerProc, from("--rung")))

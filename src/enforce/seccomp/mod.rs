@@ -1,13 +1,15 @@
 //! The system call filter: [`rules`] is the table, [`compile`](mod@compile) makes one program of it, [`Program::apply`] puts it in force.
 //!
 //! The filter is a boundary for what it names, and it is the last step: Landlock and the descriptors are in place, and
-//! no_new_privs was set before. It does not know who the agent is and does not read the plan: it is the same for every box.
+//! no_new_privs was set before. It does not know who the agent is and does not read the plan: it is the same for every box of a
+//! rung.
 
 #![forbid(unsafe_code)]
 
 mod arms;
 pub mod bare;
 pub mod compile;
+pub mod nested;
 pub mod rules;
 
 #[cfg(test)]

@@ -38,6 +38,14 @@ pub(super) fn identity(scene: &mut Scene<'_>, rung: Rung) -> Identity {
         let ids = (host.uid, host.gid);
         (IdentityMode::Same, host.user.clone(), ids, ids)
     };
+    if mode == IdentityMode::KernelRoot && rung == Rung::Nested {
+        // No mount keeps an inner sandbox's own /proc read-only, and the kernel asks for the uid alone there.
+        scene.problem(
+            "a sandbox within the box would have the kernel's uid 0, and write the machine's sysctls",
+            "run agentbox as an ordinary user, give the workspace to one (chown), or leave it out (--nested refuse)",
+            None,
+        );
+    }
     Identity {
         mode,
         caller_uid: host.uid,
@@ -73,7 +81,7 @@ fn root(scene: &mut Scene<'_>) -> (IdentityMode, String, Ids, Ids) {
     }
     if let Idmap::Refused(why) = &scene.host.idmap {
         let accepted = scene.policy.wishes.rung.as_ref().map(|wish| wish.value);
-        let allowed = accepted.unwrap_or_default() != Rung::Full
+        let allowed = accepted.unwrap_or_default() > Rung::Nested
             || scene
                 .policy
                 .wishes

@@ -16,7 +16,7 @@ pub(super) fn layers(
     mode: IdentityMode,
 ) -> (Vec<Layer>, Vec<LayerOff>) {
     // Who accepts a rung below the full one accepts what comes with a container's root.
-    let uncounted = rung != Rung::Full && limits::uncounted(scene.host, mode);
+    let uncounted = rung > Rung::Nested && limits::uncounted(scene.host, mode);
     let lacks =
         |layer: Layer| rung.lacks().contains(&layer) || (uncounted && layer == Layer::Limits);
     let wishes = &scene.policy.wishes;
@@ -57,7 +57,10 @@ pub(super) fn layers(
                 "the layer {} is required, and the rung {rung} lacks it",
                 wish.value.name()
             );
-            let remedy = "run where namespaces can be had, or do not require it";
+            let remedy = match rung {
+                Rung::Nested => "leave `nested` out, or do not require it",
+                _ => "run where namespaces can be had, or do not require it",
+            };
             scene.problem(what, remedy, Some(&wish.origin));
         }
     }

@@ -87,7 +87,7 @@ fn kernel_root(scene: &mut Scene<'_>, mode: IdentityMode, list: &[Limit]) {
         return;
     }
     let rung = scene.policy.wishes.rung.as_ref().map(|wish| wish.value);
-    if rung.unwrap_or_default() != Rung::Full {
+    if rung.unwrap_or_default() > Rung::Nested {
         scene.notices.push(
             "nothing limits the number of processes: the agent's kernel uid is 0, and no cgroup with the pids controller can be made"
                 .to_owned(),

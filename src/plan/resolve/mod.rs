@@ -196,6 +196,10 @@ fn build(scene: &mut Scene<'_>) -> Plan {
         view.ops
             .retain(|op| matches!(op, super::MountOp::Bind { .. }));
     }
+    if standing.rung == Rung::Nested {
+        // One rule about files, and nothing within the box could be mounted.
+        landlock.clear();
+    }
     command.profiles.clone_from(&scene.policy.profiles);
     Plan {
         version: VERSION,

@@ -170,7 +170,7 @@ pub(super) fn view(
         ops.insert(var_tmp.into(), link(var_tmp, Path::new("/tmp")));
     }
     let proc = match rung {
-        Rung::Full | Rung::Landlock => MountOp::Proc,
+        Rung::Full | Rung::Nested | Rung::Landlock => MountOp::Proc,
         Rung::ContainerProc => MountOp::ContainerProc,
     };
     ops.insert("/proc".into(), proc);
@@ -182,7 +182,7 @@ pub(super) fn view(
             match rung {
                 // Who writes oom_score_adj, coredump_filter or autogroup of another process is asked for its owner only.
                 Rung::ContainerProc => LandlockAccess::Read,
-                Rung::Full | Rung::Landlock => LandlockAccess::Device,
+                Rung::Full | Rung::Nested | Rung::Landlock => LandlockAccess::Device,
             },
         ),
         ("/dev", LandlockAccess::Device),

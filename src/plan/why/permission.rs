@@ -6,13 +6,15 @@ use super::Side;
 use super::decide::Asker;
 use super::place::{Hosts, Node};
 use crate::host::Want;
+use crate::plan::rung::Rung;
 use crate::plan::{IdentityMode, LandlockAccess};
 use std::path::Path;
 
 impl Asker<'_> {
     /// Does a rule at the path or above allow this? Landlock joins the rules of the whole way.
     pub(super) fn landlock(&self, path: &Path, needs: LandlockAccess) -> bool {
-        let off = (self.plan.off.iter()).any(|off| off.layer == crate::outcome::Layer::Landlock);
+        let off = self.plan.standing.rung == Rung::Nested
+            || (self.plan.off.iter()).any(|off| off.layer == crate::outcome::Layer::Landlock);
         off || self
             .plan
             .landlock

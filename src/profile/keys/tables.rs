@@ -336,27 +336,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             "What a closed window does to the session.",
         )],
     ),
-    (
-        "layers",
-        &[
-            known(
-                "require",
-                Form::List(Item::Layer),
-                "Layers without which nothing starts.",
-            ),
-            known(
-                "allow-missing",
-                Form::List(Item::Layer),
-                "Layers that may be missing on this host; the banner says so.",
-            ),
-            known("off", Form::List(Item::Layer), "Layers that are not tried."),
-            known(
-                "rung",
-                Form::Word(&["full", "container-proc", "landlock"]),
-                "The lowest rung of enforcement that is accepted, where a box cannot be had whole.",
-            ),
-        ],
-    ),
+    ("layers", super::layers::KEYS),
     (
         "when",
         &[

@@ -40,7 +40,7 @@ pub(in crate::profile) const FLOOR: &[(&str, &[&str])] = &[
             "output",
         ],
     ),
-    ("layers", &["require", "rung"]),
+    ("layers", &["require", "rung", "nested"]),
     ("kill-switch", &["files", "remote", "team"]),
 ];
 

@@ -56,7 +56,7 @@ pub(super) static TABLE: Table = Table {
         rung: None,
         stop_files: &[],
         notices: &[
-            ("Codex cannot start its own sandbox inside this one: run it with --dangerously-bypass-approvals-and-sandbox", 7),
+            ("Codex cannot start its own sandbox inside this one but with --nested allow: run it with --dangerously-bypass-approvals-and-sandbox", 7),
             ("Codex cannot update itself here; outside: `codex update`, or npm install -g @openai/codex; `check_for_update_on_startup = false` in ~/.codex/config.toml stops the question", 8),
         ],
 };

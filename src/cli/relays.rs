@@ -1,0 +1,78 @@
+//! What a run's descriptors 0 to 2 become, and the pipes that the supervisor relays.
+
+#![forbid(unsafe_code)]
+
+use super::CliError;
+use crate::launch::command::Descriptor;
+use crate::launch::stdio;
+use crate::supervise::relay::{Direction, RelayPipe};
+use crate::sys::process;
+use std::os::fd::{AsFd as _, RawFd};
+
+/// What each descriptor of the command becomes; for a relayed one a pipe is made, and the supervisor gets its other end.
+pub(super) fn descriptors(
+    stdio: &[stdio::Stdio; 3],
+    pipes: &mut Vec<RelayPipe>,
+) -> Result<[Descriptor; 3], CliError> {
+    let mut out = [const { Descriptor::Inherit }; 3];
+    for (number, found) in (0u8..).zip(stdio) {
+        let becomes = match found {
+            stdio::Stdio::Pty => Descriptor::Pty,
+            stdio::Stdio::Inherit => Descriptor::Inherit,
+            stdio::Stdio::Null => Descriptor::Null,
+            // stdout and stderr that are one socket share one pipe, so that their order is kept.
+            stdio::Stdio::Relay { first } => match out.get(usize::from(*first)) {
+                Some(Descriptor::Pipe(shared)) if *first != number => {
+                    Descriptor::Pipe(shared.try_clone().map_err(CliError::io("dup"))?)
+                }
+                _ => relayed(number, pipes)?,
+            },
+        };
+        if let Some(slot) = out.get_mut(usize::from(number)) {
+            *slot = becomes;
+        }
+    }
+    Ok(out)
+}
+
+/// Puts pipes in the place of files: without Landlock's rules a box that has a descriptor of a file can open it again
+/// (/proc/self/fd) for more than it was opened for.
+pub(super) fn no_files(
+    stdio: &mut [Descriptor; 3],
+    pipes: &mut Vec<RelayPipe>,
+) -> Result<(), CliError> {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let fds = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    let mut shared = None;
+    for ((number, becomes), fd) in (0u8..).zip(stdio.iter_mut()).zip(fds) {
+        if !matches!(becomes, Descriptor::Inherit) || !stdio::is_file(fd) {
+            continue;
+        }
+        *becomes = match &shared {
+            // `>log 2>&1`: one pipe, so that the order is kept.
+            Some(shared) if number == 2 && stdio::is_same_file(fds[1], fd) => {
+                let shared: &std::os::fd::OwnedFd = shared;
+                Descriptor::Pipe(shared.try_clone().map_err(CliError::io("dup"))?)
+            }
+            _ => relayed(number, pipes)?,
+        };
+        if let (1, Descriptor::Pipe(pipe)) = (number, &*becomes) {
+            shared = Some(pipe.try_clone().map_err(CliError::io("dup"))?);
+        }
+    }
+    Ok(())
+}
+
+/// A pipe in the place of the caller's descriptor.
+fn relayed(number: u8, pipes: &mut Vec<RelayPipe>) -> Result<Descriptor, CliError> {
+    let direction = if number == 0 {
+        Direction::In
+    } else {
+        Direction::Out
+    };
+    let own = process::duplicate(RawFd::from(number)).map_err(|e| CliError::Call("dup", e))?;
+    let (relay, theirs) =
+        RelayPipe::new(direction, own).map_err(|e| CliError::Call(e.call, e.errno))?;
+    pipes.push(relay);
+    Ok(Descriptor::Pipe(theirs))
+}
