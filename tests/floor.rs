@@ -222,6 +222,10 @@ fn a_flag_against_it_is_refused_with_its_line() {
         );
         let words: Vec<String> = words.iter().map(|word| b.fill(word)).collect();
         let free = run(b.agentbox(words));
+        // The host's network is refused for another reason before Landlock has scopes.
+        if flags.contains(&"host") && missing(Feature::Landlock(6)) {
+            continue;
+        }
         assert_eq!(free.code(), 0, "without a floor: {flags:?}: {free:?}");
     }
     // Several at once, and what asks for less is fine.

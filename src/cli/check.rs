@@ -82,7 +82,7 @@ pub fn run(args: &CheckArgs) -> u8 {
     } else {
         Vec::new()
     };
-    let found = match Scratch::new() {
+    let found = match Scratch::new(&host) {
         Ok(scratch) => found::found(&host, &scratch.0),
         Err(_) => Found::default(),
     };
@@ -143,7 +143,7 @@ fn trial(host: &Host, mode: NetworkMode, rung: Rung) -> Trial {
 
 /// Builds a box in an empty directory, compares what it says with the plan, and takes it down before anything is executed.
 fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, String> {
-    let workspace = Scratch::new().map_err(|e| {
+    let workspace = Scratch::new(host).map_err(|e| {
         format!(
             "a scratch directory in {}: {e}; make the directory, or set TMPDIR to one that can be written",
             std::env::temp_dir().display()
@@ -215,8 +215,17 @@ fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, 
 struct Scratch(std::path::PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Scratch, nix::errno::Errno> {
-        nix::unistd::mkdtemp(&std::env::temp_dir().join("agentbox-check-XXXXXX")).map(Scratch)
+    /// root's are id-mapped, as a workspace is, and before Linux 6.3 a tmpfs, which `/tmp` often is, cannot be: so root's are
+    /// where root's files are.
+    fn new(host: &Host) -> Result<Scratch, nix::errno::Errno> {
+        let beside = |dir: &std::path::Path, name: &str| nix::unistd::mkdtemp(&dir.join(name));
+        let temporary = || beside(&std::env::temp_dir(), "agentbox-check-XXXXXX");
+        if host.uid == 0 {
+            return beside(&host.home, ".agentbox-check-XXXXXX")
+                .or_else(|_| temporary())
+                .map(Scratch);
+        }
+        temporary().map(Scratch)
     }
 }
 

@@ -136,15 +136,13 @@ pub fn apply_scopes(network: NetworkMode) -> Result<Evidence, StepError> {
 /// # Errors
 /// As [`apply`].
 pub fn apply_bare(rules: &[LandlockRule], tcp: Tcp) -> Result<Evidence, StepError> {
-    let abi = match abi() {
-        Ok(abi) => abi,
-        Err(why) => return Ok(Evidence::absent(Layer::Landlock, why)),
-    };
+    // No evidence of an absent layer: without this one the rung is nothing, and nobody can say that it may be missing.
+    let missing = |why: String| StepError::new("landlock_create_ruleset", why, Errno::ENOTSUP);
+    let abi = abi().map_err(missing)?;
     if Scope::from_all(abi).is_empty() {
-        return Ok(Evidence::partial(
-            Layer::Landlock,
-            "signals reach every process of this user: scopes need ABI 6 (Linux 6.12)",
-        ));
+        return Err(missing(format!(
+            "{abi:?}: signals would reach every process of this user: scopes need ABI 6 (Linux 6.12)"
+        )));
     }
     let root = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| StepError::new("open", "/", errno))?;
@@ -268,5 +266,63 @@ fn rights(access: LandlockAccess, abi: ABI) -> BitFlags<AccessFs> {
         }
         // All of them: a rule that leaves one out makes the kernel's walk go on to the root at every open.
         LandlockAccess::Full => AccessFs::from_all(abi),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    /// What each ABI adds (landlock(7)): the rights of files, of TCP ports, and the scopes.
+    const ADDED: [(ABI, &[AccessFs], bool, bool); 7] = [
+        (
+            ABI::V1,
+            &[
+                AccessFs::Execute,
+                AccessFs::WriteFile,
+                AccessFs::ReadFile,
+                AccessFs::ReadDir,
+                AccessFs::RemoveDir,
+                AccessFs::RemoveFile,
+                AccessFs::MakeChar,
+                AccessFs::MakeDir,
+                AccessFs::MakeReg,
+                AccessFs::MakeSock,
+                AccessFs::MakeFifo,
+                AccessFs::MakeBlock,
+                AccessFs::MakeSym,
+            ],
+            false,
+            false,
+        ),
+        (ABI::V2, &[AccessFs::Refer], false, false),
+        (ABI::V3, &[AccessFs::Truncate], false, false),
+        (ABI::V4, &[], true, false),
+        (ABI::V5, &[AccessFs::IoctlDev], true, false),
+        (ABI::V6, &[], true, true),
+        (ABI::V7, &[], true, true),
+    ];
+
+    /// Of each ABI all is handled, and a rule never has a right that the kernel does not know: it would be EINVAL.
+    #[test]
+    fn each_abi_is_handled_in_full() {
+        let mut known: BitFlags<AccessFs> = BitFlags::EMPTY;
+        for (abi, added, ports, scopes) in ADDED {
+            for right in added {
+                known |= *right;
+            }
+            assert_eq!(AccessFs::from_all(abi), known, "{abi:?}");
+            assert_eq!(!AccessNet::from_all(abi).is_empty(), ports, "{abi:?}");
+            assert_eq!(!Scope::from_all(abi).is_empty(), scopes, "{abi:?}");
+            assert_eq!(rights(LandlockAccess::Full, abi), known, "{abi:?}");
+            let list = rights(LandlockAccess::List, abi);
+            assert_eq!(list, AccessFs::ReadDir, "{abi:?}");
+            let read = AccessFs::Execute | AccessFs::ReadFile | AccessFs::ReadDir;
+            assert_eq!(rights(LandlockAccess::Read, abi), read, "{abi:?}");
+            let device = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
+            let device = (device | read) & known;
+            assert_eq!(rights(LandlockAccess::Device, abi), device, "{abi:?}");
+        }
     }
 }

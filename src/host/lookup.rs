@@ -213,6 +213,9 @@ pub(super) fn from_raw(s: &FileStat) -> Stat {
         SFlag::S_IFSOCK => FileType::Socket,
         _ => FileType::Other,
     };
+    // A u32 on aarch64.
+    #[allow(clippy::useless_conversion)]
+    let nlink = u64::from(s.st_nlink);
     Stat {
         file_type,
         mode: s.st_mode & 0o7777,
@@ -220,7 +223,7 @@ pub(super) fn from_raw(s: &FileStat) -> Stat {
         gid: s.st_gid,
         dev: s.st_dev,
         ino: s.st_ino,
-        nlink: s.st_nlink,
+        nlink,
     }
 }
 

@@ -43,10 +43,12 @@ pub(super) fn run(running: &mut Running, parts: &mut [Box<dyn Part>]) -> Seen {
             let said = running.hear_init();
             return said.unwrap_or_else(|| running.seen(None));
         }
+        // Before the parts: what a timer finds (a box that its cgroup has frozen) is what somebody who asked a part waits for,
+        // and nothing else may ever wake this loop again.
+        running.timers();
         for (number, part) in (1..).zip(parts.iter_mut()) {
             part.on_ready(&woken.of(number), running);
         }
-        running.timers();
     }
 }
 

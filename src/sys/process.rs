@@ -515,7 +515,8 @@ pub fn interface_up(name: &CStr) -> Result<(), Errno> {
         .iter_mut()
         .zip(name.to_bytes().iter().take(15))
     {
-        *to = from.cast_signed();
+        // Signed on x86_64, unsigned on aarch64.
+        *to = libc::c_char::from_ne_bytes([*from]);
     }
     let up =
         libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).map_err(|_| Errno::EINVAL)?;

@@ -3,6 +3,7 @@
 //! - `masked-proc`: a user, mount and pid namespace with a procfs that is covered in part, as podman and docker with an open
 //!   seccomp profile have it: namespaces can be had in it, a fresh procfs cannot. PROGRAM is its PID 1.
 //! - `docker`: docker's default seccomp profile as far as it matters here: no namespace, no mount, clone3 does not exist.
+//! - `landlock-abi N`: a kernel whose Landlock says that its ABI is N. What it does stays what the running kernel does.
 //! - `chroot DIR`: a chroot, in which the kernel makes no user namespaces.
 //! - `root DIR`: DIR is the root of a mount and pid namespace (and, but for root, a user namespace), by pivot_root, as a container has it: with a
 //!   procfs where DIR has a `proc`, and those of the host's devices that have a file in its `dev`. PROGRAM is its PID 1.
@@ -25,6 +26,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -44,6 +46,10 @@ pub(crate) fn enter(args: &Args<'_>) -> ! {
         }
         "docker" => {
             docker();
+            exec(program)
+        }
+        "landlock-abi" => {
+            landlock_abi(args.num(1));
             exec(program)
         }
         "root" => {
@@ -317,13 +323,17 @@ fn drop_capabilities() {
     }
 }
 
+const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+fn op(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code, jt, jf, k }
+}
+
 fn docker() {
     drop_capabilities();
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let errno = |errno: i32| op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32);
     let mut program = vec![op(LOAD, 0, 0, 0)];
     for number in REFUSED {
@@ -349,3 +359,110 @@ fn docker() {
         assert_eq!(done, 0, "seccomp: {}", Errno::last());
     }
 }
+
+/// Every landlock_create_ruleset(2) that asks for the version (flags is 1) of what is executed from now on is answered by a
+/// process beside it, which ends when nobody is left who could ask.
+fn landlock_abi(version: i64) {
+    use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType};
+    let (here, there) = nix::sys::socket::socketpair(
+        AddressFamily::Unix,
+        SockType::Stream,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .expect("socketpair");
+    // Before the filter, whose end it waits for; twice, so that the program has no child that it does not know of.
+    // SAFETY: one thread, and the child only forks and answers.
+    let ForkResult::Parent { child } = unsafe { fork() }.expect("fork") else {
+        drop(here);
+        // SAFETY: as above.
+        match unsafe { fork() }.expect("fork") {
+            ForkResult::Child => answer(&there, version),
+            ForkResult::Parent { .. } => std::process::exit(0),
+        }
+    };
+    assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+    let mut program = [
+        op(LOAD, 0, 0, 0),
+        op(EQUAL, 0, 3, libc::SYS_landlock_create_ruleset as u32),
+        // The third argument.
+        op(LOAD, 0, 0, 32),
+        op(EQUAL, 0, 1, 1),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
+        op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog {
+        len: program.len().try_into().unwrap(),
+        filter: program.as_mut_ptr(),
+    };
+    let flag = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: integers, and a program that lives for the call; what it returns is a descriptor that only we know.
+    let listener = unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let fd = libc::syscall(libc::SYS_seccomp, mode, flag, &filter);
+        assert!(fd >= 0, "seccomp: {}", Errno::last());
+        OwnedFd::from_raw_fd(i32::try_from(fd).unwrap())
+    };
+    let fds = [listener.as_raw_fd()];
+    let sent = nix::sys::socket::sendmsg::<()>(
+        here.as_raw_fd(),
+        &[std::io::IoSlice::new(b"x")],
+        &[ControlMessage::ScmRights(&fds)],
+        MsgFlags::empty(),
+        None,
+    );
+    assert_eq!(sent, Ok(1));
+}
+
+/// Answers with that version until nobody has the filter any more.
+fn answer(from: &OwnedFd, version: i64) -> ! {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
+    let mut byte = [0];
+    let mut into = [std::io::IoSliceMut::new(&mut byte)];
+    let flags = MsgFlags::empty();
+    let got = recvmsg::<()>(from.as_raw_fd(), &mut into, Some(&mut space), flags).expect("recvmsg");
+    let Some(ControlMessageOwned::ScmRights(fds)) = got.cmsgs().expect("cmsgs").next() else {
+        panic!("no listener");
+    };
+    let listener = fds[0];
+    let kept = u32::try_from(listener).unwrap();
+    // Who reads the program's output to its end must not wait for this one.
+    // SAFETY: no descriptor but the listener is used from here on.
+    unsafe {
+        libc::close_range(0, kept - 1, 0);
+        libc::close_range(kept + 1, u32::MAX, 0);
+        libc::setsid();
+    }
+    loop {
+        let mut wake = libc::pollfd {
+            fd: listener,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one pollfd, for the call.
+        let woken = unsafe { libc::poll(&mut wake, 1, -1) };
+        if woken == 1 && wake.revents & libc::POLLIN == 0 {
+            std::process::exit(0);
+        }
+        // SAFETY: plain data, for which zero is what the kernel asks for.
+        let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes a seccomp_notif, and reads a seccomp_notif_resp.
+        unsafe {
+            if libc::ioctl(listener, NOTIF_RECV, &mut asked) == 0 {
+                let mut answer = libc::seccomp_notif_resp {
+                    id: asked.id,
+                    val: version,
+                    error: 0,
+                    flags: 0,
+                };
+                libc::ioctl(listener, NOTIF_SEND, &mut answer);
+            }
+        }
+    }
+}
+
+/// `SECCOMP_IOCTL_NOTIF_RECV` and `_SEND`.
+const NOTIF_RECV: libc::c_ulong = 0xc050_2100;
+const NOTIF_SEND: libc::c_ulong = 0xc018_2101;

@@ -44,7 +44,7 @@ pub(crate) fn run(op: &str, args: &Args<'_>) -> Option<Answer> {
         "open" => open(args).map(|_| Value::Null),
         "open-write-fd" => open_write_fd(args),
         "chmod" => at_call(libc::SYS_fchmodat, args, args.num(0)),
-        "chmod2" => at_call(libc::SYS_fchmodat2, args, args.num(0)),
+        "chmod2" => at_call(crate::raw::FCHMODAT2, args, args.num(0)),
         "fchmod" => fchmod(args),
         "chown" => none(
             std::os::unix::fs::chown(

@@ -147,12 +147,15 @@ fn value_words(words: &[OsString], buffers: &mut Vec<Vec<u8>>) -> [usize; 6] {
     values
 }
 
+/// The same on every architecture; not in every one's libc.
+pub(crate) const FCHMODAT2: libc::c_long = 452;
+
 macro_rules! numbers {
     ($($name:ident)*) => {
         /// The number of a system call.
         fn number_of(name: &str) -> Option<i64> {
             $(if name == &stringify!($name)[4..] { return Some(libc::$name); })*
-            None
+            (name == "fchmodat2").then_some(FCHMODAT2)
         }
     };
 }
@@ -167,7 +170,7 @@ numbers! {
     SYS_delete_module SYS_syslog SYS_swapon SYS_swapoff SYS_reboot SYS_settimeofday SYS_clock_settime SYS_clock_adjtime
     SYS_adjtimex SYS_acct SYS_quotactl SYS_quotactl_fd SYS_personality SYS_sethostname SYS_setdomainname SYS_setuid
     SYS_setgid SYS_setgroups SYS_setresuid SYS_capset SYS_open_by_handle_at SYS_name_to_handle_at SYS_openat SYS_openat2
-    SYS_mknodat SYS_fchmodat SYS_fchmodat2 SYS_fchmod SYS_fchownat SYS_vhangup SYS_lookup_dcookie SYS_nfsservctl
+    SYS_mknodat SYS_fchmodat SYS_fchmod SYS_fchownat SYS_vhangup SYS_lookup_dcookie SYS_nfsservctl
     SYS_fanotify_init SYS_fanotify_mark SYS_kcmp SYS_seccomp SYS_prctl SYS_memfd_create SYS_memfd_secret SYS_execveat
     SYS_socket SYS_socketpair SYS_shmget SYS_semget SYS_msgget SYS_mq_open SYS_mq_unlink SYS_inotify_init1 SYS_getpid
     SYS_getuid SYS_ioctl SYS_setpriority SYS_sched_setaffinity SYS_sched_setscheduler SYS_sched_setattr SYS_sched_setparam SYS_ioprio_set SYS_migrate_pages
