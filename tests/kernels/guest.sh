@@ -15,7 +15,7 @@ busybox ip link set lo up
 hostname kernels
 here=/agentbox-kernels
 . $here/settings
-[[ $caller == root ]] || useradd --create-home --shell /bin/bash "$caller"
+[[ $caller == root ]] || id "$caller" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$caller"
 
 # Delegated as systemd does it: the user may make groups beside the one that it is in.
 root=/sys/fs/cgroup
@@ -24,15 +24,29 @@ mkdir -p $root/user/session
 echo '+memory +pids +cpu' >$root/user/cgroup.subtree_control
 chown "$caller" $root/user $root/user/{cgroup.procs,cgroup.subtree_control} $root/user/session{,/cgroup.procs}
 
-status=0
-(
+# as_caller SCRIPT [ARG...]
+as_caller() (
     echo $BASHPID >$root/user/session/cgroup.procs
     if [[ $caller == root ]]; then
-        exec bash $here/suite.sh
+        exec bash "$here/$@"
     else
-        exec setpriv "--reuid=$caller" "--regid=$caller" --clear-groups env HOME="/home/$caller" USER="$caller" bash $here/suite.sh
+        exec setpriv "--reuid=$caller" "--regid=$caller" --clear-groups env HOME="/home/$caller" USER="$caller" bash "$here/$@"
     fi
-) || status=1
+)
+if [[ -n ${reboot:-} ]]; then
+    # The second time it is the same disk.
+    [[ -e /notes ]] && when=after || when=before
+    mkdir -p /notes && chown "$caller" /notes
+    status=0
+    as_caller reboot.sh $when || status=1
+    echo "agentbox-kernels: $status"
+    # What was said is on its way through the port. Then no farewell to anybody.
+    sleep 1
+    echo b >/proc/sysrq-trigger
+fi
+
+status=0
+as_caller suite.sh || status=1
 
 cd "$checkout" || exit
 export AGENTBOX_TEST_SKIPS=/run/skips RUST_BACKTRACE=0
