@@ -294,18 +294,30 @@ fn every_profile_is_named_and_no_other() {
 fn every_profile_in_the_documents_is_valid() {
     let dir = std::env::temp_dir().join(format!("agentbox-readme-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("README.md")];
+    let docs = std::fs::read_dir(root.join("docs")).unwrap();
+    files.extend(
+        docs.map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "md")),
+    );
     let mut seen = 0;
-    for (file, text) in DOCS {
-        for block in blocks(text, "toml") {
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for block in blocks(&text, "toml") {
             let path = dir.join(format!("{seen}.toml"));
             std::fs::write(&path, &block).unwrap();
             let ran = agentbox(&["profiles", "validate", path.to_str().unwrap()]);
-            assert!(ran.status.success(), "{file}:\n{block}\n{ran:?}");
+            assert!(
+                ran.status.success(),
+                "{}:\n{block}\n{ran:?}",
+                file.display()
+            );
             seen += 1;
         }
     }
     std::fs::remove_dir_all(&dir).unwrap();
-    assert!(seen >= 2, "the blocks were not found");
+    assert!(seen >= 18, "the blocks were not found: {seen}");
 }
 
 #[test]

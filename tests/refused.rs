@@ -493,7 +493,7 @@ fn what_was_refused_is_in_the_record_and_said_at_the_end() {
         "terraform apply '-auto approve'; {t}/tools/terraform \"$(printf 'a\\nb')\"; fine; true",
     );
     assert_eq!(ran.ok(), SECRET);
-    let said = "agentbox: refused programs were started 2 times: the record has them";
+    let said = "agentbox: refused programs were started 2 times; `agentbox logs` tells which";
     assert!(ran.complaint().contains(said), "{ran:?}");
     let reports: Vec<String> = events(&world, "program-refused")
         .iter()

@@ -337,6 +337,8 @@ impl Refused {
             Why::NotGranted if self.is_loopback() => {
                 self.port.map(|port| format!("--host-port {port}"))
             }
+            // Service records (RFC 2782, RFC 9460) are asked for beside a host; no rule is about them.
+            Why::NotGranted if to.as_str().starts_with('_') => None,
             Why::NotGranted | Why::Port { .. } => Some(format!("--allow {to}{port}")),
             Why::Private {
                 kind: Special::Metadata,

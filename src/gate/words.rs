@@ -132,6 +132,20 @@ mod tests {
         assert!(down.starts_with(b"HTTP/1.1 502 "));
     }
 
+    /// Chromium asks for `_8080._https.HOST` beside a granted HOST: nobody should be told to grant that.
+    #[test]
+    fn a_service_record_is_not_offered() {
+        let mut name = refused(Why::NotGranted);
+        name.port = None;
+        assert_eq!(name.remedy().as_deref(), Some("--allow example.com"));
+        name.to = Text::of("_8080._https.example.com");
+        assert_eq!(name.remedy(), None);
+        assert_eq!(
+            name.to_string(),
+            "refused _8080._https.example.com: no rule grants it"
+        );
+    }
+
     #[test]
     fn no_word_of_the_box_can_break_a_header() {
         let found = Text::of("a\r\nSet-Cookie: b\u{e9}");

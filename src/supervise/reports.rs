@@ -133,9 +133,11 @@ impl Part for Reports {
         };
         match (self.verbose, self.taken) {
             (Verbose::No, _) | (_, 0) => {}
-            (Verbose::Yes, 1) => running.say("a refused program was started: the record has it"),
+            (Verbose::Yes, 1) => {
+                running.say("a refused program was started; `agentbox logs` tells which")
+            }
             (Verbose::Yes, taken) => running.say(&format!(
-                "refused programs were started {at_least}{taken} times: the record has them"
+                "refused programs were started {at_least}{taken} times; `agentbox logs` tells which"
             )),
         }
     }
