@@ -728,6 +728,26 @@ fn why_knows_the_plan_in_the_box() {
     assert_eq!(ran.code(), 2, "{ran:?}");
 }
 
+/// A box in such a box is not tried, and the reason is not looked for on the host.
+#[test]
+fn a_box_in_the_box_is_not_needed() {
+    if lacks() {
+        return;
+    }
+    let agentbox = common::world::agentbox().to_str().unwrap();
+    for options in [&[][..], &["--rung", "landlock"]] {
+        let inner = [&[agentbox, "run"][..], options, &["--", "true"]].concat();
+        let ran = inside(&accepting(), &inner);
+        assert_eq!(ran.code(), 125, "{ran:?}");
+        let said = ran.complaint();
+        assert!(
+            said.contains("this is a box of agentbox already"),
+            "{ran:?}"
+        );
+    }
+    inside(&accepting(), &["true"]).ok();
+}
+
 /// What boxes may do is said outside of them, and a box without a view of its own is one, too.
 #[test]
 fn nothing_is_granted_for_later_in_the_box() {

@@ -7,9 +7,9 @@
 use super::args::{AskArgs, RuleArgs};
 use super::network::only_session;
 use super::say;
-use super::why::own_plan_file;
 use super::{live, logs, save};
 use crate::exit;
+use crate::launch::diagnose::is_box;
 use crate::paint::{self, Tone};
 use crate::plan::OsText;
 use crate::plan::net::{Network, Rule, Target};
@@ -27,7 +27,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 /// Asks until the session ends or the human leaves. Returns the exit status.
 #[must_use]
 pub fn ask(args: &AskArgs) -> u8 {
-    if own_plan_file().is_some() {
+    if is_box() {
         say::error("this is a box, and what it may reach is said outside of it");
         return exit::NO;
     }

@@ -53,6 +53,8 @@ fn flow(args: RunArgs) -> Result<u8, CliError> {
         let _ = say::painted(&report::plan::text(&plan, &super::steps()));
         return Ok(0);
     }
+    // Now, since the supervisor's environment is wiped before it may have to say so.
+    let _known = diagnose::is_box();
     start(args, status)
 }
 

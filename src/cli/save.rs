@@ -5,9 +5,9 @@
 
 use super::args::RuleArgs;
 use super::change::{ChangeError, change, directory};
-use super::why::own_plan_file;
 use super::{CliError, places};
 use crate::host::Host;
+use crate::launch::diagnose::is_box;
 use crate::plan::OsText;
 use crate::profile::ProfileError;
 use crate::profile::edit::{EditError, Edited, List, add};
@@ -71,7 +71,7 @@ pub(super) enum SaveError {
 
 /// What was done, for people.
 pub(super) fn save(args: &RuleArgs, list: List) -> Result<String, SaveError> {
-    if own_plan_file().is_some() {
+    if is_box() {
         return Err(SaveError::Inside);
     }
     let host = Host::gather().map_err(CliError::from)?;

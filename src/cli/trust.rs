@@ -5,10 +5,10 @@
 use super::args::TrustArgs;
 use super::change::{ChangeError, change};
 use super::say::{self, Said};
-use super::why::own_plan_file;
 use super::{CliError, places};
 use crate::exit;
 use crate::host::{Host, RealLookup};
+use crate::launch::diagnose::is_box;
 use crate::plan::OsText;
 use crate::plan::resolve::workspace_of;
 use crate::policy::{Request, merge};
@@ -63,7 +63,7 @@ pub fn trust(args: &TrustArgs) -> u8 {
 }
 
 fn run(args: &TrustArgs) -> Result<u8, TrustError> {
-    if own_plan_file().is_some() {
+    if is_box() {
         return Err(TrustError::Inside);
     }
     let host = Host::gather().map_err(CliError::from)?;

@@ -7,8 +7,8 @@ use super::say::{self, Said};
 use super::{CliError, plan_for, why_live};
 use crate::exit;
 use crate::host::{Host, RealLookup};
+use crate::launch::diagnose::own_plan_file;
 use crate::plan::net::rule;
-use crate::plan::refused::{BARE_PLAN, PLAN};
 use crate::plan::why::connect::{OwnServer, Wanted};
 use crate::plan::why::{Answer, Question, Side, ask};
 use crate::plan::{OsText, Plan};
@@ -93,19 +93,6 @@ fn inside(args: &WhyArgs, file: &Path) -> Result<Answer, CliError> {
         why_live::correct(&mut answer, &plan, wanted);
     }
     Ok(answer)
-}
-
-/// Where the plan of this box is, if this is one. Where there is no view, beside its HOME: who changes that variable in a box is
-/// answered as outside.
-pub(super) fn own_plan_file() -> Option<PathBuf> {
-    let fixed = PathBuf::from(PLAN);
-    if fixed.exists() {
-        return Some(fixed);
-    }
-    std::env::var_os("AGENTBOX")?;
-    let home = PathBuf::from(std::env::var_os("HOME")?);
-    let file = home.parent()?.join(BARE_PLAN);
-    file.exists().then_some(file)
 }
 
 /// The plan of this box. It is written beside the start of the command, which may be faster.

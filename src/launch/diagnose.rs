@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 use crate::host::{Cause, Cgroup, Cgroups, Host, Limit};
-use crate::plan::refused::PLAN;
+use crate::plan::refused::{BARE_PLAN, PLAN};
 use crate::sys::inotify::Inotify;
 use crate::sys::landlock;
 use nix::errno::Errno;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 fn read(path: &str) -> Option<String> {
     std::fs::read_to_string(path)
@@ -41,10 +42,26 @@ pub fn hints(failure: &str) -> Vec<String> {
 pub const NESTED: &str = "this is a box of agentbox already: start the command itself, without `agentbox run`; it has the limits \
                           of this box (`agentbox why` says which)";
 
+/// Asked once, before a process wipes its environment; forked processes inherit the answer.
+static BOX: OnceLock<bool> = OnceLock::new();
+
 /// Is this a box?
-#[must_use]
 pub fn is_box() -> bool {
-    Path::new(PLAN).exists()
+    *BOX.get_or_init(|| own_plan_file().is_some())
+}
+
+/// Where the plan of this box is, if this is one. Where there is no view, beside its HOME: who changes that variable in a box is
+/// answered as outside.
+#[must_use]
+pub fn own_plan_file() -> Option<PathBuf> {
+    let fixed = PathBuf::from(PLAN);
+    if fixed.exists() {
+        return Some(fixed);
+    }
+    std::env::var_os("AGENTBOX")?;
+    let home = PathBuf::from(std::env::var_os("HOME")?);
+    let file = home.parent()?.join(BARE_PLAN);
+    file.exists().then_some(file)
 }
 
 /// Settings of this host that forbid what a box needs, each with the remedy. Empty when none is known.

@@ -4,10 +4,10 @@
 
 use crate::cli::change::{ChangeError, change};
 use crate::cli::say::{self, Said};
-use crate::cli::why::own_plan_file;
 use crate::cli::{CliError, places};
 use crate::exit;
 use crate::host::Host;
+use crate::launch::diagnose::is_box;
 use crate::paint::{self, Tone};
 use crate::plan::{LimitName, OsText};
 use crate::profile::name::pattern;
@@ -65,7 +65,7 @@ pub(super) fn init(yes: bool) -> u8 {
 }
 
 fn run(yes: bool) -> Result<u8, InitError> {
-    if own_plan_file().is_some() {
+    if is_box() {
         return Err(InitError::Inside);
     }
     let host = Host::gather().map_err(CliError::from)?;
