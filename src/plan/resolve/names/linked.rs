@@ -6,7 +6,6 @@
 
 use super::super::expand::{same, within};
 use super::super::scene::Scene;
-use super::Searched;
 use super::ahead::{Ahead, matter};
 use super::aliases::memory_of;
 use super::memory::{Entry, LARGEST, Memory, Record, Stamp};
@@ -272,6 +271,21 @@ impl Begun {
         let mut roots = self.roots.iter();
         let unknown = roots.any(|(other, memory)| memory.is_none() && same(other, root));
         self.ahead.clone().filter(|_| unknown)
+    }
+}
+
+/// Trees as they were a moment ago, by their roots: who asks of the same directories need not ask again.
+#[derive(Default)]
+pub(in super::super) struct Searched {
+    pub(super) trees: Vec<(PathBuf, Record)>,
+    /// The search for hard links, whose answers are waited for in the end.
+    pub(super) begun: Option<Begun>,
+}
+
+impl Searched {
+    fn tree(&self, root: &Path) -> Option<&Record> {
+        let found = self.trees.iter().find(|(other, _)| same(other, root));
+        found.map(|(_, tree)| tree)
     }
 }
 

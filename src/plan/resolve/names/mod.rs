@@ -16,6 +16,7 @@ mod index;
 mod linked;
 mod links;
 mod memory;
+mod places;
 mod rules;
 mod search;
 mod tracked;
@@ -28,9 +29,9 @@ use crate::outcome::Layer;
 use crate::plan::names::matcher::{Matcher, heavy_names};
 use crate::plan::names::{FoundName, How, NameKind, NameRule, Names, Watch};
 use crate::plan::{Access, GrantKind, Kind, OsText};
-use linked::Begun;
+use linked::{Begun, Searched};
 pub(super) use links::links;
-use memory::Record;
+pub(super) use places::places;
 pub(super) use rules::{asked_for, path_of};
 use search::{Hit, Search};
 use std::os::unix::ffi::OsStrExt;
@@ -132,21 +133,6 @@ struct Found {
     skipped: Vec<String>,
     entries: u64,
     searched: Searched,
-}
-
-/// Trees as they were a moment ago, by their roots: who asks of the same directories need not ask again.
-#[derive(Default)]
-pub(super) struct Searched {
-    trees: Vec<(PathBuf, Record)>,
-    /// The search for hard links, whose answers are waited for in the end.
-    begun: Option<Begun>,
-}
-
-impl Searched {
-    fn tree(&self, root: &Path) -> Option<&Record> {
-        let found = self.trees.iter().find(|(other, _)| same(other, root));
-        found.map(|(_, tree)| tree)
-    }
 }
 
 /// The directories of the host that are shown and in no other one that is shown.
@@ -329,30 +315,6 @@ fn dedupe(mut targets: Vec<Target>) -> Vec<Target> {
     });
     targets.dedup_by(|a, b| a.path == b.path);
     targets
-}
-
-/// Every place in the box that shows a host path, with the mount that does and what it allows.
-pub(super) fn places(scene: &Scene<'_>, path: &Path) -> Vec<(PathBuf, PathBuf, Access)> {
-    let mut out = Vec::new();
-    for (target, shown) in scene.tree.binds().iter() {
-        let Some(rest) = below(path, &shown.source) else {
-            continue;
-        };
-        let place = if rest.is_empty() {
-            target.clone()
-        } else {
-            target.join(std::ffi::OsStr::from_bytes(rest))
-        };
-        // Something else may hang in between.
-        let holds = scene
-            .tree
-            .holder(&place)
-            .is_some_and(|(holder, _)| same(holder, target));
-        if holds || rest.is_empty() {
-            out.push((place, target.clone(), shown.access));
-        }
-    }
-    out
 }
 
 fn cover(
