@@ -172,6 +172,30 @@ fn commits_with_protected_files_are_told_at_the_end() {
     }
 }
 
+/// A `.env` that git does not ignore was committed empty by `git add -A` in the box, and nobody was told: the next
+/// `git commit -a` outside commits what it holds.
+#[test]
+fn a_hidden_file_that_is_committed_empty_is_told() {
+    let b = world();
+    host(&b, "echo SECRET > .env; mkdir -p pkg; : > pkg/__init__.py");
+    let ran = b.sh(&format!(
+        "{ME} git add -A && git commit -qm all && git show HEAD:.env | wc -c"
+    ));
+    assert_eq!(ran.ok().trim(), "0");
+    let said = ran.complaint();
+    let file = b.ws().join(".env").display().to_string();
+    let words = format!("in which {file} is empty, as the box reads it");
+    assert_eq!(said.matches(&words).count(), 1, "{said}");
+    // An empty file with any other name is none of it.
+    assert!(!said.contains("__init__.py"), "{said}");
+    // Nor is one that was there before, or one that has a content of the box's own.
+    let ran = b.sh(&format!(
+        "{ME} echo x > other && git add other && git commit -qm more"
+    ));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!ran.complaint().contains("is empty"), "{ran:?}");
+}
+
 /// What cannot be read is said, and does not keep the session from its end.
 #[test]
 fn a_history_that_cannot_be_read_is_said() {

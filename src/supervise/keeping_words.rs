@@ -61,6 +61,9 @@ pub(super) fn line(act: &Act, id: &SessionId) -> String {
                 How::Deleted => format!(
                     "{reference} names {commit} now, which has no {file} any more: the file is protected"
                 ),
+                How::Emptied => format!(
+                    "{reference} has a commit {commit} in which {file} is empty, as the box reads it: take it out (`git rm --cached`) before you commit yours"
+                ),
             }
         }
         Did::Unread { why } => format!(
@@ -97,6 +100,7 @@ pub(super) fn event(act: Act) -> Option<Event> {
                 How::Made => "made",
                 How::Differs => "differs",
                 How::Deleted => "deleted",
+                How::Emptied => "emptied",
             }
             .to_owned(),
         },

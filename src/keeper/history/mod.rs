@@ -266,6 +266,11 @@ impl Known for Rules<'_, '_> {
             Some(NameKind::Freeze | NameKind::Track)
         )
     }
+
+    fn is_hidden(&mut self, path: &[u8]) -> bool {
+        let file = self.top.join(OsStr::from_bytes(path));
+        self.kinds.of(&file) == Some(NameKind::Hide)
+    }
 }
 
 /// The object store, and the packs in it: index and pack.

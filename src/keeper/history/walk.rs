@@ -35,7 +35,15 @@ pub enum How {
     Differs,
     /// It names one without the file.
     Deleted,
+    /// A commit has an empty file under a hidden name: what a box reads there.
+    Emptied,
 }
+
+/// The id of a file without content.
+const EMPTY: Id = [
+    0xe6, 0x9d, 0xe2, 0x9b, 0xb2, 0xd1, 0xd6, 0x43, 0x4b, 0x8b, 0x29, 0xae, 0x77, 0x5a, 0xd8, 0xc2,
+    0xe4, 0x8c, 0x53, 0x91,
+];
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +68,8 @@ pub(super) trait Known {
     fn had(&mut self, id: &Id) -> bool;
     /// Is the file a protected one?
     fn is_protected(&mut self, path: &[u8]) -> bool;
+    /// Is it one whose content is hidden?
+    fn is_hidden(&mut self, path: &[u8]) -> bool;
 }
 
 struct Commit {
@@ -125,6 +135,9 @@ pub(super) fn named<B: Bytes>(
             false
         }
         fn is_protected(&mut self, _: &[u8]) -> bool {
+            false
+        }
+        fn is_hidden(&mut self, _: &[u8]) -> bool {
             false
         }
     }
@@ -194,7 +207,11 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
             self.compare(from, Some(tree), &mut Vec::new(), &mut changed, 0)?;
             for (path, content) in changed {
                 let Some(content) = content else { continue };
-                if !self.known.had(&content) && !self.was_there(&path, &content)? {
+                if !self.known.is_protected(&path) {
+                    if !self.was_there(&path, &content)? {
+                        self.tell(moved, &id, path, Some(content), How::Emptied);
+                    }
+                } else if !self.known.had(&content) && !self.was_there(&path, &content)? {
                     self.tell(moved, &id, path, Some(content), How::Made);
                 }
             }
@@ -206,6 +223,10 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
         let mut changed = Vec::new();
         self.compare(Some(from), Some(to), &mut Vec::new(), &mut changed, 0)?;
         for (path, content) in changed {
+            // What is hidden was told of above.
+            if !self.known.is_protected(&path) {
+                continue;
+            }
             let how = match content {
                 Some(_) => How::Differs,
                 None => How::Deleted,
@@ -323,7 +344,7 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
             .ok_or(Missing::Object)
     }
 
-    /// Protected files that differ. Directories that are the same in both are not read.
+    /// Protected files that differ, and hidden ones that are empty. Directories that are the same in both are not read.
     fn compare(
         &mut self,
         from: Option<Id>,
@@ -357,7 +378,9 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
                 self.compare(dir(was), dir(is), path, changed, depth + 1)?;
             }
             let file = |entry: Option<&Entry>| entry.filter(|e| !e.is_tree()).map(|e| e.id);
-            if (file(was).is_some() || file(is).is_some()) && self.known.is_protected(path) {
+            let matters = self.known.is_protected(path)
+                || file(is) == Some(EMPTY) && self.known.is_hidden(path);
+            if (file(was).is_some() || file(is).is_some()) && matters {
                 changed.push((path.clone(), file(is)));
             }
             path.truncate(length);
