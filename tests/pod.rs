@@ -388,3 +388,116 @@ fn a_pod_obeys_the_fleets_switch_and_publishes_its_end() {
     let ran = run(in_pod(&b, &[], "echo RAN"));
     assert_eq!(ran.ok().trim(), "RAN");
 }
+
+/// A program that scripts/test --all installs from PyPI.
+fn checker(name: &str) -> Command {
+    let checkers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/checkers/bin");
+    let program = checkers.join(name);
+    assert!(
+        program.exists(),
+        "{program:?}: scripts/test --all installs it"
+    );
+    let mut command = Command::new(program);
+    command.stdin(std::process::Stdio::null());
+    command
+}
+
+/// The schemas of Kubernetes, in which a key that is not known is an error.
+#[test]
+#[ignore = "needs kubernetes-validate of PyPI: scripts/test --all"]
+fn the_manifests_follow_the_schemas() {
+    let b = TestBox::new();
+    let validate = |text: &str| {
+        let file = b.root().join("manifest.yaml");
+        std::fs::write(&file, text).unwrap();
+        let mut command = checker("kubernetes-validate");
+        command.arg("--strict").arg(file);
+        run(command)
+    };
+    for (file, key) in [
+        ("k8s/pod.yaml", "restartPolicy"),
+        ("k8s/job.yaml", "restartPolicy"),
+        ("k8s/config.yaml", "metadata"),
+    ] {
+        let text = std::fs::read_to_string(scripts(file)).unwrap();
+        assert_eq!(validate(&text).code(), 0, "{file}");
+        let broken = text.replacen(key, "noSuchKey", 1);
+        assert_ne!(broken, text, "{file}");
+        assert_ne!(validate(&broken).code(), 0, "{file}: the twin");
+    }
+}
+
+/// The job is HCL, its box gives nothing that the docker driver could, and what it calls is a command line of this version.
+#[test]
+#[ignore = "needs python-hcl2 of PyPI: scripts/test --all"]
+fn the_job_of_nomad_is_valid() {
+    let text = std::fs::read_to_string(scripts("nomad/agent.nomad.hcl")).unwrap();
+    let b = TestBox::new();
+    let parse = |text: &str| {
+        let file = b.root().join("job.hcl");
+        std::fs::write(&file, text).unwrap();
+        let mut command = checker("python3");
+        let script = "import sys, json, hcl2; print(json.dumps(hcl2.load(open(sys.argv[1]))))";
+        command.args(["-c", script]).arg(file);
+        run(command)
+    };
+    // Names and texts keep their quotes there.
+    let job = parse(&text).ok().replace("\\\"", "");
+    let job: Value = serde_json::from_str(&job).unwrap();
+    let task = &job["job"][0]["agent"]["group"][0]["agent"]["task"][0]["agent"];
+    let config = &task["config"][0];
+    assert_eq!(task["user"], "1000:1000");
+    assert_eq!(config["cap_drop"][0], "ALL");
+    assert_eq!(config["readonly_rootfs"], true);
+    assert!(config["privileged"].is_null() && config["cap_add"].is_null());
+    let identity = &task["identity"][0];
+    assert_eq!(
+        (&identity["env"], &identity["file"]),
+        (&false.into(), &false.into())
+    );
+    let words: Vec<&str> = std::iter::once(&config["command"])
+        .chain(config["args"].as_array().unwrap())
+        .map(|word| word.as_str().unwrap())
+        .collect();
+    assert_eq!(words[0], "/usr/local/bin/agentbox");
+    agentbox::cli::args::parse(words.into_iter().map(Into::into)).unwrap();
+    let broken = text.replacen("task \"agent\" {", "task \"agent\"", 1);
+    assert_ne!(parse(&broken).code(), 0, "the twin");
+}
+
+/// AppArmor's own parser takes the profile. One before version 4 knows no rule for user namespaces; it takes the rest.
+#[test]
+#[ignore = "needs apparmor of Debian: scripts/test --all"]
+fn the_profile_of_apparmor_is_valid() {
+    if missing(Feature::Tool("apparmor_parser")) {
+        return;
+    }
+    let text = std::fs::read_to_string(scripts("apparmor/agentbox")).unwrap();
+    for line in ["abi <abi/4.0>,\n", "  userns,\n"] {
+        assert!(text.contains(line), "{line}");
+    }
+    let b = TestBox::new();
+    let parse = |text: &str| {
+        let file = b.root().join("profile");
+        std::fs::write(&file, text).unwrap();
+        let mut command = Command::new("/usr/sbin/apparmor_parser");
+        // Neither loaded nor cached.
+        command
+            .arg("-QTK")
+            .arg(file)
+            .stdin(std::process::Stdio::null());
+        run(command)
+    };
+    let known = if Path::new("/etc/apparmor.d/abi/4.0").exists() {
+        text
+    } else {
+        text.replace("abi/4.0", "abi/3.0")
+            .replace("  userns,\n", "")
+    };
+    let ran = parse(&known);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_ne!(
+        parse(&known.replace("flags=(unconfined)", "flags=(unconfind)")).code(),
+        0
+    );
+}

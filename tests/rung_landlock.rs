@@ -91,6 +91,41 @@ fn check_predicts_it() {
     assert!(text.contains("yes  a run with --rung landlock"), "{ran:?}");
 }
 
+/// A place whose owner listens to its system calls leaves no room for the connector's listener: it is foreseen, refused with the
+/// way out, and without a network there is a box.
+#[test]
+fn a_place_that_is_listened_to_has_no_filtered_network() {
+    if lacks() {
+        return;
+    }
+    let b = filtered(1);
+    let place = |b: &TestBox, inner: &Command| {
+        run(b.through("exec {probe} enter listened -- \"$@\"", inner))
+    };
+    let check = place(&b, &b.agentbox(["check"]));
+    let text = check.text();
+    for line in [
+        "no   a run with --rung landlock: ",
+        "yes  a run with --rung landlock and without network",
+    ] {
+        assert!(text.contains(line), "{line}: {check:?}");
+    }
+    place(&b, &b.command(["true"])).refused(&["listens to its system calls already", "--net none"]);
+    let b = accepting();
+    let ran = place(&b, &b.command(["true"]));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    // Where nobody listens both are had.
+    let check = run(there(&b, &b.agentbox(["check"])));
+    assert_eq!(
+        check
+            .text()
+            .matches("yes  a run with --rung landlock")
+            .count(),
+        2,
+        "{check:?}"
+    );
+}
+
 /// The exit status, the environment, a HOME of its own and its end.
 #[test]
 fn the_command_runs_and_nothing_is_left() {
@@ -476,6 +511,78 @@ fn a_filtered_network_is_the_proxy() {
             (listen, "EPERM"),
         ],
     );
+}
+
+/// A command that joins has the same network: the granted name by the proxy that it is told of, and nothing past it.
+#[test]
+fn a_command_that_joins_has_the_proxy_and_no_more() {
+    use std::io::{Read as _, Write as _};
+    if lacks() || missing(Feature::Tool("curl")) {
+        return;
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\ngranted",
+            );
+        }
+    });
+    let b = filtered(port);
+    let script = format!(
+        "curl -sS -m 20 http://web.test:{port}/; echo; curl -s -m 20 -o /dev/null -w '%{{http_code}}\\n' http://other.test:{port}/; \
+         curl -s -m 5 --noproxy '*' http://127.0.0.1:{port}/; echo $?; \
+         exec {{probe}} batch 'connect-tcp 127.0.0.1:{port}' 'send-udp 192.0.2.1:53' 'socket unix stream' 'own-listener'"
+    );
+    let (ran, joined) = met(&b, "exit 7", |_, _| {
+        let id = run(b.agentbox(["ps", "-q"])).ok();
+        let inner = b.agentbox(["exec", id.trim(), "--", "sh", "-c", &b.fill(&script)]);
+        run(there(&b, &inner))
+    });
+    assert_eq!(ran.code(), 7, "{ran:?}");
+    let text = joined.text();
+    let lines: Vec<&str> = text.lines().take(3).collect();
+    assert_eq!(lines, ["granted", "403", "7"], "{joined:?}");
+    let names: Vec<String> = parsed(&joined)
+        .iter()
+        .filter_map(|answer| answer["name"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(names, ["EACCES", "EPERM", "EPERM", "EPERM"], "{joined:?}");
+}
+
+/// Connections for which the gate's queue has no room wait for their turn, and are made when it comes to them.
+#[test]
+fn connections_wait_where_the_gate_has_no_room() {
+    use nix::sys::signal::{Signal, kill};
+    if lacks() {
+        return;
+    }
+    // More than the queue of 1024 holds, in processes of which each waits for its own.
+    let b = filtered(1).option("--limit").option("open-files=4096");
+    let script = "{probe} connect-many $g 60 20 >answer & touch begun; wait; [ ! -e resumed ] || echo waited; cat answer";
+    let (ran, gate) = met(&b, script, |_, child| {
+        let client = i32::try_from(child.id()).unwrap();
+        let gate = agentbox::sys::procfs::below(client).into_iter().find(|p| {
+            std::fs::read_to_string(format!("/proc/{}/comm", p.pid))
+                .is_ok_and(|name| name == "agentbox-gate\n")
+        });
+        let pid = nix::unistd::Pid::from_raw(gate.expect("no gate").pid);
+        kill(pid, Signal::SIGSTOP).unwrap();
+        let (begun, resumed) = (b.ws().join("begun"), b.ws().join("resumed"));
+        std::thread::spawn(move || {
+            until("it has begun", || begun.exists());
+            std::thread::sleep(std::time::Duration::from_secs(3));
+            std::fs::write(resumed, "").unwrap();
+            kill(pid, Signal::SIGCONT).unwrap();
+        })
+    });
+    gate.join().unwrap();
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_eq!(parsed(&ran)[0]["whole"], 60, "{ran:?}");
+    // They did wait, for a gate that stood still.
+    assert!(ran.text().starts_with("waited\n"), "{ran:?}");
 }
 
 /// Writes the gate's address to `up` and waits for `go`.

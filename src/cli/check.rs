@@ -71,9 +71,16 @@ pub fn run(args: &CheckArgs) -> u8 {
     launch::place::settle(&mut host);
     let mut best = (!refused).then_some(Rung::Full);
     if let Some(rung) = launch::place::lower(&host.place) {
-        let trial = trial(&host, NetworkMode::None, rung);
-        best = best.or(trial.result.is_ok().then_some(rung));
-        trials.push(trial);
+        // On the rung `landlock` the filtered network asks more of the place than none: a listener of its own.
+        let modes: &[NetworkMode] = match rung {
+            Rung::Landlock => &[NetworkMode::Filtered, NetworkMode::None],
+            _ => &[NetworkMode::None],
+        };
+        for mode in modes {
+            let trial = trial(&host, *mode, rung);
+            best = best.or(trial.result.is_ok().then_some(rung));
+            trials.push(trial);
+        }
     } else if !refused {
         trials.push(trial(&host, NetworkMode::None, Rung::Nested));
     }
@@ -126,7 +133,12 @@ fn trial(host: &Host, mode: NetworkMode, rung: Rung) -> Trial {
     }
     if rung != Rung::Full {
         return Trial {
-            what: format!("a run with --rung {rung}: {}", rung.what()),
+            what: match (rung, mode) {
+                (Rung::Landlock, NetworkMode::None) => {
+                    format!("a run with --rung {rung} and without network (--net none)")
+                }
+                _ => format!("a run with --rung {rung}: {}", rung.what()),
+            },
             result: attempt(host, mode, rung),
         };
     }

@@ -4,6 +4,7 @@
 
 use super::newroot::LateFile;
 use super::pty::{self, HostTerminal, Pty};
+use super::seccomp::SeccompError;
 use super::{StepError, bare, limits, prove, seccomp, userns_limits};
 use crate::outcome::{Evidence, Layer, Status};
 use crate::plan::net::listen::Listener;
@@ -238,6 +239,9 @@ pub(super) fn landlock(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError>
     super::landlock::apply(&b.plan.landlock, b.plan.network.mode, &own).map(Some)
 }
 
+/// The kernel lets a process have one listener (seccomp(2), EBUSY).
+const LISTENED: &str = "who runs this place listens to its system calls already (seccomp_unotify), and only one can: use --net none";
+
 /// The system call filter, unless the plan says off.
 pub(super) fn seccomp(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     if b.is_off(Layer::Seccomp) {
@@ -246,10 +250,15 @@ pub(super) fn seccomp(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> 
             "switched off by the profile",
         )));
     }
-    let mut installed = b
-        .filter
-        .apply()
-        .map_err(|e| StepError::new("install the seccomp filter", e, Errno::EINVAL))?;
+    let mut installed = b.filter.apply().map_err(|e| {
+        let failed = StepError::new("install the seccomp filter", e, Errno::EINVAL);
+        match e {
+            SeccompError::Install {
+                errno: Errno::EBUSY,
+            } => failed.remedy(LISTENED),
+            _ => failed,
+        }
+    })?;
     if let Some(listener) = installed.listener.take() {
         (b.hand_over)(listener)?;
     }

@@ -16,6 +16,7 @@
 //! - opencode asks for a title with a request that has no tools.
 //! - gemini's shell tool refuses `$()` and sets GIT_CONFIG_GLOBAL=/dev/null.
 
+use crate::place::{self, Rung};
 use crate::server::Server;
 use crate::world::{CANARY, SECRET_VARIABLES, World, write};
 use std::fs::{self, File};
@@ -113,7 +114,7 @@ impl Agent {
 
     /// Writes the configuration that sends the agent to the server, and gives the variables for it.
     fn configure(self, place: Place, world: &World, port: u16) -> Vec<(String, String)> {
-        let base = format!("http://127.0.0.1:{port}");
+        let base = format!("http://{}:{port}", place::address());
         let mut variables = vec![(self.key_variable().to_owned(), KEY.to_owned())];
         match self {
             Agent::Claude => {
@@ -186,8 +187,10 @@ impl Agent {
             Place::Box => {
                 let mut command = Command::new(agentbox());
                 command.arg("run");
+                let rung = Rung::get();
+                command.args(rung.options(server.port()));
                 // These two keep the base URL in a file that the box could write, so nothing is granted by reading it.
-                if matches!(self, Agent::Codex | Agent::OpenCode) {
+                if matches!(self, Agent::Codex | Agent::OpenCode) && rung != Rung::Landlock {
                     command.args(["--host-port", &server.port().to_string()]);
                 }
                 command.arg(self.command());

@@ -53,14 +53,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens on a free port of 127.0.0.1 and follows `steps`.
+    /// Listens on a free port of 127.0.0.1, or the address of the place, and follows `steps`.
     pub(crate) fn start(steps: Vec<Step>) -> Server {
         Server::start_with(|_| steps)
     }
 
     /// The same for steps that name the server's own port.
     pub(crate) fn start_with(steps: impl FnOnce(u16) -> Vec<Step>) -> Server {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port of loopback");
+        let listener = TcpListener::bind((crate::place::address(), 0)).expect("a port");
         let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
             steps: steps(address.port()),

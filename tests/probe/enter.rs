@@ -3,6 +3,7 @@
 //! - `masked-proc`: a user, mount and pid namespace with a procfs that is covered in part, as podman and docker with an open
 //!   seccomp profile have it: namespaces can be had in it, a fresh procfs cannot. PROGRAM is its PID 1.
 //! - `docker`: docker's default seccomp profile as far as it matters here: no namespace, no mount, clone3 does not exist.
+//! - `listened`: the same, and somebody listens to its system calls (seccomp_unotify(2)), of which a process can have one.
 //! - `landlock-abi N`: a kernel whose Landlock says that its ABI is N. What it does stays what the running kernel does.
 //! - `chroot DIR`: a chroot, in which the kernel makes no user namespaces.
 //! - `root DIR`: DIR is the root of a mount and pid namespace (and, but for root, a user namespace), by pivot_root, as a container has it: with a
@@ -51,6 +52,10 @@ pub(crate) fn enter(args: &Args<'_>) -> ! {
         "landlock-abi" => {
             landlock_abi(args.num(1));
             exec(program)
+        }
+        "listened" => {
+            docker();
+            listened(program)
         }
         "root" => {
             let dir = std::path::PathBuf::from(&words[1]);
@@ -182,6 +187,32 @@ fn foreign(here: &fs::File) {
     nix::unistd::pivot_root(".", "old").expect("pivot_root");
     nix::mount::umount2("/old", nix::mount::MntFlags::MNT_DETACH).expect("umount");
     nix::unistd::fchdir(here).expect("fchdir");
+}
+
+/// PROGRAM under a filter whose listener stays here. Nothing is ever asked of it.
+fn listened(program: &[OsString]) -> ! {
+    let mut allow = libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k: libc::SECCOMP_RET_ALLOW,
+    };
+    let filter = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut allow,
+    };
+    // SAFETY: a program that lives for the call.
+    let listener = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            &raw const filter,
+        )
+    };
+    assert!(listener >= 0, "seccomp: {}", Errno::last());
+    let status = Command::new(&program[0]).args(&program[1..]).status();
+    std::process::exit(status.expect("start").code().unwrap_or(99))
 }
 
 fn own_root(dir: &std::path::Path) {
