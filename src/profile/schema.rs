@@ -93,7 +93,7 @@ pub struct Parsed {
 /// Reads a profile.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of the text; of more than [`MOST`] problems one more than these, which says
+/// Everything that is wrong with it, in the order of the text; of more than 50 problems one more than these, which says
 /// so.
 pub fn parse(text: &str, name: &str, place: &Place, role: Role) -> Result<Parsed, Vec<Diagnostic>> {
     let (table, errors) = DeTable::parse_recoverable(text);
