@@ -452,6 +452,22 @@ fn a_killed_supervisor_takes_the_box_with_it() {
     let _ = Errno::EPERM;
 }
 
+/// A web server that says "granted" to everybody: its port.
+fn server() -> u16 {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\ngranted",
+            );
+        }
+    });
+    port
+}
+
 /// A box that reaches web.test, which is this port here.
 fn filtered(port: u16) -> TestBox {
     let b = TestBox::new().net("filtered").file(
@@ -468,20 +484,10 @@ fn filtered(port: u16) -> TestBox {
 /// Granted names by the gate's proxy, which every program is told of; nothing past it, by TCP, UDP or a socket that listens.
 #[test]
 fn a_filtered_network_is_the_proxy() {
-    use std::io::{Read as _, Write as _};
     if lacks() || missing(Feature::Tool("curl")) {
         return;
     }
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(
-                b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\ngranted",
-            );
-        }
-    });
+    let port = server();
     let b = filtered(port);
     let script = format!(
         "curl -sS -m 20 http://web.test:{port}/; echo; curl -s -m 20 -o /dev/null -w '%{{http_code}}\\n' http://other.test:{port}/; \
@@ -516,20 +522,10 @@ fn a_filtered_network_is_the_proxy() {
 /// A command that joins has the same network: the granted name by the proxy that it is told of, and nothing past it.
 #[test]
 fn a_command_that_joins_has_the_proxy_and_no_more() {
-    use std::io::{Read as _, Write as _};
     if lacks() || missing(Feature::Tool("curl")) {
         return;
     }
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(
-                b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\ngranted",
-            );
-        }
-    });
+    let port = server();
     let b = filtered(port);
     let script = format!(
         "curl -sS -m 20 http://web.test:{port}/; echo; curl -s -m 20 -o /dev/null -w '%{{http_code}}\\n' http://other.test:{port}/; \

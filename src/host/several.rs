@@ -29,10 +29,6 @@ const BYTES_FOR_A_NAME: usize = 64;
 
 /// lstat(2) of each of these names that is there, with its index.
 pub(super) fn lstat_each(dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
-    // A tree that is known asks for nothing in most of its directories.
-    if names.is_empty() {
-        return Vec::new();
-    }
     let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     // From the directory's descriptor: the way to it is walked once and not once for each name.
     let (dir, readable) = match open(dir, flags | OFlag::O_RDONLY, Mode::empty()) {
@@ -50,16 +46,26 @@ pub(super) fn lstat_each(dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
         None
     };
     // A listing says what may be there; what is there is asked in any case.
-    let stat = |name: &OsStr| fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok();
-    let one = |at: usize| Some((at, from_raw(&stat(names.get(at)?)?)));
     match candidates {
-        Some(few) => few.into_iter().filter_map(one).collect(),
-        None => (0..names.len()).filter_map(one).collect(),
+        Some(few) => each_of(&dir, names, few),
+        None => each_of(&dir, names, 0..names.len()),
     }
+}
+
+/// lstat(2) of those of the names that are at these places.
+fn each_of(
+    dir: &OwnedFd,
+    names: &[&OsStr],
+    places: impl IntoIterator<Item = usize>,
+) -> Vec<(usize, Stat)> {
+    let stat = |name: &OsStr| fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok();
+    let one = |at: usize| Some((at, from_raw(&stat(names.get(at)?)?)));
+    places.into_iter().filter_map(one).collect()
 }
 
 /// The same of names that it has, as far as one knows: nothing is gained by listing it.
 pub(super) fn lstat_listed(dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
+    // A tree that is known asks for nothing in most of its directories.
     if names.is_empty() {
         return Vec::new();
     }
@@ -67,9 +73,7 @@ pub(super) fn lstat_listed(dir: &Path, names: &[&OsStr]) -> Vec<(usize, Stat)> {
     let Ok(dir) = open(dir, flags, Mode::empty()) else {
         return Vec::new();
     };
-    let stat = |name: &OsStr| fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok();
-    let one = |(at, name): (usize, &&OsStr)| Some((at, from_raw(&stat(name)?)));
-    names.iter().enumerate().filter_map(one).collect()
+    each_of(&dir, names, 0..names.len())
 }
 
 /// The names that a directory may have, by listing it. `None` where that costs more or could miss one.

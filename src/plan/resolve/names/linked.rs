@@ -67,14 +67,9 @@ impl Search<'_> {
         depth: usize,
     ) -> Record {
         let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
-        let stamp = seen.and_then(|seen| seen.stamp).or_else(|| {
-            self.look.times(path).map(|id| Stamp {
-                dev: id.dev,
-                ino: id.ino,
-                modified: id.modified,
-                changed: id.changed,
-            })
-        });
+        let stamp = seen
+            .and_then(|seen| seen.stamp)
+            .or_else(|| Stamp::of(self.look, path));
         let mut out = Record {
             name,
             ..Record::default()
@@ -208,6 +203,8 @@ impl Search<'_> {
 /// What a search of all trees found.
 #[derive(Default)]
 pub(super) struct Found {
+    /// Where it looked.
+    pub(super) roots: Vec<PathBuf>,
     pub(super) linked: Vec<Linked>,
     pub(super) stale: Vec<PathBuf>,
     pub(super) shut: Option<PathBuf>,
@@ -217,7 +214,7 @@ pub(super) struct Found {
 }
 
 /// The host's directories that the box may write, but for what is the box's own.
-pub(super) fn roots(scene: &Scene<'_>) -> Vec<PathBuf> {
+fn roots(scene: &Scene<'_>) -> Vec<PathBuf> {
     let mut roots: Vec<PathBuf> = Vec::new();
     for (_, shown) in scene.tree.binds().iter() {
         let wanted = shown.kind == Kind::Dir
@@ -291,8 +288,8 @@ impl Searched {
 
 /// What an earlier start found below a root.
 fn recalled(scene: &Scene<'_>, root: &Path, now: i128) -> Option<Memory> {
-    let bytes = scene.walk.look.recall(&memory_of(scene, "links", root))?;
-    let memory = Memory::read(&bytes).filter(|_| bytes.len() <= LARGEST)?;
+    let bytes = scene.walk.look.recall(&memory_of(scene, "links", root));
+    let memory = Memory::read(&bytes.filter(|bytes| bytes.len() <= LARGEST)?)?;
     // A clock that was set back makes it neither young nor old: it is read anew.
     let young = (0..FULL).contains(&now.saturating_sub(i128::from(memory.rules)));
     (memory.root == root.as_os_str().as_bytes() && young && memory.tree.is_some()).then_some(memory)
@@ -343,13 +340,13 @@ pub(super) fn search(scene: &Scene<'_>, begun: Begun, searched: &Searched) -> Fo
             };
             look.remember(&memory_of(scene, "links", &root), &memory.bytes());
         }
+        found.roots.push(root);
     }
-    let roots = self::roots(scene);
     found.bounded = search.left == 0;
     found.linked = search.linked;
     found.stale = search.stale;
     found.shut = search.shut;
-    found.linked.extend(single_files(scene, &roots));
+    found.linked.extend(single_files(scene, &found.roots));
     found
 }
 

@@ -6,7 +6,7 @@
 
 use super::super::expand::{same, within};
 use super::super::scene::{Scene, show};
-use super::linked::{Begun, Found, Linked, Trust, roots, search};
+use super::linked::{Begun, Found, Linked, Trust, search};
 use super::search::ENTRIES;
 use super::{Searched, places};
 use crate::plan::names::matcher::heavy;
@@ -37,7 +37,6 @@ pub(in super::super) fn links(
         |wish| (wish.value, wish.origin),
     );
     let mut out = Links::none(rule, origin);
-    let roots = roots(scene);
     let begun = searched.begun.take();
     let begun = begun.unwrap_or_else(|| Begun::new(scene));
     let mut found = search(scene, begun, &searched);
@@ -79,7 +78,7 @@ pub(in super::super) fn links(
         {
             out.bytes = out.bytes.saturating_add(id.size);
         }
-        trees.insert(tree_of(&linked.path, &roots));
+        trees.insert(tree_of(&linked.path, &found.roots));
     }
     out.count = u64::try_from(outside.len()).unwrap_or(u64::MAX);
     out.trees = trees.iter().map(|dir| dir.as_path().into()).collect();

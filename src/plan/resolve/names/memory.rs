@@ -4,7 +4,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::host::FileType;
+use crate::host::{FileType, Lookup};
+use std::path::Path;
 
 /// The beginning of the file: another version is no memory.
 const MAGIC: &[u8; 8] = b"abnames2";
@@ -19,6 +20,18 @@ pub(super) struct Stamp {
     pub(super) ino: u64,
     pub(super) modified: i128,
     pub(super) changed: i128,
+}
+
+impl Stamp {
+    /// Of a directory, as it is now.
+    pub(super) fn of(look: &dyn Lookup, dir: &Path) -> Option<Stamp> {
+        look.times(dir).map(|id| Stamp {
+            dev: id.dev,
+            ino: id.ino,
+            modified: id.modified,
+            changed: id.changed,
+        })
+    }
 }
 
 /// An entry that a rule is about.

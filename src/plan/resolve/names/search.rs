@@ -100,12 +100,7 @@ impl<'a> Search<'a> {
         self.dirs += 1;
         let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
         // Asked before the directory is read: what changes meanwhile is then seen as a change next time.
-        let stamp = self.look.times(path).map(|id| Stamp {
-            dev: id.dev,
-            ino: id.ino,
-            modified: id.modified,
-            changed: id.changed,
-        });
+        let stamp = Stamp::of(self.look, path);
         let (old_stamp, entries, mut known) = match old {
             Some(old) => (old.stamp, old.entries, old.dirs),
             None => (None, Vec::new(), Vec::new()),
