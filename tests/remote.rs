@@ -329,6 +329,35 @@ fn a_renewed_token_is_found() {
     killed(&live.end(), &["\"now\""]);
 }
 
+/// What a program prints is the token, and is asked for again when it is refused.
+#[test]
+fn a_token_may_come_from_a_program() {
+    let b = TestBox::new().script("{t}/bin/token", "#!/bin/sh\necho secret-token-1\n");
+    let authority = Authority::new(&b, "a", "IP:127.0.0.1,DNS:localhost");
+    let mut flags = Flags::start(&authority, "secret-token-1", 0);
+    let text = format!(
+        "[[kill-switch.remote]]\nname = \"ops\"\nurl = \"https://127.0.0.1:{}/agents/stop\"\nca = \"{{t}}/a-ca.pem\"\ntoken-command = \"{{t}}/bin/token\"\n{FAST}on-unreachable = \"stop\"\ngrace = \"3s\"\n",
+        flags.port
+    );
+    let b = config(b, &text);
+    let live = start(&b, &token());
+    let program = b.root().join("bin/token");
+    let new = program.with_extension("new");
+    fs::write(&new, "#!/bin/sh\necho secret-token-2\n").unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&new, &program).unwrap();
+    flags.tell("token secret-token-2");
+    let asked = flags.count();
+    until("it asks on", || flags.count() > asked + 4);
+    assert_eq!(count(&b, "switch-unreachable"), 0);
+    flags.tell("set /agents/stop now");
+    killed(&live.end(), &["\"now\""]);
+    flags.tell("del /agents/stop");
+    // The twin: another token is refused.
+    flags.tell("token another");
+    b.sh("echo ran").refused(&["is unreachable", "401"]);
+}
+
 #[test]
 fn continue_goes_on_and_says_so_everywhere() {
     let (b, mut flags) = world("continue", "1s");

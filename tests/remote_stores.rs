@@ -83,6 +83,40 @@ fn a_key_kills_at_once_whether_it_is_told_by_a_channel_or_by_the_keyspace() {
     }
 }
 
+/// `${repo}` is where `origin` is, or the name of the working copy: one key for all of its boxes, wherever they are.
+#[test]
+fn a_key_of_a_repository_kills_its_boxes_alone() {
+    if missing(Feature::Tool("redis-check-rdb")) {
+        return;
+    }
+    let server = Redis::start(&[], None);
+    let text = format!(
+        "[[kill-switch.remote]]\nname = \"ops\"\nurl = \"redis://127.0.0.1:{}\"\nkeys = [\"stop:repo:${{repo}}\"]\non-unreachable = \"stop\"\n{SLOW}",
+        server.port
+    );
+    let world = |config_of_git: &str| {
+        let b = TestBox::new().file("{ws}/.git/HEAD", "ref: refs/heads/main\n");
+        let b = b.dir("{ws}/.git/objects").dir("{ws}/.git/refs");
+        let b = b.file("{ws}/.git/config", config_of_git);
+        config(b, &text)
+    };
+    let a = world("[remote \"origin\"]\n\turl = git@git.test:acme/shop.git\n");
+    let other = world("");
+    let (name, second) = (token(), token());
+    let live = start(&a, &name);
+    let spared = start(&other, &second);
+    server.tell(&["SET", "stop:repo:acme-shop", "the bill"]);
+    server.tell(&["PUBLISH", "stop:repo:acme-shop", "x"]);
+    killed(&live.end(), &["\"the bill\""]);
+    gone(&name);
+    // The twin, whose key is the name of its directory.
+    assert!(!common::live::with_token(&second).is_empty());
+    let own = other.ws().file_name().unwrap().to_str().unwrap().to_owned();
+    server.tell(&["SET", &format!("stop:repo:{own}"), "this one"]);
+    server.tell(&["PUBLISH", &format!("stop:repo:{own}"), "x"]);
+    killed(&spared.end(), &["\"this one\""]);
+}
+
 #[test]
 fn a_key_of_any_type_counts() {
     if missing(Feature::Tool("redis-check-rdb")) {
