@@ -5,6 +5,15 @@
 mod common;
 use common::{Feature, TestBox, missing, run};
 use serde_json::Value;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Held by what fills the table of processes, and by what must find room in it under a low RLIMIT_NPROC: that counts all
+/// processes of the user, those of the test beside it as well.
+static TABLE: Mutex<()> = Mutex::new(());
+
+fn table() -> MutexGuard<'static, ()> {
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn count(value: &Value) -> u64 {
     value["count"].as_u64().unwrap_or_else(|| panic!("{value}"))
@@ -12,6 +21,7 @@ fn count(value: &Value) -> u64 {
 
 #[test]
 fn a_fork_bomb_ends_at_the_limit() {
+    let _table = table();
     let b = TestBox::new();
     let many = b.probe("fork-bomb 200").allowed();
     assert_eq!(
@@ -34,6 +44,7 @@ fn half_of_the_users_processes_stay_outside() {
     if missing(Feature::User) {
         return;
     }
+    let _table = table();
     let lower = "exec /bin/bash -c 'ulimit -Su 400; exec \"$@\"' bash \"$@\"";
     let b = TestBox::new();
     let inner = b.command(["/bin/bash", "-c", "ulimit -u; ulimit -Hu"]);
@@ -45,9 +56,49 @@ fn half_of_the_users_processes_stay_outside() {
     assert_eq!(ran.ok(), "100", "{ran:?}");
 }
 
+/// Whichever of our processes is the first that may not be: it is said what is missing, and no weaker box is offered. Tried in a
+/// user namespace of its own, where the kernel counts from nothing (user_namespaces(7)).
+#[test]
+fn a_user_without_processes_left_is_told_so() {
+    // Root of the first user namespace is above the limit.
+    if missing(Feature::User) {
+        return;
+    }
+    let _table = table();
+    let mut started = 0;
+    let mut told = Vec::new();
+    for most in 1..=12 {
+        let lower = format!(
+            "exec unshare --user --map-current-user /bin/bash -c 'ulimit -Su {most}; exec \"$@\"' bash \"$@\""
+        );
+        let b = TestBox::new();
+        let inner = b.command(["/bin/echo", "started"]);
+        let ran = run(b.through(&lower, &inner));
+        if ran.code() == 0 {
+            assert_eq!(ran.text().trim(), "started", "{most}: {ran:?}");
+            started += 1;
+            continue;
+        }
+        assert_eq!(started, 0, "{most}: more is enough, too: {ran:?}");
+        assert!([125, 126].contains(&ran.code()), "{most}: {ran:?}");
+        let said = ran.complaint();
+        assert!(said.contains("`ulimit -u`"), "{most}: {ran:?}");
+        for untrue in ["container", "--rung", "user namespaces must"] {
+            assert!(!said.contains(untrue), "{most}: {untrue}: {ran:?}");
+        }
+        told.push(ran.code());
+    }
+    // Both kinds were seen: no box, and a box whose command has no process.
+    assert!(
+        started > 0 && told.contains(&125) && told.contains(&126),
+        "{told:?}"
+    );
+}
+
 /// The default alone must stop an endless one.
 #[test]
 fn an_endless_fork_bomb_ends_by_default() {
+    let _table = table();
     let b = TestBox::new();
     let ran = b.probe("fork-bomb 20000").allowed();
     assert_eq!(ran["errno"], libc::EAGAIN, "{ran}");
@@ -56,6 +107,7 @@ fn an_endless_fork_bomb_ends_by_default() {
 
 #[test]
 fn a_fork_bomb_that_spreads_dies_with_the_session() {
+    let _table = table();
     let name = common::world::token();
     let b = TestBox::new()
         .option("--limit")

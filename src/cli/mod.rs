@@ -175,6 +175,9 @@ pub enum CliError {
     /// A box that shall be started in a box.
     #[error("{}", crate::launch::diagnose::NESTED)]
     Nested,
+    /// Not even the supervisor could be forked.
+    #[error("{}", crate::launch::diagnose::NO_PROCESS)]
+    NoProcess,
     /// A host that is none.
     #[error("{}; {}", .0.what, .0.help)]
     NoHost(BadRule),
@@ -284,6 +287,7 @@ impl CliError {
             | CliError::NoRemote(..)
             | CliError::NotDrilled(_)
             | CliError::Nested
+            | CliError::NoProcess
             | CliError::Unmetered(_)
             | CliError::Call(..) => exit::NO,
         }

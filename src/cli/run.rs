@@ -237,6 +237,7 @@ fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
     };
     match process::fork_into(0).map_err(|errno| match errno {
         nix::errno::Errno::ENOSYS if diagnose::is_box() => CliError::Nested,
+        nix::errno::Errno::EAGAIN => CliError::NoProcess,
         errno => CliError::Call("clone3", errno),
     })? {
         Fork::Child => {

@@ -21,6 +21,7 @@ fn read(path: &str) -> Option<String> {
 #[must_use]
 pub fn hints(failure: &str) -> Vec<String> {
     let own = [
+        ("EAGAIN: ", NO_PROCESS),
         (
             "EMFILE: ",
             "the caller may open too few files: `ulimit -n 256`, or more",
@@ -37,6 +38,10 @@ pub fn hints(failure: &str) -> Vec<String> {
     let known = own.iter().find(|(errno, _)| failure.contains(errno));
     known.map_or_else(restrictions, |(_, hint)| vec![(*hint).to_owned()])
 }
+
+/// What fork(2) and clone3(2) mean by EAGAIN.
+pub const NO_PROCESS: &str = "no further process is allowed: by this user's limit (RLIMIT_NPROC, `ulimit -u`), by the control \
+                              group's (pids.max) or by `--limit processes`; end some, or raise it";
 
 /// Why there is no box in a box, and what to do.
 pub const NESTED: &str = "this is a box of agentbox already: start the command itself, without `agentbox run`; it has the limits \

@@ -229,8 +229,12 @@ pub fn spawn(
         },
     };
     let (init, pidfd) = forked.map_err(|errno| {
-        let e = StepError::new("clone3", "with new namespaces", errno)
-            .remedy("user namespaces must be allowed: see `agentbox check`");
+        let e = StepError::new("clone3", "with new namespaces", errno);
+        // Of EAGAIN the supervisor says what it means.
+        let e = match errno {
+            Errno::EAGAIN => e,
+            _ => e.remedy("user namespaces must be allowed: see `agentbox check`"),
+        };
         LaunchError::step("namespaces", &e)
     })?;
     let spawned = Spawned {

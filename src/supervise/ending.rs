@@ -7,11 +7,13 @@ use super::running::{LOST_INIT, Running};
 use super::{Seen, kill, switch};
 use crate::enforce::{cgroup, leavings, sweep};
 use crate::host::Cgroup;
+use crate::launch::diagnose::NO_PROCESS;
 use crate::launch::message::ToClient;
 use crate::outcome::{Evidence, How, Outcome, Trigger};
 use crate::plan::Plan;
 use crate::record::{Event, Timestamp};
 use crate::session::{Retention, SessionId, Sessions, Swept};
+use nix::errno::Errno;
 use std::time::{Duration, Instant};
 
 /// How long a cgroup may take to become empty after its last process was reaped.
@@ -176,19 +178,25 @@ fn remove_links(plan: &Plan, running: &mut Running) {
     }
 }
 
+/// Why this command was never started, if so: what the kernel said to execve(2), or to the fork before it.
+pub(super) fn not_started(name: impl std::fmt::Display, how: &How) -> Option<String> {
+    let (errno, of) = match how {
+        How::NotFound { errno } => (errno, " (the command or the interpreter of its `#!` line)"),
+        How::CannotExecute { errno } => (errno, ""),
+        _ => return None,
+    };
+    Some(match Errno::from_raw(*errno) {
+        Errno::EAGAIN => format!("{name}: {NO_PROCESS}"),
+        errno => format!("{name}: {}{of}", errno.desc()),
+    })
+}
+
 /// What is said at the end, where the status alone would not tell.
 fn last_line(how: &How, plan: &Plan) -> Option<String> {
     let name = &plan.command.name;
     match how {
         How::Exited { .. } | How::Signaled { .. } => None,
-        How::NotFound { errno } => Some(format!(
-            "{name}: {} (the command or the interpreter of its `#!` line)",
-            nix::errno::Errno::from_raw(*errno).desc()
-        )),
-        How::CannotExecute { errno } => Some(format!(
-            "{name}: {}",
-            nix::errno::Errno::from_raw(*errno).desc()
-        )),
+        How::NotFound { .. } | How::CannotExecute { .. } => not_started(name, how),
         How::Refused { why } => Some(why.clone()),
         How::Killed { trigger } => Some(match trigger {
             Trigger::TimeLimit => {

@@ -5,6 +5,7 @@
 
 use super::control::Asked;
 use super::control::message::{Reply, Request, State};
+use super::ending::not_started;
 use super::part::{Part, PollSet, Ready};
 use super::running::{JoinEvent, Running};
 use crate::launch::channel::{Channel, Received, Sent};
@@ -15,7 +16,6 @@ use crate::outcome::How;
 use crate::plan::Plan;
 use crate::plan::rung::Rung;
 use crate::record::Event;
-use nix::errno::Errno;
 use nix::poll::PollFlags;
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -120,8 +120,7 @@ impl Joins {
                 let Some(channel) = join.channel.filter(|_| told == Told::NotYet) else {
                     return;
                 };
-                if let How::NotFound { errno } | How::CannotExecute { errno } = how {
-                    let line = format!("{}: {}", join.name, Errno::from_raw(errno).desc());
+                if let Some(line) = not_started(&join.name, &how) {
                     let _ = channel.try_send(&ToClient::Say { line }, &[]);
                 }
                 let status = crate::exit::status(&how);
