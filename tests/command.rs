@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Errno, Feature, Layer, TestBox, missing};
+use common::{Errno, Feature, Layer, TestBox, missing, run};
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -187,4 +187,23 @@ fn nothing_of_the_workspace_runs_outside() {
         .filter(|n| n.to_string_lossy().starts_with("ran-"))
         .collect();
     assert!(ran.is_empty(), "executed outside: {ran:?}");
+}
+
+/// nohup and shells that ignore SIGCHLD: what the caller ignored the command ignores, and nothing else.
+#[test]
+fn signals_that_the_caller_ignored() {
+    let b = TestBox::new();
+    let inner = b.command(["/bin/grep", "SigIgn", "/proc/self/status"]);
+    for ignored in ["", "HUP", "CHLD", "HUP,CHLD,QUIT,USR1,TERM"] {
+        let with = match ignored {
+            "" => "/usr/bin/env".to_owned(),
+            _ => format!("/usr/bin/env --ignore-signal={ignored}"),
+        };
+        let bare = b.through(
+            &format!("exec {with} /bin/grep SigIgn /proc/self/status"),
+            &inner,
+        );
+        let boxed = b.through(&format!("exec {with} \"$@\""), &inner);
+        assert_eq!(run(boxed).ok(), run(bare).ok(), "{ignored}");
+    }
 }

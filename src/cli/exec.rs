@@ -37,6 +37,8 @@ pub fn exec(args: &ExecArgs) -> u8 {
 fn flow(args: &ExecArgs) -> Result<u8, CliError> {
     let (sessions, _host) = live::as_they_are()?;
     let id = find(&sessions, &args.id)?;
+    // First of all: the supervisor looks who it is while the rest is made ready.
+    let line = Line::open(&sessions, &id)?;
     let classes = stdio::classify().map_err(CliError::Stdio)?;
     let terminal = (args.tty || stdio::wants_pty(&classes))
         .then(HostTerminal::capture)
@@ -78,7 +80,6 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
         stdio: become_of,
     };
     let signals = Signals::block().map_err(|errno| CliError::Call("sigprocmask", errno))?;
-    let line = Line::open(&sessions, &id)?;
     let fds: Vec<_> = ends.iter().map(|fd| fd.as_fd()).collect();
     line.ask(&Request::Exec(join), &fds)?;
     // They are the command's now: held here, a pipe would never tell its end.

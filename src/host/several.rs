@@ -15,12 +15,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// Of linux/magic.h; nix has it for glibc alone.
+const XFS_SUPER_MAGIC: FsType = FsType(0x5846_5342);
+
 /// File systems whose listings have every name that a look-up finds. Others (network, FUSE) may know more than they list.
 const LISTED: [FsType; 4] = [
     statfs::EXT4_SUPER_MAGIC,
     statfs::TMPFS_MAGIC,
     statfs::OVERLAYFS_SUPER_MAGIC,
-    statfs::XFS_SUPER_MAGIC,
+    XFS_SUPER_MAGIC,
 ];
 
 /// A directory of so many bytes for each name that is asked for is not listed: an entry costs about a third of a look-up and

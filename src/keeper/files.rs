@@ -6,9 +6,10 @@ use super::place::c_path;
 use super::quarantine::rename;
 use crate::plan::OsText;
 use crate::sys::mount;
+use crate::sys::rename::{Taken, renameat2};
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat, renameat2};
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use std::ffi::{OsStr, OsString};
@@ -165,7 +166,7 @@ pub(super) fn replace(
 ) -> Result<Locked, TreeError> {
     let new = written_beside(dir, name, bytes, mode)?;
     let exchange = || {
-        let flags = RenameFlags::RENAME_EXCHANGE;
+        let flags = Taken::Exchange;
         renameat2(dir, Path::new(&new), dir, Path::new(name), flags)
     };
     let aside = |bytes: &[u8]| matches!(read(dir, &new), Ok(Some((now, _))) if now == bytes);

@@ -7,8 +7,9 @@
 use super::files::{self, TreeError};
 use crate::plan::OsText;
 use crate::record::Timestamp;
+use crate::sys::rename::{Taken, renameat2};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, openat, renameat2};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
@@ -250,13 +251,7 @@ pub(super) fn rename(
     to: BorrowedFd<'_>,
     new: &OsStr,
 ) -> Result<(), Errno> {
-    renameat2(
-        from,
-        Path::new(name),
-        to,
-        Path::new(new),
-        RenameFlags::RENAME_NOREPLACE,
-    )
+    renameat2(from, Path::new(name), to, Path::new(new), Taken::Keep)
 }
 
 fn read_index(dir: BorrowedFd<'_>) -> Result<Vec<Item>, QuarantineError> {

@@ -136,7 +136,7 @@ impl Exec {
         process::close_range(3, RawFd::MAX, CloseRange::OnExec)?;
         nix::unistd::chdir(self.cwd.as_c_str())?;
         nix::sys::stat::umask(inherited.umask);
-        default_signals(&inherited.ignored);
+        own_signals(&inherited.ignored);
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&inherited.mask), None)
     }
 }
@@ -153,18 +153,16 @@ fn take(from: BorrowedFd<'_>, number: RawFd) -> Result<(), Errno> {
     process::dup_to(from, number)
 }
 
-/// Every signal to its default but those that the caller ignored. Rust's runtime ignores SIGPIPE, and init blocks all.
-pub(super) fn default_signals(ignored: &[Signal]) {
-    for signal in Signal::iterator() {
-        let handler = if ignored.contains(&signal) {
-            SigHandler::SigIgn
-        } else {
-            SigHandler::SigDfl
-        };
-        // SIGKILL and SIGSTOP refuse, as they must.
-        let _ = process::set_handler(
-            signal,
-            &SigAction::new(handler, SaFlags::empty(), SigSet::empty()),
-        );
+/// Signals as the caller had them. execve(2) itself puts what has a handler to its default, and what is ignored stays so: only
+/// what agentbox has changed of that is changed back. Rust's runtime ignores SIGPIPE, and the client lets SIGCHLD be told.
+pub(super) fn own_signals(ignored: &[Signal]) {
+    let set = |signal, handler| {
+        let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+        // Both can be set: only SIGKILL and SIGSTOP refuse.
+        let _ = process::set_handler(signal, &action);
+    };
+    set(Signal::SIGPIPE, SigHandler::SigDfl);
+    if ignored.contains(&Signal::SIGCHLD) {
+        set(Signal::SIGCHLD, SigHandler::SigIgn);
     }
 }

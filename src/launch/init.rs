@@ -297,7 +297,8 @@ impl Built {
 
     /// Takes the status of every child that ended; the command's own ends the loop.
     fn reap(&mut self, channel: &Channel, command: Pid) -> Option<How> {
-        while let Ok(Some(_)) = self.signals.read_signal() {}
+        // One read: of SIGCHLD at most one is pending, and what comes after it is read in the next turn.
+        let _ = self.signals.read_signal();
         loop {
             match wait::next_change() {
                 Ok(Some(Change::Exited(pid, code))) if pid == command => {
@@ -337,10 +338,9 @@ impl Built {
             inherited: &self.inherited,
         };
         let _ = match self.joins.start(id, join, fds, &around) {
-            Ok(master) => {
-                let master: Vec<_> = master.iter().map(|fd| fd.as_fd()).collect();
-                channel.send(&FromInit::Joined { id }, &master)
-            }
+            // Each word that wakes somebody now takes turns from the command: who has no terminal is only told the end.
+            Ok(None) => Ok(()),
+            Ok(Some(master)) => channel.send(&FromInit::Joined { id }, &[master.as_fd()]),
             Err(errno) => {
                 let how = failed_exec(errno);
                 let told = Told::NotYet;

@@ -138,7 +138,11 @@ impl Settings {
 
 /// Init's list of the commands that joined and have not ended.
 #[derive(Debug, Default)]
-pub(super) struct Joins(Vec<Joined>);
+pub(super) struct Joins {
+    list: Vec<Joined>,
+    /// /dev/null, once one needed it.
+    null: Option<OwnedFd>,
+}
 
 /// One of them.
 #[derive(Debug)]
@@ -169,7 +173,7 @@ impl Joins {
         fds: Vec<OwnedFd>,
         around: &Surroundings<'_>,
     ) -> Result<Option<OwnedFd>, Errno> {
-        if self.0.len() >= MOST {
+        if self.list.len() >= MOST {
             return Err(Errno::EAGAIN);
         }
         let mut fds = fds;
@@ -186,7 +190,11 @@ impl Joins {
                 Some(pty)
             }
         };
-        let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+        if self.null.is_none() {
+            let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
+            self.null = Some(open("/dev/null", flags, Mode::empty())?);
+        }
+        let null = self.null.as_ref().ok_or(Errno::EBADF)?;
         let mut given = fds.iter();
         let mut stdio = [null.as_fd(); 3];
         for (becomes, wanted) in stdio.iter_mut().zip(&join.stdio) {
@@ -209,7 +217,7 @@ impl Joins {
             process::close_range(3, RawFd::MAX, CloseRange::OnExec)?;
             nix::unistd::chdir(cwd.as_deref().unwrap_or(around.cwd))?;
             nix::sys::stat::umask(around.inherited.umask);
-            command::default_signals(&around.inherited.ignored);
+            command::own_signals(&around.inherited.ignored);
             let mask = Some(&around.inherited.mask);
             sigprocmask(SigmaskHow::SIG_SETMASK, mask, None)
         };
@@ -239,18 +247,14 @@ impl Joins {
             worst
         })?;
         let asker = join.terminal.is_none().then(|| Channel::from(asker));
-        // All that is said of it by the same mouth, so that it comes in its order.
-        if let Some(asker) = &asker {
-            let _ = asker.try_send(&ToClient::Started { pty: false }, &[]);
-        }
-        self.0.push(Joined { id, pid, asker });
+        self.list.push(Joined { id, pid, asker });
         Ok(pty.map(|pty| pty.master))
     }
 
     /// The number of the command whose process that was, and whether who asked for it was told; it is forgotten.
     pub(super) fn ended(&mut self, pid: Pid, how: &How) -> Option<(u32, Told)> {
-        let at = self.0.iter().position(|joined| joined.pid == pid)?;
-        let Joined { id, asker, .. } = self.0.swap_remove(at);
+        let at = self.list.iter().position(|joined| joined.pid == pid)?;
+        let Joined { id, asker, .. } = self.list.swap_remove(at);
         let status = crate::exit::status(how);
         // From here and not by way of the supervisor, which is one more process to wake.
         let sent = asker.map(|asker| asker.try_send(&ToClient::Ended { status }, &[]));
@@ -262,7 +266,7 @@ impl Joins {
 
     /// Sends a signal to its process group.
     pub(super) fn signal(&self, id: u32, signal: i32) {
-        let found = self.0.iter().find(|joined| joined.id == id);
+        let found = self.list.iter().find(|joined| joined.id == id);
         if let (Some(joined), Ok(signal)) = (found, Signal::try_from(signal)) {
             let _ = kill(Pid::from_raw(-joined.pid.as_raw()), signal);
         }

@@ -48,7 +48,7 @@ pub enum ToInit {
     /// Let everything go on.
     Resume,
     /// Start a command beside the first, with the descriptors of [`Join::stdio`] and, behind them, the connection of who
-    /// asked; answered by [`FromInit::Joined`].
+    /// asked; answered by [`FromInit::Joined`] if it has a terminal.
     Join {
         /// Its number, which the supervisor chose.
         id: u32,
@@ -125,7 +125,7 @@ pub enum FromInit {
     },
     /// Everything is stopped, after [`ToInit::Pause`].
     Still,
-    /// A command that joined runs. With the master of its pseudo-terminal, if it has one.
+    /// A command that joined runs, with the master of its pseudo-terminal. Not said of one without.
     Joined {
         /// Which one.
         id: u32,

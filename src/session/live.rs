@@ -10,8 +10,9 @@ use crate::session::record::{Head, State, Tail, VERSION};
 use crate::session::store::{self, DIR, EVENTS, RECORD, RECORD_NEW, errno, failed};
 use crate::session::{SessionError, SessionId, Sessions};
 use crate::sys::random;
+use crate::sys::rename::{Taken, renameat2};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, RenameFlags, openat, renameat, renameat2};
+use nix::fcntl::{Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
@@ -354,7 +355,7 @@ fn exchange(dir: BorrowedFd<'_>, path: &Path) -> Result<(), SessionError> {
     let new = path.join(RECORD_NEW);
     // Exchanged and not renamed over: ext4 writes a file that replaces another to the disk first, which the end of a session
     // would wait for. Before there is a record to exchange with, and where a file system cannot (NFS), renamed.
-    match renameat2(dir, RECORD_NEW, dir, RECORD, RenameFlags::RENAME_EXCHANGE) {
+    match renameat2(dir, RECORD_NEW, dir, RECORD, Taken::Exchange) {
         Ok(()) => {
             unlinkat(dir, RECORD_NEW, UnlinkatFlags::NoRemoveDir).map_err(failed("unlink", new))
         }

@@ -117,6 +117,10 @@ pub fn run(link: ClientLink) -> ClientEnd {
         size: size.unwrap_or_default(),
         watch: None,
     };
+    // Of a command that joins without a terminal only the end is told: the answer to the request was its start.
+    if client.role == Role::Joiner && client.terminal.is_none() {
+        client.started(false);
+    }
     client.work()
 }
 

@@ -17,6 +17,7 @@ pub mod probe;
 pub mod process;
 pub mod procfs;
 pub mod random;
+pub mod rename;
 pub mod seccomp;
 pub mod sigaction;
 pub mod socket;

@@ -433,18 +433,51 @@ static ARGV: AtomicPtr<*mut c_char> = AtomicPtr::new(std::ptr::null_mut());
 static ARGC: AtomicUsize = AtomicUsize::new(0);
 static ENVP: AtomicPtr<*mut c_char> = AtomicPtr::new(std::ptr::null_mut());
 
-/// glibc and musl call the functions of `.init_array` with the arguments of `main`; std takes its own copy the same way.
+/// glibc calls the functions of `.init_array` with the arguments of `main`; std takes its own copy the same way.
+#[cfg(target_env = "gnu")]
 extern "C" fn remember(argc: c_int, argv: *mut *mut c_char, envp: *mut *mut c_char) {
     ARGC.store(usize::try_from(argc).unwrap_or(0), Ordering::Relaxed);
     ARGV.store(argv, Ordering::Relaxed);
     ENVP.store(envp, Ordering::Relaxed);
 }
 
-// SAFETY: `.init_array` holds pointers to functions of exactly this type; the function only stores into atomics, so it may
-// run before main.
+// SAFETY: glibc's `.init_array` holds pointers to functions of exactly this type; the function only stores into atomics, so
+// it may run before main.
+#[cfg(target_env = "gnu")]
 #[unsafe(link_section = ".init_array")]
 #[used]
 static REMEMBER: extern "C" fn(c_int, *mut *mut c_char, *mut *mut c_char) = remember;
+
+/// musl calls them without arguments, but has set `environ` to where the kernel put it: behind argc, argv and a null pointer.
+#[cfg(not(target_env = "gnu"))]
+extern "C" fn remember() {
+    unsafe extern "C" {
+        static mut environ: *mut *mut c_char;
+    }
+    // SAFETY: before main nobody has changed `environ`. The words below it are, downwards, the null pointer, the pointers of
+    // argv and their number (the ABI's initial process stack), so the first word that equals the count of those passed is
+    // argc: a pointer to a string is no such small number. It is there, so nothing below it is read.
+    unsafe {
+        let envp = environ;
+        if envp.is_null() {
+            return;
+        }
+        let mut count = 0;
+        while envp.sub(2 + count).read() as usize != count {
+            count += 1;
+        }
+        ARGC.store(count, Ordering::Relaxed);
+        ARGV.store(envp.sub(1 + count), Ordering::Relaxed);
+        ENVP.store(envp, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: musl's `.init_array` holds pointers to functions of exactly this type, which run after `environ` is set; it only
+// reads the stack of the start and stores into atomics.
+#[cfg(not(target_env = "gnu"))]
+#[unsafe(link_section = ".init_array")]
+#[used]
+static REMEMBER: extern "C" fn() = remember;
 
 /// Overwrites the argument and environment strings that the kernel put on the stack, and shows `title` in
 /// /proc/PID/cmdline instead. /proc/PID/environ shows zeros. To be called in a forked child that has copied what it needs.
@@ -522,6 +555,12 @@ pub fn interface_up(name: &CStr) -> Result<(), Errno> {
         libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).map_err(|_| Errno::EINVAL)?;
     request.ifr_ifru.ifru_flags = up;
     // SAFETY: SIOCSIFFLAGS reads a `struct ifreq`, which `request` is.
-    let ret = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    let ret = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as _,
+            &raw const request,
+        )
+    };
     cvt(c_long::from(ret)).map(|_| ())
 }

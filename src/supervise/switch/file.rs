@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use crate::record::Timestamp;
+use crate::sys::rename::{Taken, renameat2};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, RenameFlags, open, openat, renameat2};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::{OsStr, OsString};
@@ -130,7 +131,7 @@ fn move_in(dir: &OwnedFd, name: &OsStr, text: &str) -> Result<(), Errno> {
     let done = File::from(file)
         .write_all(text.as_bytes())
         .map_err(|error| crate::sys::errno_of(&error))
-        .and_then(|()| renameat2(dir, temporary, dir, name, RenameFlags::RENAME_NOREPLACE));
+        .and_then(|()| renameat2(dir, temporary, dir, name, Taken::Keep));
     if done.is_err() {
         let _ = unlinkat(dir, temporary, UnlinkatFlags::NoRemoveDir);
     }

@@ -93,8 +93,9 @@ fn arm(files: &[&Path]) -> Switches {
 
 /// renameat2(2) with RENAME_EXCHANGE.
 fn exchange(a: &Path, b: &Path) {
-    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    renameat2(AT_FDCWD, a, AT_FDCWD, b, RenameFlags::RENAME_EXCHANGE).unwrap();
+    use crate::sys::rename::{Taken, renameat2};
+    use nix::fcntl::AT_FDCWD;
+    renameat2(AT_FDCWD, a, AT_FDCWD, b, Taken::Exchange).unwrap();
 }
 
 /// Waits until something is to be read, at most that long.

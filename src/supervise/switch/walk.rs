@@ -20,7 +20,7 @@ const ENTRY: u32 = libc::IN_CREATE | libc::IN_MOVED_TO;
 const MAX_LINKS: usize = 40;
 
 /// File systems whose changes from elsewhere are no events here, by statfs(2)'s `f_type` (linux/magic.h and their sources).
-const REMOTE: &[(i64, &str)] = &[
+const REMOTE: &[(u32, &str)] = &[
     (0x6969, "NFS"),
     (0x6573_5546, "FUSE (sshfs, virtiofs, ...)"),
     (0x0102_1997, "9p"),
@@ -238,6 +238,6 @@ fn remote(path: &Path, stat: &FileStat, parent: &FileStat) -> Option<&'static st
     let found = statfs(path).ok()?.filesystem_type();
     REMOTE
         .iter()
-        .find(|(magic, _)| nix::sys::statfs::FsType(*magic) == found)
+        .find(|(magic, _)| nix::sys::statfs::FsType((*magic).into()) == found)
         .map(|(_, name)| *name)
 }
