@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+use common::switched::config;
 use common::switches::{Authority, Flags, Redis, free_port};
 use common::{Feature, Ran, TestBox, missing, run};
 use std::fs;
@@ -10,11 +11,6 @@ use std::process::Command;
 
 const FAST: &str =
     "on-unreachable = \"stop\"\ninterval = \"400ms\"\ntimeout = \"1s\"\ngrace = \"20s\"\n";
-
-fn config(b: TestBox, text: &str) -> TestBox {
-    let text = b.fill(text);
-    b.file("{home}/.config/agentbox/config.toml", text)
-}
 
 fn drill(b: &TestBox, names: &[&str]) -> Ran {
     run(b.agentbox(std::iter::once("drill").chain(names.iter().copied())))

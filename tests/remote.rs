@@ -4,18 +4,13 @@
 
 mod common;
 use common::live::gone;
+use common::switched::{config, count, killed, start, supervisor};
 use common::switches::{Authority, Flags};
 use common::world::token;
-use common::{Live, Ran, TestBox, run, until};
+use common::{TestBox, run, until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
-
-/// `~/.config/agentbox/config.toml`.
-fn config(b: TestBox, text: &str) -> TestBox {
-    let text = b.fill(text);
-    b.file("{home}/.config/agentbox/config.toml", text)
-}
 
 /// A switch of the flag server.
 fn https(port: u16, more: &str) -> String {
@@ -25,42 +20,6 @@ fn https(port: u16, more: &str) -> String {
 }
 
 const FAST: &str = "interval = \"300ms\"\ntimeout = \"400ms\"\njitter = \"10ms\"\n";
-
-/// A box with children that ignore every signal.
-fn start(b: &TestBox, name: &str) -> Live {
-    b.start_probe(&format!("orphans 3 600 {name}"))
-}
-
-#[track_caller]
-fn killed(ran: &Ran, words: &[&str]) {
-    assert_eq!(common::shell_status(ran.status), 137, "{ran:?}");
-    let complaint = ran.complaint();
-    for word in words {
-        assert!(complaint.contains(word), "{word:?}: {ran:?}");
-    }
-    let lines = complaint
-        .lines()
-        .filter(|line| line.starts_with("agentbox: killed: "));
-    assert_eq!(lines.count(), 1, "{ran:?}");
-}
-
-/// What the record of the only session says happened, by event.
-fn events(b: &TestBox) -> Vec<serde_json::Value> {
-    let sessions = b.home().join(".local/state/agentbox/sessions");
-    let mut out = Vec::new();
-    for dir in fs::read_dir(sessions).unwrap().flatten() {
-        let text = fs::read_to_string(dir.path().join("events.jsonl")).unwrap_or_default();
-        out.extend(
-            text.lines()
-                .filter_map(|line| serde_json::from_str(line).ok()),
-        );
-    }
-    out
-}
-
-fn count(b: &TestBox, event: &str) -> usize {
-    events(b).iter().filter(|e| e["event"] == event).count()
-}
 
 /// The watch processes of a session, by their title.
 fn watches(b: &TestBox) -> Vec<i32> {
@@ -102,17 +61,6 @@ fn watch_of(supervisor: i32) -> i32 {
         found.is_some()
     });
     found.unwrap()
-}
-
-fn supervisor(b: &TestBox) -> i32 {
-    let mut pid = None;
-    until("the session is listed", || {
-        let ran = run(b.agentbox(["ps", "--json"]));
-        let rows: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap_or_default();
-        pid = rows[0]["supervisor"].as_i64();
-        pid.is_some()
-    });
-    i32::try_from(pid.unwrap()).unwrap()
 }
 
 fn ps(b: &TestBox) -> serde_json::Value {
@@ -205,7 +153,7 @@ fn the_token_is_nowhere_but_in_its_file() {
             assert!(!text.contains("secret-token-1"), "{file}");
         }
     }
-    let pid = watch_of(supervisor(&b));
+    let pid = watch_of(supervisor(&b).as_raw());
     for file in ["cmdline", "environ"] {
         let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
         assert!(!common::has_bytes(&bytes, b"secret-token-1"), "{file}");
@@ -225,7 +173,7 @@ fn the_token_is_nowhere_but_in_its_file() {
 fn a_watch_is_confined() {
     let (b, _flags) = world("stop", "30s");
     let live = start(&b, &token());
-    let pid = watch_of(supervisor(&b));
+    let pid = watch_of(supervisor(&b).as_raw());
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let field = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
@@ -443,7 +391,7 @@ fn a_watch_that_crashes_or_hangs_is_an_unreachable_switch() {
     let (b, _flags) = world("stop", "2s");
     let name = token();
     let live = start(&b, &name);
-    let supervisor = supervisor(&b);
+    let supervisor = supervisor(&b).as_raw();
     // Killed: another one is started, and nothing is lost.
     let first = watch_of(supervisor);
     nix::sys::signal::kill(

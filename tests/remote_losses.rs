@@ -6,6 +6,7 @@
 
 mod common;
 use common::live::gone;
+use common::switched::{config, count};
 use common::switches::{Authority, Flags, Redis};
 use common::world::token;
 use common::{Feature, Live, TestBox, missing, run, until};
@@ -126,10 +127,10 @@ struct Back {
 type Make = fn(&'static str) -> Back;
 
 fn world(b: TestBox, url: &str, more: &str, policy: &str) -> TestBox {
-    let text = b.fill(&format!(
+    let text = format!(
         "[[kill-switch.remote]]\nname = \"ops\"\nurl = \"{url}\"\non-unreachable = \"{policy}\"\n{TIMES}{more}"
-    ));
-    b.file("{home}/.config/agentbox/config.toml", text)
+    );
+    config(b, &text)
 }
 
 fn flags(policy: &str) -> (TestBox, Flags, Tap) {
@@ -344,20 +345,6 @@ const OTHERS: [(&str, Make); 7] = [
     }),
     ("the program hangs", |p| by_program(p, "sleep 30", "")),
 ];
-
-fn text(b: &TestBox, file: &str) -> String {
-    let mut out = String::new();
-    for dir in fs::read_dir(b.home().join(".local/state/agentbox/sessions")).unwrap() {
-        out += &fs::read_to_string(dir.unwrap().path().join(file)).unwrap_or_default();
-    }
-    out
-}
-
-fn count(b: &TestBox, event: &str) -> usize {
-    text(b, "events.jsonl")
-        .matches(&format!("\"event\":\"{event}\""))
-        .count()
-}
 
 fn out(b: &TestBox, words: &[&str]) -> String {
     let ran = run(b.agentbox(words));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+use common::switched::config;
 use common::switches::{Authority, Flags, Redis};
 use common::{Feature, Live, TestBox, missing, run, until};
 use nix::sys::signal::{Signal, kill};
@@ -11,11 +12,6 @@ use serde_json::Value;
 use std::fs;
 
 const TIMES: &str = "interval = \"400ms\"\ntimeout = \"1s\"\njitter = \"10ms\"\ngrace = \"20s\"\non-unreachable = \"continue\"\n";
-
-fn config(b: TestBox, text: &str) -> TestBox {
-    let text = b.fill(text);
-    b.file("{home}/.config/agentbox/config.toml", text)
-}
 
 /// With a secret wherever one may be in the command line and the environment.
 fn start(b: &TestBox) -> Live {

@@ -4,16 +4,12 @@
 
 mod common;
 use common::live::gone;
+use common::switched::{config, killed, start};
 use common::switches::{Authority, Moto, Redis};
 use common::world::token;
-use common::{Feature, Live, Ran, TestBox, missing, run};
+use common::{Feature, Live, TestBox, missing, run};
 use std::fs;
 use std::time::{Duration, Instant};
-
-fn config(b: TestBox, text: &str) -> TestBox {
-    let text = b.fill(text);
-    b.file("{home}/.config/agentbox/config.toml", text)
-}
 
 fn redis(port: u16, more: &str) -> String {
     format!(
@@ -24,18 +20,6 @@ fn redis(port: u16, more: &str) -> String {
 /// Slow to ask: what is killed sooner was told.
 const SLOW: &str = "interval = \"30s\"\ntimeout = \"2s\"\njitter = \"10ms\"\n";
 const FAST: &str = "interval = \"300ms\"\ntimeout = \"400ms\"\njitter = \"10ms\"\ngrace = \"2s\"\n";
-
-fn start(b: &TestBox, name: &str) -> Live {
-    b.start_probe(&format!("orphans 3 600 {name}"))
-}
-
-#[track_caller]
-fn killed(ran: &Ran, words: &[&str]) {
-    assert_eq!(common::shell_status(ran.status), 137, "{ran:?}");
-    for word in words {
-        assert!(ran.complaint().contains(word), "{word:?}: {ran:?}");
-    }
-}
 
 #[test]
 fn a_key_kills_at_once_whether_it_is_told_by_a_channel_or_by_the_keyspace() {

@@ -5,11 +5,11 @@
 
 mod common;
 use common::live::gone;
+use common::switched::{config, count, killed, records, start, supervisor};
 use common::switches::{Authority, Flags};
 use common::world::token;
-use common::{Feature, Live, Ran, TestBox, missing, run, until};
+use common::{Feature, Live, TestBox, missing, run, until};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -19,48 +19,9 @@ use std::time::{Duration, Instant};
 
 const FAST: &str = "interval = \"300ms\"\ntimeout = \"400ms\"\njitter = \"10ms\"\ngrace = \"2s\"\n";
 
-fn config(b: TestBox, text: &str) -> TestBox {
-    let text = b.fill(text);
-    b.file("{home}/.config/agentbox/config.toml", text)
-}
-
-fn start(b: &TestBox, name: &str) -> Live {
-    b.start_probe(&format!("orphans 3 600 {name}"))
-}
-
-#[track_caller]
-fn killed(ran: &Ran, words: &[&str]) {
-    assert_eq!(common::shell_status(ran.status), 137, "{ran:?}");
-    for word in words {
-        assert!(ran.complaint().contains(word), "{word:?}: {ran:?}");
-    }
-}
-
-/// The text of every record of this world.
-fn records(b: &TestBox) -> String {
-    let mut out = String::new();
-    for dir in fs::read_dir(b.home().join(".local/state/agentbox/sessions")).unwrap() {
-        for file in ["session.json", "events.jsonl"] {
-            out += &fs::read_to_string(dir.as_ref().unwrap().path().join(file)).unwrap_or_default();
-        }
-    }
-    out
-}
-
-fn count(b: &TestBox, event: &str) -> usize {
-    let words = format!("\"event\":\"{event}\"");
-    records(b).matches(&words).count()
-}
-
-fn supervisor(b: &TestBox) -> Pid {
-    let mut pid = None;
-    until("the session is listed", || {
-        let ran = run(b.agentbox(["ps", "--json"]));
-        let rows: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap_or_default();
-        pid = rows[0]["supervisor"].as_i64();
-        pid.is_some()
-    });
-    Pid::from_raw(i32::try_from(pid.unwrap()).unwrap())
+/// All that is recorded of all sessions.
+fn everything(b: &TestBox) -> String {
+    records(b, "session.json") + &records(b, "events.jsonl")
 }
 
 // --- a proxy -----------------------------------------------------------------------------------------------------
@@ -155,7 +116,7 @@ fn a_switch_behind_the_companys_proxy_kills() {
     assert_eq!(b.sh("echo ran").ok(), "ran");
     assert!(proxy.tunnels.load(Ordering::Relaxed) > before);
     // Its password is in no record.
-    let all = records(&b);
+    let all = everything(&b);
     assert!(!all.contains("p%40ss") && !all.contains("Y29ycDpwQHNz"));
 }
 
@@ -410,7 +371,7 @@ fn credentials_that_expire_and_clocks_that_jump_kill_at_the_end_of_the_grace() {
         assert!((least..most).contains(&took), "{took:?}");
         assert_eq!(count(&b, "switch-unreachable"), 1);
         b.sh("echo ran").refused(&["is unreachable: ", words]);
-        assert!(!records(&b).contains("s3cr3t"));
+        assert!(!everything(&b).contains("s3cr3t"));
     }
 }
 
@@ -435,7 +396,7 @@ fn a_clock_that_jumps_and_comes_back_costs_nothing_but_a_word() {
     assert_eq!(said.matches("unreachable: ").count(), 1, "{said}");
     assert_eq!(said.matches("answers again after").count(), 1, "{said}");
     // How often it was asked in vain is counted.
-    let back = records(&b);
+    let back = everything(&b);
     let back = back
         .lines()
         .find(|line| line.contains("\"event\":\"switch-reachable\""))

@@ -12,6 +12,7 @@ pub mod network;
 pub mod probed;
 pub mod pty;
 pub mod ran;
+pub mod switched;
 pub mod switches;
 pub mod world;
 
