@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn it_keeps_or_exchanges() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = crate::sys::testing::scratch("rename");
         for name in ["a", "b"] {
             write(dir.path().join(name), name).unwrap();
         }
