@@ -11,6 +11,7 @@ mod agent;
 mod api;
 mod http;
 mod place;
+mod screen;
 mod script;
 mod server;
 mod state;
