@@ -92,6 +92,18 @@ fn messages_have_the_prefix_and_are_on_stderr() {
     }
 }
 
+/// Who types nothing is shown what there is, as --help shows it.
+#[test]
+fn nothing_asked_is_the_help_on_stderr() {
+    let b = TestBox::new();
+    for words in [&[][..], &["self"]] {
+        let ran = run(b.agentbox(words));
+        assert_eq!((ran.code(), ran.text().as_str()), (2, ""), "{ran:?}");
+        let asked = run(b.agentbox(words.iter().chain(&["--help"]))).ok();
+        assert_eq!(ran.complaint().trim_end(), asked.trim_end(), "{words:?}");
+    }
+}
+
 #[test]
 fn dry_run_executes_nothing() {
     let b = TestBox::new().option("--dry-run");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+use clap::CommandFactory as _;
 use common::pty::Terminal;
 use common::{Feature, Ran, TestBox, missing, run};
 use std::process::Command;
@@ -22,6 +23,7 @@ fn odd() -> TestBox {
             "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
         )
         .file("{ws}/.env", "A=b")
+        .file("home/.gitconfig", "[commit]\n\tgpgsign = true\n")
         .option("-p")
         .option("codex")
         .option("--allow-command")
@@ -80,6 +82,77 @@ fn the_banner_has_four_lines_at_most_whatever_there_is_to_say() {
             .iter()
             .any(|l| l.contains("do not hold in full: "))
     );
+}
+
+/// Who does not sign is not bothered with it.
+#[test]
+fn that_git_does_not_sign_is_said_to_who_signs() {
+    let rows = [
+        ("", "", false),
+        ("[user]\n\tsigningkey = abc\n", "", false),
+        ("[commit]\n\tgpgSign = no\n", "", false),
+        ("[commit]\n\tgpgSign = true\n", "", true),
+        ("[include]\n\tpath = more\n", "", true),
+        ("", "[tag]\n\tgpgsign\n", true),
+    ];
+    for (own, repository, said) in rows {
+        let b = TestBox::new()
+            .file("home/.gitconfig", own)
+            .file("home/more", "[commit]\n\tgpgsign = yes\n")
+            .file("{ws}/.git/HEAD", "ref: refs/heads/main\n")
+            .dir("{ws}/.git/objects")
+            .dir("{ws}/.git/refs")
+            .file("{ws}/.git/config", repository);
+        let plan = run(b.agentbox(["explain", "--", "true"])).ok();
+        assert_eq!(
+            plan.contains("git does not sign here"),
+            said,
+            "{own}{repository}: {plan}"
+        );
+        // What turns it off is there in any case.
+        assert!(plan.contains("GIT_CONFIG_KEY_0=commit.gpgsign"), "{plan}");
+    }
+}
+
+/// What an agent prints to be resumed by would run without a box.
+#[test]
+fn after_an_agent_it_is_said_how_to_resume_in_a_box() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let says = "#!/bin/sh\necho Resume this session with: claude --resume 1\n";
+    let mut b = TestBox::new()
+        .script("home/bin/claude", says)
+        .script("home/bin/other", says)
+        .file("home/bin/broken", "#!/nonexistent\n");
+    let path = format!("{}:/usr/bin:/bin", b.fill("{home}/bin"));
+    b = b.env("PATH", path);
+    let on_terminal = |words: &[&str]| {
+        let mut all = vec!["run", "--net", "none"];
+        all.extend(words);
+        let mut terminal = Terminal::start(b.agentbox(&all), 24, 200);
+        terminal.end();
+        (terminal.text(), run(b.agentbox(&all)).complaint())
+    };
+    let word = "to resume, put `agentbox run` before what claude says";
+    for words in [&["claude"][..], &["{home}/bin/claude"]] {
+        let words: Vec<String> = words.iter().map(|word| b.fill(word)).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (seen, piped) = on_terminal(&words);
+        assert!(seen.contains(word), "{seen}");
+        // Behind what it printed.
+        assert!(seen.find(word) > seen.find("claude --resume 1"), "{seen}");
+        assert!(!piped.contains("to resume"), "{piped}");
+    }
+    for words in [
+        &["-q", "claude"][..],
+        &["other"],
+        &["-p", "claude", "other"],
+    ] {
+        let (seen, _) = on_terminal(words);
+        assert!(seen.contains("claude --resume 1"), "{seen}");
+        assert!(!seen.contains("to resume, "), "{words:?}: {seen}");
+    }
 }
 
 #[test]
@@ -177,6 +250,135 @@ fn a_terminal_has_colours_unless_it_can_not_or_shall_not() {
     for (term, variable) in [("dumb", None), ("xterm-256color", Some(("NO_COLOR", "1")))] {
         let plain = on(term, variable);
         assert!(plain.contains("agentbox: true in "), "{plain:?}");
+    }
+}
+
+/// One call of each subcommand; what needs a session is told that there is none of that name.
+const CALLS: [&[&str]; 34] = [
+    &["run", "--net", "none", "--", "true"],
+    &["run", "--net", "none", "--", "no-such-command"],
+    &["run", "--dry-run", "--", "true"],
+    &["ps"],
+    &["exec", "zzzz", "--", "true"],
+    &["attach", "zzzz"],
+    &["detach", "zzzz"],
+    &["kill", "zzzz"],
+    &["pause", "zzzz"],
+    &["resume", "zzzz"],
+    &["allow", "a.example"],
+    &["deny", "a.example"],
+    &["publish", "3000"],
+    &["ask"],
+    &["logs"],
+    &["explain", "--", "true"],
+    &["why", "read", "/etc/shadow", "--", "true"],
+    &["check"],
+    &["check", "--layers"],
+    &["demo"],
+    &["profiles", "list"],
+    &["profiles", "show", "shell"],
+    &["profiles", "diff", "shell", "claude"],
+    &["trust", "--list"],
+    &["drill", "nobody"],
+    &["restore"],
+    &["init", "--yes"],
+    &["self", "check"],
+    &["completions", "zsh"],
+    &["man", "run"],
+    &["stop", "--reason", "why not"],
+    &["status"],
+    &["run", "--", "true"],
+    &["start"],
+];
+
+#[test]
+fn nothing_but_a_terminal_is_written_to_in_colour() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let called: Vec<&str> = CALLS.iter().map(|words| words[0]).collect();
+    for sub in agentbox::cli::args::Cli::command().get_subcommands() {
+        assert!(called.contains(&sub.get_name()), "{}", sub.get_name());
+    }
+    let forced = ("CLICOLOR_FORCE", "1");
+    let rows = [
+        ("a pipe", vec![], false),
+        ("a pipe, NO_COLOR", vec![("NO_COLOR", "1"), forced], false),
+        ("a pipe, CLICOLOR_FORCE", vec![forced], true),
+    ];
+    for (row, variables, coloured) in rows {
+        let b = TestBox::new();
+        let mut painted = 0;
+        for words in CALLS {
+            // Seconds, and nothing that the others do not have: once.
+            if words == ["self", "check"] && !variables.is_empty() {
+                continue;
+            }
+            let mut command = b.agentbox(words);
+            command.envs(variables.iter().copied());
+            let ran = run(command);
+            let all = format!("{}{}", ran.text(), ran.complaint());
+            assert!(!all.is_empty(), "{row}: {words:?}");
+            painted += usize::from(all.contains('\u{1b}'));
+            assert!(
+                coloured || !all.contains('\u{1b}'),
+                "{row}: {words:?}: {ran:?}"
+            );
+        }
+        assert_eq!(coloured, painted > 10, "{row}: {painted}");
+    }
+}
+
+#[test]
+fn a_terminal_that_takes_no_colours_gets_none() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    for (term, no_color) in [("dumb", None), ("xterm-256color", Some(("NO_COLOR", "1")))] {
+        let b = TestBox::new();
+        for words in CALLS {
+            // The box's command has the terminal as it is; the banner is looked at above. The other one takes seconds.
+            if words[0] == "run" && words.contains(&"true") || words == ["self", "check"] {
+                continue;
+            }
+            let mut command = b.agentbox(words);
+            command.env("TERM", term).envs(no_color);
+            let mut terminal = Terminal::start(command, 24, 80);
+            terminal.end();
+            let text = terminal.text();
+            assert!(!text.contains('\u{1b}'), "{term}: {words:?}: {text:?}");
+        }
+    }
+}
+
+/// Paths stand in one piece, however long, so that they can be copied.
+#[test]
+fn long_paths_are_not_broken() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let long = format!(
+        "{{home}}/{}",
+        ["a-rather-long-name-of-a-directory"; 6].join("/")
+    );
+    let b = TestBox::new().file(&format!("{long}/.env"), "A=b");
+    let dir = b.fill(&long);
+    let calls: [&[&str]; 4] = [
+        &["run", "--net", "none", "-C", &dir, "--", "true"],
+        &["explain", "-C", &dir, "--", "true"],
+        &["why", "-C", &dir, "write", &dir, "--", "true"],
+        &["run", "--read", &format!("{dir}/none"), "--", "true"],
+    ];
+    for words in calls {
+        let piped = run(b.agentbox(words));
+        let mut terminal = Terminal::start(b.agentbox(words), 24, 80);
+        terminal.end();
+        for text in [
+            format!("{}{}", piped.text(), piped.complaint()),
+            terminal.text(),
+        ] {
+            assert!(text.contains(&dir), "{words:?}: {text}");
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use agentbox::cli::args;
 use agentbox::exit;
 use agentbox::outcome::{How, Layer, Trigger};
 use agentbox::profile::value::LIMITS;
+use clap::CommandFactory as _;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -153,6 +154,9 @@ fn every_command_parses() {
     let mut seen = 0;
     for (file, text) in DOCS {
         for line in blocks(text, "sh").concat().lines() {
+            // What is asked for by `name=$(...)`.
+            let asked = line.split_once("=$(");
+            let line = asked.map_or(line, |(_, rest)| rest.strip_suffix(')').unwrap());
             for command in commands(line) {
                 match command[0].as_str() {
                     "agentbox" => {
@@ -182,6 +186,103 @@ fn a_wrong_command_would_be_seen() {
     assert!(args::parse(words[1].iter().map(OsString::from)).is_err());
 }
 
+/// What is called in running text between backquotes parses: with what is optional, and each of what is said for several.
+#[test]
+fn every_command_in_the_text_parses() {
+    let docs = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    let mut files: Vec<_> = docs.map(|entry| entry.unwrap().path()).collect();
+    files.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
+    let mut seen = 0;
+    for file in files
+        .iter()
+        .filter(|f| f.extension().is_some_and(|e| e == "md"))
+    {
+        let text = std::fs::read_to_string(file).unwrap();
+        for span in text
+            .replace("```", "")
+            .replace('\n', " ")
+            .split('`')
+            .skip(1)
+            .step_by(2)
+        {
+            let Some(rest) = span.strip_prefix("agentbox ") else {
+                continue;
+            };
+            // What another program is given, what may be left out, and how many of them, are not of the words.
+            let plain = rest.split(" | ").next().unwrap().replace(['[', ']'], "");
+            let plain = plain
+                .replace("...", "")
+                .replace("HOSTPORT", "80")
+                .replace("PORT", "80");
+            for words in alternatives(&plain) {
+                let argv = words.iter().map(OsString::from);
+                let argv = std::iter::once("agentbox".into()).chain(argv);
+                let named = |e: &str| e.contains("required arguments were not provided");
+                if let Err(e) = args::parse(argv).map_err(|e| e.to_string())
+                    && !named(&e)
+                {
+                    panic!("{}: `{span}`: {e}", file.display());
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} commands: were they found?");
+}
+
+/// The help of every subcommand shows how it is called, and each example parses as what it is an example of.
+#[test]
+fn every_help_has_examples_that_parse() {
+    let mut todo = vec![(String::new(), args::Cli::command())];
+    let mut seen = 0;
+    while let Some((name, command)) = todo.pop() {
+        for sub in command.get_subcommands() {
+            todo.push((format!("{name}{} ", sub.get_name()), sub.clone()));
+        }
+        if name.is_empty() {
+            continue;
+        }
+        let help = command.get_after_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        let lines = help.lines().skip_while(|line| *line != "Examples:").skip(1);
+        let lines: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+        assert!(!lines.is_empty(), "{name}has no examples");
+        for line in lines {
+            let words = &commands(line)[0];
+            let called = format!("agentbox {name}");
+            assert!(
+                line.trim_start().starts_with(called.trim_end()),
+                "{name}: {line}"
+            );
+            if let Err(e) = args::parse(words.iter().map(OsString::from)) {
+                panic!("{name}: {line}: {e}");
+            }
+            assert!(line.len() <= 100, "{name}: {line}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 60, "only {seen} examples");
+}
+
+/// Each way to read words of which some are `one|another`.
+fn alternatives(text: &str) -> Vec<Vec<String>> {
+    let mut all = vec![Vec::new()];
+    for word in text.split_whitespace() {
+        let ways: Vec<&str> = word.split('|').collect();
+        all = all
+            .iter()
+            .flat_map(|line: &Vec<String>| {
+                ways.iter().map(|way| {
+                    let mut line = line.clone();
+                    line.push((*way).to_owned());
+                    line
+                })
+            })
+            .collect();
+    }
+    all
+}
+
 /// What is named in running text between backquotes parses, too.
 #[test]
 fn flags_in_the_text_exist() {
@@ -200,6 +301,7 @@ fn flags_in_the_text_exist() {
         "--no-deps",
         "--open",
         "--yolo",
+        "--resume",
         "--dangerously-skip-permissions",
         "--dangerously-bypass-approvals-and-sandbox",
     ];

@@ -132,6 +132,11 @@ fn bad_usage(error: &clap::Error, status: u8) -> ExitCode {
             say::Said::Lost => ExitCode::from(status),
         };
     }
+    // Who types nothing asks what there is.
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        say::help(&text.ansi().to_string());
+        return ExitCode::from(status);
+    }
     let text = text.to_string();
     say::error(text.strip_prefix("error: ").unwrap_or(&text));
     ExitCode::from(status)

@@ -31,7 +31,9 @@ pub fn ps(args: &PsArgs) -> u8 {
                 return e.status();
             }
         };
-        let clear = args.watch && std::io::stdout().is_terminal();
+        // A terminal that knows no sequences gets one list after the other.
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let clear = args.watch && std::io::stdout().is_terminal() && !dumb;
         if clear {
             let _seen_below = say::out(CLEAR);
         }

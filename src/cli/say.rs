@@ -34,6 +34,12 @@ pub fn word(text: impl Display) {
     let _ = io::stderr().write_all(lines.as_bytes());
 }
 
+/// A help on stderr, as it is on stdout where it was asked for.
+pub fn help(text: &str) {
+    // Nobody is left to be told when stderr is closed.
+    let _ = written(&mut AutoStream::auto(io::stderr().lock()), text);
+}
+
 /// What became of a report on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Said {
@@ -53,9 +59,9 @@ pub fn painted(text: &str) -> Said {
     said(written(&mut AutoStream::auto(io::stdout().lock()), text))
 }
 
-fn written(stdout: &mut impl Write, text: &str) -> io::Result<()> {
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
+fn written(stream: &mut impl Write, text: &str) -> io::Result<()> {
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
 }
 
 fn said(written: io::Result<()>) -> Said {

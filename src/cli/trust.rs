@@ -175,7 +175,11 @@ fn revoke(path: &Path, places: &Places) -> Result<u8, TrustError> {
 }
 
 fn show_list(places: &Places) -> Result<u8, TrustError> {
-    said(&project::list_text(&project::trusted(places)?))
+    let trusted = project::trusted(places)?;
+    if trusted.is_empty() {
+        return said("no project is trusted\n");
+    }
+    said(&project::list_text(&trusted))
 }
 
 /// Writes the list anew, in one step, under a lock.

@@ -2,158 +2,32 @@
 
 #![forbid(unsafe_code)]
 
-use super::happened;
-use crate::outcome::{How, Status, Trigger};
-use crate::plan::OsText;
+use super::happened::words;
 use crate::plan::text::write_escaped;
-use crate::record::{Entry, Event};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
+use crate::record::Entry;
 
 /// One event for people, without newline.
 #[must_use]
 pub fn line(entry: &Entry) -> String {
     let mut out = format!("{}  ", entry.at);
     // JSON leaves U+0080 to U+009F as they are, and some of these write on terminals. Into a String: never an error.
-    let _ = write_escaped(&mut out, what(&entry.event).as_bytes());
+    let _ = write_escaped(&mut out, words(&entry.event).as_bytes());
     out
-}
-
-fn what(event: &Event) -> String {
-    match event {
-        Event::Planned {
-            argv,
-            workspace,
-            profile,
-        } => {
-            let profile = profile.as_deref().unwrap_or("none");
-            format!(
-                "planned    {} (profile {profile}, workspace {workspace})",
-                words(argv)
-            )
-        }
-        Event::Enforced { evidence } => {
-            let gaps: Vec<String> = evidence
-                .iter()
-                .filter(|e| e.status != Status::Full)
-                .map(|e| format!("{} not in full", e.layer.name()))
-                .collect();
-            let gaps = if gaps.is_empty() {
-                "all in full".to_owned()
-            } else {
-                gaps.join(", ")
-            };
-            format!("enforced   {} layers: {gaps}", evidence.len())
-        }
-        Event::Started { init } => format!("started    init is process {init}"),
-        Event::Stopped { signal } => format!("stopped    on its terminal, by signal {signal}"),
-        Event::Continued => "continued  on its terminal".to_owned(),
-        Event::Paused => "paused     everything in the box".to_owned(),
-        Event::Resumed => "resumed".to_owned(),
-        Event::Joined { argv } => format!("joined     {}", words(argv)),
-        Event::Attached => "attached   a terminal".to_owned(),
-        Event::Detached => "detached   a terminal".to_owned(),
-        Event::StateWritten { file, withheld } if withheld.is_empty() => {
-            format!("written    {file}")
-        }
-        Event::StateWritten { file, withheld } => {
-            format!("written    {file}, without {}", withheld.join(", "))
-        }
-        Event::StateKept { file, why } => format!("kept       {file}: {why}"),
-        Event::Swept { file, what } => format!("swept      {file}: {what}"),
-        Event::ProgramRefused { report } => {
-            // Its path and its arguments, each ended by a NUL byte; anybody in the box can say anything else.
-            let words: Vec<OsText> = report
-                .bytes()
-                .split(|byte| *byte == 0)
-                .filter(|word| !word.is_empty())
-                .map(|word| OsText::from(OsStr::from_bytes(word)))
-                .collect();
-            format!("refused    a program: {}", self::words(&words))
-        }
-        Event::Refused { why } => format!("refused    {}", why.lines().next().unwrap_or_default()),
-        Event::Ended { outcome } => {
-            format!(
-                "ended      {} (status {})",
-                how(&outcome.how),
-                outcome.exit_status
-            )
-        }
-        Event::StopFilesPolled { .. }
-        | Event::SwitchAsked { .. }
-        | Event::SwitchUnreachable { .. }
-        | Event::SwitchGraceOver { .. }
-        | Event::SwitchReachable { .. }
-        | Event::HeadUnpublished { .. }
-        | Event::HeadPublished { .. } => or_json(happened::of_switches(event), event),
-        Event::Resolved { .. }
-        | Event::Unreached { .. }
-        | Event::Connected { .. }
-        | Event::Disconnected { .. }
-        | Event::Signed { .. }
-        | Event::NetworkDropped { .. }
-        | Event::GateLost { .. }
-        | Event::NetworkChanged { .. } => or_json(happened::of_network(event), event),
-        Event::LinksCopied { .. }
-        | Event::NameClosed { .. }
-        | Event::Quarantined { .. }
-        | Event::PutBack { .. }
-        | Event::Undone { .. }
-        | Event::Led { .. }
-        | Event::Committed { .. }
-        | Event::NameShown { .. }
-        | Event::SettleFailed { .. }
-        | Event::WatchGap { .. }
-        | Event::WatchOverflow => or_json(happened::of_files(event), event),
-    }
-}
-
-/// Nothing of the record is left out, whatever it is.
-fn or_json(words: Option<String>, event: &Event) -> String {
-    words.unwrap_or_else(|| serde_json::to_string(event).unwrap_or_default())
-}
-
-fn words(argv: &[OsText]) -> String {
-    let words: Vec<String> = argv.iter().map(ToString::to_string).collect();
-    words.join(" ")
-}
-
-fn how(how: &How) -> String {
-    match how {
-        How::Exited { code } => format!("exited with {code}"),
-        How::Signaled { signal } => format!("by signal {signal}"),
-        How::CannotExecute { .. } => "the command cannot be executed".to_owned(),
-        How::NotFound { .. } => "the command was not found".to_owned(),
-        How::Refused { .. } => "refused".to_owned(),
-        How::Killed { trigger } => format!("killed: {}", trigger_words(trigger)),
-    }
-}
-
-fn trigger_words(trigger: &Trigger) -> String {
-    match trigger {
-        Trigger::TimeLimit => "time limit".to_owned(),
-        Trigger::Idle => "idle limit".to_owned(),
-        Trigger::Output => "output limit".to_owned(),
-        Trigger::Memory => "memory limit".to_owned(),
-        Trigger::Kill { by } => format!("`agentbox kill` of uid {by}"),
-        Trigger::Signal { signal } => format!("signal {signal}, not obeyed within the grace"),
-        Trigger::Switch { which, .. } => format!("switch {which}"),
-        Trigger::Lost { what } => format!("lost {what}"),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Outcome;
-    use crate::record::Timestamp;
+    use crate::outcome::{How, Outcome, Trigger};
+    use crate::plan::OsText;
     use crate::record::testing::every_event;
+    use crate::record::{Event, Timestamp};
 
     /// A verb in the first column, then words; never the record's own form, and all that the record has to say.
     #[test]
     fn every_event_has_words() {
         for event in every_event() {
-            let text = what(&event);
+            let text = words(&event);
             let (verb, rest) = text.split_at(text.len().min(11));
             let plain = |c: char| c.is_ascii_lowercase() || c == ' ';
             assert!(verb.chars().all(plain) && verb != rest, "{text}");

@@ -1,12 +1,58 @@
-//! What happened to switches, to the network and to files, as `agentbox logs` tells it.
+//! What happened, as `agentbox logs` tells it: the words for each event, and the one place that knows them all.
 
 #![forbid(unsafe_code)]
 
+use crate::outcome::{Evidence, How, Status, Trigger};
+use crate::plan::OsText;
 use crate::record::{Closed, Event};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 
-/// An event of a kill switch.
-pub(super) fn of_switches(event: &Event) -> Option<String> {
-    Some(match event {
+/// A verb and what it was done to. Without `_`: an event that is new has no words until somebody finds them here.
+pub(super) fn words(event: &Event) -> String {
+    match event {
+        // The session.
+        Event::Planned {
+            argv,
+            workspace,
+            profile,
+        } => {
+            let profile = profile.as_deref().unwrap_or("none");
+            format!(
+                "planned    {} (profile {profile}, workspace {workspace})",
+                argv_words(argv)
+            )
+        }
+        Event::Enforced { evidence } => enforced(evidence),
+        Event::Started { init } => format!("started    init is process {init}"),
+        Event::Stopped { signal } => format!("stopped    on its terminal, by signal {signal}"),
+        Event::Continued => "continued  on its terminal".to_owned(),
+        Event::Paused => "paused     everything in the box".to_owned(),
+        Event::Resumed => "resumed".to_owned(),
+        Event::Joined { argv } => format!("joined     {}", argv_words(argv)),
+        Event::Attached => "attached   a terminal".to_owned(),
+        Event::Detached => "detached   a terminal".to_owned(),
+        Event::StateWritten { file, withheld } if withheld.is_empty() => {
+            format!("written    {file}")
+        }
+        Event::StateWritten { file, withheld } => {
+            format!("written    {file}, without {}", withheld.join(", "))
+        }
+        Event::StateKept { file, why } => format!("kept       {file}: {why}"),
+        Event::Swept { file, what } => format!("swept      {file}: {what}"),
+        Event::ProgramRefused { report } => {
+            format!("refused    a program: {}", argv_words(&said(report)))
+        }
+        Event::Refused { why } => format!("refused    {}", why.lines().next().unwrap_or_default()),
+        Event::Ended { outcome } => {
+            format!(
+                "ended      {} (status {})",
+                how(&outcome.how),
+                outcome.exit_status
+            )
+        }
+
+        // Kill switches.
         Event::StopFilesPolled { files, why } => {
             let files: Vec<String> = files.iter().map(ToString::to_string).collect();
             format!(
@@ -43,13 +89,8 @@ pub(super) fn of_switches(event: &Event) -> Option<String> {
         Event::HeadPublished { name, failures } => {
             format!("sent       head of this record, to switch {name}, after {failures} failures")
         }
-        _ => return None,
-    })
-}
 
-/// An event of the network.
-pub(super) fn of_network(event: &Event) -> Option<String> {
-    Some(match event {
+        // The network.
         Event::Resolved { name, address } => format!("resolved   {name}: {address} in the box"),
         Event::Unreached {
             to,
@@ -92,13 +133,8 @@ pub(super) fn of_network(event: &Event) -> Option<String> {
             format!("lost       the gate, and the network until it is there again: {why}")
         }
         Event::NetworkChanged { change } => format!("changed    the network: {change}"),
-        _ => return None,
-    })
-}
 
-/// An event of the working copy.
-pub(super) fn of_files(event: &Event) -> Option<String> {
-    Some(match event {
+        // The working copy.
         Event::LinksCopied { files, bytes } => {
             format!(
                 "copied     {files} files with hard links out of what may be written, {bytes} bytes"
@@ -137,6 +173,59 @@ pub(super) fn of_files(event: &Event) -> Option<String> {
         Event::WatchOverflow => {
             "unwatched  for a moment: events were lost, everything was looked at anew".to_owned()
         }
-        _ => return None,
-    })
+    }
+}
+
+/// How many layers, and which do not hold in full.
+fn enforced(evidence: &[Evidence]) -> String {
+    let gaps: Vec<String> = evidence
+        .iter()
+        .filter(|e| e.status != Status::Full)
+        .map(|e| format!("{} not in full", e.layer.name()))
+        .collect();
+    let gaps = if gaps.is_empty() {
+        "all in full".to_owned()
+    } else {
+        gaps.join(", ")
+    };
+    format!("enforced   {} layers: {gaps}", evidence.len())
+}
+
+/// What calls itself the stub of a refused program said: its path and its arguments, each ended by a NUL byte; anybody in the
+/// box can say anything else.
+fn said(report: &OsText) -> Vec<OsText> {
+    let words = report.bytes().split(|byte| *byte == 0);
+    words
+        .filter(|word| !word.is_empty())
+        .map(|word| OsText::from(OsStr::from_bytes(word)))
+        .collect()
+}
+
+fn argv_words(argv: &[OsText]) -> String {
+    let words: Vec<String> = argv.iter().map(ToString::to_string).collect();
+    words.join(" ")
+}
+
+fn how(how: &How) -> String {
+    match how {
+        How::Exited { code } => format!("exited with {code}"),
+        How::Signaled { signal } => format!("by signal {signal}"),
+        How::CannotExecute { .. } => "the command cannot be executed".to_owned(),
+        How::NotFound { .. } => "the command was not found".to_owned(),
+        How::Refused { .. } => "refused".to_owned(),
+        How::Killed { trigger } => format!("killed: {}", trigger_words(trigger)),
+    }
+}
+
+fn trigger_words(trigger: &Trigger) -> String {
+    match trigger {
+        Trigger::TimeLimit => "time limit".to_owned(),
+        Trigger::Idle => "idle limit".to_owned(),
+        Trigger::Output => "output limit".to_owned(),
+        Trigger::Memory => "memory limit".to_owned(),
+        Trigger::Kill { by } => format!("`agentbox kill` of uid {by}"),
+        Trigger::Signal { signal } => format!("signal {signal}, not obeyed within the grace"),
+        Trigger::Switch { which, .. } => format!("switch {which}"),
+        Trigger::Lost { what } => format!("lost {what}"),
+    }
 }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod again;
 mod agent;
 pub mod client;
 mod clients;
@@ -58,6 +59,7 @@ use crate::record::Event;
 use crate::session::{Session, SessionError, Sessions};
 use crate::sys::parked::Parked;
 use crate::watch::way::Way;
+use again::Again;
 use agent::Agent;
 use clients::Clients;
 use control::Control;
@@ -371,6 +373,8 @@ pub fn run(job: Job) -> u8 {
     let keeping = keeping.map(|(keeping, _)| keeping.with_rules(&plan));
     parts.extend(keeping.map(|keeping| Box::new(keeping) as Box<dyn Part>));
     parts.extend(settling.map(|settling| Box::new(settling) as Box<dyn Part>));
+    let again = Again::new(&plan, has_pty, verbose);
+    parts.extend(again.map(|again| Box::new(again) as Box<dyn Part>));
     parts.extend(Signals::new().map(|signals| Box::new(signals) as Box<dyn Part>));
     let seen = watch::run(&mut running, &mut parts);
     ending::finish(ending::End {

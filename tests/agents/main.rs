@@ -12,6 +12,7 @@ mod api;
 mod http;
 mod inner;
 mod place;
+mod screen;
 mod script;
 mod server;
 mod state;

@@ -2,80 +2,11 @@
 //! joined, left, attached to from another window, stopped, continued and killed.
 
 use crate::agent::{self, Agent};
+use crate::screen::Tmux;
 use crate::script::{Action, Step};
 use crate::server::{DONE, Server};
 use crate::world::{World, write};
-use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
-
-/// How long something on a screen may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A tmux server of its own, killed when dropped.
-struct Tmux {
-    socket: PathBuf,
-    environment: Vec<(String, String)>,
-    home: PathBuf,
-}
-
-impl Tmux {
-    fn command(&self, args: &[&str]) -> String {
-        let output = Command::new("tmux")
-            .arg("-S")
-            .arg(&self.socket)
-            .args(["-f", "/dev/null"])
-            .args(args)
-            .env_clear()
-            .envs(self.environment.iter().cloned())
-            .current_dir(&self.home)
-            .output()
-            .expect("tmux");
-        assert!(output.status.success(), "tmux {args:?}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn keys(&self, window: &str, keys: &[&str]) {
-        let mut args = vec!["send-keys", "-t", window];
-        args.extend(keys);
-        self.command(&args);
-    }
-
-    fn screen(&self, window: &str) -> String {
-        self.command(&["capture-pane", "-p", "-t", window])
-    }
-
-    fn shows(&self, window: &str, text: &str) {
-        self.shows_that(window, text, |screen| screen.contains(text));
-    }
-
-    fn shows_that(&self, window: &str, what: &str, is_so: impl Fn(&str) -> bool) {
-        let begin = Instant::now();
-        loop {
-            let screen = self.screen(window);
-            if is_so(&screen) {
-                return;
-            }
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "{window} does not show {what}:\n{screen}"
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-}
-
-impl Drop for Tmux {
-    fn drop(&mut self) {
-        let kill = ["-f", "/dev/null", "kill-server"];
-        let tmux = Command::new("tmux")
-            .arg("-S")
-            .arg(&self.socket)
-            .args(kill)
-            .output();
-        drop(tmux);
-    }
-}
 
 /// What claude asks a human at its first start has been answered.
 fn answered(world: &World) {

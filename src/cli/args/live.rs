@@ -66,10 +66,6 @@ pub struct LogsArgs {
 
 /// `agentbox exec`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Exit status: COMMAND's own; 128+N if signal N ended it; 126 not executable; 127 not found; \
-125 it was not executed."
-)]
 pub struct ExecArgs {
     /// A terminal of its own [default: if stdin and stdout are terminals]
     #[arg(short, long)]

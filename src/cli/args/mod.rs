@@ -6,6 +6,7 @@
 
 mod demo;
 mod drill;
+mod examples;
 pub mod init;
 mod live;
 mod name;
@@ -45,7 +46,7 @@ pub use why::{Verb, WhyArgs};
     name = "agentbox",
     version,
     about = "Runs a coding agent in a box: of your files it sees and changes only what its profile grants",
-    after_help = "Start with: agentbox check, then agentbox run claude",
+    after_help = examples::AGENTBOX,
     disable_help_subcommand = true,
     subcommand_required = true
 )]
@@ -59,63 +60,90 @@ pub struct Cli {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Run COMMAND in the box; the profile is chosen by COMMAND's name
+    #[command(after_help = examples::RUN)]
     Run(RunArgs),
     /// List the live sessions, with what they cost
+    #[command(after_help = examples::PS)]
     Ps(PsArgs),
     /// Run another command in a session's box, under all its layers
+    #[command(after_help = examples::EXEC)]
     Exec(ExecArgs),
     /// Show a session's terminal, also beside others that do
+    #[command(after_help = examples::ATTACH)]
     Attach(IdArgs),
     /// Make the terminals of a session leave; it goes on
+    #[command(after_help = examples::DETACH)]
     Detach(IdArgs),
     /// Kill everything in a session's box, at once
+    #[command(after_help = examples::KILL)]
     Kill(KillArgs),
     /// Stop everything in a session's box where it is
+    #[command(after_help = examples::PAUSE)]
     Pause(IdsArgs),
     /// Let a paused session go on
+    #[command(after_help = examples::RESUME)]
     Resume(IdsArgs),
     /// Let a live session reach a host
+    #[command(after_help = examples::ALLOW)]
     Allow(RuleArgs),
     /// Let a live session reach a host no more
+    #[command(after_help = examples::DENY)]
     Deny(RuleArgs),
     /// Let the host reach a port of a live session's box
+    #[command(after_help = examples::PUBLISH)]
     Publish(PublishArgs),
     /// Ask you, in this terminal, about each host that a live session is refused
+    #[command(after_help = examples::ASK)]
     Ask(AskArgs),
     /// Show what happened in a session
+    #[command(after_help = examples::LOGS)]
     Logs(LogsArgs),
     /// Show what a run would be allowed, and who says so
+    #[command(after_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
     /// Would the box allow it, by which rule, and what would change that
+    #[command(after_help = examples::WHY)]
     Why(WhyArgs),
     /// Find out by trying what this host can enforce
+    #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
     /// Replay an incident in a scratch world, without the box and in it, and see what is stopped
+    #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
     /// List, show, validate, begin, compare and import profiles
+    #[command(after_help = examples::PROFILES)]
     Profiles(ProfilesArgs),
     /// Let a project's .agentbox.toml grant, as it is now
+    #[command(after_help = examples::TRUST)]
     Trust(TrustArgs),
     /// Kill sessions and let none start
+    #[command(after_help = examples::STOP)]
     Stop(StopArgs),
     /// Take back what `stop` did
+    #[command(after_help = examples::START)]
     Start(StartArgs),
     /// Show the kill switch: what is on, how it is watched, whom it stops
+    #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
     /// Trip each kill switch for a box of its own, and measure until that is dead
+    #[command(after_help = examples::DRILL)]
     Drill(DrillArgs),
     /// List what sessions moved away because its name is protected, and give it back
+    #[command(after_help = examples::RESTORE)]
     Restore(RestoreArgs),
     /// Begin a configuration of your own, or write what a CI runner or a development container needs
+    #[command(after_help = examples::INIT)]
     Init(init::InitArgs),
     /// Look at this installation itself
-    #[command(name = "self")]
+    #[command(name = "self", after_help = examples::OWN)]
     Own(OwnArgs),
     /// Print what makes a shell complete agentbox's flags, profiles and sessions
     #[cfg(feature = "pages")]
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Print a manual page, or write all of them
     #[cfg(feature = "pages")]
+    #[command(after_help = examples::MAN)]
     Man(ManArgs),
 }
 
@@ -163,9 +191,21 @@ fn parse_run(argv: &[OsString]) -> Option<Cli> {
     })
 }
 
-/// Adds to an unknown flag of a later version that it is one: leaving it out is safe only if the human knows.
+/// What is said to a flag that there is not, beside what is similar: one of a later version (leaving it out is safe only if the
+/// human knows), and one that is somewhere else.
+const NO_FLAGS: [(&str, &str); 3] = [
+    (
+        "--review",
+        "--review is not enforced by this version of agentbox",
+    ),
+    (
+        "--ssh",
+        "servers to log in to by ssh are named in a profile: [ssh] hosts",
+    ),
+    ("--detach", "only `agentbox run` has it"),
+];
+
 fn not_yet(mut error: clap::Error, first: &OsStr) -> clap::Error {
-    const LATER: [&str; 3] = ["--review", "--detach", "--ssh"];
     // `agentbox claude`, as with sudo or env.
     if error.kind() == ErrorKind::InvalidSubcommand
         && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
@@ -184,12 +224,11 @@ fn not_yet(mut error: clap::Error, first: &OsStr) -> clap::Error {
         && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
     {
         let name = flag.split('=').next().unwrap_or(flag);
-        if LATER.contains(&name) {
-            let line = format!("{name} is not enforced by this version of agentbox");
+        if let Some((_, line)) = NO_FLAGS.iter().find(|(flag, _)| *flag == name) {
             error.remove(ContextKind::SuggestedArg);
             error.insert(
                 ContextKind::Suggested,
-                ContextValue::StyledStrs(vec![line.into()]),
+                ContextValue::StyledStrs(vec![(*line).into()]),
             );
         }
     }

@@ -37,9 +37,6 @@ pub struct PublishArgs {
 
 /// `agentbox ask`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Answers: y this session, a always (your config.toml), n not, q leaves. Run it in another terminal than the agent's."
-)]
 pub struct AskArgs {
     /// The session (`agentbox ps`); the only one if nothing is said
     #[arg(value_name = "ID")]

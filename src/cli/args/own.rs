@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::examples;
 use clap::{Args, Subcommand};
 
 /// `agentbox self`.
@@ -16,6 +17,7 @@ pub struct OwnArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum OwnCommand {
     /// Look at this installation: the program, its file, what is built in, and this kernel; exit status 1 for a no
+    #[command(after_help = examples::OWN_CHECK)]
     Check {
         /// As JSON
         #[arg(long)]

@@ -20,10 +20,6 @@ pub enum ShellName {
 
 /// `agentbox completions`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-bash:  echo 'source <(agentbox completions bash)' >> ~/.bashrc
-zsh:   echo 'source <(agentbox completions zsh)' >> ~/.zshrc
-fish:  agentbox completions fish > ~/.config/fish/completions/agentbox.fish")]
 pub struct CompletionsArgs {
     /// Which shell
     #[arg(value_name = "SHELL")]
@@ -32,7 +28,6 @@ pub struct CompletionsArgs {
 
 /// `agentbox man`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "Read one with: agentbox man run | man -l -")]
 pub struct ManArgs {
     /// The page of a subcommand [default: of agentbox itself]
     #[arg(value_name = "COMMAND", conflicts_with = "dir")]

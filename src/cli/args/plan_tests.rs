@@ -380,6 +380,8 @@ fn bad_usage_is_said() {
             &["run", "--review", "y"],
             "--review is not enforced by this version",
         ),
+        (&["run", "--ssh", "y"], "[ssh] hosts"),
+        (&["exec", "--detach", "7fab", "y"], "only `agentbox run`"),
         (&["run", "--limit", "memory", "x"], "NAME=VALUE is expected"),
         (
             &["run", "--limit", "memroy=1", "x"],

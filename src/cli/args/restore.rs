@@ -7,10 +7,6 @@ use std::ffi::OsString;
 
 /// `agentbox restore`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Without FILE: lists what sessions moved away or put back. With FILE: gives it back; what stands in its place \
-goes into the quarantine instead.\nExit status: 0; 1 if there is no such session or file."
-)]
 pub struct RestoreArgs {
     /// The session, or the first characters of its name
     #[arg(value_name = "SESSION")]

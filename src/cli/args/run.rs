@@ -8,7 +8,6 @@ use clap::Args;
 
 /// `agentbox run`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = RUN_HELP)]
 pub struct RunArgs {
     /// What the box is.
     #[command(flatten)]
@@ -44,6 +43,3 @@ fn drill(text: &str) -> Result<Drill, String> {
         switch: switch.to_owned(),
     })
 }
-
-const RUN_HELP: &str = "Exit status: COMMAND's own; 128+N if signal N ended it; 124 time limit; 126 not executable; \
-127 not found;\n125 agentbox refused or failed, and nothing was executed.";

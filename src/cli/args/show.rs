@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::PlanArgs;
+use super::{PlanArgs, examples};
 use clap::{Args, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -54,22 +54,27 @@ pub enum ImportFrom {
 #[derive(Debug, Clone, Subcommand)]
 pub enum ProfilesCommand {
     /// Name, description, commands and place of every profile
+    #[command(after_help = examples::PROFILES_LIST)]
     List,
     /// Print the TOML of a profile
+    #[command(after_help = examples::PROFILES_SHOW)]
     Show {
         /// A profile's name, or a file
         #[arg(value_name = "NAME|FILE")]
         name: OsString,
     },
     /// Say everything that is wrong with profiles, and run their tests
+    #[command(after_help = examples::PROFILES_VALIDATE)]
     Validate {
         /// Profiles by name or file (`config.toml`, `.agentbox.toml`, `floor.toml`: by what they are called)
         #[arg(value_name = "NAME|FILE", required = true)]
         files: Vec<PathBuf>,
     },
     /// Print the JSON Schema of profiles, for editors
+    #[command(after_help = examples::PROFILES_SCHEMA)]
     Schema,
     /// Begin a profile from what is found in the project: print it, or write it as NAME
+    #[command(after_help = examples::PROFILES_NEW)]
     New {
         /// The new profile's name in ~/.config/agentbox/profiles
         #[arg(value_name = "NAME")]
@@ -79,6 +84,7 @@ pub enum ProfilesCommand {
         agent: Option<String>,
     },
     /// What two profiles wish differently, with all that they extend; exit status 1 if there is something
+    #[command(after_help = examples::PROFILES_DIFF)]
     Diff {
         /// A profile's name, or a file
         #[arg(value_name = "NAME|FILE")]
@@ -88,6 +94,7 @@ pub enum ProfilesCommand {
         second: OsString,
     },
     /// Print the settings of an agent as a profile, and say what could not be translated
+    #[command(after_help = examples::PROFILES_IMPORT)]
     Import {
         /// Whose settings they are
         #[arg(value_enum)]

@@ -28,7 +28,6 @@ pub struct WhichArgs {
 
 /// `agentbox stop`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = STOP_HELP)]
 pub struct StopArgs {
     /// Whose.
     #[command(flatten)]
@@ -41,14 +40,8 @@ pub struct StopArgs {
     pub pause: bool,
 }
 
-const STOP_HELP: &str = "Without a flag: kills every session of yours, and none starts until `agentbox start`. Returns when \
-nothing of them is left.\nExit status: 0 if that is so, 1 if not.";
-
 /// `agentbox start`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Removes what `agentbox stop` made, and nothing else; sessions that are paused go on."
-)]
 pub struct StartArgs {
     /// Whose.
     #[command(flatten)]
@@ -57,9 +50,6 @@ pub struct StartArgs {
 
 /// `agentbox status`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Exit status: 0 if a session in this directory would not be stopped, 1 if it would."
-)]
 pub struct StatusArgs {
     /// As JSON
     #[arg(long)]

@@ -7,10 +7,6 @@ use std::path::PathBuf;
 
 /// `agentbox trust`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "Without trust a project's file can only make the box narrower. What is trusted is this content at \
-this place: any change ends it."
-)]
 pub struct TrustArgs {
     /// The project [default: the one of the current directory]
     #[arg(value_name = "DIR")]

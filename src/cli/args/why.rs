@@ -9,7 +9,6 @@ use std::ffi::OsString;
 /// `agentbox why`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Exit status: 0 yes, 1 no, 2 bad usage or no plan.\nIn the box it says what that box allows; outside, what a run of COMMAND would, or a live session does.",
     mut_arg("command", |command| command.required(false))
 )]
 pub struct WhyArgs {

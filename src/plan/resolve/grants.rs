@@ -22,6 +22,8 @@ pub(super) fn files(scene: &mut Scene<'_>) {
     for wish in &files.write {
         if let Some(path) = expand(scene, wish)
             && let Some(walked) = scene.walk.follow(&path)
+            // What is refused is told by itself, and not once more for each link that it holds.
+            && never(scene, &path, &walked, wish, Access::Write).is_none()
         {
             scene.writable.push(walked.real.clone());
         }
@@ -154,6 +156,17 @@ pub(super) fn forbidden(
             "name the real path".to_owned(),
         ));
     }
+    never(scene, path, walked, wish, access)
+}
+
+/// What is never granted whoever can write what.
+fn never(
+    scene: &Scene<'_>,
+    path: &Path,
+    walked: &Walked,
+    wish: &Wish<PathWish>,
+    access: Access,
+) -> Option<(String, String)> {
     // Nearly every path is fine: its name for a message is made where it is needed.
     let narrower = || "grant only what is needed of it".to_owned();
     for place in [path, &walked.real] {

@@ -173,7 +173,8 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     network::proxies(&mut env, &network, port);
     ssh::variable(&mut env, &network);
     network::endpoints(scene, &env, &mut network);
-    let mut notes = spoken(scene);
+    let mut notes = Vec::from_iter(gitconfig::unsigned(scene, &env));
+    notes.extend(spoken(scene));
     let remotes = remote::remotes(scene);
     let mut seen = std::collections::HashSet::new();
     scene.notices.retain(|notice| seen.insert(notice.clone()));

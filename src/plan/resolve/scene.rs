@@ -30,6 +30,8 @@ pub(super) struct Scene<'a> {
     pub(super) writable: Vec<PathBuf>,
     /// Files that the box sees without their credentials.
     pub(super) cleaned: Vec<Cleaned>,
+    /// A configuration of git that the box sees has commits or tags signed.
+    pub(super) signs: bool,
     /// The repository's common directory, where one was found that is usable in the box.
     pub(super) repository: Option<PathBuf>,
     /// Where the persistent private places are; canonical as far as it exists.
@@ -59,6 +61,7 @@ impl<'a> Scene<'a> {
             tree: Tree::default(),
             problems: Vec::new(),
             notices: Vec::new(),
+            signs: false,
             grants: Vec::new(),
             home,
             workspace: Place::default(),

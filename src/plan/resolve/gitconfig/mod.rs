@@ -21,7 +21,7 @@ use crate::host::FileType;
 use crate::plan::gitconfig;
 use crate::plan::names::matcher::literal;
 use crate::plan::names::{NameKind, Names};
-use crate::plan::{Access, GrantKind, Kind, MountOp, OsText};
+use crate::plan::{Access, Env, GrantKind, Kind, MountOp, OsText};
 use crate::policy::Origin;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -29,6 +29,12 @@ use std::path::{Path, PathBuf};
 
 /// What is read: a larger one is no configuration, and is read as none.
 const MOST: usize = gitconfig::MAX + 1;
+
+/// What `GIT_CONFIG_KEY_N` of a profile names that turns it off.
+const SIGNING: &str = "commit.gpgsign";
+
+const UNSIGNED: &str = "git does not sign here: the keys stay outside; sign what is to be kept (`git rebase --exec 'git commit \
+--amend --no-edit -S' BASE`)";
 
 /// How many files are looked at.
 const FILES: usize = 256;
@@ -117,7 +123,9 @@ fn examine(scene: &mut Scene<'_>, mut todo: Vec<(PathBuf, Whose)>) {
             Some(Access::Write) => Whose::Repository,
             _ => whose,
         };
-        for path in included(scene, &text, real.parent().unwrap_or(&real)) {
+        let config = gitconfig::parse(&text).unwrap_or_default();
+        scene.signs |= config.entries.iter().any(signs);
+        for path in included(scene, &config, real.parent().unwrap_or(&real)) {
             let target = scene.real_of(&path);
             let visible = scene.tree.access(&target).is_some();
             let is_file = scene
@@ -214,10 +222,7 @@ fn repositories(scene: &Scene<'_>) -> Vec<PathBuf> {
 }
 
 /// What a configuration includes, whatever the condition.
-fn included(scene: &Scene<'_>, text: &[u8], dir: &Path) -> Vec<PathBuf> {
-    let Ok(config) = gitconfig::parse(text) else {
-        return Vec::new();
-    };
+fn included(scene: &Scene<'_>, config: &gitconfig::Config, dir: &Path) -> Vec<PathBuf> {
     config
         .entries
         .iter()
@@ -226,6 +231,24 @@ fn included(scene: &Scene<'_>, text: &[u8], dir: &Path) -> Vec<PathBuf> {
         .map(|value| named(scene, value, dir))
         .take(FILES)
         .collect()
+}
+
+/// Does it have commits or tags signed?
+fn signs(entry: &gitconfig::Entry) -> bool {
+    let is_key = matches!(entry.section.as_slice(), b"commit" | b"tag") && entry.key == b"gpgsign";
+    // What git takes for yes; a key without a value is one, too.
+    let value = entry.value.as_deref().unwrap_or(b"true");
+    let yes = |word: &&[u8]| value.eq_ignore_ascii_case(word);
+    is_key && [&b"true"[..], b"yes", b"on", b"1"].iter().any(yes)
+}
+
+/// What is said to who signs, where the environment of the box turns that off.
+pub(super) fn unsigned(scene: &Scene<'_>, env: &Env) -> Option<String> {
+    let off = env
+        .set
+        .iter()
+        .any(|set| set.value.bytes() == SIGNING.as_bytes());
+    (scene.signs && off).then(|| UNSIGNED.to_owned())
 }
 
 /// A path of a configuration: `~/x`, absolute, or relative to `dir`.

@@ -218,6 +218,11 @@ fn refused_grants() {
         .fs
         .link("/home/u/loop", "loop")
         .file("/home/u/file", "");
+    // Would be followed if what holds it could be written; that it is not is no news where the whole of it is refused.
+    world
+        .fs
+        .link("/etc/localtime", "/usr/share/zoneinfo/UTC")
+        .file("/usr/share/zoneinfo/UTC", "");
     let rows = [
         ("/", "never granted as a whole"),
         ("/etc", "never granted as a whole"),
@@ -265,9 +270,15 @@ fn refused_grants() {
                     wish.origin = cli("--read");
                 }
             }
+            world.read("/etc/localtime", builtin());
             let text = world.refused();
             assert!(text.contains(why), "{path}: {text}");
             assert!(text.contains("; "), "{path} without remedy: {text}");
+            assert_eq!(
+                text.lines().count(),
+                1,
+                "{path}: more than the cause: {text}"
+            );
         }
     }
     let mut writing = world.clone();

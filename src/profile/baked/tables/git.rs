@@ -10,9 +10,9 @@ pub(super) static TABLE: Table = Table {
         extends: &[],
         commands: &[],
         read: &[
-            ("~/.gitconfig", true, false, 12), ("~/.config/git/config", true, false, 14),
-            ("~/.config/git/ignore", true, false, 15), ("~/.config/git/attributes", true, false, 16),
-            ("~/.gitignore", true, false, 17), ("~/.gitignore_global", true, false, 18),
+            ("~/.gitconfig", true, false, 7), ("~/.config/git/config", true, false, 9),
+            ("~/.config/git/ignore", true, false, 10), ("~/.config/git/attributes", true, false, 11),
+            ("~/.gitignore", true, false, 12), ("~/.gitignore_global", true, false, 13),
         ],
         write: &[],
         state: &[],
@@ -25,15 +25,15 @@ pub(super) static TABLE: Table = Table {
         search: &[],
         hard_links: None,
         keep: &[
-            ("GIT_AUTHOR_NAME", 23), ("GIT_AUTHOR_EMAIL", 23), ("GIT_AUTHOR_DATE", 23), ("GIT_COMMITTER_NAME", 24),
-            ("GIT_COMMITTER_EMAIL", 24), ("GIT_COMMITTER_DATE", 24), ("GIT_EDITOR", 25), ("GIT_PAGER", 25),
-            ("GIT_TERMINAL_PROMPT", 25),
+            ("GIT_AUTHOR_NAME", 18), ("GIT_AUTHOR_EMAIL", 18), ("GIT_AUTHOR_DATE", 18), ("GIT_COMMITTER_NAME", 19),
+            ("GIT_COMMITTER_EMAIL", 19), ("GIT_COMMITTER_DATE", 19), ("GIT_EDITOR", 20), ("GIT_PAGER", 20),
+            ("GIT_TERMINAL_PROMPT", 20),
         ],
         deny: &[],
         set: &[
-            ("GIT_CONFIG_COUNT", "2", 30), ("GIT_CONFIG_KEY_0", "commit.gpgsign", 31),
-            ("GIT_CONFIG_KEY_1", "tag.gpgsign", 33), ("GIT_CONFIG_VALUE_0", "false", 32),
-            ("GIT_CONFIG_VALUE_1", "false", 34),
+            ("GIT_CONFIG_COUNT", "2", 25), ("GIT_CONFIG_KEY_0", "commit.gpgsign", 26),
+            ("GIT_CONFIG_KEY_1", "tag.gpgsign", 28), ("GIT_CONFIG_VALUE_0", "false", 27),
+            ("GIT_CONFIG_VALUE_1", "false", 29),
         ],
         network: None,
         reach: &[],
@@ -45,7 +45,5 @@ pub(super) static TABLE: Table = Table {
         layers_off: &[],
         rung: None,
         stop_files: &[],
-        notices: &[
-            ("git does not sign here: the keys stay outside; sign what is to be kept (`git rebase --exec 'git commit --amend --no-edit -S' BASE`)", 7),
-        ],
+        notices: &[],
 };
