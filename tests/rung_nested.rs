@@ -246,6 +246,33 @@ fn names_in_what_is_written_are_a_guard_rail_and_elsewhere_a_boundary() {
     }
 }
 
+/// What an inner sandbox makes to mount on is there until it takes it away, and what is in such a name is moved away as ever.
+#[test]
+fn empty_protected_names_are_left_until_something_is_in_them() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let filled = "echo {} >.mcp.json; until [ ! -e .mcp.json ]; do sleep 0.01; done; echo moved";
+    let empty = "mkdir .codex; : >.mcp.json; sleep 0.7; rmdir .codex && rm .mcp.json && echo removed; \
+                 mkdir .codex; : >.mcp.json; sleep 0.7; ";
+    let b = nested();
+    let ran = b.sh(&format!("{empty}{filled}"));
+    assert_eq!(ran.ok().trim(), "removed\nmoved", "{ran:?}");
+    let complaint = ran.complaint();
+    assert_eq!(
+        complaint.matches(".mcp.json was made").count(),
+        1,
+        "{ran:?}"
+    );
+    // What is left of them at the end is settled like everything under such a name.
+    assert_eq!(complaint.matches(".codex was made").count(), 1, "{ran:?}");
+    assert!(!b.ws().join(".codex").exists(), "{ran:?}");
+    // The twin: nothing is left where no sandbox can be made.
+    let ran = TestBox::new()
+        .sh(": >.mcp.json; until [ ! -e .mcp.json ]; do sleep 0.01; done; echo moved");
+    assert_eq!(ran.ok().trim(), "moved", "{ran:?}");
+}
+
 #[test]
 fn who_may_say_it() {
     if missing(Feature::Userns) {

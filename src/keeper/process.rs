@@ -256,7 +256,11 @@ fn wait(watchman: &Watchman<'_>, channel: &Channel) -> Result<(bool, bool), Stri
     if let Some(fd) = watchman.tree.fd() {
         set.push(PollFd::new(fd, PollFlags::POLLIN));
     }
-    let deadline = [watchman.tree.deadline(), watchman.outbox.deadline()];
+    let deadline = [
+        watchman.tree.deadline(),
+        watchman.outbox.deadline(),
+        watchman.stubs_due(),
+    ];
     let timeout = if watchman.tree.is_behind() {
         PollTimeout::ZERO
     } else {

@@ -379,7 +379,7 @@ pub(super) fn is_git(dir: BorrowedFd<'_>) -> bool {
     shape.is_git()
 }
 
-fn list(dir: OwnedFd) -> Vec<(OsString, What)> {
+pub(super) fn list(dir: OwnedFd) -> Vec<(OsString, What)> {
     let Ok(again) = dir.try_clone() else {
         return Vec::new();
     };

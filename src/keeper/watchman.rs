@@ -5,8 +5,10 @@
 
 mod gits;
 mod secrets;
+mod stubs;
 
 use self::secrets::Secrets;
+use self::stubs::Stubs;
 use super::git;
 use super::outbox::Outbox;
 use super::place::{self, Place, Purpose};
@@ -82,6 +84,7 @@ pub(super) struct Watchman<'a> {
     early: BTreeSet<(usize, PathBuf, NameKind)>,
     pub(super) phase: Phase,
     pub(super) outbox: Outbox,
+    stubs: Option<Stubs>,
 }
 
 impl<'a> Watchman<'a> {
@@ -120,6 +123,7 @@ impl<'a> Watchman<'a> {
             view: None,
             phase: Phase::Before,
             outbox: Outbox::default(),
+            stubs: Stubs::of(plan),
         }
     }
 
@@ -180,7 +184,7 @@ impl<'a> Watchman<'a> {
             let names = self.tree.list_again(&self.places, &spot);
             self.names(&spot, names)?;
         }
-        Ok(())
+        self.look_at_stubs()
     }
 
     fn names(&mut self, spot: &Spot, names: Vec<(std::ffi::OsString, What)>) -> Result<(), String> {
@@ -311,7 +315,7 @@ impl<'a> Watchman<'a> {
             Some((NameKind::Hide, _)) | None => {}
             Some((NameKind::Freeze, _)) => {
                 self.tree.watch_closely(&self.places, it.spot);
-                if self.freeze(it, &file)? == Covered::Link {
+                if !self.leaves(it, &file) && self.freeze(it, &file)? == Covered::Link {
                     self.suspect(it, &file);
                 }
                 return Ok(());
@@ -454,17 +458,5 @@ impl<'a> Watchman<'a> {
             self.secrets.suspect(file, (it.spot.place, rel));
         }
         Ok(covered)
-    }
-
-    /// Something that stands where a rule's name would be, and may be the box's.
-    fn suspect(&mut self, it: &Name<'_>, file: &Path) {
-        let writable = self
-            .places
-            .get(it.spot.place)
-            .is_some_and(|place| place.access == Access::Write);
-        let known = self.frozen.contains_key(file) || self.tracked.contains(file);
-        if self.phase == Phase::Running && writable && !known && !self.is_born(file) {
-            self.outbox.now(file.to_owned());
-        }
     }
 }

@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Cause, Phase, Watchman};
+use super::{Cause, Name, Phase, Watchman};
 use crate::keeper::git;
 use crate::keeper::tree::{self, Spot, What};
+use crate::plan::Access;
 use crate::plan::names::git::Shape;
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
@@ -98,5 +99,17 @@ impl Watchman<'_> {
             && file
                 .ancestors()
                 .any(|dir| self.born.contains(dir) && below(dir))
+    }
+
+    /// Something that stands where a rule's name would be, and may be the box's.
+    pub(super) fn suspect(&mut self, it: &Name<'_>, file: &Path) {
+        let writable = self
+            .places
+            .get(it.spot.place)
+            .is_some_and(|place| place.access == Access::Write);
+        let known = self.frozen.contains_key(file) || self.tracked.contains(file);
+        if self.phase == Phase::Running && writable && !known && !self.is_born(file) {
+            self.outbox.now(file.to_owned());
+        }
     }
 }
