@@ -54,7 +54,24 @@ pub(crate) enum Place {
     Bare,
     /// By `agentbox run`.
     Box,
+    /// As it is, with the agent's own sandbox on.
+    Inner,
+    /// By `agentbox run --nested allow`, with the agent's own sandbox on.
+    Nested,
 }
+
+impl Place {
+    fn has_inner(self) -> bool {
+        matches!(self, Place::Inner | Place::Nested)
+    }
+
+    fn has_box(self) -> bool {
+        matches!(self, Place::Box | Place::Nested)
+    }
+}
+
+/// Claude Code's own sandbox for its shell commands, with no way around it.
+const CLAUDE_SANDBOX: &str = r#"{"sandbox":{"enabled":true,"failIfUnavailable":true,"autoAllowBashIfSandboxed":true,"allowUnsandboxedCommands":false}}"#;
 
 /// What a run left.
 #[derive(Debug)]
@@ -96,9 +113,23 @@ impl Agent {
         }
     }
 
-    fn arguments(self, prompt: &str) -> Vec<String> {
+    fn arguments(self, place: Place, prompt: &str) -> Vec<String> {
         let list: &[&str] = match self {
+            Agent::Claude if place.has_inner() => &[
+                "-p",
+                prompt,
+                "--dangerously-skip-permissions",
+                "--settings",
+                CLAUDE_SANDBOX,
+            ],
             Agent::Claude => &["-p", prompt, "--dangerously-skip-permissions"],
+            Agent::Codex if place.has_inner() => &[
+                "exec",
+                "--sandbox",
+                "workspace-write",
+                "--skip-git-repo-check",
+                prompt,
+            ],
             Agent::Codex => &[
                 "exec",
                 "--dangerously-bypass-approvals-and-sandbox",
@@ -121,7 +152,7 @@ impl Agent {
                 variables.push(("ANTHROPIC_BASE_URL".to_owned(), base));
                 // claude refuses to skip permissions for uid 0 unless it is told that this is a sandbox. In the box
                 // agentbox itself says so.
-                if place == Place::Bare {
+                if !place.has_box() {
                     variables.push(("IS_SANDBOX".to_owned(), "1".to_owned()));
                 }
             }
@@ -181,14 +212,17 @@ impl Agent {
         prompt: &str,
         out: &Path,
     ) -> Ran {
-        let arguments = self.arguments(prompt);
+        let arguments = self.arguments(place, prompt);
         let mut command = match place {
-            Place::Bare => Command::new(installed().join(self.command())),
-            Place::Box => {
+            Place::Bare | Place::Inner => Command::new(installed().join(self.command())),
+            Place::Box | Place::Nested => {
                 let mut command = Command::new(agentbox());
                 command.arg("run");
                 let rung = Rung::get();
                 command.args(rung.options(server.port()));
+                if place == Place::Nested {
+                    command.args(["--nested", "allow"]);
+                }
                 // These two keep the base URL in a file that the box could write, so nothing is granted by reading it.
                 if matches!(self, Agent::Codex | Agent::OpenCode) && rung != Rung::Landlock {
                     command.args(["--host-port", &server.port().to_string()]);

@@ -10,6 +10,7 @@
 mod agent;
 mod api;
 mod http;
+mod inner;
 mod place;
 mod script;
 mod server;
