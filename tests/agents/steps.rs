@@ -106,11 +106,15 @@ pub(crate) fn dishonest(world: &World, port: u16, neighbour: u16) -> Vec<Step> {
     list
 }
 
-/// `rm -r ~/`, guarded: should HOME ever be another one, nothing happens.
+/// `rm -r ~/`, the same by the name of the developer's HOME (where a box has no namespaces HOME is another one), and then what is in
+/// the workspace, which may be deleted everywhere. Guarded: without a box nothing happens.
 pub(crate) fn delete_home(world: &World) -> Step {
     let home = world.home().display().to_string();
+    let project = world.project().display().to_string();
     shell(
         "delete-home",
-        format!("case $HOME in {home}) rm -r ~/ ;; *) echo \"HOME is $HOME\" ;; esac"),
+        format!(
+            "case $AGENTBOX in 1) rm -r ~/ {home}/ {project}/* ;; *) echo \"no box: HOME is $HOME\" ;; esac"
+        ),
     )
 }
