@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+use common::pty::Terminal;
 use common::world::{Feature, as_root, missing, token};
 use common::{Errno, PATIENCE, Ran, TestBox, run, until};
 use std::process::Command;
@@ -546,6 +547,41 @@ fn a_command_that_joins_has_the_proxy_and_no_more() {
         .filter_map(|answer| answer["name"].as_str().map(str::to_owned))
         .collect();
     assert_eq!(names, ["EACCES", "EPERM", "EPERM", "EPERM"], "{joined:?}");
+}
+
+/// Terminals are the place's, and Landlock lets nobody in the box open one by its name: the command is given its own, and so is one
+/// that joins, also where the session has none.
+#[test]
+fn a_terminal_of_its_own_and_no_other() {
+    if lacks() {
+        return;
+    }
+    let script = "tty; stty size; (: <>/dev/tty) && echo own; \
+                  for t in /dev/pts/[0-9]*; do (: <>$t) 2>/dev/null && echo other; done; echo end";
+    let seen = |terminal: &mut Terminal| {
+        for text in ["/dev/pts/", "31 99", "own", "end"] {
+            terminal.expect(text);
+        }
+        assert!(!terminal.text().contains("other"), "{}", terminal.text());
+        assert_eq!(terminal.end().code(), Some(0), "{}", terminal.text());
+    };
+    let b = accepting();
+    let inner = b.command(["/bin/sh", "-c", script]);
+    seen(&mut Terminal::start(there(&b, &inner), 31, 99));
+    let b = filtered(1);
+    let (ran, ()) = met(&b, "exit 7", |_, _| {
+        let id = run(b.agentbox(["ps", "-q"])).ok();
+        let inner = b.agentbox(["exec", "-t", id.trim(), "--", "/bin/sh", "-c", script]);
+        seen(&mut Terminal::start(there(&b, &inner), 31, 99));
+        // Keys of that terminal are for that command.
+        let script = "trap 'exit 5' INT; echo ready; while :; do sleep 0.05; done";
+        let inner = b.agentbox(["exec", "-t", id.trim(), "--", "/bin/sh", "-c", script]);
+        let mut keys = Terminal::start(there(&b, &inner), 31, 99);
+        keys.expect("ready");
+        keys.send("\x03");
+        assert_eq!(keys.end().code(), Some(5), "{}", keys.text());
+    });
+    assert_eq!(ran.code(), 7, "{ran:?}");
 }
 
 /// Connections for which the gate's queue has no room wait for their turn, and are made when it comes to them.

@@ -131,7 +131,12 @@ pub(super) fn terminal(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError>
     nix::unistd::setsid().map_err(failed("setsid", ""))?;
     if let Some(host) = &b.terminal {
         let failed = |e: pty::PtyError| StepError::new("make the pseudo-terminal", e, Errno::EIO);
-        let pty = pty::open_in(Path::new("/dev/pts/ptmx"), host).map_err(failed)?;
+        let ptmx = if is_bare(b) {
+            pty::OF_THE_PLACE
+        } else {
+            pty::OWN
+        };
+        let pty = pty::open_in(Path::new(ptmx), host).map_err(failed)?;
         pty::make_controlling(pty.slave.as_fd()).map_err(failed)?;
         b.pty = Some(pty);
     }

@@ -133,6 +133,12 @@ impl HostTerminal {
     }
 }
 
+/// What opens one in the box's own devpts.
+pub const OWN: &str = "/dev/pts/ptmx";
+
+/// What opens one where there is none of the box's: the file in devpts itself may be nobody's to open there.
+pub const OF_THE_PLACE: &str = "/dev/ptmx";
+
 /// Opens a pseudo-terminal in the devpts instance of `ptmx` (`/dev/pts/ptmx`) and gives it the settings and the size of the
 /// caller's terminal. It becomes nobody's controlling terminal.
 pub fn open_in(ptmx: &Path, host: &HostTerminal) -> Result<Pty, PtyError> {

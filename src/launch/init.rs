@@ -7,7 +7,7 @@ use super::Inputs;
 use super::channel::{Channel, ChannelError};
 use super::command::{Exec, Inherited, Stdio};
 use super::join::{Join, Joins, Surroundings};
-use super::message::{FromInit, SignalTo, ToInit, Told};
+use super::message::{FromInit, PtyFrom, SignalTo, ToInit, Told};
 use super::sockets::{hand_out, hand_out_socket};
 use super::still::Still;
 use crate::enforce::build::{self, Build};
@@ -284,8 +284,8 @@ impl Built {
                             return 0;
                         }
                     }
-                    Ok(Some((ToInit::Join { id, join }, fds))) => {
-                        self.join(channel, id, &join, fds);
+                    Ok(Some((ToInit::Join { id, join, pty }, fds))) => {
+                        self.join(channel, id, &join, pty, fds);
                     }
                     Ok(Some((message, _))) => self.obey(&message, command, channel),
                     // The supervisor is gone: nobody watches, so nothing may run.
@@ -331,13 +331,13 @@ impl Built {
         }
     }
 
-    fn join(&mut self, channel: &Channel, id: u32, join: &Join, fds: Vec<OwnedFd>) {
+    fn join(&mut self, channel: &Channel, id: u32, join: &Join, pty: PtyFrom, fds: Vec<OwnedFd>) {
         let around = Surroundings {
             envp: &self.envp,
             cwd: self.exec.cwd(),
             inherited: &self.inherited,
         };
-        let _ = match self.joins.start(id, join, fds, &around) {
+        let _ = match self.joins.start(id, join, pty, fds, &around) {
             // Each word that wakes somebody now takes turns from the command: who has no terminal is only told the end.
             Ok(None) => Ok(()),
             Ok(Some(master)) => channel.send(&FromInit::Joined { id }, &[master.as_fd()]),

@@ -5,7 +5,7 @@
 
 use super::channel::{Channel, Sent};
 use super::command::{self, Inherited};
-use super::message::{ToClient, Told};
+use super::message::{PtyFrom, ToClient, Told};
 use crate::enforce::pty::{self, Pty};
 use crate::outcome::How;
 use crate::plan::OsText;
@@ -170,6 +170,7 @@ impl Joins {
         &mut self,
         id: u32,
         join: &Join,
+        from: PtyFrom,
         fds: Vec<OwnedFd>,
         around: &Surroundings<'_>,
     ) -> Result<Option<OwnedFd>, Errno> {
@@ -182,10 +183,18 @@ impl Joins {
         let argv = join.argv.iter().map(c).collect::<Result<Vec<_>, _>>()?;
         let name = argv.first().ok_or(Errno::ENOENT)?;
         let cwd = join.cwd.as_ref().map(c).transpose()?;
-        let pty = match &join.terminal {
-            None => None,
-            Some(settings) => {
-                let pty = pty::open_new(Path::new("/dev/pts/ptmx")).map_err(|e| e.errno())?;
+        let pty = match (&join.terminal, from) {
+            (None, _) => None,
+            (Some(settings), PtyFrom::Init) => {
+                let pty = pty::open_new(Path::new(pty::OWN)).map_err(|e| e.errno())?;
+                settings.set(&pty)?;
+                Some(pty)
+            }
+            (Some(settings), PtyFrom::Message) => {
+                let (Some(slave), Some(master)) = (fds.pop(), fds.pop()) else {
+                    return Err(Errno::EBADF);
+                };
+                let pty = Pty { master, slave };
                 settings.set(&pty)?;
                 Some(pty)
             }

@@ -54,6 +54,8 @@ pub enum ToInit {
         id: u32,
         /// What to start.
         join: Join,
+        /// Where its terminal comes from, if it has one.
+        pty: PtyFrom,
     },
     /// Send a signal to the process group of a command that joined.
     JoinSignal {
@@ -62,6 +64,17 @@ pub enum ToInit {
         /// The number of the signal.
         signal: i32,
     },
+}
+
+/// Where the pseudo-terminal of a command that joins comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PtyFrom {
+    /// Init makes it in the box's own devpts.
+    Init,
+    /// Master and slave are in the message, before the connection of who asked: where the terminals are the place's, Landlock
+    /// lets nobody in the box open one.
+    Message,
 }
 
 /// The family of a socket.

@@ -8,9 +8,10 @@ use super::control::message::{Reply, Request, State};
 use super::ending::not_started;
 use super::part::{Part, PollSet, Ready};
 use super::running::{JoinEvent, Running};
+use crate::enforce::pty;
 use crate::launch::channel::{Channel, Received, Sent};
 use crate::launch::join::Join;
-use crate::launch::message::{FromClient, ToClient, ToInit, Told};
+use crate::launch::message::{FromClient, PtyFrom, ToClient, ToInit, Told};
 use crate::launch::stdio;
 use crate::outcome::How;
 use crate::plan::Plan;
@@ -18,6 +19,7 @@ use crate::plan::rung::Rung;
 use crate::record::Event;
 use nix::poll::PollFlags;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 /// One command that joined.
 struct Joined {
@@ -71,15 +73,29 @@ impl Joins {
             None => Tells::Init,
             Some(_) => Tells::Supervisor,
         };
+        let pty = match (&join.terminal, self.rung) {
+            (Some(_), Rung::Landlock) => match pty::open_new(Path::new(pty::OF_THE_PLACE)) {
+                Ok(pty) => Some(pty),
+                Err(e) => return asked.refuse(&format!("no terminal can be had: {e}")),
+            },
+            _ => None,
+        };
         let message = ToInit::Join {
             id,
             join: join.clone(),
+            pty: match pty {
+                Some(_) => PtyFrom::Message,
+                None => PtyFrom::Init,
+            },
         };
         for fd in &asked.fds {
             stdio::lend(fd.as_fd(), self.uid);
         }
         let fds = asked.fds.iter().map(|fd| fd.as_fd());
-        let fds: Vec<_> = fds.chain([asked.channel.as_fd()]).collect();
+        let pty = pty
+            .iter()
+            .flat_map(|pty| [pty.master.as_fd(), pty.slave.as_fd()]);
+        let fds: Vec<_> = fds.chain(pty).chain([asked.channel.as_fd()]).collect();
         // Before init hears of it: what init says to who asked comes behind this.
         let _ = asked.channel.try_send(&Reply::Done, &[]);
         if running.tell_init(&message, &fds) != Sent::Yes {

@@ -28,7 +28,9 @@ fi
 # A shell in the box, for terminals of the editor.
 profile=${PROFILE:-devcontainer}
 case $profile in *[!A-Za-z0-9._/-]*) die "profile: $profile" ;; esac
-printf '#!/bin/sh\nexec agentbox run --profile %s -- "${@:-bash}"\n' "$profile" >"$prefix/bin/agentbox-shell"
+# An editor gives its shell options (-l, -c).
+printf '#!/bin/sh\ncase ${1:--} in -*) set -- bash "$@" ;; esac\nexec agentbox run --profile %s -- "$@"\n' "$profile" \
+    >"$prefix/bin/agentbox-shell"
 chmod 0755 "$prefix/bin/agentbox-shell"
 
 packages=
