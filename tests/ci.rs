@@ -203,6 +203,66 @@ fn a_step_of_github_has_no_token_and_no_file_of_the_runner() {
     assert_eq!(fs::read_to_string(&output).unwrap(), "name=value\n");
 }
 
+/// GitLab's runner leaves its token in the remote's URL, or the job puts it there: neither is in the box, which cannot put it
+/// back either, unless it is granted. What is asked for outside stays as it was.
+#[test]
+fn a_job_of_gitlab_has_no_token_in_the_remote() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    const TOKEN: &str = "glcbt-64_c0ffee00c0ffee00c0ff";
+    let b = TestBox::new()
+        .env("GITLAB_CI", "true")
+        .env("CI_JOB_TOKEN", TOKEN)
+        .env("CI_PROJECT_URL", "https://gitlab.example/group/project");
+    let config = b.ws().join(".git/config");
+    let job = |before: &str, options: &[&str], script: &str| {
+        let words = ["run", "--profile", "ci", "--net", "none"];
+        let inner = b.agentbox([&words, options, &["--", "bash", "-ec", script]].concat());
+        let ran = run(b.through(&format!("set -e; {before}; exec \"$@\""), &inner));
+        (ran, fs::read_to_string(&config).unwrap_or_default())
+    };
+    let begin =
+        "git init -q .; git config user.name a; git config user.email a@b; git remote add origin x";
+    let runners = "git remote set-url origin https://gitlab-ci-token:$CI_JOB_TOKEN@gitlab.example/group/project.git";
+    // The way of the file that `agentbox init gitlab-ci` writes.
+    let ours = include_str!("../scripts/ci/gitlab-ci.yml");
+    let ours = ours
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("- git remote"));
+    let ours = format!("git remote{}", ours.unwrap());
+    let look =
+        "git remote get-url origin; cat .git/config; env; echo x >f; git add f; git commit -qm f";
+
+    let (ran, left) = job(&format!("{begin}; {runners}"), &[], look);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!ran.text().contains("c0ffee"), "{ran:?}");
+    assert!(
+        ran.text()
+            .contains("https://gitlab.example/group/project.git"),
+        "{ran:?}"
+    );
+    assert!(ran.complaint().contains("holds credentials"), "{ran:?}");
+    assert!(left.contains(TOKEN), "the runner's own: {left}");
+    // Within, a file that is shown without its token is nobody's to change, and it is said before.
+    let inside = "git remote set-url origin https://u:v@other.example/x";
+    let (ran, after) = job("true", &[], inside);
+    assert_eq!(ran.code(), 128, "{ran:?}");
+    assert_eq!(after, left);
+    // Without a token outside it can be changed; with one that is granted, to it.
+    let (ran, after) = job(
+        &ours,
+        &["--env", "CI_JOB_TOKEN"],
+        &format!("{runners}; git remote get-url origin"),
+    );
+    assert!(ran.text().contains(TOKEN), "{ran:?}");
+    assert!(ran.complaint().contains("lead elsewhere"), "{ran:?}");
+    assert!(after.contains(TOKEN), "{after}");
+    // And what a job left there is hidden from the next one's box.
+    let (ran, _) = job("true", &[], look.split(';').next().unwrap());
+    assert_eq!(ran.ok(), "https://gitlab.example/group/project.git");
+}
+
 /// Cancelled as the runner does it: SIGINT, then SIGTERM, then SIGKILL. Nothing is left after any of them.
 #[test]
 fn a_cancelled_step_leaves_nothing() {
