@@ -157,6 +157,34 @@ fn the_command_runs_and_nothing_is_left() {
     assert_eq!(inside(&b, &["sh", "-c", "kill -15 $$"]).code(), 143);
 }
 
+/// A working copy below HOME is a link to the host's own, in which no copy of a file can stand: it started, and git failed.
+#[test]
+fn a_credential_in_git_configuration_below_home_is_refused() {
+    if lacks() {
+        return;
+    }
+    let config = |url: &str| {
+        let text = format!("[core]\n\tbare = false\n[remote \"origin\"]\n\turl = {url}\n");
+        accepting()
+            .file("home/ws/.git/HEAD", "ref: refs/heads/main\n")
+            .dir("home/ws/.git/objects")
+            .dir("home/ws/.git/refs")
+            .file("home/ws/.git/config", text)
+    };
+    let ask = ["git", "remote", "get-url", "origin"];
+    let b = config("https://gitlab-ci-token:glcbt-64_c0ffee@gitlab.example/p.git");
+    inside(&b, &ask).refused(&["holds a credential", "git remote set-url"]);
+    let plain = "https://gitlab.example/p.git";
+    assert_eq!(inside(&config(plain), &ask).ok(), plain);
+    // HOME's own file is shown by a copy that stands in the HOME of the box.
+    let b = config(plain).file(
+        "home/.gitconfig",
+        "[user]\n\tname = me\n[http]\n\textraheader = AUTHORIZATION: basic S3CRET\n",
+    );
+    let ran = inside(&b, &["git", "config", "--global", "--list"]);
+    assert_eq!(ran.ok(), "user.name=me", "{ran:?}");
+}
+
 /// What is not granted is forbidden, next to what is.
 #[test]
 fn files_that_are_not_granted_are_closed() {

@@ -64,7 +64,8 @@ pub(super) fn bare(
             links.push((at, to));
         }
     };
-    let mut secrets = Vec::new();
+    let mut covers = Vec::new();
+    let mut own: Vec<(&Path, OsText)> = Vec::new();
     for op in &view.ops {
         match op {
             MountOp::Bind {
@@ -97,13 +98,7 @@ pub(super) fn bare(
             MountOp::Refuse { target, .. } => holes.push(target.path().to_owned()),
             MountOp::Cover { target, content } => {
                 holes.push(target.path().to_owned());
-                match in_home(target.path()) {
-                    Some(at) => files.push(BareFile {
-                        path: OsText::from(Path::new("home").join(at)),
-                        content: content.clone(),
-                    }),
-                    None => secrets.push(target.path().to_owned()),
-                }
+                covers.push((target.path(), content));
             }
             MountOp::File {
                 target, content, ..
@@ -113,6 +108,8 @@ pub(super) fn bare(
                         path: "run/policy.md".into(),
                         content: content.as_str().into(),
                     });
+                } else {
+                    own.push((target.path(), content.as_str().into()));
                 }
             }
             MountOp::Dir { .. }
@@ -123,12 +120,30 @@ pub(super) fn bare(
             | MountOp::Dev => {}
         }
     }
-    for secret in secrets {
-        scene.problem(
-            format!("{} holds a credential, and no rule of Landlock can show the rest of it", show(&secret)),
-            "take it out (`git config --unset-all`; actions/checkout: `persist-credentials: false`)",
-            None,
-        );
+    // The box's HOME can have a file of its own, but not in a directory that is a link to the host's.
+    let file = |target: &Path, content: &OsText| {
+        let at = in_home(target)?;
+        let beneath = links
+            .iter()
+            .any(|(above, _)| at != *above && within(&at, above));
+        (!beneath).then(|| BareFile {
+            path: OsText::from(Path::new("home").join(at)),
+            content: content.clone(),
+        })
+    };
+    let shown = own
+        .iter()
+        .filter_map(|(target, content)| file(target, content));
+    files.extend(shown);
+    for (target, content) in covers {
+        match file(target, content) {
+            Some(file) => files.push(file),
+            None => scene.problem(
+                format!("{} holds a credential, and no rule of Landlock can show the rest of it", show(target)),
+                "take it out (`git remote set-url`, `git config --unset-all`; actions/checkout: `persist-credentials: false`)",
+                None,
+            ),
+        }
     }
     for publish in &network.publish {
         let what = format!(
