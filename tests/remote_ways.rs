@@ -427,6 +427,11 @@ fn a_supervisor_that_was_suspended_believes_what_it_was_told_meanwhile() {
     assert_eq!(count(&b, "switch-unreachable"), 0);
     // And when the other side went away meanwhile, it is known at once.
     kill(supervisor, Signal::SIGSTOP).unwrap();
+    // A last good answer that is read late is old all the same.
+    let asked = store.asked.load(Ordering::Relaxed);
+    until("it is asked meanwhile", || {
+        store.asked.load(Ordering::Relaxed) > asked + 1
+    });
     store.mode.store(1, Ordering::Relaxed);
     std::thread::sleep(Duration::from_millis(3500));
     let begun = Instant::now();

@@ -32,7 +32,7 @@ pub fn detach(args: &IdArgs) -> u8 {
 pub(super) fn sent_away(control: &Channel) -> Option<u8> {
     while let Ok(Some((message, _))) = control.recv::<ToClient>() {
         match message {
-            ToClient::Say { line } => say::error(OsText::from(line)),
+            ToClient::Say { line } | ToClient::Last { line } => say::error(OsText::from(line)),
             ToClient::Detached { session } => {
                 return Some(match say::out(&format!("{session}\n")) {
                     Said::Fine => 0,

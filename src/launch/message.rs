@@ -198,6 +198,11 @@ pub enum ToClient {
         /// The text.
         line: String,
     },
+    /// The same, but behind all that the box has put on the terminal.
+    Last {
+        /// The text.
+        line: String,
+    },
     /// The command runs; from now on the terminal is its.
     Started {
         /// It has a pseudo-terminal: relay the data socket, raw mode if stdin is a terminal.

@@ -41,7 +41,7 @@ impl Part for Again {
     fn finish(&mut self, running: &mut Running) {
         // Of what was not executed there is nothing to resume.
         if ![exit::CANNOT_EXECUTE, exit::NOT_FOUND].contains(&running.exit_status) {
-            running.say(&self.line);
+            running.say_last(&self.line);
         }
     }
 }

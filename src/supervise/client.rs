@@ -114,6 +114,7 @@ pub fn run(link: ClientLink) -> ClientEnd {
         phase: Phase::Building,
         asked_to_stop: false,
         hung_up: false,
+        last: Vec::new(),
         size: size.unwrap_or_default(),
         watch: None,
     };
@@ -157,6 +158,8 @@ struct Client {
     asked_to_stop: bool,
     /// SIGHUP was passed on.
     hung_up: bool,
+    /// What is said when all has been shown.
+    last: Vec<String>,
     /// The size that the box's terminal was made with.
     size: Winsize,
     /// Only in the background: tells of typing, after which it may be our turn.
@@ -390,6 +393,7 @@ impl Client {
     fn on_message(&mut self, message: ToClient) {
         match message {
             ToClient::Say { line } => self.say(&line),
+            ToClient::Last { line } => self.last.push(line),
             ToClient::Started { pty } => self.started(pty),
             ToClient::Stopped { signal } => self.stopped(signal),
             ToClient::Detached { .. } => self.leave(),

@@ -16,7 +16,7 @@ use crate::outcome::Trigger;
 use crate::plan::remote::{OnUnreachable, Remote};
 use crate::record::Event;
 use crate::sys::process;
-use crate::watch::message::{By, FromWatch, Notice, Order, ToWatch};
+use crate::watch::message::{By, FromWatch, Notice, Order, ToWatch, now};
 use crate::watch::way::Way;
 use crate::watch::{self, Process};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -239,12 +239,12 @@ impl One {
     fn hear(&mut self) {
         while let Some(process) = &self.process {
             match process.channel.try_recv::<FromWatch>() {
-                Ok(Received::Message(FromWatch::Clear { by }, _)) => {
+                Ok(Received::Message(FromWatch::Clear { by, at }, _)) => {
                     self.by = by;
-                    self.lives();
+                    self.lives(at);
                 }
                 Ok(Received::Message(FromWatch::Stop(notice), _)) => {
-                    self.lives();
+                    self.lives(now());
                     self.stop = Some(notice);
                 }
                 Ok(Received::Message(FromWatch::Unreachable { why }, _)) => {
@@ -262,11 +262,13 @@ impl One {
         }
     }
 
-    fn lives(&mut self) {
+    /// It gave a proof of life, at that time of [`now`].
+    fn lives(&mut self, at: u64) {
         if let Some(lost) = self.lost.take() {
             self.back = lost.told.then(|| (self.base().elapsed(), lost.failures));
         }
-        self.life = Some(Instant::now());
+        let age = Duration::from_millis(now().saturating_sub(at));
+        self.life = Instant::now().checked_sub(age);
     }
 
     fn fails(&mut self, why: String) {

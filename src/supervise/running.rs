@@ -225,6 +225,11 @@ impl Running {
         self.voice.say(line);
     }
 
+    /// A line behind all that the box has put on the terminal.
+    pub(super) fn say_last(&self, line: &str) {
+        self.voice.last(line);
+    }
+
     /// Writes an event to the record and to `--status-fd`. A record that cannot be written any more is the end: an agent that
     /// fills the disk would else go on unseen.
     pub(crate) fn note(&mut self, event: &Event) {

@@ -27,6 +27,13 @@ impl Voice {
         });
     }
 
+    /// A line behind all that was shown.
+    pub(super) fn last(&self, line: &str) {
+        self.tell(&ToClient::Last {
+            line: line.to_owned(),
+        });
+    }
+
     /// A line on the caller's stderr before the command runs.
     pub(super) fn direct(&self, tone: Tone, line: &str) {
         say_directly(tone, line);

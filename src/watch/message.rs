@@ -38,6 +38,9 @@ pub enum FromWatch {
     Clear {
         /// How a change is learnt.
         by: By,
+        /// When: milliseconds of CLOCK_MONOTONIC (clock_gettime(2)). Who reads it late, as a supervisor that was stopped, must
+        /// not take it for new.
+        at: u64,
     },
     /// It is on.
     Stop(Notice),
@@ -53,6 +56,17 @@ pub enum FromWatch {
         /// Why.
         why: Text,
     },
+}
+
+/// Milliseconds of CLOCK_MONOTONIC, which is the same in all processes of a host.
+#[must_use]
+pub fn now() -> u64 {
+    use nix::sys::time::TimeValLike as _;
+    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    // It fails for clocks that are not there, which this one is not.
+    time.map_or(0, |time| {
+        u64::try_from(time.num_milliseconds()).unwrap_or(0)
+    })
 }
 
 /// How a change is learnt.

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::message::{FromWatch, Order, ToWatch};
+use super::message::{self, FromWatch, Order, ToWatch};
 use super::reader::Reader;
 use super::source::{self, Answer, Next, Patience, Said, Source};
 use super::{confine, publish};
@@ -97,7 +97,10 @@ fn watch(switch: &RemoteSwitch, mut source: Box<dyn Source>, channel: &Channel) 
                 failures = 0;
                 patience = Patience::For(interval);
                 let message = match said {
-                    Said::Clear => FromWatch::Clear { by: *by },
+                    Said::Clear => FromWatch::Clear {
+                        by: *by,
+                        at: message::now(),
+                    },
                     Said::Stop(notice) => FromWatch::Stop(notice.clone()),
                 };
                 let pause = match next {

@@ -160,6 +160,9 @@ impl Client {
             }
             terminal.leave_raw(Unread::Discard);
         }
+        for line in std::mem::take(&mut self.last) {
+            self.say(&line);
+        }
         if end == ClientEnd::Lost {
             self.say("the supervisor is gone without a word; the box died with it");
         }
