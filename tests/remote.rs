@@ -7,7 +7,7 @@ use common::live::gone;
 use common::switched::{config, count, killed, start, supervisor};
 use common::switches::{Authority, Flags};
 use common::world::token;
-use common::{TestBox, run, until};
+use common::{Live, TestBox, run, until};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
@@ -264,17 +264,23 @@ fn cut_off_wrong_certificate_and_expired_token_are_losses_too() {
     }
 }
 
+/// The server takes another token from now on: it is asked with that, and kills when it says so.
+#[track_caller]
+fn goes_on_with_the_second_token(b: &TestBox, flags: &mut Flags, live: Live) {
+    flags.tell("token secret-token-2");
+    let asked = flags.count();
+    until("it asks on", || flags.count() > asked + 4);
+    assert_eq!(count(b, "switch-unreachable"), 0);
+    flags.tell("set /agents/stop now");
+    killed(&live.end(), &["\"now\""]);
+}
+
 #[test]
 fn a_renewed_token_is_found() {
     let (b, mut flags) = world("stop", "3s");
     let live = start(&b, &token());
     fs::write(b.home().join(".config/agentbox/token"), "secret-token-2").unwrap();
-    flags.tell("token secret-token-2");
-    let asked = flags.count();
-    until("it asks on", || flags.count() > asked + 4);
-    assert_eq!(count(&b, "switch-unreachable"), 0);
-    flags.tell("set /agents/stop now");
-    killed(&live.end(), &["\"now\""]);
+    goes_on_with_the_second_token(&b, &mut flags, live);
 }
 
 /// What a program prints is the token, and is asked for again when it is refused.
@@ -294,12 +300,7 @@ fn a_token_may_come_from_a_program() {
     fs::write(&new, "#!/bin/sh\necho secret-token-2\n").unwrap();
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
     fs::rename(&new, &program).unwrap();
-    flags.tell("token secret-token-2");
-    let asked = flags.count();
-    until("it asks on", || flags.count() > asked + 4);
-    assert_eq!(count(&b, "switch-unreachable"), 0);
-    flags.tell("set /agents/stop now");
-    killed(&live.end(), &["\"now\""]);
+    goes_on_with_the_second_token(&b, &mut flags, live);
     flags.tell("del /agents/stop");
     // The twin: another token is refused.
     flags.tell("token another");

@@ -28,16 +28,6 @@ struct Joined {
     name: String,
     /// `None` when who asked is gone.
     channel: Option<Channel>,
-    tells: Tells,
-}
-
-/// Who tells who asked that it runs, and how it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tells {
-    /// Init itself: it has no terminal.
-    Init,
-    /// This process, with the master of its terminal.
-    Supervisor,
 }
 
 /// All of them.
@@ -69,10 +59,6 @@ impl Joins {
         }
         self.last = self.last.wrapping_add(1);
         let (id, argv) = (self.last, join.argv.clone());
-        let tells = match join.terminal {
-            None => Tells::Init,
-            Some(_) => Tells::Supervisor,
-        };
         let pty = match (&join.terminal, self.rung) {
             (Some(_), Rung::Landlock) => match pty::open_new(Path::new(pty::OF_THE_PLACE)) {
                 Ok(pty) => Some(pty),
@@ -109,7 +95,6 @@ impl Joins {
             id,
             name: argv.first().map(ToString::to_string).unwrap_or_default(),
             channel: Some(asked.channel),
-            tells,
         });
         running.note(&Event::Joined { argv });
     }
@@ -121,12 +106,10 @@ impl Joins {
         };
         match event {
             JoinEvent::Started(_) => {
-                let message = ToClient::Started {
-                    pty: !fds.is_empty(),
-                };
+                // Init says so of one with a terminal alone.
+                let message = ToClient::Started { pty: true };
                 let fds: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
                 let join = self.list.get(at);
-                let join = join.filter(|join| join.tells == Tells::Supervisor);
                 if let Some(channel) = join.and_then(|join| join.channel.as_ref()) {
                     let _ = channel.try_send(&message, &fds);
                 }
