@@ -211,6 +211,25 @@ fn a_granted_key_logs_in_to_a_granted_server() {
     );
 }
 
+/// The socket had its name before it listened, and the first thing that a command asked was refused: most often with many boxes.
+#[test]
+fn the_box_s_agent_listens_before_the_command_starts() {
+    if absent() {
+        return;
+    }
+    let w = world(RULES);
+    let many = || {
+        for _ in 0..10 {
+            w.b.probe("connect-unix /run/agentbox/ssh-agent").allowed();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(many);
+        }
+    });
+}
+
 #[test]
 fn git_clones_and_pushes_over_ssh() {
     if absent() {

@@ -18,7 +18,7 @@ use crate::plan::{Access, Kind, LimitName, MountOp, Plan, View};
 use crate::sys::mount::{self, Reach, attr};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::sys::socket::UnixAddr;
+use nix::sys::socket::{Backlog, UnixAddr};
 use nix::sys::stat::Mode;
 use std::io::Read as _;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -35,6 +35,9 @@ pub(super) struct Host {
     /// Its device nodes, which the box's /dev is made of: opened before they are covered. `None` where /dev is there.
     pub(super) devices: Option<pseudo::Devices>,
 }
+
+/// Connections to the box's ssh agent that wait to be accepted.
+const AGENT_BACKLOG: i32 = 64;
 
 /// Where the masks are.
 const MASKS: &str = "/run/agentbox/masks";
@@ -135,6 +138,10 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
     }
     if let Some(agent) = b.agent.take() {
         name_socket(&agent, Path::new(SOCKET))?;
+        // Here, and not where it is served: the command may connect before anybody serves, and then it waits.
+        let failed = |errno| StepError::new("listen", SOCKET, errno);
+        let backlog = Backlog::new(AGENT_BACKLOG).map_err(failed)?;
+        nix::sys::socket::listen(&agent, backlog).map_err(failed)?;
     }
     for (target, content) in &b.state {
         root.file(target.path(), 0o600, content)?;

@@ -5,20 +5,15 @@
 use crate::launch::Inputs;
 use crate::plan::net;
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, listen, socket,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
-
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 64;
 
 /// What of the caller's ssh agent the box has.
 pub(super) struct Agent {
     /// The caller's agent.
     path: PathBuf,
-    /// Made here and named by init, in the box.
+    /// Made here; named by init, in the box, where it listens from then on.
     listener: OwnedFd,
 }
 
@@ -35,10 +30,8 @@ impl Agent {
         Some(Agent { path, listener })
     }
 
-    /// The socket, which has its name by now.
+    /// The socket, which has its name and listens by now.
     pub(super) fn listener(&self) -> Option<OwnedFd> {
-        let backlog = Backlog::new(BACKLOG).ok()?;
-        listen(&self.listener, backlog).ok()?;
         self.listener.try_clone().ok()
     }
 

@@ -137,9 +137,10 @@ fn reach(args: &Args<'_>) -> Answer {
     Ok(json!({"text": String::from_utf8_lossy(&bytes)}))
 }
 
-/// `connect-unix PATH`: connects and reads what the server says.
+/// `connect-unix PATH`: connects, says that it has nothing to ask, and reads what the server says.
 fn connect_unix(args: &Args<'_>) -> Answer {
     let stream = UnixStream::connect(args.os(0)).at("connect")?;
+    stream.shutdown(std::net::Shutdown::Write).at("shutdown")?;
     hear(stream)
 }
 
