@@ -6,7 +6,7 @@
 mod common;
 use agentbox::cli::args::Cli;
 use clap::CommandFactory as _;
-use common::{Feature, TestBox, missing, run, until_within};
+use common::{Feature, TestBox, missing, run, until, until_within};
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -77,7 +77,10 @@ fn bash_proposes_commands_flags_profiles_sessions_and_programs() {
 
     let live = b.start(["sleep", "1000"]);
     assert!(until_within(Duration::from_secs(20), || ids().len() == 1));
-    let listed = run(b.agentbox(["ps", "-q"])).ok();
+    // One that still starts is proposed, and not listed.
+    let ps = || run(b.agentbox(["ps", "-q"])).ok();
+    until("it is listed", || !ps().is_empty());
+    let listed = ps();
     assert_eq!(ids(), [listed.trim()]);
     assert_eq!(
         proposed(&b, &["agentbox", "attach", &listed.trim()[..4]]),
