@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Feature, TestBox, missing, run};
+use common::{Feature, TestBox, missing, run, until};
 use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Held by what fills the table of processes, and by what must find room in it under a low RLIMIT_NPROC: that counts all
@@ -228,6 +229,57 @@ fn limits_cannot_be_raised() {
         let answer = b.probe(&format!("write {path} 0")).value();
         assert!(answer["ok"] != true, "{path}: {answer}");
     }
+}
+
+/// Left by sessions whose every process was killed, in whatever home: nobody would ask about those again.
+#[test]
+fn empty_groups_of_other_homes_are_removed() {
+    if missing(Feature::CgroupPids) {
+        return;
+    }
+    let lives = TestBox::new();
+    let name = common::world::token();
+    let live = lives.start_probe(&format!("sleep 600 {name}"));
+    let agent = common::live::find(&name);
+    let groups = std::fs::read_to_string(format!("/proc/{agent}/cgroup")).unwrap();
+    let groups: Vec<PathBuf> = groups
+        .lines()
+        .filter(|line| line.contains("/agentbox-"))
+        .map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (parts.next().unwrap(), parts.next().unwrap());
+            let below = path.trim_start_matches('/');
+            let root = Path::new("/sys/fs/cgroup");
+            // An entry without controllers is the second version's.
+            match controllers.split(',').next() {
+                Some("") if root.join("unified").exists() => root.join("unified").join(below),
+                Some("") | None => root.join(below),
+                Some(controller) => root.join(controller).join(below),
+            }
+        })
+        .collect();
+    assert!(!groups.is_empty() && groups.iter().all(|dir| dir.exists()));
+    // A session of the year in which the numbering of sessions begins, and what is not one.
+    let beside = |name: &str| -> Vec<PathBuf> {
+        groups.iter().map(|dir| dir.with_file_name(name)).collect()
+    };
+    let (old, other) = (
+        beside("agentbox-0000000000"),
+        beside(&format!("agentbox-{name}")),
+    );
+    for dir in old.iter().chain(&other) {
+        std::fs::create_dir(dir).unwrap();
+    }
+    // Once a minute it is looked for, and in a new home at once.
+    assert_eq!(TestBox::new().sh("echo there").ok(), "there");
+    until("they are gone", || old.iter().all(|dir| !dir.exists()));
+    assert!(groups.iter().chain(&other).all(|dir| dir.exists()));
+    for dir in &other {
+        std::fs::remove_dir(dir).unwrap();
+    }
+    live.signal(nix::sys::signal::Signal::SIGTERM);
+    live.end();
+    assert!(groups.iter().all(|dir| !dir.exists()));
 }
 
 /// Kernel uid 0 is exempt from RLIMIT_NPROC: a root caller needs a cgroup or, as here, another kernel uid.

@@ -198,6 +198,30 @@ fn what_a_crash_left_is_cleaned() {
 }
 
 #[test]
+fn groups_without_a_process_are_removed_and_no_others() {
+    let Some(host) = host_v1() else {
+        return skip("cgroup");
+    };
+    let wanted = limits(&[(LimitName::Processes, 10.0, LimitBy::CgroupV1)]);
+    let ids = [(); 3].map(|()| unique());
+    let made = ids
+        .each_ref()
+        .map(|id| BoxCgroup::create(&host, &wanted, id));
+    let [empty, full, young] = made.map(|group| group.unwrap().unwrap());
+    let member = member(&full, || {
+        sleep(Duration::from_secs(60));
+        0
+    });
+    remove_empty(&host, &|id| id == ids[0] || id == ids[1]);
+    assert!(empty.paths().all(|path| !path.exists()));
+    assert!(full.paths().chain(young.paths()).all(Path::exists));
+    kill(member, Signal::SIGKILL).unwrap();
+    waitpid(member, None).unwrap();
+    remove_empty(&host, &|id| id == ids[1]);
+    assert!(full.paths().all(|path| !path.exists()));
+}
+
+#[test]
 fn freeze_and_kill_of_v2() {
     let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
     let Some(parent) = root

@@ -32,6 +32,9 @@ const COARSE: u64 = 20;
 const LOSS_TRIES: u32 = 50;
 const LOSS_PAUSE: Duration = Duration::from_millis(10);
 
+/// How many milliseconds after its beginning a session has its init, or never will.
+const STARTED: u64 = 60_000;
+
 /// How often old sessions are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -237,6 +240,12 @@ fn sweep_sessions(sessions: &Sessions, host: &Cgroup) -> usize {
         return 0;
     };
     clean_up_groups(&swept, host);
+    let now = Timestamp::now();
+    // One of another home, or of a user who does not come back, nobody would find by its record.
+    cgroup::remove_empty(host, &|id| {
+        let began = SessionId::try_from(id).map(|id| id.began().millis());
+        began.is_ok_and(|began| began.saturating_add(STARTED) <= now.millis())
+    });
     swept.lost.len()
 }
 
