@@ -197,11 +197,11 @@ fn a_flood_of_files_wakes_twenty_times_a_second() {
     });
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let count = flood.join().unwrap();
-    assert!(count > 200, "{count}");
+    assert!(count > 150, "{count}");
     assert_eq!(events, []);
     assert!(
-        // Twenty, a turn of the writer's after some of them, and what a late clock adds; each write would be thousands.
-        turns <= 20 + 40 * ms / 1000,
+        // Twenty, turns of the writer's after some of them, and what a late clock adds; each write would be at least `count`.
+        turns <= 20 + 80 * ms / 1000,
         "{turns} turns in {ms} ms for {count} writes"
     );
     assert!(
