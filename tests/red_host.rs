@@ -25,17 +25,22 @@ fn no_lease_holds_a_program_of_the_host() {
     if missing(Feature::Tool("python3")) {
         return;
     }
-    // F_SETLEASE with F_WRLCK: whoever opens the file outside waits for lease-break-time.
+    // F_SETLEASE with F_WRLCK: whoever opens the file outside waits for lease-break-time. And in a private place, since
+    // Linux 5.19 itself refuses it on an id-mapped mount, as root's workspace is.
     let script = "import fcntl,os
-open('package.json','w').close()
-fd=os.open('package.json',os.O_RDWR)
-try:
-    fcntl.fcntl(fd,1024,fcntl.F_WRLCK); print('taken')
-except OSError as e: print(e.errno)
+for name in '/tmp/x','package.json':
+    open(name,'w').close()
+    fd=os.open(name,os.O_RDWR)
+    try:
+        fcntl.fcntl(fd,1024,fcntl.F_WRLCK); print('taken')
+    except OSError as e: print(e.errno)
 fcntl.lockf(fd,fcntl.LOCK_EX); fcntl.flock(fd,fcntl.LOCK_EX); print(fcntl.fcntl(fd,fcntl.F_GETFL)&3)";
     let (with, without) = twins(script);
-    assert_eq!(with, format!("{}\n2", libc::EINVAL));
-    assert_eq!(without, "taken\n2", "the twin");
+    assert_eq!(with, format!("{0}\n{0}\n2", libc::EINVAL));
+    assert!(
+        without.starts_with("taken\n") && without.ends_with("\n2"),
+        "the twin: {without}"
+    );
 }
 
 #[test]

@@ -4,8 +4,10 @@ b=/bin/busybox
 $b mount -t proc proc /proc
 $b mount -t sysfs sys /sys
 $b mount -t devtmpfs dev /dev
-for module in /modules/*; do $b insmod "$module"; done
-if $b mount -t ext4 /dev/vda /mnt && $b tar -C /mnt -xf /dev/vdb; then
+for module in /modules/*; do [ ! -e "$module" ] || $b insmod "$module"; done
+disk=/dev/vd
+[ -e /dev/vda ] || disk=/dev/sd
+if $b mount -t ext4 ${disk}a /mnt && $b tar -C /mnt -xf ${disk}b; then
     $b mount --move /dev /mnt/dev
     $b umount /sys
     $b umount /proc
