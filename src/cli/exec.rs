@@ -12,10 +12,11 @@ use crate::plan::OsText;
 use crate::supervise::client::{self, ClientLink, Role, Signals};
 use crate::supervise::control::client::{Line, find};
 use crate::supervise::control::message::Request;
+use crate::supervise::relay::{Direction, RelayPipe};
 use crate::sys::process;
-use nix::errno::Errno;
-use std::fs::File;
+use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long output that is still in a pipe is waited for when the command has ended: a process of the background may keep the
@@ -46,10 +47,12 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
     if args.tty && terminal.is_none() {
         return Err(CliError::NoTerminal);
     }
-    let mut ends = Vec::new();
-    let mut copies = Vec::new();
+    // Before there is a thread, which would take those that are to be forwarded.
+    let signals = Signals::block().map_err(|errno| CliError::Call("sigprocmask", errno))?;
+    let mut ends: Vec<OwnedFd> = Vec::new();
+    let mut copies = Copies::new()?;
     let mut become_of = [Stdio::Terminal; 3];
-    for (number, (found, becomes)) in (0..).zip(classes.iter().zip(&mut become_of)) {
+    for (number, (found, becomes)) in (0u8..).zip(classes.iter().zip(&mut become_of)) {
         if args.tty {
             continue;
         }
@@ -60,9 +63,9 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
                 ends.push(duplicate(number)?);
                 Stdio::Given
             }
-            // A socket of the caller's never enters a box: a pipe does in its place.
+            // What is the caller's never enters a box: a pipe does in its place.
             stdio::Stdio::Relay { .. } => {
-                ends.push(relayed(number, &mut copies)?);
+                ends.push(copies.relayed(number, *found, &ends)?);
                 Stdio::Given
             }
         };
@@ -79,7 +82,6 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
             .map(|host| Settings::of(&host.for_box(), host.winsize)),
         stdio: become_of,
     };
-    let signals = Signals::block().map_err(|errno| CliError::Call("sigprocmask", errno))?;
     let fds: Vec<_> = ends.iter().map(|fd| fd.as_fd()).collect();
     line.ask(&Request::Exec(join), &fds)?;
     // They are the command's now: held here, a pipe would never tell its end.
@@ -92,44 +94,80 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
         terminal,
         nursery: None,
     });
-    let until = Instant::now() + PATIENCE;
-    while copies.iter().any(|copy| !copy.is_finished()) && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    copies.end();
     Ok(end.status())
 }
 
-fn duplicate(number: RawFd) -> Result<OwnedFd, CliError> {
-    process::duplicate(number).map_err(|errno| CliError::Call("dup", errno))
+fn duplicate(number: u8) -> Result<OwnedFd, CliError> {
+    process::duplicate(RawFd::from(number)).map_err(|errno| CliError::Call("dup", errno))
 }
 
-/// A pipe for the box, and a thread that copies between it and the caller's socket.
-fn relayed(
-    number: RawFd,
-    copies: &mut Vec<std::thread::JoinHandle<()>>,
-) -> Result<OwnedFd, CliError> {
-    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
-        .map_err(|errno: Errno| CliError::Call("pipe2", errno))?;
-    let socket = File::from(duplicate(number)?);
-    let (ours, theirs) = if number == 0 {
-        (writer, reader)
-    } else {
-        (reader, writer)
-    };
-    let pipe = File::from(ours);
-    let copy = move || {
-        let (mut from, mut to) = if number == 0 {
-            (socket, pipe)
-        } else {
-            (pipe, socket)
-        };
-        // Whoever is gone on either side ends it.
-        let _ = std::io::copy(&mut from, &mut to);
-    };
-    let handle = std::thread::spawn(copy);
-    // What is read ends with this process, not with its reader.
-    if number != 0 {
-        copies.push(handle);
+/// Threads that relay between the caller's descriptors and pipes of the box.
+struct Copies {
+    /// stdin, until the command has ended.
+    stdin: Option<JoinHandle<()>>,
+    out: Vec<JoinHandle<()>>,
+    /// Closed at the end; the threads have the other one.
+    wake: PipeWriter,
+    woken: PipeReader,
+    /// stdout, which stderr may share.
+    stdout: Option<usize>,
+}
+
+impl Copies {
+    fn new() -> Result<Copies, CliError> {
+        let (woken, wake) = std::io::pipe().map_err(CliError::io("pipe2"))?;
+        Ok(Copies {
+            stdin: None,
+            out: Vec::new(),
+            wake,
+            woken,
+            stdout: None,
+        })
     }
-    Ok(theirs)
+
+    /// The box's end of a pipe for this descriptor. `ends` are those that were made so far.
+    fn relayed(
+        &mut self,
+        number: u8,
+        found: stdio::Stdio,
+        ends: &[OwnedFd],
+    ) -> Result<OwnedFd, CliError> {
+        // One file is stdout and stderr: one pipe, so that their order is kept.
+        if let (2, stdio::Stdio::Relay { first: 1 }) = (number, found)
+            && let Some(shared) = self.stdout.and_then(|at| ends.get(at))
+        {
+            return shared.try_clone().map_err(CliError::io("dup"));
+        }
+        let direction = if number == 0 {
+            Direction::In
+        } else {
+            Direction::Out
+        };
+        let own = duplicate(number)?;
+        let (relay, theirs) =
+            RelayPipe::new(direction, own).map_err(|e| CliError::Call(e.call, e.errno))?;
+        let wake = self.woken.try_clone().map_err(CliError::io("dup"))?;
+        let thread = std::thread::spawn(move || relay.run(wake.as_fd()));
+        match direction {
+            Direction::In => self.stdin = Some(thread),
+            Direction::Out => self.out.push(thread),
+        }
+        if number == 1 {
+            self.stdout = Some(ends.len());
+        }
+        Ok(theirs)
+    }
+
+    /// The command has ended: its output is waited for, and what it did not read is the caller's again.
+    fn end(self) {
+        let until = Instant::now() + PATIENCE;
+        while self.out.iter().any(|copy| !copy.is_finished()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(self.wake);
+        if let Some(stdin) = self.stdin {
+            let _ = stdin.join();
+        }
+    }
 }

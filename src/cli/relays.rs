@@ -7,7 +7,7 @@ use crate::launch::command::Descriptor;
 use crate::launch::stdio;
 use crate::supervise::relay::{Direction, RelayPipe};
 use crate::sys::process;
-use std::os::fd::{AsFd as _, RawFd};
+use std::os::fd::RawFd;
 
 /// What each descriptor of the command becomes; for a relayed one a pipe is made, and the supervisor gets its other end.
 pub(super) fn descriptors(
@@ -20,7 +20,7 @@ pub(super) fn descriptors(
             stdio::Stdio::Pty => Descriptor::Pty,
             stdio::Stdio::Inherit => Descriptor::Inherit,
             stdio::Stdio::Null => Descriptor::Null,
-            // stdout and stderr that are one socket share one pipe, so that their order is kept.
+            // stdout and stderr that are one file share one pipe, so that their order is kept.
             stdio::Stdio::Relay { first } => match out.get(usize::from(*first)) {
                 Some(Descriptor::Pipe(shared)) if *first != number => {
                     Descriptor::Pipe(shared.try_clone().map_err(CliError::io("dup"))?)
@@ -33,34 +33,6 @@ pub(super) fn descriptors(
         }
     }
     Ok(out)
-}
-
-/// Puts pipes in the place of files: without Landlock's rules a box that has a descriptor of a file can open it again
-/// (/proc/self/fd) for more than it was opened for.
-pub(super) fn no_files(
-    stdio: &mut [Descriptor; 3],
-    pipes: &mut Vec<RelayPipe>,
-) -> Result<(), CliError> {
-    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    let fds = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    let mut shared = None;
-    for ((number, becomes), fd) in (0u8..).zip(stdio.iter_mut()).zip(fds) {
-        if !matches!(becomes, Descriptor::Inherit) || !stdio::is_file(fd) {
-            continue;
-        }
-        *becomes = match &shared {
-            // `>log 2>&1`: one pipe, so that the order is kept.
-            Some(shared) if number == 2 && stdio::is_same_file(fds[1], fd) => {
-                let shared: &std::os::fd::OwnedFd = shared;
-                Descriptor::Pipe(shared.try_clone().map_err(CliError::io("dup"))?)
-            }
-            _ => relayed(number, pipes)?,
-        };
-        if let (1, Descriptor::Pipe(pipe)) = (number, &*becomes) {
-            shared = Some(pipe.try_clone().map_err(CliError::io("dup"))?);
-        }
-    }
-    Ok(())
 }
 
 /// A pipe in the place of the caller's descriptor.

@@ -4,7 +4,7 @@
 
 use super::args::GivenValues;
 use super::args::RunArgs;
-use super::relays::{descriptors, no_files};
+use super::relays::descriptors;
 use super::{CliError, attach, drill, places, policy_for, say};
 use crate::host::{Host, Idmap, RealLookup};
 use crate::launch::channel::{self, Channel};
@@ -296,7 +296,7 @@ fn sessions(host: &Host) -> Result<Sessions, SessionError> {
 /// The supervisor's life: plan, and run. Returns the exit status of `agentbox run`.
 fn supervisor(
     args: RunArgs,
-    mut handed: Handed,
+    handed: Handed,
     terminal: Option<HostTerminal>,
     inherited: Inherited,
 ) -> u8 {
@@ -316,12 +316,6 @@ fn supervisor(
     if plan.standing.rung == Rung::Landlock {
         // With a user namespace it is the kernel that keeps the box from it, and init has to write its maps while it can.
         let _ = process::set_undumpable();
-    }
-    if plan.standing.rung == Rung::Nested
-        && let Err(e) = no_files(&mut handed.stdio, &mut handed.pipes)
-    {
-        say::error(&e);
-        return supervise::not_begun(&handed.control, e.run_status());
     }
     lend(&handed.stdio, plan.identity.outer_uid);
     supervise::run(Job {
@@ -357,13 +351,9 @@ fn supervisor(
 
 /// The command can open its pipes again.
 fn lend(descriptors: &[Descriptor; 3], uid: u32) {
-    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    let own = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    for (descriptor, own) in descriptors.iter().zip(own) {
-        match descriptor {
-            Descriptor::Inherit => stdio::lend(own, uid),
-            Descriptor::Pipe(pipe) => stdio::lend(pipe.as_fd(), uid),
-            Descriptor::Pty | Descriptor::Null => {}
+    for descriptor in descriptors {
+        if let Descriptor::Pipe(pipe) = descriptor {
+            stdio::lend(pipe.as_fd(), uid);
         }
     }
 }

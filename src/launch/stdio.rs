@@ -21,11 +21,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 pub enum Stdio {
     /// The slave of the box's pseudo-terminal, in place of a terminal of the host.
     Pty,
-    /// The caller's descriptor of the same number as it is: bytes, offset and O_APPEND are the caller's.
+    /// The caller's descriptor of the same number as it is.
     Inherit,
-    /// A pipe that the supervisor relays to the caller's descriptor of the same number (`supervise::relay::RelayPipe`).
+    /// A pipe of the box's own that the supervisor relays to the caller's descriptor of the same number (`supervise::relay::RelayPipe`).
     Relay {
-        /// The lowest descriptor that is the same socket and goes the same way (stdout and stderr): they share one pipe, so
+        /// The lowest descriptor that is the same file and goes the same way (stdout and stderr): they share one pipe, so
         /// that their order is kept. Its own number if there is no such.
         first: u8,
     },
@@ -141,14 +141,13 @@ pub fn classify_fds(fds: [BorrowedFd<'_>; 3]) -> Result<[Stdio; 3], Vec<Refusal>
         let chosen = match kind {
             // Always the box's own: with the caller's terminal come TIOCSTI, its settings and its screen.
             Kind::Terminal => Stdio::Pty,
-            // A file passes as what it was opened for. That the agent could open it again through /proc/self/fd is not
-            // decided here: such an open asks for the file's own permissions and for Landlock, which has no rule for it
-            // unless it is granted by name. What the descriptor itself allows (also O_RDWR) was the caller's redirection.
-            Kind::Pipe | Kind::File | Kind::HarmlessDevice => Stdio::Inherit,
+            Kind::HarmlessDevice => Stdio::Inherit,
             Kind::NullDevice | Kind::Closed => Stdio::Null,
-            // Never given in: SCM_RIGHTS over it would carry descriptors of the host into the box, and it cannot be opened
-            // again as a pipe can.
-            Kind::UnnamedPair => {
+            // Never given in. Who has a pipe's end can open the other one (/proc/self/fd): what the box writes into its stdin
+            // the caller's shell would execute, where it reads its script there. Who has a file has its offset, mode and times,
+            // and what it was not opened for where Landlock grants the place. And over a socket SCM_RIGHTS would carry
+            // descriptors of the host into the box.
+            Kind::Pipe | Kind::File | Kind::UnnamedPair => {
                 let same = place == 2 && ids.get(1) == ids.get(2);
                 Stdio::Relay {
                     first: if same { 1 } else { number },
@@ -178,7 +177,7 @@ pub fn classify_fds(fds: [BorrowedFd<'_>; 3]) -> Result<[Stdio; 3], Vec<Refusal>
     }
 }
 
-/// Gives a pipe without a name to the box's uid. Nobody but its owner can open it again, as `/dev/stdout` and `/dev/stdin` do;
+/// Gives a pipe of the box's own to its uid. Nobody but its owner can open it again, as `/dev/stdout` and `/dev/stdin` do;
 /// where that is not the caller's uid, scripts that write there would fail in the box only. Only root can, and for others
 /// it is theirs already: what fails changes nothing.
 pub fn lend(fd: BorrowedFd<'_>, uid: u32) {
@@ -192,20 +191,7 @@ pub fn lend(fd: BorrowedFd<'_>, uid: u32) {
 /// May this descriptor be one of a command in the box as it is?
 #[must_use]
 pub fn may_enter(fd: BorrowedFd<'_>) -> bool {
-    matches!(kind(fd).0, Kind::Pipe | Kind::File | Kind::HarmlessDevice)
-}
-
-/// Is it a file?
-#[must_use]
-pub fn is_file(fd: BorrowedFd<'_>) -> bool {
-    kind(fd).0 == Kind::File
-}
-
-/// Are both the same file?
-#[must_use]
-pub fn is_same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
-    let id = |fd| fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino));
-    id(a).is_some() && id(a) == id(b)
+    matches!(kind(fd).0, Kind::Pipe | Kind::HarmlessDevice)
 }
 
 /// What a descriptor is.
@@ -359,7 +345,7 @@ mod tests {
         let (t, p, n) = (pty.slave.as_fd(), reader.as_fd(), null.as_fd());
 
         let got = classify_fds([t, p, n]).unwrap();
-        assert_eq!(got, [Stdio::Pty, Stdio::Inherit, Stdio::Null]);
+        assert_eq!(got, [Stdio::Pty, Stdio::Relay { first: 1 }, Stdio::Null]);
         assert!(wants_pty(&got));
         assert!(!wants_pty(&classify_fds([p, p, n]).unwrap()));
 
@@ -372,7 +358,7 @@ mod tests {
         assert_eq!(
             apart,
             [
-                Stdio::Inherit,
+                Stdio::Relay { first: 0 },
                 Stdio::Relay { first: 1 },
                 Stdio::Relay { first: 2 }
             ]

@@ -53,7 +53,7 @@ impl Joins {
         let Request::Exec(join) = &asked.request else {
             return;
         };
-        if let Err(why) = may_join(join, &asked.fds, self.rung, running.state()) {
+        if let Err(why) = may_join(join, &asked.fds, running.state()) {
             asked.refuse(&why);
             return;
         }
@@ -130,7 +130,7 @@ impl Joins {
 }
 
 /// May it join now, and may these descriptors?
-fn may_join(join: &Join, fds: &[OwnedFd], rung: Rung, state: State) -> Result<(), String> {
+fn may_join(join: &Join, fds: &[OwnedFd], state: State) -> Result<(), String> {
     match state {
         State::Running | State::Stopped => {}
         State::Paused => return Err("the session is paused; `agentbox resume` it first".to_owned()),
@@ -138,13 +138,6 @@ fn may_join(join: &Join, fds: &[OwnedFd], rung: Rung, state: State) -> Result<()
     }
     if join.argv.is_empty() {
         return Err("no command".to_owned());
-    }
-    // No Landlock is there that would judge who opens it again.
-    if rung == Rung::Nested && fds.iter().any(|fd| stdio::is_file(fd.as_fd())) {
-        return Err(
-            "a file cannot be a descriptor of a command on the rung nested; use a pipe (`cat FILE |`, `| cat >FILE`)"
-                .to_owned(),
-        );
     }
     // Looked at again here: who asked may be another version.
     if fds.iter().all(|fd| stdio::may_enter(fd.as_fd())) {

@@ -10,6 +10,7 @@ mod clients;
 pub mod control;
 pub mod ear;
 mod ending;
+mod flow;
 mod gate;
 mod gate_words;
 mod heads;

@@ -1,17 +1,21 @@
-//! [`RelayPipe`]: the supervisor's pump between a nameless AF_UNIX socket (or a file) of the caller and the pipe that the box
-//! has in its place, and what it shares with the pump of the terminal (`super::screen`).
+//! [`RelayPipe`]: the supervisor's pump between a pipe, a file or a nameless AF_UNIX socket of the caller and the pipe that the
+//! box has in its place, and what it shares with the pump of the terminal (`super::screen`). The box never has the caller's
+//! own: who has one end of a pipe can open the other (/proc/self/fd), and so write what the caller's shell reads next.
 //!
 //! Bytes pass unread and unaltered. Nothing waits: the supervisor's poll loop asks for [`RelayPipe::wishes`] and answers with
 //! [`RelayPipe::moved`]. Whoever does not read only fills a queue of 64 KiB, after which the writer is no longer read.
 
 #![forbid(unsafe_code)]
 
+use super::flow::{Peek, Through};
 use super::queue::{Moved, Queue};
+use crate::sys::pipe;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
-use nix::unistd::{pipe2, read, write};
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::{Whence, lseek, pipe2, read, write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -66,25 +70,46 @@ pub enum Drained {
 /// Which way a [`RelayPipe`] goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// From the caller's socket into the box (stdin).
+    /// From the caller into the box (stdin).
     In,
-    /// From the box to the caller's socket (stdout, stderr).
+    /// From the box to the caller (stdout, stderr).
     Out,
 }
 
-/// The pump between a nameless AF_UNIX socket of the caller and a pipe of the box. Each end of one side is passed on to the
+/// How the bytes pass.
+#[derive(Debug)]
+enum Way {
+    /// By way of the queue.
+    Queue,
+    /// The same, and what the box did not read is put back at the end, by the offset.
+    File {
+        /// The box's end, to see how much that is when ours is closed.
+        theirs: OwnedFd,
+        /// All of it has been read.
+        ended: bool,
+        /// How many bytes were read: more is never put back, whatever the box wrote into its pipe.
+        taken: usize,
+    },
+    /// From a pipe.
+    Peek(Peek),
+    /// To a pipe.
+    Through(Through),
+}
+
+/// The pump between a descriptor of the caller and a pipe of the box. Each end of one side is passed on to the
 /// other: end of file forward, "nobody reads any more" backward. Ends are told by closing and never by shutdown(2), because the
-/// socket is also the caller's (`agentbox run x; echo done` goes on writing to it).
+/// descriptor is also the caller's (`agentbox run x; echo done` goes on writing to it).
 #[derive(Debug)]
 pub struct RelayPipe {
     direction: Direction,
     socket: Option<OwnedFd>,
     pipe: Option<OwnedFd>,
     queue: Queue,
+    way: Way,
 }
 
 impl RelayPipe {
-    /// Takes (a duplicate of) the caller's socket; returns the pump and the box's end of the pipe, which whoever is not the
+    /// Takes (a duplicate of) the caller's descriptor; returns the pump and the box's end of the pipe, which whoever is not the
     /// box has to close.
     pub fn new(direction: Direction, socket: OwnedFd) -> Result<(RelayPipe, OwnedFd), RelayError> {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| RelayError {
@@ -97,12 +122,31 @@ impl RelayPipe {
         };
         // The two ends of a pipe are two open files: the box's end stays blocking.
         set_nonblocking(&ours)?;
+        let call = |call| move |errno| RelayError { call, errno };
+        let stat = fstat(&socket).map_err(call("fstat"))?;
+        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        let way = match (kind, direction) {
+            (SFlag::S_IFIFO, Direction::In) => {
+                Way::Peek(Peek::new(ours.as_fd()).map_err(call("fcntl F_SETPIPE_SZ"))?)
+            }
+            (SFlag::S_IFIFO, Direction::Out) => Way::Through(Through::default()),
+            (SFlag::S_IFREG, Direction::In) => Way::File {
+                theirs: theirs.try_clone().map_err(|e| RelayError {
+                    call: "dup",
+                    errno: crate::sys::errno_of(&e),
+                })?,
+                ended: false,
+                taken: 0,
+            },
+            _ => Way::Queue,
+        };
         Ok((
             RelayPipe {
                 direction,
                 socket: Some(socket),
                 pipe: Some(ours),
                 queue: Queue::new(),
+                way,
             },
             theirs,
         ))
@@ -111,12 +155,18 @@ impl RelayPipe {
     /// What it waits for: at the socket, at the pipe.
     #[must_use]
     pub fn wishes(&self) -> [Wish<'_>; 2] {
-        let source = self.queue.has_space().then_some(PollFlags::POLLIN);
+        let (reads, writes) = match &self.way {
+            Way::Queue => (self.queue.has_space(), !self.queue.is_empty()),
+            Way::File { ended, .. } => (self.queue.has_space() && !ended, !self.queue.is_empty()),
+            Way::Peek(peek) => (!peek.holds(), peek.holds()),
+            Way::Through(through) => (!through.waits_for_sink(), through.waits_for_sink()),
+        };
+        let source = reads.then_some(PollFlags::POLLIN);
         // Without a wish as well: that nobody reads any more (POLLERR, POLLHUP) is the event, and it ends the relay.
-        let sink = Some(if self.queue.is_empty() {
-            PollFlags::empty()
-        } else {
+        let sink = Some(if writes {
             PollFlags::POLLOUT
+        } else {
+            PollFlags::empty()
         });
         let (socket, pipe) = match self.direction {
             Direction::In => (source, sink),
@@ -138,10 +188,40 @@ impl RelayPipe {
             self.end();
             return;
         }
-        if source.intersects(readable()) {
-            self.fill();
+        let ready = source.intersects(readable()) || sink.contains(PollFlags::POLLOUT);
+        let (Some(socket), Some(pipe)) = (&self.socket, &self.pipe) else {
+            // What is left of the queue.
+            return self.flush();
+        };
+        let moved = match &mut self.way {
+            Way::Peek(peek) if ready => peek.moved(socket.as_fd(), pipe.as_fd()),
+            Way::Through(through) if ready => through.moved(pipe.as_fd(), socket.as_fd()),
+            Way::Peek(_) | Way::Through(_) => Moved::Wait,
+            Way::Queue | Way::File { .. } => {
+                if source.intersects(readable()) {
+                    self.fill();
+                }
+                return self.flush();
+            }
+        };
+        if moved == Moved::End {
+            self.end();
         }
-        self.flush();
+    }
+
+    /// Relays, for a thread of its own, until it is finished or the other end of `wake` is closed.
+    pub fn run(mut self, wake: BorrowedFd<'_>) {
+        while !self.finished() {
+            let [socket, pipe] = self.wishes();
+            let wishes = [socket, pipe, Some((wake, PollFlags::POLLIN))];
+            let found = wait(&wishes, PollTimeout::NONE).unwrap_or_default();
+            let at = |index: usize| found.get(index).copied().unwrap_or(PollFlags::empty());
+            if !at(2).is_empty() {
+                break;
+            }
+            self.moved([at(0), at(1)]);
+        }
+        self.end();
     }
 
     /// True when both sides are closed.
@@ -168,7 +248,7 @@ impl RelayPipe {
     }
 
     fn fill(&mut self) {
-        let moved = match (self.direction, &self.socket, &self.pipe) {
+        let (moved, count) = match (self.direction, &self.socket, &self.pipe) {
             (Direction::In, Some(socket), _) => {
                 let fd = socket.as_raw_fd();
                 let receive = |room: &mut [u8]| match recv(fd, room, MsgFlags::MSG_DONTWAIT) {
@@ -176,15 +256,19 @@ impl RelayPipe {
                     Err(Errno::ENOTSOCK) => read(socket, room),
                     other => other,
                 };
-                self.queue.fill(receive).0
+                self.queue.fill(receive)
             }
-            (Direction::Out, _, Some(pipe)) => self.queue.fill(|room| read(pipe, room)).0,
+            (Direction::Out, _, Some(pipe)) => self.queue.fill(|room| read(pipe, room)),
             _ => return,
         };
+        if let Way::File { taken, .. } = &mut self.way {
+            *taken = taken.saturating_add(count);
+        }
         if moved == Moved::End {
-            match self.direction {
-                Direction::In => self.socket = None,
-                Direction::Out => self.pipe = None,
+            match (&mut self.way, self.direction) {
+                (Way::File { ended, .. }, _) => *ended = true,
+                (_, Direction::In) => self.socket = None,
+                (_, Direction::Out) => self.pipe = None,
             }
         }
     }
@@ -202,16 +286,34 @@ impl RelayPipe {
             }
             _ => return,
         };
-        let source_ended = match self.direction {
-            Direction::In => self.socket.is_none(),
-            Direction::Out => self.pipe.is_none(),
+        let source_ended = match (&self.way, self.direction) {
+            (Way::File { ended, .. }, _) => *ended,
+            (_, Direction::In) => self.socket.is_none(),
+            (_, Direction::Out) => self.pipe.is_none(),
         };
+        if source_ended && self.queue.is_empty() && matches!(self.way, Way::File { .. }) {
+            // The box sees the end; what it does not read is known at its own.
+            self.pipe = None;
+            return;
+        }
         if moved == Moved::End || (source_ended && self.queue.is_empty()) {
             self.end();
         }
     }
 
+    /// Lets go of both; of stdin, what the box has not read is the caller's again.
     fn end(&mut self) {
+        match (&mut self.way, &self.socket, &self.pipe) {
+            (Way::Peek(peek), Some(socket), Some(pipe)) => {
+                peek.settle(socket.as_fd(), pipe.as_fd());
+            }
+            (Way::File { theirs, taken, .. }, Some(socket), _) => {
+                let left = pipe::waiting(theirs.as_fd()).unwrap_or(0);
+                let left = left.saturating_add(self.queue.pending().len()).min(*taken);
+                let _ = i64::try_from(left).map(|left| lseek(socket, -left, Whence::SeekCur));
+            }
+            _ => {}
+        }
         self.socket = None;
         self.pipe = None;
         self.queue.clear();

@@ -13,6 +13,7 @@ pub mod mount;
 pub mod netlink;
 pub mod notify;
 pub mod parked;
+pub mod pipe;
 pub mod probe;
 pub mod process;
 pub mod procfs;
