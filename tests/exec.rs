@@ -140,7 +140,7 @@ fn statuses_are_those_of_run() {
     );
     assert_eq!(
         run(b.agentbox(["exec", &id, "-C", "/no/such", "--", "true"])).code(),
-        127
+        125
     );
     // A script without an interpreter's line, found on no PATH but by its place.
     std::fs::write(b.ws().join("s"), "echo script $1").unwrap();
