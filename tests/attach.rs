@@ -198,6 +198,19 @@ fn without_a_terminal_a_hang_up_ends_the_session_all_the_same() {
     assert_eq!(live.end().code(), 129);
 }
 
+/// A command that was over before the supervisor looked again had no name, and `run` its status.
+#[test]
+fn a_short_command_sent_away_has_a_name_all_the_same() {
+    let b = TestBox::new();
+    for command in ["true", "false"] {
+        for _ in 0..6 {
+            let ran = run(b.agentbox(["run", "-q", "--net", "none", "--detach", "--", command]));
+            let text = ran.ok();
+            assert_eq!(text.trim().len(), 10, "{command}: {ran:?}");
+        }
+    }
+}
+
 #[test]
 fn what_ends_at_once_or_cannot_start_says_so() {
     let b = TestBox::new();

@@ -18,6 +18,28 @@ fn live(b: &TestBox) -> (Live, String) {
     (live, id)
 }
 
+/// The program was blamed for a directory that is not there, and a command that nobody has for its interpreter.
+#[test]
+fn what_cannot_start_says_which_of_both_is_missing() {
+    let b = TestBox::new();
+    let (_live, id) = live(&b);
+    for dir in ["nosuch", "/etc/passwd"] {
+        let ran = run(b.agentbox(["exec", "-C", dir, &id, "--", "pwd"]));
+        assert_eq!(ran.code(), 125, "{ran:?}");
+        let line = format!("-C {dir}: no such directory in the box");
+        assert!(ran.complaint().contains(&line), "{ran:?}");
+    }
+    let ran = run(b.agentbox(["exec", "-C", "/etc", &id, "--", "pwd"]));
+    assert_eq!(ran.ok().trim(), "/etc");
+    let ran = run(b.agentbox(["exec", &id, "--", "nosuch"]));
+    assert_eq!(ran.code(), 127, "{ran:?}");
+    let line = "nosuch: command not found in PATH";
+    assert!(ran.complaint().contains(line), "{ran:?}");
+    let ran = run(b.agentbox(["exec", &id, "--", "/no/such"]));
+    assert_eq!(ran.code(), 127, "{ran:?}");
+    assert!(ran.complaint().contains("/no/such: "), "{ran:?}");
+}
+
 fn sh(b: &TestBox, id: &str, script: &str) -> Ran {
     run(b.agentbox(["exec", id, "--", "/bin/sh", "-c", &b.fill(script)]))
 }
@@ -118,7 +140,7 @@ fn statuses_are_those_of_run() {
     );
     assert_eq!(
         run(b.agentbox(["exec", &id, "-C", "/no/such", "--", "true"])).code(),
-        127
+        125
     );
     // A script without an interpreter's line, found on no PATH but by its place.
     std::fs::write(b.ws().join("s"), "echo script $1").unwrap();

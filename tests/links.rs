@@ -272,7 +272,25 @@ fn a_tree_that_cannot_be_looked_into_is_refused() {
     let b = linked();
     let deep = "for i in $(seq 300); do mkdir d; cd d; done";
     sh(&b, deep).ok();
-    sh(&b, "true").refused(&["cannot be looked into", "--hard-links allow"]);
+    sh(&b, "true").refused(&["is too deep to be looked into", "--hard-links allow"]);
+}
+
+/// What was said was the whole path, of kilobytes, and that it could not be read.
+#[test]
+fn a_path_that_is_too_long_is_told_in_short() {
+    let b = linked();
+    if common::missing(common::Feature::Tool("python3")) {
+        return;
+    }
+    let deep = "python3 -c 'import os
+for _ in range(60): os.mkdir(\"n\" * 100); os.chdir(\"n\" * 100)'";
+    sh(&b, deep).ok();
+    let ran = sh(&b, "true");
+    ran.refused(&["is too deep to be looked into", "--hard-links allow"]);
+    assert!(ran.complaint().len() < 1_000, "{ran:?}");
+    let allowed = linked().option("--hard-links").option("allow");
+    sh(&allowed, deep).ok();
+    sh(&allowed, "true").ok();
 }
 
 #[test]

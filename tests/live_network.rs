@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{ChildStdin, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -355,6 +355,42 @@ fn a_killed_gate_means_no_network_until_there_is_another() {
     );
 }
 
+/// Does the host's own file have `::1 localhost`?
+fn hosts_v6_localhost() -> bool {
+    let text = std::fs::read_to_string("/etc/hosts").unwrap();
+    text.lines().any(|line| {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace();
+        words.next() == Some("::1") && words.any(|word| word == "localhost")
+    })
+}
+
+/// A server on `localhost` was one on ::1 only, which who asks 127.0.0.1 as outside did not find.
+#[test]
+fn localhost_is_the_same_address_as_outside() {
+    if missing(Feature::Userns) || missing(Feature::Tool("getent")) {
+        return;
+    }
+    let b = filtered("allow = [\"web.test\"]");
+    let script = "getent ahosts localhost; getent ahosts $(cat /proc/sys/kernel/hostname)";
+    let mut outside = Command::new("/bin/sh");
+    let outside = outside.args(["-c", script]).output().unwrap();
+    let outside = String::from_utf8(outside.stdout).unwrap();
+    assert_eq!(b.sh(script).text().trim(), outside.trim());
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let ran = b.sh("exec python3 -c '
+import socket
+family, kind, _, _, address = socket.getaddrinfo(\"localhost\", 0, type=socket.SOCK_STREAM)[0]
+server = socket.create_server(address[:2], family=family)
+where = \"127.0.0.1\" if family == socket.AF_INET else \"::1\"
+socket.create_connection((where, server.getsockname()[1])).close()
+socket.create_connection((\"localhost\", server.getsockname()[1])).close()
+print(\"connected\")'");
+    assert_eq!(ran.ok().trim(), "connected");
+}
+
 #[test]
 fn the_files_of_the_box_lead_to_the_gate() {
     if missing(Feature::Userns) || missing(Feature::Tool("getent")) {
@@ -363,10 +399,14 @@ fn the_files_of_the_box_lead_to_the_gate() {
     let b = filtered("allow = [\"web.test\"]");
     let ran = b.sh("cat /etc/resolv.conf /etc/hosts; grep ^hosts: /etc/nsswitch.conf");
     let text = ran.ok();
+    let v6 = match hosts_v6_localhost() {
+        true => "::1 localhost ip6-localhost ip6-loopback host.agentbox.internal",
+        false => "::1 ip6-localhost ip6-loopback host.agentbox.internal",
+    };
     for line in [
         "nameserver 127.0.0.1",
         "127.0.0.1 localhost host.agentbox.internal",
-        "::1 localhost ip6-localhost ip6-loopback host.agentbox.internal",
+        v6,
         "hosts: files dns",
     ] {
         assert!(text.lines().any(|known| known == line), "{line}: {text}");

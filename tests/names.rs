@@ -482,6 +482,39 @@ fn nothing_is_left_behind() {
     assert_eq!(git(&b, &ws, &["status", "--porcelain"]), "");
 }
 
+/// A template elsewhere in HOME made `git commit` fail, and lists of what to ignore were ignored themselves.
+#[test]
+fn what_git_reads_besides_its_configuration_is_there() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let token = ["gh", "p_", "abcdefghijklmnopqrstuvwxyz0123456789"].concat();
+    let b = TestBox::new()
+        .file(
+            "home/.gitconfig",
+            "[user]\n\tname = Me\n\temail = me@work\n[core]\n\texcludesFile = ~/git/ignore\n\tattributesFile = ~/git/attributes\n\
+             [commit]\n\ttemplate = ~/git/template\n[mailmap]\n\tfile = ~/.ssh/id_rsa\n[blame]\n\tignoreRevsFile = ~/git/token\n",
+        )
+        .file("home/git/ignore", "*.out\n")
+        .file("home/git/attributes", "*.bin binary\n")
+        .file("home/git/template", "Why:\n")
+        .file("home/git/token", format!("{token}\n"))
+        .file("home/git/other", "S3CRET\n")
+        .file("home/.ssh/id_rsa", "S3CRET\n")
+        .file("home/ws/x.out", "1\n");
+    let ran = b.sh(
+        "set -e; git init -q .; git status --short; git check-attr binary x.bin; echo a > a; git add a; \
+         GIT_EDITOR='sed -i 1s/$/done/' git commit -q; git log --format=%s; \
+         cat ~/.ssh/id_rsa ~/git/token ~/git/other || true",
+    );
+    let text = ran.ok();
+    assert!(text.contains("x.bin: binary: set"), "{ran:?}");
+    assert!(text.contains("Why:done"), "{ran:?}");
+    for hidden in ["x.out", "S3CRET", &token] {
+        assert!(!text.contains(hidden), "{hidden}: {ran:?}");
+    }
+}
+
 #[test]
 fn git_configuration_is_shown_without_credentials() {
     if missing(Feature::Tool("git")) {

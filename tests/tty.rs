@@ -5,7 +5,7 @@
 mod common;
 use common::live::state;
 use common::pty::Terminal;
-use common::{Errno, Layer, TestBox, until};
+use common::{Errno, Feature, Layer, TestBox, missing, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -346,4 +346,90 @@ fn a_closed_terminal_ends_the_box() {
     common::live::gone(&name);
     until("the client ends", || state(client).is_none_or(|s| s == 'Z'));
     drop(terminal);
+}
+
+/// Answers to questions that a program did not read were typed into the caller's shell if they were many.
+#[test]
+fn answers_to_many_questions_do_not_reach_the_shell() {
+    const COUNT: usize = 30;
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let b = TestBox::new();
+    // A shell would read what is left; `after` is what it would run next.
+    let run = b.command([
+        "/bin/sh",
+        "-c",
+        "i=0; while [ $i -lt 30 ]; do printf '\\033[6n'; i=$((i+1)); done",
+    ]);
+    let script = "import os,select,subprocess,sys,termios,tty
+subprocess.run(sys.argv[1:])
+tty.setcbreak(0, termios.TCSANOW)
+left = os.read(0, 4096) if select.select([0], [], [], 0.5)[0] else b''
+print('left', len(left), 'end')";
+    let mut shell = std::process::Command::new("python3");
+    shell.arg("-c").arg(script).arg(run.get_program());
+    shell.args(run.get_args());
+    for (name, value) in run.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    if let Some(dir) = run.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    let mut terminal = Terminal::start(shell, 24, 80);
+    terminal.expect_count("\x1b[6n", COUNT);
+    for _ in 0..COUNT {
+        // A terminal far away.
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        terminal.send("\x1b[1;1R");
+    }
+    terminal.expect("end");
+    assert!(
+        terminal.text().contains("left 0 end"),
+        "{}",
+        terminal.text()
+    );
+}
+
+/// In the background the settings are those of the shell's line editor, which the box must not have.
+#[test]
+fn a_box_started_in_the_background_has_a_usable_terminal() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let b = TestBox::new();
+    let run = b.command(["/bin/sh", "-c", "stty -a; echo over"]);
+    let script = "import os,signal,subprocess,sys,termios
+before = termios.tcgetattr(0)
+raw = termios.tcgetattr(0)
+raw[3] &= ~(termios.ICANON | termios.ECHO)
+raw[0] &= ~termios.ICRNL
+termios.tcsetattr(0, termios.TCSANOW, raw)
+child = subprocess.Popen(sys.argv[1:], preexec_fn=lambda: os.setpgid(0, 0))
+child.wait()
+termios.tcsetattr(0, termios.TCSANOW, before)
+print('status', child.returncode)";
+    let mut shell = std::process::Command::new("python3");
+    shell.arg("-c").arg(script).arg(run.get_program());
+    shell.args(run.get_args());
+    for (name, value) in run.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    if let Some(dir) = run.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    let mut terminal = Terminal::start(shell, 24, 80);
+    terminal.expect("status");
+    let text = terminal.text();
+    for flag in ["icanon", "echo", "icrnl", "onlcr"] {
+        let is_on = text.split([' ', '\r', '\n']).any(|word| word == flag);
+        assert!(is_on, "{flag}: {text}");
+    }
+    terminal.end();
 }

@@ -67,6 +67,29 @@ fn git_with_hooks_and_submodules() {
     );
 }
 
+/// Programs that find in /etc and /var what they are made of: without it they fail, or have half of what they should.
+#[test]
+fn manuals_php_and_the_package_database() {
+    let programs = [
+        ("man", "man -w man; man man 2>&1 | head -n 3"),
+        ("php", "php -m; php --ini"),
+        (
+            "dpkg",
+            "dpkg -s dpkg; dpkg -S /bin/dash; dpkg-query -W | sort | head -n 20",
+        ),
+        (
+            "convert",
+            "convert -list policy; convert -list delegate | head -n 20",
+        ),
+        ("rpm", "rpm -qa | sort"),
+    ];
+    for (program, script) in programs {
+        if !missing(Feature::Tool(program)) {
+            same(script);
+        }
+    }
+}
+
 #[test]
 fn shells_and_core_tools() {
     same(

@@ -7,7 +7,10 @@ use crate::sys::tty::{self, Winsize};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::sys::termios::{OutputFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{
+    InputFlags, LocalFlags, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr,
+};
+use nix::unistd::{getpgrp, tcgetpgrp};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -108,7 +111,11 @@ impl HostTerminal {
     #[must_use]
     pub fn of(stdio: [BorrowedFd<'_>; 3]) -> Option<HostTerminal> {
         let mut found = stdio.iter().map(|fd| (fd, tcgetattr(fd)));
-        let (fd, termios) = found.find_map(|(fd, got)| Some((fd, got.ok()?)))?;
+        let (fd, mut termios) = found.find_map(|(fd, got)| Some((fd, got.ok()?)))?;
+        // In the background (`agentbox run x &`) the settings are those of who has the terminal: of a shell's line editor.
+        if tcgetpgrp(fd).is_ok_and(|foreground| foreground != getpgrp()) {
+            line_by_line(&mut termios);
+        }
         let [stdin, stdout, _] = stdio.map(|fd| tcgetattr(fd).is_ok());
         Some(HostTerminal {
             termios,
@@ -131,6 +138,15 @@ impl HostTerminal {
         }
         termios
     }
+}
+
+/// The settings with which a shell starts a command.
+fn line_by_line(termios: &mut Termios) {
+    use LocalFlags as L;
+    termios.local_flags |= L::ICANON | L::ECHO | L::ECHOE | L::ECHOK | L::ISIG | L::IEXTEN;
+    termios.input_flags |= InputFlags::ICRNL | InputFlags::IXON;
+    termios.input_flags -= InputFlags::INLCR | InputFlags::IGNCR;
+    termios.output_flags |= OutputFlags::OPOST | OutputFlags::ONLCR;
 }
 
 /// What opens one in the box's own devpts.

@@ -6,7 +6,7 @@
 use super::Inputs;
 use super::channel::{Channel, ChannelError};
 use super::command::{Exec, Inherited, Stdio};
-use super::join::{Join, Joins, Surroundings};
+use super::join::{Failed, Join, Joins, Surroundings};
 use super::message::{FromInit, PtyFrom, SignalTo, ToInit, Told};
 use super::sockets::{hand_out, hand_out_socket};
 use super::still::Still;
@@ -341,8 +341,11 @@ impl Built {
             // Each word that wakes somebody now takes turns from the command: who has no terminal is only told the end.
             Ok(None) => Ok(()),
             Ok(Some(master)) => channel.send(&FromInit::Joined { id }, &[master.as_fd()]),
-            Err(errno) => {
-                let how = failed_exec(errno);
+            Err(failed) => {
+                let how = match failed {
+                    Failed::Call(errno) => failed_exec(errno),
+                    Failed::Directory(why) => How::Refused { why },
+                };
                 let told = Told::NotYet;
                 channel.send(&FromInit::JoinEnded { id, how, told }, &[])
             }

@@ -173,9 +173,9 @@ impl Joins {
         from: PtyFrom,
         fds: Vec<OwnedFd>,
         around: &Surroundings<'_>,
-    ) -> Result<Option<OwnedFd>, Errno> {
+    ) -> Result<Option<OwnedFd>, Failed> {
         if self.list.len() >= MOST {
-            return Err(Errno::EAGAIN);
+            return Err(Errno::EAGAIN.into());
         }
         let mut fds = fds;
         let asker = fds.pop().ok_or(Errno::EBADF)?;
@@ -192,7 +192,7 @@ impl Joins {
             }
             (Some(settings), PtyFrom::Message) => {
                 let (Some(slave), Some(master)) = (fds.pop(), fds.pop()) else {
-                    return Err(Errno::EBADF);
+                    return Err(Errno::EBADF.into());
                 };
                 let pty = Pty { master, slave };
                 settings.set(&pty)?;
@@ -214,7 +214,9 @@ impl Joins {
             }
         }
         let programs = programs(name, around.envp)?;
-        let take_place = || {
+        // Written by the child, which runs in this memory.
+        let mut no_dir = None;
+        let mut take_place = || {
             // A session of its own: the first command's terminal is not its terminal.
             nix::unistd::setsid()?;
             if let Some(pty) = &pty {
@@ -224,7 +226,8 @@ impl Joins {
                 process::dup_to(*fd, number)?;
             }
             process::close_range(3, RawFd::MAX, CloseRange::OnExec)?;
-            nix::unistd::chdir(cwd.as_deref().unwrap_or(around.cwd))?;
+            nix::unistd::chdir(cwd.as_deref().unwrap_or(around.cwd))
+                .inspect_err(|errno| no_dir = Some(*errno))?;
             nix::sys::stat::umask(around.inherited.umask);
             command::own_signals(&around.inherited.ignored);
             let mask = Some(&around.inherited.mask);
@@ -254,6 +257,10 @@ impl Joins {
                 }
             }
             worst
+        });
+        let pid = pid.map_err(|errno| match no_dir {
+            Some(errno) => Failed::Directory(no_directory(join.cwd.as_ref(), errno)),
+            None => Failed::Call(errno),
         })?;
         let asker = join.terminal.is_none().then(|| Channel::from(asker));
         self.list.push(Joined { id, pid, asker });
@@ -279,6 +286,32 @@ impl Joins {
         if let (Some(joined), Ok(signal)) = (found, Signal::try_from(signal)) {
             let _ = kill(Pid::from_raw(-joined.pid.as_raw()), signal);
         }
+    }
+}
+
+/// Why a command did not start.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// A call, or execve(2) itself.
+    Call(Errno),
+    /// It has no directory to start in: for people.
+    Directory(String),
+}
+
+impl From<Errno> for Failed {
+    fn from(errno: Errno) -> Failed {
+        Failed::Call(errno)
+    }
+}
+
+fn no_directory(wanted: Option<&OsText>, errno: Errno) -> String {
+    let why = match errno {
+        Errno::ENOENT | Errno::ENOTDIR => "no such directory in the box",
+        errno => errno.desc(),
+    };
+    match wanted {
+        Some(dir) => format!("-C {dir}: {why}"),
+        None => format!("the session's directory: {why} (-C DIR names another)"),
     }
 }
 

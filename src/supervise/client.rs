@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod data;
 mod flow;
 mod job;
@@ -24,6 +25,7 @@ use crate::launch::pty::HostTerminal;
 use crate::paint::{self, Tone};
 use crate::plan::text::write_escaped;
 use crate::sys::tty::{EdgeWatch, Winsize};
+use answers::Answers;
 use data::Data;
 use keys::Escape;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -110,6 +112,7 @@ pub fn run(link: ClientLink) -> ClientEnd {
         keys: Queue::new(),
         screen: Queue::new(),
         modes: Modes::new(),
+        answers: Answers::default(),
         outbox: VecDeque::new(),
         phase: Phase::Building,
         asked_to_stop: false,
@@ -152,6 +155,8 @@ struct Client {
     /// From the box to the terminal.
     screen: Queue,
     modes: Modes,
+    /// Counts what the terminal answers.
+    answers: Answers,
     outbox: VecDeque<FromClient>,
     phase: Phase,
     /// A stop signal that came to us was passed on: the stop that will be reported is its effect.

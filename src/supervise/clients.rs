@@ -323,6 +323,10 @@ impl Part for Clients {
     }
 
     fn finish(&mut self, running: &mut Running) {
+        // A command that was over in the turn in which it started: it has run, and its name is what the caller waits for.
+        if self.attendance == Attendance::Leaves && running.has_started() {
+            self.send_away(running);
+        }
         if let Some(screen) = &mut self.screen {
             let _ = screen.drain(PATIENCE);
         }

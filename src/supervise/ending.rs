@@ -181,8 +181,19 @@ fn remove_links(plan: &Plan, running: &mut Running) {
     }
 }
 
+/// Why a command that was to join was never started, if so. Its name was looked for in the box, as that of `run` is outside.
+pub(super) fn not_started(name: &str, how: &How) -> Option<String> {
+    match how {
+        How::Refused { why } => Some(why.clone()),
+        How::NotFound { .. } if !name.contains('/') => {
+            Some(format!("{name}: command not found in PATH"))
+        }
+        how => not_executed(name, how),
+    }
+}
+
 /// Why this command was never started, if so: what the kernel said to execve(2), or to the fork before it.
-pub(super) fn not_started(name: impl std::fmt::Display, how: &How) -> Option<String> {
+fn not_executed(name: impl std::fmt::Display, how: &How) -> Option<String> {
     let (errno, of) = match how {
         How::NotFound { errno } => (errno, " (the command or the interpreter of its `#!` line)"),
         How::CannotExecute { errno } => (errno, ""),
@@ -199,7 +210,7 @@ fn last_line(how: &How, plan: &Plan) -> Option<String> {
     let name = &plan.command.name;
     match how {
         How::Exited { .. } | How::Signaled { .. } => None,
-        How::NotFound { .. } | How::CannotExecute { .. } => not_started(name, how),
+        How::NotFound { .. } | How::CannotExecute { .. } => not_executed(name, how),
         How::Refused { why } => Some(why.clone()),
         How::Killed { trigger } => Some(match trigger {
             Trigger::TimeLimit => {

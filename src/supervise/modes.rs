@@ -82,7 +82,9 @@ pub(super) struct Modes {
     kitty_set: [bool; 2],
     modify_other_keys: bool,
     keypad: bool,
-    asked: Option<Instant>,
+    /// How many questions have had no answer, and when the last one was asked.
+    asked: u32,
+    last_asked: Option<Instant>,
 }
 
 impl Modes {
@@ -101,7 +103,8 @@ impl Modes {
             kitty_set: [false; 2],
             modify_other_keys: false,
             keypad: false,
-            asked: None,
+            asked: 0,
+            last_asked: None,
         }
     }
 
@@ -128,14 +131,14 @@ impl Modes {
         }
     }
 
-    /// The terminal sent something, so a question has had its answer.
-    pub(super) fn answered(&mut self) {
-        self.asked = None;
+    /// So many questions have had their answers.
+    pub(super) fn answered(&mut self, answers: u32) {
+        self.asked = self.asked.saturating_sub(answers);
     }
 
     /// The terminal has been asked something and may still answer.
     pub(super) fn awaits_answer(&self) -> bool {
-        self.asked.is_some_and(|at| at.elapsed() < ANSWER)
+        self.asked > 0 && self.last_asked.is_some_and(|at| at.elapsed() < ANSWER)
     }
 
     /// The bytes that switch everything off that is still on; empty if nothing is.
@@ -279,9 +282,9 @@ impl Modes {
             b'>' => self.keypad = false,
             // RIS: everything as at the start.
             b'c' => {
-                let asked = self.asked;
+                let (asked, last_asked) = (self.asked, self.last_asked);
                 *self = Modes::new();
-                self.asked = asked;
+                (self.asked, self.last_asked) = (asked, last_asked);
             }
             // DECID.
             b'Z' => self.ask(),
@@ -338,7 +341,12 @@ impl Modes {
     }
 
     fn ask(&mut self) {
-        self.asked = Some(Instant::now());
+        if !self.awaits_answer() {
+            // What it has not answered by now it does not know.
+            self.asked = 0;
+        }
+        self.asked = self.asked.saturating_add(1);
+        self.last_asked = Some(Instant::now());
     }
 }
 
@@ -488,7 +496,10 @@ mod tests {
             let mut modes = Modes::new();
             modes.see(question);
             assert!(modes.awaits_answer(), "{question:?}");
-            modes.answered();
+            modes.see(b"\x1b[6n");
+            modes.answered(1);
+            assert!(modes.awaits_answer(), "two were asked");
+            modes.answered(1);
             assert!(!modes.awaits_answer());
         }
         for none in [

@@ -205,15 +205,32 @@ const NO_FLAGS: [(&str, &str); 3] = [
     ("--detach", "only `agentbox run` has it"),
 ];
 
+/// What other programs call what is another word here.
+const OTHER_WORDS: [(&str, &str); 5] = [
+    ("help", "agentbox --help, or agentbox COMMAND --help"),
+    ("version", "agentbox --version"),
+    ("list", "the live sessions: agentbox ps"),
+    (
+        "ls",
+        "the live sessions: agentbox ps; to run it in the box: agentbox run ls",
+    ),
+    ("sessions", "the live sessions: agentbox ps"),
+];
+
 fn not_yet(mut error: clap::Error, first: &OsStr) -> clap::Error {
     // `agentbox claude`, as with sudo or env.
     if error.kind() == ErrorKind::InvalidSubcommand
         && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
         && first == name.as_str()
         // What clap finds similar (`pause` for `claude`) is more than what a slip of the finger makes.
-        && crate::profile::closest(name, Cli::command().get_subcommands().map(clap::Command::get_name)).is_none()
+        && (OTHER_WORDS.iter().any(|(word, _)| word == name)
+            || crate::profile::closest(name, Cli::command().get_subcommands().map(clap::Command::get_name)).is_none())
     {
-        let line = format!("to run it in the box: agentbox run {name}");
+        let other = OTHER_WORDS.iter().find(|(word, _)| word == name);
+        let line = match other {
+            Some((_, line)) => (*line).to_owned(),
+            None => format!("to run it in the box: agentbox run {name}"),
+        };
         error.remove(ContextKind::SuggestedSubcommand);
         error.insert(
             ContextKind::Suggested,

@@ -434,6 +434,16 @@ fn a_command_without_run_is_told_how() {
         text.contains("to run it in the box: agentbox run claude"),
         "{text}"
     );
+    for (word, tip) in [
+        ("help", "agentbox COMMAND --help"),
+        ("version", "agentbox --version"),
+        ("list", "agentbox ps"),
+        ("ls", "agentbox run ls"),
+        ("sessions", "agentbox ps"),
+    ] {
+        let text = said(&["agentbox", word, "run"]);
+        assert!(text.contains(tip), "{word}: {text}");
+    }
     let text = said(&["agentbox", "profile"]);
     assert!(
         text.contains("profiles") && !text.contains("to run it"),

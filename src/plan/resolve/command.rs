@@ -85,7 +85,7 @@ pub(super) fn find(scene: &Scene<'_>, name: &OsStr) -> Result<PathBuf, Problem> 
         return match usable(scene, &path) {
             Usable::Yes => Ok(path),
             Usable::Missing => Err(not_found(&display, "")),
-            Usable::No(why) => Err(not_executable(&format!("{display} {why}"))),
+            Usable::No(why) => Err(not_executable(&format!("{display} {}", why.text()), why)),
         };
     }
     let mut refused = None;
@@ -98,12 +98,12 @@ pub(super) fn find(scene: &Scene<'_>, name: &OsStr) -> Result<PathBuf, Problem> 
             Usable::Yes => return Ok(path),
             Usable::Missing => {}
             Usable::No(why) => {
-                refused.get_or_insert_with(|| format!("{} {why}", show(&path)));
+                refused.get_or_insert_with(|| (format!("{} {}", show(&path), why.text()), why));
             }
         }
     }
     match refused {
-        Some(why) => Err(not_executable(&why)),
+        Some((what, why)) => Err(not_executable(&what, why)),
         None => Err(not_found(&display, " in PATH")),
     }
 }
@@ -111,16 +111,44 @@ pub(super) fn find(scene: &Scene<'_>, name: &OsStr) -> Result<PathBuf, Problem> 
 enum Usable {
     Yes,
     Missing,
-    No(&'static str),
+    No(Unusable),
+}
+
+/// Why what is there cannot be executed.
+#[derive(Clone, Copy)]
+enum Unusable {
+    Directory,
+    NotExecutable,
+    NoFile,
+}
+
+impl Unusable {
+    fn text(self) -> &'static str {
+        match self {
+            Unusable::Directory => "is a directory",
+            Unusable::NotExecutable => "is not executable",
+            Unusable::NoFile => "is not a regular file",
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Unusable::Directory => {
+                "name a program; `agentbox run -C DIR COMMAND` starts COMMAND in a directory"
+            }
+            Unusable::NotExecutable => "make it executable (chmod +x), or name another command",
+            Unusable::NoFile => "name another command",
+        }
+    }
 }
 
 fn usable(scene: &Scene<'_>, path: &Path) -> Usable {
     match scene.walk.stat(path).map(|stat| stat.file_type) {
         None => Usable::Missing,
-        Some(FileType::Dir) => Usable::No("is a directory"),
+        Some(FileType::Dir) => Usable::No(Unusable::Directory),
         Some(FileType::File) if scene.walk.look.executable(path) => Usable::Yes,
-        Some(FileType::File) => Usable::No("is not executable"),
-        Some(_) => Usable::No("is not a regular file"),
+        Some(FileType::File) => Usable::No(Unusable::NotExecutable),
+        Some(_) => Usable::No(Unusable::NoFile),
     }
 }
 
@@ -133,10 +161,10 @@ fn not_found(name: &OsText, wher: &str) -> Problem {
     }
 }
 
-fn not_executable(what: &str) -> Problem {
+fn not_executable(what: &str, why: Unusable) -> Problem {
     Problem {
         what: what.to_owned(),
-        remedy: "make it executable (chmod +x), or name another command".into(),
+        remedy: why.remedy().into(),
         origin: None,
         kind: ProblemKind::NotExecutable,
     }

@@ -90,6 +90,18 @@ pub(super) fn env(scene: &mut Scene<'_>, id: &Identity, command: &Command, path:
             out.given.push(wish.value.clone());
         }
     }
+    for wish in &wishes.keep {
+        let name = OsStr::new(&wish.value);
+        let is_set = scene.host.env.iter().any(|(n, _)| n == name)
+            || wishes.set.iter().any(|(n, _)| n.os() == name)
+            || out.given.iter().any(|n| n.os() == name);
+        if rank(&wish.origin) == 2 && !is_pattern(&wish.value) && !is_set && !is_own(name) {
+            scene.notices.push(format!(
+                "--env {}: the caller has no such variable",
+                OsText::from(name)
+            ));
+        }
+    }
     for (name, wish) in &wishes.set {
         if is_own(name.os())
             || out.given.contains(name)

@@ -17,6 +17,7 @@ mod expand;
 mod git;
 mod gitconfig;
 mod grants;
+mod hosts;
 mod identity;
 mod kept;
 mod layers;

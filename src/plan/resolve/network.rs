@@ -254,16 +254,9 @@ pub(super) fn proxies(env: &mut Env, network: &Network, bare: Option<u16>) {
 pub(super) const FILES: [&str; 3] = ["/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"];
 
 /// Their content, in the order of [`FILES`].
-pub(super) fn files(hostname: &str) -> [String; 3] {
-    let own = crate::plan::net::HOST_NAME;
-    let hostname = match hostname {
-        "" | "localhost" => String::new(),
-        name => format!("127.0.1.1 {name}\n"),
-    };
+pub(super) fn files(hosts: String) -> [String; 3] {
     [
-        format!(
-            "127.0.0.1 localhost {own}\n{hostname}::1 localhost ip6-localhost ip6-loopback {own}\n"
-        ),
+        hosts,
         "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n\
          protocols: files\nservices: files\nethers: files\nrpc: files\n"
             .to_owned(),

@@ -7,6 +7,7 @@ use super::cgroups;
 use super::expand::{same, within};
 use super::gitconfig;
 use super::grants::{self, GENERATED};
+use super::hosts;
 use super::identity::databases;
 use super::limits::tmpfs_size;
 use super::names::{self, Again, Cover, Named};
@@ -197,12 +198,7 @@ pub(super) fn view(
         file(&mut ops, &mut rules, path, content);
     }
     if network.mode == NetworkMode::Filtered {
-        let hostname = scene
-            .walk
-            .look
-            .read(Path::new("/proc/sys/kernel/hostname"), 256);
-        let hostname = String::from_utf8(hostname.unwrap_or_default()).unwrap_or_default();
-        let files = net::files(hostname.trim());
+        let files = net::files(hosts::hosts(scene, network));
         for (path, content) in net::FILES.into_iter().zip(files) {
             file(&mut ops, &mut rules, path, content);
         }

@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+use super::answers::Answers;
 use super::keys::Typed;
 use super::{Client, ClientEnd, Role};
 use crate::exit;
 use crate::launch::message::SignalTo;
+use crate::supervise::modes::Modes;
 use crate::supervise::queue::Moved;
 use crate::supervise::terminal::{Terminal, Unread};
 use crate::sys::sigaction::is_ignored;
@@ -13,11 +15,14 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a last answer of the terminal is waited for, and how long a terminal may refuse bytes before a stop or an end goes
 /// on without them.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// How long answers are read in all, against somebody who types.
+const MOST: Duration = Duration::from_secs(1);
 
 impl Client {
     pub(super) fn read_data(&mut self) {
@@ -83,14 +88,19 @@ impl Client {
             return;
         };
         let (role, escape) = (self.role, &mut self.escape);
-        let mut leaves = false;
+        let (mut leaves, mut answered) = (false, 0);
+        let mut read_terminal = |room: &mut [u8]| {
+            let len = terminal.read(room)?;
+            answered += self.answers.see(room.get(..len).unwrap_or_default());
+            Ok(len)
+        };
         let read = |room: &mut [u8]| {
             if role != Role::Viewer {
-                return terminal.read(room);
+                return read_terminal(room);
             }
             // One byte is kept free for a prefix that was held back.
             let most = room.len().saturating_sub(1);
-            let len = terminal.read(room.get_mut(..most).unwrap_or_default())?;
+            let len = read_terminal(room.get_mut(..most).unwrap_or_default())?;
             if len == 0 {
                 return Ok(0);
             }
@@ -109,14 +119,14 @@ impl Client {
             }
         };
         let moved = self.keys.fill(read).0;
+        self.modes.answered(answered);
         if leaves {
             self.write_keys();
             self.leave();
             return;
         }
         match moved {
-            Moved::Some => self.modes.answered(),
-            Moved::Wait => {}
+            Moved::Some | Moved::Wait => {}
             Moved::End if self.terminal.as_ref().is_some_and(Terminal::is_gone) => {
                 if self.role == Role::Viewer {
                     self.leave();
@@ -156,7 +166,7 @@ impl Client {
         }
         if let Some(terminal) = &mut self.terminal {
             if terminal.is_raw() && self.modes.awaits_answer() {
-                discard_answers(terminal);
+                discard_answers(terminal, &mut self.modes, &mut self.answers);
             }
             terminal.leave_raw(Unread::Discard);
         }
@@ -171,19 +181,20 @@ impl Client {
 
 /// Reads and forgets what the terminal answers to questions that a program asked before it ended. Else the shell would get it
 /// as typed.
-fn discard_answers(terminal: &Terminal) {
-    let mut patience = PATIENCE;
-    let mut room = [0; 256];
-    // An answer comes in one piece or two; the bound is against somebody who types.
-    for _ in 0..16 {
+fn discard_answers(terminal: &Terminal, modes: &mut Modes, answers: &mut Answers) {
+    let until = Instant::now() + MOST;
+    let mut room = [0; 4096];
+    while modes.awaits_answer() && Instant::now() < until {
         let Some(fd) = terminal.input() else { return };
-        if !ready_within(fd, PollFlags::POLLIN, patience) {
+        if !ready_within(fd, PollFlags::POLLIN, PATIENCE) {
             return;
         }
-        if !matches!(terminal.read(&mut room), Ok(1..) | Err(Errno::EINTR)) {
-            return;
+        match terminal.read(&mut room) {
+            Ok(0) => return,
+            Ok(len) => modes.answered(answers.see(room.get(..len).unwrap_or_default())),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(_) => return,
         }
-        patience = PATIENCE / 10;
     }
 }
 

@@ -13,7 +13,7 @@ mod clean;
 
 use super::expand::{below, within};
 use super::grants::give;
-use super::names::{asked_for, places};
+use super::names::{asked_for, is_hidden, places};
 use super::pathmap::PathMap;
 use super::scene::{Scene, show};
 use super::workspace::tidy;
@@ -140,7 +140,48 @@ fn examine(scene: &mut Scene<'_>, mut todo: Vec<(PathBuf, Whose)>) {
                 todo.push((path, whose));
             }
         }
+        if whose == Whose::User {
+            read_besides(scene, &config);
+        }
         consider(scene, &real, &text, whose);
+    }
+}
+
+/// What else git reads where the user's own configuration names it: `git commit` fails without its template, and the others
+/// would be ignored without a word.
+const READ: [(&[u8], &[u8]); 5] = [
+    (b"core", b"excludesfile"),
+    (b"core", b"attributesfile"),
+    (b"commit", b"template"),
+    (b"mailmap", b"file"),
+    (b"blame", b"ignorerevsfile"),
+];
+
+fn read_besides(scene: &mut Scene<'_>, config: &gitconfig::Config) {
+    let is_one = |entry: &&gitconfig::Entry| {
+        let name = (entry.section.as_slice(), entry.key.as_slice());
+        entry.subsection.is_none() && READ.contains(&name)
+    };
+    let values = config.entries.iter().filter(is_one);
+    // Others are relative to where git runs, which is the workspace.
+    let values = values.filter_map(|entry| entry.value.as_deref());
+    let elsewhere = values.filter(|value| value.starts_with(b"/") || value.starts_with(b"~/"));
+    for value in elsewhere.take(FILES) {
+        let path = named(scene, value, Path::new("/"));
+        let target = scene.real_of(&path);
+        let is_file = scene
+            .walk
+            .stat(&target)
+            .is_some_and(|s| s.file_type == FileType::File);
+        if !is_file || scene.tree.access(&target).is_some() {
+            continue;
+        }
+        // None of these has a place for a credential: a file that holds one, or that is hidden as one, is something else.
+        let text = scene.walk.look.read(&target, MOST);
+        if text.is_some_and(|text| !credential(&text)) && !is_hidden(scene, &target) {
+            let origin = Origin::agentbox("git's configuration names it");
+            give(scene, &path, Access::Read, &origin, None);
+        }
     }
 }
 

@@ -25,6 +25,11 @@ const DEPTH: usize = 256;
 /// And a longer path cannot be looked up (PATH_MAX).
 const LONG: usize = 3_800;
 
+/// Is it so deep that nothing below it is looked at?
+pub(super) fn too_deep(path: &Path) -> bool {
+    path.as_os_str().len() > LONG || path.components().count() > DEPTH
+}
+
 /// How long what an earlier start found may be believed, in nanoseconds.
 const FULL: i128 = 3_600_000_000_000;
 

@@ -6,7 +6,7 @@
 
 use super::super::expand::{same, within};
 use super::super::scene::{Scene, show};
-use super::linked::{Begun, Found, Linked, Trust, search};
+use super::linked::{Begun, Found, Linked, Trust, search, too_deep};
 use super::search::ENTRIES;
 use super::{Searched, places};
 use crate::plan::names::matcher::heavy;
@@ -50,12 +50,23 @@ pub(in super::super) fn links(
     }
     out.stale = found.stale.iter().map(|p| p.as_path().into()).collect();
     if let Some(shut) = found.shut.as_ref().filter(|_| rule != HardLinks::Allow) {
+        let (why, remedy) = if too_deep(shut) {
+            (
+                "is too deep to be looked into",
+                "remove what is in it (rm -r); `--hard-links allow` starts without a look",
+            )
+        } else {
+            (
+                "cannot be looked into",
+                "make it readable or remove it; `--hard-links allow` starts without a look",
+            )
+        };
         scene.problem(
             format!(
-                "{} cannot be looked into: it may hold files with hard links outside",
-                show(shut)
+                "{} {why}: it may hold files with hard links outside",
+                shortened(shut, &found.roots)
             ),
-            "make it readable or remove it; `--hard-links allow` starts without a look",
+            remedy,
             Some(&out.origin),
         );
     }
@@ -85,6 +96,19 @@ pub(in super::super) fn links(
     out.files = outside.iter().map(|l| l.path.as_path().into()).collect();
     say(scene, &out);
     out
+}
+
+/// A path for people: of one that nobody could read to its end, what is four directories below the root that was searched.
+fn shortened(path: &Path, roots: &[PathBuf]) -> String {
+    const LONG: usize = 400;
+    const SHOWN: usize = 4;
+    if path.as_os_str().len() <= LONG {
+        return show(path).to_string();
+    }
+    let root = roots.iter().find(|root| within(path, root));
+    let above = root.map_or(0, |root| root.components().count());
+    let short: PathBuf = path.components().take(above + SHOWN).collect();
+    format!("{}/...", show(&short))
 }
 
 /// What was found, for people.

@@ -55,6 +55,9 @@ fn found_as_a_shell_finds_it() {
         world.run(name);
         let problems = world.resolve().unwrap_err();
         assert_eq!(problems[0].kind, kind, "{name}: {problems:?}");
+        // A directory is not made a program by chmod(1).
+        let executes = problems[0].remedy.contains("chmod");
+        assert_eq!(executes, name == "data", "{name}: {problems:?}");
         let plan = resolve_all(&world.policy, &world.host, &world.fs).plan;
         if kind == ProblemKind::Refused {
             assert!(plan.is_none(), "{name}");

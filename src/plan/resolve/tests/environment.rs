@@ -32,6 +32,26 @@ fn stripped(plan: &Plan, name: &str) -> Option<(Stripped, bool)> {
 }
 
 #[test]
+fn a_variable_that_the_caller_has_not_is_told() {
+    let mut world = World::new();
+    world.var("THERE", "1");
+    world.policy.wishes.env.keep = names(&["THERE", "NOT_THERE", "NOT_*"], &cli("--env"));
+    world
+        .policy
+        .wishes
+        .env
+        .keep
+        .extend(names(&["BUILT_IN"], &builtin()));
+    let plan = world.plan();
+    let said: Vec<_> = plan
+        .notices
+        .iter()
+        .filter(|n| n.contains("--env"))
+        .collect();
+    assert_eq!(said, ["--env NOT_THERE: the caller has no such variable"]);
+}
+
+#[test]
 fn the_table() {
     let mut world = World::new();
     let token = ["gh", "p_", "abcdefghijklmnopqrstuvwxyz0123456789"].concat();
