@@ -358,6 +358,39 @@ fn sockets_and_ipc_of_the_place_are_refused() {
     );
 }
 
+/// A pair of datagram sockets could be sent from to any path although each has its peer, and Landlock is not asked: the host's
+/// log, an agent, whoever takes descriptors there.
+#[test]
+fn a_pair_of_datagram_sockets_reaches_no_socket_of_the_place() {
+    if lacks() {
+        return;
+    }
+    for net in ["none", "host"] {
+        let b = accepting().net(net).dir("engine");
+        let path = b.root().join("engine/d.sock");
+        let log = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        b.chown(&path);
+        log.set_nonblocking(true).unwrap();
+        let b = b.option("--write").option("{t}/engine");
+        let line = format!("socketpair-dgram {}", path.display());
+        let heard = || log.recv(&mut [0; 16]).is_ok();
+        assert_eq!(b.outside(&line).json()["ok"], true, "{line}");
+        assert!(heard(), "{net}");
+        table(
+            &b,
+            &[
+                (&line, "EPERM"),
+                ("socketpair-dgram", "EPERM"),
+                ("socketpair", "ok"),
+                ("socketpair-seqpacket", "ok"),
+            ],
+        );
+        // To another address than its peer's a connected one sends nothing either.
+        answers(&b, &[&format!("socketpair-seqpacket {}", path.display())]);
+        assert!(!heard(), "{net}");
+    }
+}
+
 /// A process of the same user beside the box, with a secret in its environment and memory, and agentbox's own.
 #[test]
 fn other_processes_are_closed() {
