@@ -1066,3 +1066,46 @@ fn a_chroot_is_such_a_place() {
     ran.refused(&["/proc is not mounted", "mount -t proc"]);
     assert!(!b.ws().join("ran").exists(), "{ran:?}");
 }
+
+/// `agentbox run` in such a place, in the background; its first line.
+fn live_there(b: &TestBox, script: &str, first: &str) -> common::Live {
+    let mut live = common::Live::start(there(b, &b.command(["/bin/bash", "-c", script])));
+    live.wait_line(first);
+    live
+}
+
+/// Who was in a call that no signal interrupts when the pause came was told nothing, and went on.
+#[test]
+fn a_pause_stops_who_waits_for_the_disk() {
+    if lacks() || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let b = accepting();
+    let script = "import os\nf=os.open('disk',os.O_CREAT|os.O_RDWR)\nprint('ready',flush=True)\nn=0\n\
+        while True:\n n+=1; os.pwrite(f,str(n).encode(),0); os.fsync(f)\n";
+    let writers =
+        format!("for n in 1 2 3; do mkdir -p $n; (cd $n; python3 -c \"{script}\") & done; wait");
+    let live = live_there(&b, &writers, "ready");
+    let counts =
+        || ["1", "2", "3"].map(|n| std::fs::read(b.ws().join(n).join("disk")).unwrap_or_default());
+    let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+    for _ in 0..5 {
+        let before = counts();
+        common::until("they write", || {
+            counts()
+                .iter()
+                .zip(&before)
+                .all(|(now, before)| now != before)
+        });
+        let paused = run(b.agentbox(["pause", &id]));
+        assert_eq!(paused.code(), 0, "{paused:?}");
+        // The call that it was in may come to its end.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let before = counts();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(counts(), before);
+        assert_eq!(run(b.agentbox(["resume", &id])).code(), 0);
+    }
+    assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
+    live.end();
+}
