@@ -1109,3 +1109,86 @@ fn a_pause_stops_who_waits_for_the_disk() {
     assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
     live.end();
 }
+
+/// Landlock does not judge chmod(2): an agent closed the directories by which it is listed, killed and stopped.
+#[test]
+fn directories_that_the_agent_closes_are_opened_and_end_it() {
+    if lacks() || as_root() {
+        return;
+    }
+    for dirs in [
+        "~/.local/state/agentbox/sessions",
+        "~/.local/state/agentbox",
+        "~/.local/state",
+        "~/.local/state/agentbox/sessions/$AGENTBOX_SESSION",
+        "~/.local/state/agentbox/sessions/$AGENTBOX_SESSION/control",
+        "~/.config/agentbox",
+        "~/.local/state/agentbox/sessions ~/.config/agentbox",
+    ] {
+        let b = accepting().file("{home}/.config/agentbox/config.toml", "");
+        let b = b.file("{ws}/.mcp.json", "{}");
+        let home = b.home().display().to_string();
+        // The box's own HOME may be another one.
+        let dirs = dirs.replace('~', &home);
+        let script = format!("echo evil >.mcp.json; echo ready; chmod 000 {dirs}; sleep 60");
+        let dirs_open = || run(b.agentbox(["ps", "-q"])).code() == 0;
+        let live = live_there(&b, &script, "ready");
+        let ran = live.end();
+        assert_eq!(ran.code(), 137, "{dirs}: {ran:?}");
+        assert!(
+            ran.complaint().contains("was closed by its mode"),
+            "{dirs}: {ran:?}"
+        );
+        assert!(dirs_open(), "{dirs}");
+        assert_eq!(
+            std::fs::read_to_string(b.ws().join(".mcp.json")).unwrap(),
+            "{}",
+            "{dirs}: {ran:?}"
+        );
+        // As the last thing that it does.
+        let script = format!("echo evil >.mcp.json; chmod 000 {dirs}");
+        let ran = inside(&b, &["/bin/bash", "-c", &script]);
+        assert_eq!(
+            std::fs::read_to_string(b.ws().join(".mcp.json")).unwrap(),
+            "{}",
+            "{dirs}: {ran:?}"
+        );
+        assert!(dirs_open(), "{dirs}");
+        assert_eq!(inside(&b, &["true"]).code(), 0, "{dirs}");
+    }
+    // The twin: what is the agent's own to close.
+    let b = accepting();
+    let ran = inside(
+        &b,
+        &[
+            "/bin/bash",
+            "-c",
+            "mkdir d; chmod 000 d; chmod 700 d; echo fine",
+        ],
+    );
+    assert_eq!((ran.code(), ran.text()), (0, "fine".into()), "{ran:?}");
+}
+
+/// `kill` and `stop` find what was closed when nobody watched.
+#[test]
+fn kill_and_stop_open_what_was_closed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if as_root() {
+        return;
+    }
+    let b = TestBox::new().dir("{home}/.config/agentbox");
+    assert_eq!(b.run(["true"]).code(), 0);
+    let close = |dir: &str| {
+        let mode = std::fs::Permissions::from_mode(0);
+        std::fs::set_permissions(b.home().join(dir), mode).unwrap();
+    };
+    close(".local/state/agentbox/sessions");
+    let killed = run(b.agentbox(["kill", "--all"]));
+    assert!(!killed.complaint().contains("denied"), "{killed:?}");
+    close(".local/state/agentbox");
+    assert_eq!(run(b.agentbox(["ps"])).code(), 0);
+    close(".config/agentbox");
+    let stopped = run(b.agentbox(["stop"]));
+    assert_eq!(stopped.code(), 0, "{stopped:?}");
+    assert_eq!(run(b.agentbox(["start"])).code(), 0);
+}
