@@ -1192,3 +1192,22 @@ fn kill_and_stop_open_what_was_closed() {
     assert_eq!(stopped.code(), 0, "{stopped:?}");
     assert_eq!(run(b.agentbox(["start"])).code(), 0);
 }
+
+/// The place of private directories that the agent had closed made every later start fail.
+#[test]
+fn private_places_that_the_agent_closed_are_opened() {
+    if lacks() || as_root() {
+        return;
+    }
+    let b = accepting().profile("extends = [\"base\"]\n[files]\nprivate = [\"~/.cache/x\"]\n");
+    assert_eq!(inside(&b, &["true"]).code(), 0);
+    let home = b.home().display().to_string();
+    for dir in ["private", "."] {
+        let place = format!("{home}/.local/share/agentbox/{dir}");
+        assert!(std::path::Path::new(&place).is_dir());
+        let ran = inside(&b, &["chmod", "0", &place]);
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        let ran = inside(&b, &["true"]);
+        assert_eq!(ran.code(), 0, "{dir}: {ran:?}");
+    }
+}
