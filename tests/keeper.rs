@@ -167,6 +167,51 @@ fn a_frozen_name_that_the_host_replaces_is_frozen_again_and_is_the_hosts() {
     clean(&b);
 }
 
+/// The name under which a host's program writes before it renames is nobody's yet: the box had it open, or linked, and wrote to what
+/// was taken for the host's from then on.
+#[test]
+fn what_the_host_moves_there_is_not_the_boxes_to_write_to() {
+    let ways = [
+        (
+            "linked before",
+            ": >m.tmp; ln m.tmp keep",
+            "echo evil >keep",
+        ),
+        (
+            "open for reading",
+            ": >m.tmp; exec 3<m.tmp",
+            "echo evil >/proc/self/fd/3",
+        ),
+        ("not at all", ":", "echo evil >.mcp.json"),
+    ];
+    for (way, before, after) in ways {
+        let b = boxed().file("{ws}/.mcp.json", "{\"first\":1}");
+        let script = format!(
+            "{before}; echo ready; until [ -e go ]; do sleep 0.01; done; {after}; sleep 0.3; echo own >twin"
+        );
+        let mut live = b.start(["/bin/bash", "-c", &script]);
+        live.wait_line("ready");
+        host(&b, "echo '{\"host\":1}' >m.tmp; mv -f m.tmp .mcp.json");
+        // Closed again, or looked at and put back to what it was: either is in the record.
+        until("it is looked at", || {
+            let events = events(&b);
+            events.contains("\"frozen\"") || read(&b, ".mcp.json").contains("first")
+        });
+        go_on(&b);
+        let ran = live.end();
+        let text = read(&b, ".mcp.json");
+        assert!(!text.contains("evil"), "{way}: {text} {ran:?}");
+        assert!(
+            text.contains("host") || text.contains("first"),
+            "{way}: {text}"
+        );
+        assert_eq!(read(&b, "twin"), "own\n", "{way}: {ran:?}");
+        let named = ran.complaint().contains("is protected and was changed");
+        assert_eq!(named, way != "not at all", "{way}: {ran:?}");
+        clean(&b);
+    }
+}
+
 #[test]
 fn what_runs_things_goes_at_once_and_comes_back_on_demand() {
     let b = boxed().file("{ws}/README", "x");

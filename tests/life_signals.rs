@@ -65,3 +65,28 @@ fn a_killed_supervisor_leaves_no_cgroup_and_a_lost_session() {
     let record: serde_json::Value = serde_json::from_str(&record).unwrap();
     assert_eq!(record["state"], "lost", "{record}");
 }
+
+/// A client without a terminal stopped with its command, and nobody continued it when the session had ended: a script waited for
+/// ever.
+#[test]
+fn a_client_that_stopped_with_its_command_sees_the_end() {
+    let b = TestBox::new().option("--limit").option("time=2s");
+    let ran = b.run(["/bin/bash", "-c", "kill -STOP $$"]);
+    assert_eq!(ran.code(), 124, "{ran:?}");
+    assert!(ran.complaint().contains("time limit"), "{ran:?}");
+    // Killed while both are stopped.
+    let b = TestBox::new();
+    let live = b.start(["/bin/bash", "-c", "kill -STOP $$"]);
+    common::until("the client has stopped", || {
+        common::live::state(live.pid()) == Some('T')
+    });
+    assert_eq!(common::run(b.agentbox(["kill", "--all"])).code(), 0);
+    assert_eq!(live.end().code(), 137);
+    // The twin: continued, the command goes on.
+    let live = b.start(["/bin/bash", "-c", "kill -STOP $$; exit 7"]);
+    common::until("the client has stopped", || {
+        common::live::state(live.pid()) == Some('T')
+    });
+    live.signal(Signal::SIGCONT);
+    assert_eq!(live.end().code(), 7);
+}

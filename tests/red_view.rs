@@ -33,6 +33,35 @@ s=socket.socket(socket.AF_UNIX); s.connect('own.sock'); print('connected')";
     }
 }
 
+/// The kernel's table has the name as it was bound, and only absolute ones were looked for.
+#[test]
+fn a_socket_that_was_bound_by_a_relative_name_does_not_answer() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+    let b = TestBox::new().dir("home/ws/deep");
+    let bind = "import socket,sys
+s=socket.socket(socket.AF_UNIX); s.bind('deep/host.sock'); s.listen(5)
+print('up',flush=True); sys.stdin.read()";
+    let mut server = Command::new("/usr/bin/python3")
+        .args(["-c", bind])
+        .current_dir(b.ws())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let out = server.stdout.take().unwrap();
+    BufReader::new(out).read_line(&mut line).unwrap();
+    let path = b.ws().join("deep/host.sock");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+    b.chown(&path);
+    let ran = b.run(["/usr/bin/python3", "-c", CONNECT, path.to_str().unwrap()]);
+    drop(server.stdin.take());
+    server.wait().unwrap();
+    assert_eq!(ran.ok(), libc::ECONNREFUSED.to_string(), "{ran:?}");
+    assert!(ran.complaint().contains("it is hidden"), "{ran:?}");
+}
+
 #[test]
 fn a_socket_in_a_read_grant_does_not_answer() {
     let b = TestBox::new().dir("home/data");

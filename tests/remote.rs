@@ -423,6 +423,26 @@ fn a_watch_that_crashes_or_hangs_is_an_unreachable_switch() {
     );
 }
 
+/// The agent could have removed the file that stops it, as it could have changed a program or a certificate of the switch.
+#[test]
+fn a_file_that_the_box_could_remove_is_no_switch() {
+    let switch = |at: &str| {
+        format!(
+            "[[kill-switch.remote]]\nname = \"share\"\nurl = \"file://{at}\"\n{FAST}on-unreachable = \"stop\"\n"
+        )
+    };
+    let b = TestBox::new().dir("{ws}/ops");
+    let b = config(b, &switch("{ws}/ops/stop"));
+    b.sh("echo ran").refused(&[
+        "the box could change",
+        "/ops/stop of the remote switch `share`",
+    ]);
+    // The twin: beside the working copy.
+    let b = TestBox::new().dir("{t}/share/ops");
+    let b = config(b, &switch("{t}/share/ops/stop"));
+    assert_eq!(b.sh("echo ran").text(), "ran");
+}
+
 #[test]
 fn a_file_on_a_share() {
     let b = TestBox::new().dir("{t}/share/ops");

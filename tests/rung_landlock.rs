@@ -358,6 +358,39 @@ fn sockets_and_ipc_of_the_place_are_refused() {
     );
 }
 
+/// A pair of datagram sockets could be sent from to any path although each has its peer, and Landlock is not asked: the host's
+/// log, an agent, whoever takes descriptors there.
+#[test]
+fn a_pair_of_datagram_sockets_reaches_no_socket_of_the_place() {
+    if lacks() {
+        return;
+    }
+    for net in ["none", "host"] {
+        let b = accepting().net(net).dir("engine");
+        let path = b.root().join("engine/d.sock");
+        let log = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        b.chown(&path);
+        log.set_nonblocking(true).unwrap();
+        let b = b.option("--write").option("{t}/engine");
+        let line = format!("socketpair-dgram {}", path.display());
+        let heard = || log.recv(&mut [0; 16]).is_ok();
+        assert_eq!(b.outside(&line).json()["ok"], true, "{line}");
+        assert!(heard(), "{net}");
+        table(
+            &b,
+            &[
+                (&line, "EPERM"),
+                ("socketpair-dgram", "EPERM"),
+                ("socketpair", "ok"),
+                ("socketpair-seqpacket", "ok"),
+            ],
+        );
+        // To another address than its peer's a connected one sends nothing either.
+        answers(&b, &[&format!("socketpair-seqpacket {}", path.display())]);
+        assert!(!heard(), "{net}");
+    }
+}
+
 /// A process of the same user beside the box, with a secret in its environment and memory, and agentbox's own.
 #[test]
 fn other_processes_are_closed() {
@@ -1032,4 +1065,149 @@ fn a_chroot_is_such_a_place() {
     let ran = in_chroot(&b, &bare, &b.command(["touch", "ran"]));
     ran.refused(&["/proc is not mounted", "mount -t proc"]);
     assert!(!b.ws().join("ran").exists(), "{ran:?}");
+}
+
+/// `agentbox run` in such a place, in the background; its first line.
+fn live_there(b: &TestBox, script: &str, first: &str) -> common::Live {
+    let mut live = common::Live::start(there(b, &b.command(["/bin/bash", "-c", script])));
+    live.wait_line(first);
+    live
+}
+
+/// Who was in a call that no signal interrupts when the pause came was told nothing, and went on.
+#[test]
+fn a_pause_stops_who_waits_for_the_disk() {
+    if lacks() || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let b = accepting();
+    let script = "import os\nf=os.open('disk',os.O_CREAT|os.O_RDWR)\nprint('ready',flush=True)\nn=0\n\
+        while True:\n n+=1; os.pwrite(f,str(n).encode(),0); os.fsync(f)\n";
+    let writers =
+        format!("for n in 1 2 3; do mkdir -p $n; (cd $n; python3 -c \"{script}\") & done; wait");
+    let live = live_there(&b, &writers, "ready");
+    let counts =
+        || ["1", "2", "3"].map(|n| std::fs::read(b.ws().join(n).join("disk")).unwrap_or_default());
+    let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+    for _ in 0..5 {
+        let before = counts();
+        common::until("they write", || {
+            counts()
+                .iter()
+                .zip(&before)
+                .all(|(now, before)| now != before)
+        });
+        let paused = run(b.agentbox(["pause", &id]));
+        assert_eq!(paused.code(), 0, "{paused:?}");
+        // The call that it was in may come to its end.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let before = counts();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(counts(), before);
+        assert_eq!(run(b.agentbox(["resume", &id])).code(), 0);
+    }
+    assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
+    live.end();
+}
+
+/// Landlock does not judge chmod(2): an agent closed the directories by which it is listed, killed and stopped.
+#[test]
+fn directories_that_the_agent_closes_are_opened_and_end_it() {
+    if lacks() || as_root() {
+        return;
+    }
+    for dirs in [
+        "~/.local/state/agentbox/sessions",
+        "~/.local/state/agentbox",
+        "~/.local/state",
+        "~/.local/state/agentbox/sessions/$AGENTBOX_SESSION",
+        "~/.local/state/agentbox/sessions/$AGENTBOX_SESSION/control",
+        "~/.config/agentbox",
+        "~/.local/state/agentbox/sessions ~/.config/agentbox",
+    ] {
+        let b = accepting().file("{home}/.config/agentbox/config.toml", "");
+        let b = b.file("{ws}/.mcp.json", "{}");
+        let home = b.home().display().to_string();
+        // The box's own HOME may be another one.
+        let dirs = dirs.replace('~', &home);
+        let script = format!("echo evil >.mcp.json; echo ready; chmod 000 {dirs}; sleep 60");
+        let dirs_open = || run(b.agentbox(["ps", "-q"])).code() == 0;
+        let live = live_there(&b, &script, "ready");
+        let ran = live.end();
+        assert_eq!(ran.code(), 137, "{dirs}: {ran:?}");
+        assert!(
+            ran.complaint().contains("was closed by its mode"),
+            "{dirs}: {ran:?}"
+        );
+        assert!(dirs_open(), "{dirs}");
+        assert_eq!(
+            std::fs::read_to_string(b.ws().join(".mcp.json")).unwrap(),
+            "{}",
+            "{dirs}: {ran:?}"
+        );
+        // As the last thing that it does.
+        let script = format!("echo evil >.mcp.json; chmod 000 {dirs}");
+        let ran = inside(&b, &["/bin/bash", "-c", &script]);
+        assert_eq!(
+            std::fs::read_to_string(b.ws().join(".mcp.json")).unwrap(),
+            "{}",
+            "{dirs}: {ran:?}"
+        );
+        assert!(dirs_open(), "{dirs}");
+        assert_eq!(inside(&b, &["true"]).code(), 0, "{dirs}");
+    }
+    // The twin: what is the agent's own to close.
+    let b = accepting();
+    let ran = inside(
+        &b,
+        &[
+            "/bin/bash",
+            "-c",
+            "mkdir d; chmod 000 d; chmod 700 d; echo fine",
+        ],
+    );
+    assert_eq!((ran.code(), ran.text()), (0, "fine".into()), "{ran:?}");
+}
+
+/// `kill` and `stop` find what was closed when nobody watched.
+#[test]
+fn kill_and_stop_open_what_was_closed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if as_root() {
+        return;
+    }
+    let b = TestBox::new().dir("{home}/.config/agentbox");
+    assert_eq!(b.run(["true"]).code(), 0);
+    let close = |dir: &str| {
+        let mode = std::fs::Permissions::from_mode(0);
+        std::fs::set_permissions(b.home().join(dir), mode).unwrap();
+    };
+    close(".local/state/agentbox/sessions");
+    let killed = run(b.agentbox(["kill", "--all"]));
+    assert!(!killed.complaint().contains("denied"), "{killed:?}");
+    close(".local/state/agentbox");
+    assert_eq!(run(b.agentbox(["ps"])).code(), 0);
+    close(".config/agentbox");
+    let stopped = run(b.agentbox(["stop"]));
+    assert_eq!(stopped.code(), 0, "{stopped:?}");
+    assert_eq!(run(b.agentbox(["start"])).code(), 0);
+}
+
+/// The place of private directories that the agent had closed made every later start fail.
+#[test]
+fn private_places_that_the_agent_closed_are_opened() {
+    if lacks() || as_root() {
+        return;
+    }
+    let b = accepting().profile("extends = [\"base\"]\n[files]\nprivate = [\"~/.cache/x\"]\n");
+    assert_eq!(inside(&b, &["true"]).code(), 0);
+    let home = b.home().display().to_string();
+    for dir in ["private", "."] {
+        let place = format!("{home}/.local/share/agentbox/{dir}");
+        assert!(std::path::Path::new(&place).is_dir());
+        let ran = inside(&b, &["chmod", "0", &place]);
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        let ran = inside(&b, &["true"]);
+        assert_eq!(ran.code(), 0, "{dir}: {ran:?}");
+    }
 }

@@ -219,6 +219,45 @@ fn a_paused_box_is_still_and_goes_on_where_it_was() {
     );
 }
 
+/// A timer of its own that sends SIGCONT continued a process of a box that was said to be paused, where no cgroup freezes it.
+#[test]
+fn a_timer_does_not_end_a_pause() {
+    if common::missing(common::Feature::Tool("python3")) {
+        return;
+    }
+    let waker = "import signal,ctypes,os,time,sys\n\
+        class E(ctypes.Structure): _fields_=[('v',ctypes.c_void_p),('s',ctypes.c_int),('n',ctypes.c_int),('p',ctypes.c_char*48)]\n\
+        class T(ctypes.Structure): _fields_=[('a',ctypes.c_long*4)]\n\
+        c=ctypes.CDLL(None,use_errno=True); t=ctypes.c_void_p()\n\
+        e=E(None,signal.SIGCONT,0,b'')\n\
+        assert c.timer_create(1,ctypes.byref(e),ctypes.byref(t))==0\n\
+        assert c.timer_settime(t,0,ctypes.byref(T((ctypes.c_long*4)(0,5000000,0,5000000))),None)==0\n\
+        f=open('ticks','w')\n\
+        print('ready',flush=True)\n\
+        while True: f.write('x'); f.flush(); time.sleep(0.002)\n";
+    let b = TestBox::new();
+    let mut live = b.start(["python3", "-c", waker]);
+    live.wait_line("ready");
+    let id = only(&b);
+    let size = || std::fs::metadata(b.ws().join("ticks")).map_or(0, |m| m.len());
+    let before = size();
+    until("it goes on", || size() > before);
+    assert_eq!(run(b.agentbox(["pause", &id])).code(), 0);
+    std::thread::sleep(Duration::from_secs(2));
+    let before = size();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(size(), before, "it goes on behind the pause");
+    // Frozen by a cgroup it is still there; else it has been ended for it.
+    if !ps(&b).is_empty() {
+        assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
+        live.end();
+    } else {
+        let ran = live.end();
+        assert_eq!(ran.code(), 137, "{ran:?}");
+        assert!(ran.complaint().contains("the pause"), "{ran:?}");
+    }
+}
+
 /// Nothing is born behind a pause's back, however fast it forks.
 #[test]
 fn a_fork_storm_is_paused() {

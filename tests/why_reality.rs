@@ -445,6 +445,7 @@ fn connections_are_as_why_says() {
             format!("allow \"*.b.test:{p}+private\""),
             format!("allow \"b.test:{p},{q}+private\""),
             format!("allow \"c.test:{q}+private\""),
+            format!("allow \"0.0.0.0/0:{p}\""),
             "allow \"c.test\"".to_owned(),
             "deny \"a.test\"".to_owned(),
             "deny \"*.x.b.test\"".to_owned(),
@@ -477,9 +478,12 @@ fn connections_are_as_why_says() {
         for port in ports {
             let own = ["127.0.0.1", "localhost", "host.agentbox.internal", "[::1]"];
             let far = ["nobody.test", "192.0.2.1", "10.0.0.1", "169.254.169.254"];
+            let open = rules.iter().any(|rule| rule.contains("0.0.0.0/0"));
             for host in names.iter().chain(&own).chain(&far) {
                 // The host's own names are not in a box with the host's network, and nothing outside is asked.
-                let skip = mode == "host" && !["127.0.0.1", "localhost"].contains(host);
+                // And nobody is where a granted network leads.
+                let skip = mode == "host" && !["127.0.0.1", "localhost"].contains(host)
+                    || open && ["192.0.2.1", "10.0.0.1"].contains(host);
                 // These servers of the host are on 127.0.0.1 alone.
                 if !(skip || *host == "[::1]" && mode == "host") {
                     questions.push((*host, port));

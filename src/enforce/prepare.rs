@@ -8,6 +8,7 @@ use crate::enforce::seccomp;
 use crate::plan::rung::Rung;
 use crate::plan::{IdentityMode, MountOp, Plan};
 use crate::sys::mount::{self};
+use crate::sys::own;
 use ::caps::Capability;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
@@ -95,9 +96,25 @@ fn make_dir(root: &OwnedFd, dir: &Path, agents: Option<&Path>) -> Result<(), Err
             }
             other => other,
         };
-        here = next?;
+        here = match next {
+            // On the rung `landlock` an agent can take the bits away from the place that is the caller's own.
+            Err(Errno::EACCES) if agents.is_some_and(|base| is_ours(&path, base)) => {
+                let closed = path.parent().unwrap_or(Path::new("/"));
+                if !own::open_up_path(closed) {
+                    return Err(Errno::EACCES);
+                }
+                step()?
+            }
+            other => other?,
+        };
     }
     Ok(())
+}
+
+/// Is the directory that this path is in agentbox's own, the holder of the private places or something below it?
+fn is_ours(path: &Path, base: &Path) -> bool {
+    let parent = path.parent();
+    parent.is_some_and(|dir| dir.starts_with(base) || Some(dir) == base.parent())
 }
 
 /// Compiles the system call filter.

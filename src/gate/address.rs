@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-pub use crate::plan::net::special::{Special, special};
+pub use crate::plan::net::special::{Special, is_beyond_networks, special};
 use std::net::IpAddr;
 
 /// A host as clients of a proxy write it.

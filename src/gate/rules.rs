@@ -39,6 +39,20 @@ impl Target {
         }
     }
 
+    /// Does a grant of this cover the address? A network covers neither loopback, where the host's own services are and which
+    /// `host-ports` alone grants, nor what gives out a machine's credentials, unless that is the one address it has.
+    fn grants_address(&self, addr: IpAddr) -> bool {
+        let Target::Net { prefix, .. } = self else {
+            return false;
+        };
+        let whole = if addr.to_canonical().is_ipv4() {
+            32
+        } else {
+            128
+        };
+        self.has_address(addr) && !address::is_beyond_networks(addr, *prefix >= whole)
+    }
+
     fn has_address(&self, addr: IpAddr) -> bool {
         let Target::Net { address, prefix } = self else {
             return false;
@@ -184,7 +198,11 @@ impl Allowlist {
         }
         let mut terms: Option<Terms> = None;
         let mut other_ports = Vec::new();
-        for grant in self.allow.iter().filter(|grant| covers(&grant.to)) {
+        let grants = |to: &Target| match request {
+            Request::Name(name, _) => to.has_name(name),
+            Request::Address(addr, _) => to.grants_address(*addr),
+        };
+        for grant in self.allow.iter().filter(|grant| grants(&grant.to)) {
             if !grant.ports.contains(port) {
                 other_ports.extend_from_slice(&grant.ports);
                 continue;

@@ -171,6 +171,50 @@ fn where_a_name_may_lead_to() {
     assert_eq!(judge("a.example", 80, "169.254.169.254", false), Ok(()));
 }
 
+/// A grant of `0.0.0.0/0` opened the host's own services: by a name that leads to loopback, and by the address itself.
+#[test]
+fn a_granted_network_is_neither_loopback_nor_metadata() {
+    let both = Allowlist {
+        allow: vec![
+            grant(net("0.0.0.0", 0), &[80], &[]),
+            grant(net("::", 0), &[80], &[]),
+            grant(name("rebind.test"), &[80], &[]),
+            grant(net("169.254.169.254", 32), &[81], &[]),
+            grant(name("rebind.test"), &[81], &[]),
+        ],
+        deny: Vec::new(),
+    };
+    let terms = both.decide(&Request::Name("rebind.test", 80)).unwrap();
+    for addr in [
+        "127.0.0.1",
+        "127.9.9.9",
+        "::1",
+        "0.0.0.0",
+        "::",
+        "::ffff:127.0.0.1",
+        "::ffff:0.0.0.0",
+        "64:ff9b::7f00:1",
+        "169.254.169.254",
+        "::ffff:169.254.169.254",
+        "fd00:ec2::254",
+    ] {
+        let addr: IpAddr = addr.parse().unwrap();
+        let direct = both.decide(&Request::Address(addr, 80)).unwrap_err();
+        assert_ne!(direct.why, Why::Denied, "{addr}");
+        let led = both.judge(&terms, addr, 80, || false).unwrap_err();
+        assert!(matches!(led.why, Why::Private { .. }), "{addr}: {led:?}");
+    }
+    // The twins: everything else, and who says the one address.
+    for addr in ["10.0.0.1", "93.184.216.34", "2606:4700::1111", "fd00::1"] {
+        let addr: IpAddr = addr.parse().unwrap();
+        assert!(both.decide(&Request::Address(addr, 80)).is_ok(), "{addr}");
+        assert!(both.judge(&terms, addr, 80, || false).is_ok(), "{addr}");
+    }
+    let one = "169.254.169.254".parse().unwrap();
+    assert!(both.decide(&Request::Address(one, 81)).is_ok());
+    assert!(both.judge(&terms, one, 81, || false).is_ok());
+}
+
 /// `agentbox why connect` compares the rules by itself, since a plan knows nothing of gates: both must say the same.
 #[test]
 fn the_plan_says_what_the_gate_decides() {
@@ -187,8 +231,15 @@ fn the_plan_says_what_the_gate_decides() {
         "10.1.3.3",
         "10.2.2.3",
         "fd00::1",
+        "127.0.0.1",
+        "::1",
+        "0.0.0.0",
+        "169.254.169.254",
     ];
     let rules = [
+        "0.0.0.0/0",
+        "[::]/0:80",
+        "169.254.169.254",
         "a.example",
         "*.a.example",
         "b.a.example:22",

@@ -163,7 +163,8 @@ impl Gate {
     #[must_use]
     pub fn place(&self, addr: IpAddr) -> Option<Place> {
         let addr = addr.to_canonical();
-        if addr.is_loopback() {
+        // A connection to 0.0.0.0 or :: is one to loopback.
+        if addr.is_loopback() || addr.is_unspecified() {
             return Some(Place::Host);
         }
         if names::index_of(addr).is_some() {

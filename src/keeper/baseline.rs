@@ -62,6 +62,10 @@ pub(super) struct Kept {
     /// Device, inode, size, mtime and ctime in seconds and nanoseconds: where they are the same nothing was changed, since no
     /// call sets a ctime.
     stamp: [i64; 7],
+    /// The host has put it there in the session. Unlike what was frozen from the start it may be open in the box, or linked
+    /// there, by the name that it had before.
+    #[serde(default)]
+    renewed: bool,
 }
 
 impl Kept {
@@ -192,6 +196,7 @@ impl Baseline {
             kind,
             content,
             stamp: stamp(&stat),
+            renewed: false,
         });
     }
 
@@ -216,6 +221,7 @@ impl Baseline {
                 at: (self.bytes.len(), bytes.len()),
             },
             stamp: stamp(&stat),
+            renewed: true,
         };
         self.bytes.extend(bytes);
         self.files.retain(|known| known.file.path() != file);
@@ -250,7 +256,7 @@ impl Baseline {
             let file = kept.file.path();
             nix::sys::stat::lstat(file).is_ok_and(|stat| kept.is_untouched(&stat))
         };
-        let frozen = |kept: &&Kept| kept.kind == NameKind::Freeze;
+        let frozen = |kept: &&Kept| kept.kind == NameKind::Freeze && !kept.renewed;
         let files = self
             .files
             .iter()

@@ -20,7 +20,7 @@ use crate::plan::refused::Refused;
 use crate::plan::{Access, Kind, OsText, Plan};
 use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -70,6 +70,8 @@ pub(super) struct Watchman<'a> {
     tracked: BTreeSet<PathBuf>,
     /// Frozen names, by the host's path, and what they were when they were last known to be the host's.
     frozen: HashMap<PathBuf, Option<Inode>>,
+    /// Those that the host has replaced since. The box may have had the file open, or linked, under the name that it had before.
+    renewed: HashSet<PathBuf>,
     /// Hidden files.
     secrets: Secrets,
     /// Git directories that did not exist at the start.
@@ -113,6 +115,7 @@ impl<'a> Watchman<'a> {
             shown,
             tracked: of(NameKind::Track).collect(),
             frozen: of(NameKind::Freeze).map(|path| (path, None)).collect(),
+            renewed: HashSet::new(),
             secrets: Secrets::of(&plan.names, &places),
             born: BTreeSet::new(),
             covers: place::covers(plan),
@@ -257,6 +260,10 @@ impl<'a> Watchman<'a> {
         if event.has(Mask::IN_DELETE | Mask::IN_MOVED_FROM) {
             // Only the host can: in the box a frozen name is a mount point. What comes next under that name may be anybody's.
             self.frozen.remove(&file);
+            self.renewed.remove(&file);
+        }
+        if event.has(Mask::IN_MODIFY | Mask::IN_CLOSE_WRITE) && self.renewed.contains(&file) {
+            self.outbox.now(file.clone());
         }
         if event.has(Mask::IN_CLOSE_WRITE) {
             self.written(&file);
@@ -448,9 +455,12 @@ impl<'a> Watchman<'a> {
         let hosts = it.cause == Cause::MovedIn
             && self.frozen.contains_key(file)
             && !self.tree.is_waiting(it.spot, it.name, meanwhile)
-            && writer == Ok(false);
+            && writer == Ok(false)
+            // Another name of it is one that the box can write by.
+            && matches!(self.what(it.spot, it.name), Some((_, None)));
         self.frozen.insert(file.to_owned(), inode);
         if hosts {
+            self.renewed.insert(file.to_owned());
             self.outbox.frozen(file.to_owned(), inode);
         } else {
             // It may be the box's: closed all the same, and looked at.

@@ -9,7 +9,7 @@ use super::command::{Exec, Inherited, Stdio};
 use super::join::{Failed, Join, Joins, Surroundings};
 use super::message::{FromInit, PtyFrom, SignalTo, ToInit, Told};
 use super::sockets::{hand_out, hand_out_socket};
-use super::still::Still;
+use super::still::{Looked, Still};
 use crate::enforce::build::{self, Build};
 use crate::enforce::cgroup;
 use crate::enforce::identity::Maps;
@@ -261,11 +261,22 @@ impl Built {
                 PollFd::new(channel.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut fds, PollTimeout::NONE) {
+            let rest = self.still.as_ref().map(Still::rest);
+            let rest = rest.map_or(PollTimeout::NONE, |rest| {
+                // Rounded up: a wait of nothing would be a loop.
+                let ms = u16::try_from(rest.as_millis() + 1).unwrap_or(u16::MAX);
+                PollTimeout::from(ms)
+            });
+            match poll(&mut fds, rest) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return 1,
             }
             let [word, child] = fds.map(|fd| fd.any().unwrap_or(true));
+            if let Some(still) = &mut self.still
+                && still.look() == Looked::Restless
+            {
+                let _ = channel.send(&FromInit::Restless, &[]);
+            }
             if child && let Some(how) = self.reap(channel, command) {
                 self.end(channel, how);
                 return 0;

@@ -138,6 +138,8 @@ pub enum FromInit {
     },
     /// Everything is stopped, after [`ToInit::Pause`].
     Still,
+    /// What was stopped so goes on however often it is stopped again.
+    Restless,
     /// A command that joined runs, with the master of its pseudo-terminal. Not said of one without.
     Joined {
         /// Which one.

@@ -10,7 +10,7 @@ use crate::plan::rung::Rung;
 use crate::sys::procfs::{self, Process};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 /// How long a process may take to stop: it does so on its way back from the kernel, which a disk may delay.
@@ -18,6 +18,13 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// After which pause those that a tracer held are continued once more.
 const AGAIN: Duration = Duration::from_millis(20);
+
+/// How often a box that stands still is looked at, and how much rarer than a look takes time.
+const EVERY: Duration = Duration::from_millis(20);
+const SHARE: u32 = 10;
+
+/// How often what was stopped may be found running again. A timer of its own that sends SIGCONT continues a process.
+const MOST_WOKEN: u32 = 16;
 
 /// Whom kill(2) with -1 reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +49,20 @@ impl Reach {
 pub(super) struct Still {
     /// Who was stopped before: it stays so.
     stopped_before: Vec<i32>,
+    /// Who was seen to stand still since.
+    seen: HashSet<i32>,
+    /// How often one of those ran again.
+    woken: u32,
+    next: Instant,
+}
+
+/// What a look at a box that should stand still says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looked {
+    /// It does, or does again.
+    Still,
+    /// It goes on however often it is stopped.
+    Restless,
 }
 
 impl Still {
@@ -55,16 +76,59 @@ impl Still {
             // ESRCH: there is nobody.
             let _ = kill(Pid::from_raw(-1), Signal::SIGSTOP);
         }
-        while processes().iter().any(moves) && Instant::now() < until {
+        let mut told = HashSet::new();
+        loop {
+            let found = processes();
+            let left: Vec<i32> = match reach {
+                Reach::Box => pids(&found, |p| moves(p)),
+                // One after the other, until no new one appears. Also those in a call that no signal interrupts: that ends.
+                Reach::User => pids(&found, |p| moves(p) || !told.contains(&p.pid)),
+            };
+            if left.is_empty() || Instant::now() >= until {
+                break;
+            }
             if reach == Reach::User {
-                // One after the other, until no new one appears.
-                for process in processes().iter().filter(|p| moves(p)) {
-                    let _ = kill(Pid::from_raw(process.pid), Signal::SIGSTOP);
-                }
+                left.iter().copied().for_each(stop);
+                told.extend(left);
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        Still { stopped_before }
+        Still {
+            stopped_before,
+            seen: HashSet::new(),
+            woken: 0,
+            next: Instant::now() + EVERY,
+        }
+    }
+
+    /// Until when nobody need look.
+    pub(super) fn rest(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+
+    /// Looks whether it still stands still, and stops what does not.
+    pub(super) fn look(&mut self) -> Looked {
+        let begun = Instant::now();
+        if begun < self.next {
+            return Looked::Still;
+        }
+        for process in processes() {
+            if !moves(&process) {
+                self.seen.insert(process.pid);
+                continue;
+            }
+            if self.seen.contains(&process.pid) {
+                self.woken += 1;
+            }
+            stop(process.pid);
+        }
+        let now = Instant::now();
+        self.next = now + EVERY.max((now - begun) * SHARE);
+        if self.woken > MOST_WOKEN {
+            Looked::Restless
+        } else {
+            Looked::Still
+        }
     }
 
     /// Continues what was stopped, children before their parents: a shell that is continued first would find its job stopped
@@ -89,6 +153,18 @@ impl Still {
                 go(process.pid);
             }
         }
+    }
+}
+
+fn pids(processes: &[Process], which: impl Fn(&Process) -> bool) -> Vec<i32> {
+    let all = processes.iter().filter(|process| which(process));
+    all.map(|process| process.pid).collect()
+}
+
+fn stop(pid: i32) {
+    // As for `go`.
+    if pid > 1 {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::record::Timestamp;
 use crate::session::{SessionId, SessionRecord};
+use crate::sys::own;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, open, openat};
@@ -331,7 +332,16 @@ impl Sessions {
     }
 
     pub(super) fn open_session(&self, id: &SessionId) -> Result<OwnedFd, SessionError> {
-        openat(&self.dir, id.as_str(), DIR, Mode::empty())
+        let open = || openat(&self.dir, id.as_str(), DIR, Mode::empty());
+        open()
+            .or_else(|errno| {
+                let closed = errno == Errno::EACCES;
+                if closed && own::open_up(self.dir.as_fd(), Path::new(id.as_str())) {
+                    open()
+                } else {
+                    Err(errno)
+                }
+            })
             .map_err(failed("open", self.path.join(id.as_str())))
     }
 }
@@ -409,6 +419,10 @@ pub(super) fn lock(session: BorrowedFd<'_>) -> Locked {
 /// Opens a directory of our own, making it when it is missing, and refuses one that another user owns or may write in.
 fn own_directory(parent: BorrowedFd<'_>, name: &str, path: &Path) -> Result<OwnedFd, SessionError> {
     let fd = match openat(parent, name, DIR, Mode::empty()) {
+        // On the rung `landlock` an agent can chmod it: that keeps nobody from ending the agent.
+        Err(Errno::EACCES) if own::open_up(parent, Path::new(name)) => {
+            openat(parent, name, DIR, Mode::empty())
+        }
         Err(Errno::ENOENT) => {
             match mkdirat(parent, name, Mode::S_IRWXU) {
                 // Two first sessions at once.
@@ -422,6 +436,9 @@ fn own_directory(parent: BorrowedFd<'_>, name: &str, path: &Path) -> Result<Owne
     .map_err(failed("open", path))?;
     let stat = fstat(&fd).map_err(failed("fstat", path))?;
     let uid = geteuid().as_raw();
+    if stat.st_mode & 0o700 != 0o700 {
+        own::open_up(parent, Path::new(name));
+    }
     if stat.st_uid != uid {
         return Err(SessionError::Owner {
             path: path.to_owned(),

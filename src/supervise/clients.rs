@@ -46,6 +46,8 @@ pub(super) struct Clients {
     /// What becomes of the session when the window of that client is closed.
     hangup: Hangup,
     meter: Meter,
+    /// The client that started the session has stopped with the command, and there is no terminal to continue it from.
+    stopped: bool,
 }
 
 /// Keys of the poll set: the screen's wishes, and behind them the viewers' channels.
@@ -73,6 +75,7 @@ impl Clients {
             attendance,
             hangup,
             meter,
+            stopped: false,
         }
     }
 
@@ -155,7 +158,10 @@ impl Clients {
                     ypixel: *ypixel,
                 });
             }
-            FromClient::Continued => running.continued(),
+            FromClient::Continued => {
+                self.stopped = false;
+                running.continued();
+            }
             FromClient::Signal { .. } => {}
         }
     }
@@ -268,7 +274,10 @@ impl Clients {
         let message = ToClient::Stopped { signal };
         match self.viewers.iter().find(|viewer| Some(viewer.id) == active) {
             Some(viewer) => drop(viewer.channel.try_send(&message, &[])),
-            None => running.voice.tell(&message),
+            None => {
+                self.stopped = self.screen.is_none();
+                running.voice.tell(&message);
+            }
         }
     }
 }
@@ -329,6 +338,13 @@ impl Part for Clients {
         }
         if let Some(screen) = &mut self.screen {
             let _ = screen.drain(PATIENCE);
+        }
+        // Without a terminal nobody would continue it for its last words: a script would wait for it for ever.
+        if self.stopped && running.voice.client.is_some() {
+            let client = nix::unistd::getppid();
+            if client.as_raw() > 1 {
+                let _ = nix::sys::signal::kill(client, nix::sys::signal::Signal::SIGCONT);
+            }
         }
         let status = running.exit_status;
         for viewer in self.viewers.drain(..) {

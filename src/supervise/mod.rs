@@ -225,7 +225,7 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     };
-    let whereabouts = Whereabouts::watch(&session, stop_files.ear());
+    let whereabouts = Whereabouts::watch(&plan, &session, stop_files.ear());
     let Started {
         ready,
         group,

@@ -365,6 +365,10 @@ impl Running {
                         self.pause = Pause::Still;
                     }
                 }
+                Ok(Received::Message(FromInit::Restless, _)) => {
+                    let what = "the pause: a process of the box went on each time it was stopped";
+                    self.stop(Trigger::Lost { what: what.into() });
+                }
                 Ok(Received::Message(FromInit::Socket { errno }, fds)) => {
                     let socket = fds.into_iter().next();
                     self.sockets.push_back(socket.ok_or(errno));

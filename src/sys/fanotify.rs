@@ -295,6 +295,7 @@ mod tests {
     #[test]
     fn the_bits_are_those_of_inotify() {
         for (ours, theirs) in [
+            (libc::IN_ATTRIB, libc::FAN_ATTRIB),
             (libc::IN_CREATE, libc::FAN_CREATE),
             (libc::IN_MOVED_TO, libc::FAN_MOVED_TO),
             (libc::IN_MOVED_FROM, libc::FAN_MOVED_FROM),

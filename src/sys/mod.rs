@@ -12,6 +12,7 @@ pub mod listen;
 pub mod mount;
 pub mod netlink;
 pub mod notify;
+pub mod own;
 pub mod parked;
 pub mod pipe;
 pub mod probe;

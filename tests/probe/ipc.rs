@@ -18,6 +18,8 @@ pub(crate) fn run(op: &str, args: &Args<'_>) -> Option<Answer> {
     Some(match op {
         "socket" => raw_socket(libc::SYS_socket, args),
         "socketpair" => socketpair_talk(),
+        "socketpair-dgram" => socketpair_reaches(SockType::Datagram, args),
+        "socketpair-seqpacket" => socketpair_reaches(SockType::SeqPacket, args),
         "connect-tcp" => connect_tcp(args),
         "reach" => reach(args),
         "connect-unix" => connect_unix(args),
@@ -90,6 +92,17 @@ fn raw_socket(nr: i64, args: &Args<'_>) -> Answer {
 fn socketpair_talk() -> Answer {
     let (a, b) = UnixStream::pair().at("socketpair")?;
     exchange(a, b)
+}
+
+/// `socketpair-KIND [PATH]`: makes a pair of that kind; sends from one end of it to the socket at the path, if one is named.
+fn socketpair_reaches(kind: SockType, args: &Args<'_>) -> Answer {
+    let pair = socketpair(AddressFamily::Unix, kind, None, SockFlag::empty()).at("socketpair")?;
+    if args.len() > 0 {
+        let to = UnixAddr::new(args.text(0)).at("address")?;
+        let flags = MsgFlags::empty();
+        nix::sys::socket::sendto(pair.0.as_raw_fd(), b"hello", &to, flags).at("sendto")?;
+    }
+    Ok(Value::Null)
 }
 
 fn exchange(mut a: impl Write, mut b: impl Read) -> Answer {

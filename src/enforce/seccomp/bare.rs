@@ -81,6 +81,16 @@ const CONNECTS: &str =
 const ANSWERS: &str = "who listens to the box's system calls could answer for the connector";
 const SERVES: &str = "who listens here is reached from outside, past the gate";
 
+/// Pairs of connected streams. A unix socket of datagrams can be sent from, or connected, to any path although it has a peer, and
+/// no rule of Landlock's is about that path; raw ones are the same.
+const PAIRS: &[Arm] = &[Arm {
+    when: &[
+        low(0, Test::OneOf(ALL, &[1])),
+        low(1, Test::OneOf(0xf, &[1, 5])),
+    ],
+    then: Action::Allow,
+}];
+
 /// Its own process, by 0; and nothing happens to the core limit, as in the table of every box.
 const SELF_0: &[Arm] = &[
     Arm {
@@ -132,6 +142,7 @@ const LISTENS: &[Arm] = &[Arm {
 }];
 
 const ALWAYS: &[Rule] = &[
+    rule("socketpair", 53, 199, PAIRS, EPERM, SOCKETS),
     never("shmget", 29, 194, IPC),
     never("shmat", 30, 196, IPC),
     never("shmctl", 31, 195, IPC),

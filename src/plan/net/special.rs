@@ -53,6 +53,18 @@ pub fn special(addr: IpAddr) -> Option<Special> {
     }
 }
 
+/// Is it an address that a granted network does not reach? Loopback, and the unspecified address, which connects there, are
+/// this machine's own services, and `0.0.0.0/0` means none of them. `single`: the network is this one address, which is how
+/// whoever means a metadata service says so.
+#[must_use]
+pub fn is_beyond_networks(addr: IpAddr, single: bool) -> bool {
+    match special(addr) {
+        Some(Special::Loopback) => true,
+        Some(Special::Metadata) => !single,
+        _ => addr.to_canonical().is_unspecified(),
+    }
+}
+
 /// 169.254.169.254 (nearly everybody), its neighbour for ECS tasks, Alibaba's, Azure's, Oracle's.
 const METADATA_V4: [Ipv4Addr; 5] = [
     Ipv4Addr::new(169, 254, 169, 254),

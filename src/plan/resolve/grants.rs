@@ -289,11 +289,27 @@ fn put(
     scene.tree.show(path, walked, shown);
 }
 
+/// The path of a line of /proc/net/unix; none of the heading, of one without a name and of an abstract one.
+fn socket_name(line: &[u8]) -> Option<&Path> {
+    // Num RefCount Protocol Flags Type St Inode Path; a path may hold spaces.
+    let mut rest = line;
+    for _ in 0..7 {
+        let from = rest.iter().position(|b| *b != b' ')?;
+        let word = rest.get(from..)?;
+        let end = word.iter().position(|b| *b == b' ')?;
+        rest = word.get(end..)?;
+    }
+    let name = rest.get(1..).filter(|name| !name.is_empty())?;
+    let heading = line.starts_with(b"Num");
+    (!heading && name.first() != Some(&b'@')).then(|| Path::new(OsStr::from_bytes(name)))
+}
+
 /// More than /proc has of sockets on any host that is not under attack.
 const SOCKETS_MAX: usize = 4 << 20;
 
 /// Sockets of running programs that lie in a grant: whoever answers there acts outside of the box, and neither a read-only
-/// mount nor Landlock refuses a connect(2). What is bound later, or under a relative name, is not known here.
+/// mount nor Landlock refuses a connect(2). What is bound later, or under a relative name elsewhere than in the work, is not
+/// known here.
 fn sockets(scene: &Scene<'_>) -> Vec<PathBuf> {
     let table = scene
         .walk
@@ -302,11 +318,13 @@ fn sockets(scene: &Scene<'_>) -> Vec<PathBuf> {
         .unwrap_or_default();
     let mut found: Vec<PathBuf> = Vec::new();
     for line in table.split(|b| *b == b'\n') {
-        // Num RefCount Protocol Flags Type St Inode Path; a path may hold spaces.
-        let Some(at) = line.iter().position(|b| *b == b'/') else {
+        let Some(name) = socket_name(line) else {
             continue;
         };
-        let path = Path::new(OsStr::from_bytes(line.get(at..).unwrap_or_default()));
+        // A relative name is one in the directory in which its program ran when it was bound, which nobody says: as a rule
+        // that of the work.
+        let path = scene.workspace.real.join(name);
+        let path = path.as_path();
         // By name first: most of a desktop's sockets are nowhere near a grant, and each look costs.
         if scene.tree.holder(path).is_none() && !within(path, &scene.workspace.path) {
             continue;

@@ -93,8 +93,11 @@ fn kept_away(scene: &mut Scene<'_>, switch: &RemoteSwitch, target: &Target, orig
         None => {}
     }
     own.extend(switch.ca.clone());
-    if let Target::Exec { program } = target {
-        own.push(program.clone());
+    match target {
+        Target::Exec { program } => own.push(program.clone()),
+        // The file need not exist: what counts is whether the box could make, change or remove it, or move its directory.
+        Target::File { path } => own.push(path.clone()),
+        Target::Https { .. } | Target::Redis { .. } | Target::S3 { .. } => {}
     }
     let mut refuse = |path: &OsText, bad: fn(Option<Access>) -> bool, verb: &str| {
         let real = scene.real_of(path.path());

@@ -4,6 +4,7 @@
 
 use super::connect::Wanted;
 use crate::plan::net::name::literal;
+use crate::plan::net::special::is_beyond_networks;
 use crate::plan::net::{Allow, Deny, Mark, Network, Target, normalise};
 use std::net::IpAddr;
 
@@ -42,7 +43,13 @@ impl Network {
         if let Some(deny) = denies.find(|deny| about(&deny.to) && on(&deny.ports)) {
             return Verdict::Denied(deny);
         }
-        let covering: Vec<&Allow> = self.allow.iter().filter(|a| about(&a.to)).collect();
+        let granted = |to: &Target| match (to, place) {
+            (Target::Net(net), Place::Address(address)) => {
+                about(to) && !is_beyond_networks(address, net.is_single())
+            }
+            _ => about(to),
+        };
+        let covering: Vec<&Allow> = self.allow.iter().filter(|a| granted(&a.to)).collect();
         let here: Vec<&&Allow> = covering
             .iter()
             .filter(|allow| allow.ports.contains(&port))

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::record::Timestamp;
+use crate::sys::own;
 use crate::sys::rename::{Taken, renameat2};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
@@ -86,6 +87,10 @@ pub fn make(path: &Path, reason: &str, by: &str, dir_mode: Option<u32>) -> Resul
             .map_err(|error| failed("mkdir", dir)(crate::sys::errno_of(&error)))?;
     }
     let name = path.file_name().unwrap_or_default();
+    // The user's own, which an agent on the rung `landlock` can have closed.
+    if dir_mode.is_some() {
+        own::open_up_path(dir);
+    }
     let at = open(
         dir,
         OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,

@@ -278,6 +278,9 @@ impl Switches {
             let mut again = BTreeSet::new();
             let read = inotify.read(&mut buffer, |seen| {
                 if found.is_some() {
+                } else if seen.mask & libc::IN_ATTRIB != 0 {
+                    // Of who watches the session's directory: no step has moved.
+                    other(Other::Event(seen));
                 } else if seen.mask & libc::IN_Q_OVERFLOW != 0 {
                     lost = true;
                 } else if self.roles.contains_key(&seen.watch) {
