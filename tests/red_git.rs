@@ -67,6 +67,14 @@ const WAYS: &[(&str, &str)] = &[
         "mkdir nest; evil src/e; echo 'gitdir: ../src/e' > nest/.git",
     ),
     (
+        "a .git file with more at its end than git writes",
+        "evil node_modules; mkdir nest; printf 'gitdir: ../node_modules\\r\\n' > nest/.git",
+    ),
+    (
+        "the same by a link",
+        "evil node_modules/g; ln -s node_modules/g lnk; mkdir nest; printf 'gitdir: ../lnk\\n\\n' > nest/.git",
+    ),
+    (
         "a commondir in .git",
         "like src/c .git; echo ../src/c > .git/commondir",
     ),

@@ -47,10 +47,14 @@ impl Pointer {
 }
 
 /// The directory that a `.git` file names, if it is written as git writes it: git goes through links, we do not, so `..` may
-/// only stand at the beginning.
+/// only stand at the beginning. Git reads more than it writes: it drops every CR and LF of the end, and stops at a NUL. What has
+/// such bytes in it would name another directory for us than for git, and is nothing that git has written.
 pub(super) fn target(file: &Path, content: &[u8]) -> Option<PathBuf> {
     let text = content.strip_prefix(b"gitdir: ")?;
     let text = text.strip_suffix(b"\n").unwrap_or(text);
+    if text.iter().any(u8::is_ascii_control) {
+        return None;
+    }
     let said = Path::new(OsStr::from_bytes(text));
     let mut at = file.parent()?.to_owned();
     let mut down = false;
@@ -200,6 +204,10 @@ mod tests {
             (b"gitdir: /w/../x", None),
             (b"gitdir: ", None),
             (b"gitdir:x", None),
+            (b"gitdir: ../x\r\n", None),
+            (b"gitdir: ../x\n\n", None),
+            (b"gitdir: ../x\r", None),
+            (b"gitdir: ../x\0y\n", None),
             (b"", None),
         ] {
             let found = target(Path::new("/w/sub/.git"), content);

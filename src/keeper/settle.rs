@@ -271,7 +271,9 @@ impl<'a> Settler<'a> {
             files::remove_if_empty(dir.as_fd(), name);
             return;
         }
+        // What a file says that leads somewhere depends on where it is: no copy of another one is as good as that.
         if tracked
+            && Pointer::of(file).is_none()
             && let Ok(Some((bytes, _))) = files::read(dir.as_fd(), name)
             && self.is_gits(file, &bytes)
         {
@@ -353,7 +355,9 @@ impl<'a> Settler<'a> {
                     // Who may execute it is part of what it is.
                     (stat.st_mode & 0o111) == (mode & 0o111)
                         && (self.baseline.bytes(kept) == Some(&bytes)
-                            || (kept.kind == NameKind::Track && self.is_gits(file, &bytes)))
+                            || (kept.kind == NameKind::Track
+                                && Pointer::of(file).is_none()
+                                && self.is_gits(file, &bytes)))
                 }
                 _ => false,
             },
