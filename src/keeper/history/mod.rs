@@ -12,6 +12,7 @@ mod walk;
 
 use self::reader::{Bytes, Id, Reader, id_of};
 use self::refs::Repository;
+pub(super) use self::walk::Back;
 pub use self::walk::How;
 use self::walk::{Known, Moved, Told};
 use super::objects::{self, Moment};
@@ -129,6 +130,7 @@ pub(super) fn named(
     repository: &Repository,
     path: &Path,
     content: Option<&[u8]>,
+    back: Back,
 ) -> bool {
     let Some(store) = Store::open(root, repository.dir.path()) else {
         return false;
@@ -151,7 +153,7 @@ pub(super) fn named(
             let asker = &asker;
             let mut reader = Reader::new(Remote { asker, packs });
             let path = path.as_os_str().as_bytes();
-            let is = walk::named(&mut reader, &tips, head, path, id.as_ref());
+            let is = walk::named(&mut reader, &tips, head, path, id.as_ref(), back);
             vec![u8::from(is)]
         },
     );

@@ -6,12 +6,14 @@
 use super::reader::{Bytes, Id, Kind, Missing, Reader, id_of};
 use crate::plan::text::hex;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 /// New commits that are looked at for one reference; the rest is said to be unknown.
 const COMMITS: usize = 1_000;
 /// Commits that are read to find out which are new.
 const WALK: usize = 20_000;
+/// Commits in which a content is looked for; one that is further back counts as nobody's.
+const BACK: usize = 2_000;
 /// What is told of one repository.
 const FINDINGS: usize = 50;
 /// Trees that are compared at once.
@@ -120,6 +122,15 @@ pub(super) fn look<B: Bytes>(
     look.told
 }
 
+/// How far back a content is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::keeper) enum Back {
+    /// What the references name themselves.
+    Tips,
+    /// Everything that is reachable from them.
+    History,
+}
+
 /// Has one of these commits that content under that path; or, without a content, nothing at all, and the one that is checked
 /// out neither?
 pub(super) fn named<B: Bytes>(
@@ -128,6 +139,7 @@ pub(super) fn named<B: Bytes>(
     head: Option<Id>,
     path: &[u8],
     content: Option<&Id>,
+    back: Back,
 ) -> bool {
     struct Nothing;
     impl Known for Nothing {
@@ -162,7 +174,13 @@ pub(super) fn named<B: Bytes>(
         }
     };
     let checked_out = content.is_some() || head.is_some_and(&mut has);
-    checked_out && tips.iter().any(|tip| has(*tip))
+    if checked_out && tips.iter().any(|tip| has(*tip)) {
+        return true;
+    }
+    match content {
+        Some(content) if back == Back::History => look.was_ever_there(tips, path, content),
+        _ => false,
+    }
 }
 
 struct Look<'a, B, K> {
@@ -211,7 +229,9 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
                     if !self.was_there(&path, &content)? {
                         self.tell(moved, &id, path, Some(content), How::Emptied);
                     }
-                } else if !self.known.had(&content) && !self.was_there(&path, &content)? {
+                } else if !self.was_there(&path, &content)?
+                    && !(self.known.had(&content) && self.was_ever_there(old, &path, &content))
+                {
                     self.tell(moved, &id, path, Some(content), How::Made);
                 }
             }
@@ -279,8 +299,8 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
         self.commits.get(id).ok_or(Missing::Object)
     }
 
-    /// Commits that are reachable from `tip` and neither from one of `old` nor among what git had: two colours on the way
-    /// back, the youngest first, as git-rev-list(1) does it.
+    /// Commits that are reachable from `tip` and from none of `old`: two colours on the way back, the youngest first, as
+    /// git-rev-list(1) does it. That git had one says nothing: an earlier session may have left it, which no reference named.
     fn fresh(&mut self, tip: Id, old: &[Id]) -> Result<Vec<Id>, Missing> {
         const NEW: u8 = 1;
         const OLD: u8 = 2;
@@ -299,11 +319,7 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
             let Some((_, id)) = queue.pop_last() else {
                 break;
             };
-            let mut colour = colours.get(&id).copied().unwrap_or(OLD);
-            if colour == NEW && self.known.had(&id) {
-                colour |= OLD;
-                colours.insert(id, colour);
-            }
+            let colour = colours.get(&id).copied().unwrap_or(OLD);
             read += 1;
             if read > WALK || done.len() > COMMITS {
                 return Err(Missing::Bounded);
@@ -397,6 +413,35 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
             }
         }
         Ok(false)
+    }
+
+    /// Had a commit that is reachable from these that content under that name? That the store had it is not enough: an earlier
+    /// session may have left it there, for this one to use.
+    fn was_ever_there(&mut self, tips: &[Id], path: &[u8], content: &Id) -> bool {
+        let mut queue: VecDeque<Id> = VecDeque::new();
+        let mut seen: HashSet<Id> = HashSet::new();
+        let mut trees: HashSet<Id> = HashSet::new();
+        for tip in tips {
+            if let Ok(Some(commit)) = self.peel(*tip)
+                && seen.insert(commit)
+            {
+                queue.push_back(commit);
+            }
+        }
+        for _ in 0..BACK {
+            let Some(id) = queue.pop_front() else { break };
+            let Ok((tree, parents)) = self
+                .commit(&id)
+                .map(|commit| (commit.tree, commit.parents.clone()))
+            else {
+                continue;
+            };
+            if trees.insert(tree) && self.entry(tree, path) == Ok(Some(*content)) {
+                return true;
+            }
+            queue.extend(parents.into_iter().filter(|parent| seen.insert(*parent)));
+        }
+        false
     }
 
     /// What a tree has under a path.

@@ -4,6 +4,7 @@
 
 use super::{Did, Settler};
 use crate::keeper::baseline::Kept;
+use crate::keeper::history::Back;
 use crate::keeper::history::refs::Repository;
 use crate::keeper::{files, history, objects};
 use nix::sys::stat::FileStat;
@@ -23,7 +24,7 @@ impl Settler<'_> {
             let main = home.git.parent().map(|top| top.join(&home.rel));
             let known = self.baseline.repository(&home.git);
             main.as_deref() == Some(file)
-                && known.is_some_and(|known| history::named(root, known, &home.rel, None))
+                && known.is_some_and(|known| history::named(root, known, &home.rel, None, Back::Tips))
         })
     }
 
@@ -33,12 +34,14 @@ impl Settler<'_> {
         let home = objects::home(root, self.names, file);
         home.is_some_and(|home| {
             let known = self.baseline.repository(&home.git);
-            known.is_some_and(|known| history::named(root, known, &home.rel, Some(bytes)))
+            known.is_some_and(|known| {
+                history::named(root, known, &home.rel, Some(bytes), Back::Tips)
+            })
         })
     }
 
-    /// Is it content that was there before the session: in git, so that the file has followed its branch, or in a file of the
-    /// same name, of which a worktree has a copy?
+    /// Is it content that was there before the session: under the same name in a commit behind a reference of the start, so that
+    /// the file has followed its branch, or in a file of the same name, of which a worktree has a copy?
     pub(super) fn is_gits(&self, file: &Path, bytes: &[u8]) -> bool {
         let copy = |kept: &Kept| {
             kept.file.path().file_name() == file.file_name()
@@ -51,12 +54,13 @@ impl Settler<'_> {
         let Some(home) = objects::home(root, self.names, file) else {
             return false;
         };
-        objects::store(root, &home)
-            .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken))
-            || self
-                .baseline
-                .repository(&home.git)
-                .is_some_and(|known| history::named(root, known, &home.rel, Some(bytes)))
+        // That the store had it is not enough: any earlier session can have put it there, for this one to use.
+        let had = objects::store(root, &home)
+            .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken));
+        let back = if had { Back::History } else { Back::Tips };
+        self.baseline
+            .repository(&home.git)
+            .is_some_and(|known| history::named(root, known, &home.rel, Some(bytes), back))
     }
 
     /// Is the content of a file under a hidden name in the object store of its repository? Then the box can read it there,
