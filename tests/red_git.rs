@@ -41,12 +41,16 @@ const EVIL: &str = "set -e; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_CO
     hooks() { mkdir -p $1/hooks; for h in pre-commit post-checkout pre-receive post-index-change; do \
         printf '#!/bin/sh\\ntouch {home}/mark\\n' > $1/hooks/$h; chmod +x $1/hooks/$h; done; }; \
     evil() { git init -q --bare $1; config $1; hooks $1; }; \
+    diverge() { git checkout -q -b side; for i in 1 2; do echo s$i > $1; git add $1; git commit -qm s$i; done; git checkout -q main; \
+        for i in 1 2; do echo m$i > $2; git add $2; git commit -qm m$i; done; git checkout -q side; }; \
     like() { evil $1; cp -r $2/objects $2/refs $2/HEAD $2/index $1/; };";
 
 /// What a user does with a working copy.
 const USER: &str = "for d in . vendor/lib wt nest nest/s src/e old.git; do [ -d $d ] && (cd $d; git status; git st; git commit --allow-empty -m x; \
     git checkout .); done >/dev/null 2>&1; git push red HEAD:x >/dev/null 2>&1; \
-    [ -d nest ] && git -C nest push red HEAD:x >/dev/null 2>&1; GIT_EDITOR=true git rebase --continue >/dev/null 2>&1; true";
+    [ -d nest ] && git -C nest push red HEAD:x >/dev/null 2>&1; export GIT_EDITOR=true; (git rebase --continue; \
+    git rev-parse -q --verify side && (git cherry-pick --continue; git rebase main); \
+    git config diff.tool && (echo y >> README; git difftool -y)) >/dev/null 2>&1 </dev/null; true";
 
 /// Every way that was found to lead git to a configuration or hooks of the agent's.
 const WAYS: &[(&str, &str)] = &[
@@ -148,6 +152,14 @@ const WAYS: &[(&str, &str)] = &[
         "a rebase that goes on with a program",
         "mkdir .git/rebase-merge; cd .git/rebase-merge; echo 'exec touch {home}/mark' > git-rebase-todo; git rev-parse HEAD > onto; \
          cp onto orig-head; echo refs/heads/main > head-name; touch interactive; echo 1 > end; echo 1 > msgnum; : > done",
+    ),
+    (
+        "a rebase with more in its list than commits",
+        "diverge s m; git config rebase.instructionFormat '%s%nexec touch {home}/mark'",
+    ),
+    (
+        "a tool for differences by its path",
+        "mkdir -p src; echo 'touch {home}/mark' > src/evil; git config diff.tool ../../../../../../../..{ws}/src/evil",
     ),
     (
         "configuration of a bare repository that was there",
