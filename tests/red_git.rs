@@ -43,6 +43,7 @@ const EVIL: &str = "set -e; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_CO
     evil() { git init -q --bare $1; config $1; hooks $1; }; \
     diverge() { git checkout -q -b side; for i in 1 2; do echo s$i > $1; git add $1; git commit -qm s$i; done; git checkout -q main; \
         for i in 1 2; do echo m$i > $2; git add $2; git commit -qm m$i; done; git checkout -q side; }; \
+    strategy() { mkdir -p git-merge-x; printf '#!/bin/sh\\ntouch {home}/mark\\n' > git-merge-x/evil; chmod +x git-merge-x/evil; }; \
     like() { evil $1; cp -r $2/objects $2/refs $2/HEAD $2/index $1/; };";
 
 /// What a user does with a working copy.
@@ -152,6 +153,14 @@ const WAYS: &[(&str, &str)] = &[
         "a rebase that goes on with a program",
         "mkdir .git/rebase-merge; cd .git/rebase-merge; echo 'exec touch {home}/mark' > git-rebase-todo; git rev-parse HEAD > onto; \
          cp onto orig-head; echo refs/heads/main > head-name; touch interactive; echo 1 > end; echo 1 > msgnum; : > done",
+    ),
+    (
+        "a rebase that goes on with a strategy",
+        "diverge README README; git rebase main >/dev/null 2>&1 || true; git add README; echo x/evil > .git/rebase-merge/strategy; strategy",
+    ),
+    (
+        "a cherry-pick that goes on with a strategy",
+        "diverge README README; git cherry-pick main~1 main >/dev/null 2>&1 || true; git add README; printf '[options]\\n\\tstrategy = x/evil\\n' > .git/sequencer/opts; strategy",
     ),
     (
         "a rebase with more in its list than commits",

@@ -44,6 +44,8 @@ impl Settler<'_> {
                 real && git::is_looked_at(self.names, &to)
             }),
             Pointer::CommonDir => git::is_common_dir(file, &now),
+            Pointer::Strategy => git::is_strategy(&now),
+            Pointer::Options => git::are_options(&now),
             Pointer::Todo => git::runs(&now).all(|line| git::runs(base).any(|known| known == line)),
         }
     }
