@@ -397,18 +397,31 @@ fn a_tracked_file_that_a_branch_does_not_have_stays_away() {
 #[test]
 fn what_an_earlier_session_left_in_the_store_is_not_followed() {
     let b = world();
-    host(&b, "echo 'on: older' > .github/workflows/ci.yml; git commit -qam older; echo 'on: now' > .github/workflows/ci.yml; git commit -qam now");
-    let ran = b.sh(&plumb("ci.yml", "echo $C > id; echo evil | git hash-object -w --stdin"));
+    host(
+        &b,
+        "echo 'on: older' > .github/workflows/ci.yml; git commit -qam older; echo 'on: now' > .github/workflows/ci.yml; git commit -qam now",
+    );
+    let ran = b.sh(&plumb(
+        "ci.yml",
+        "echo $C > id; echo evil | git hash-object -w --stdin",
+    ));
     assert_eq!(ran.code(), 0, "{ran:?}");
     std::thread::sleep(std::time::Duration::from_millis(100));
     let ran = b.sh("mkdir -p .vscode sub; echo evil | tee .vscode/tasks.json sub/.gitlab-ci.yml .github/workflows/x.yml; \
                     git update-ref refs/heads/new $(cat id); true");
     assert_eq!(ran.code(), 0, "{ran:?}");
-    for gone in [".vscode/tasks.json", "sub/.gitlab-ci.yml", ".github/workflows/x.yml"] {
+    for gone in [
+        ".vscode/tasks.json",
+        "sub/.gitlab-ci.yml",
+        ".github/workflows/x.yml",
+    ] {
         assert!(!b.ws().join(gone).exists(), "{gone}: {ran:?}");
     }
     let lines = told(&ran);
-    assert!(lines.iter().any(|line| line.contains("refs/heads/new")), "{ran:?}");
+    assert!(
+        lines.iter().any(|line| line.contains("refs/heads/new")),
+        "{ran:?}"
+    );
     // The twin: a commit behind the branch had it.
     let ran = b.sh("git checkout -q main~1");
     assert_eq!(ran.code(), 0, "{ran:?}");

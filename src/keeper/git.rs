@@ -168,7 +168,10 @@ pub(super) fn are_options(content: &[u8]) -> bool {
             return false;
         };
         let (key, value) = line.split_at(at);
-        let (key, value) = (key.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii());
+        let (key, value) = (
+            key.trim_ascii(),
+            value.get(1..).unwrap_or_default().trim_ascii(),
+        );
         let odd = |byte: &u8| *byte == b'\\' || byte.is_ascii_control();
         KEYS.contains(&key)
             && !value.iter().any(odd)
@@ -332,7 +335,10 @@ mod tests {
             assert_eq!(is_strategy(content), is, "{content:?}");
         }
         for (content, are) in [
-            (&b"[options]\n\tsignoff = true\n\tstrategy = ort\n\tstrategy-option = theirs\n"[..], true),
+            (
+                &b"[options]\n\tsignoff = true\n\tstrategy = ort\n\tstrategy-option = theirs\n"[..],
+                true,
+            ),
             (b"", true),
             (b"[options]\n\tstrategy = x/evil\n", false),
             (b"[options] strategy = x/evil\n", false),

@@ -86,7 +86,8 @@ fn is_harmless(word: &str) -> bool {
 
 /// What stands for a single line in a format of git-log(1): ids, names and dates of a commit's head, and its subject.
 const ONE_LINE: [&[u8]; 17] = [
-    b"h", b"H", b"t", b"T", b"s", b"f", b"d", b"D", b"an", b"ae", b"al", b"ad", b"ar", b"as", b"cn", b"ce", b"cr",
+    b"h", b"H", b"t", b"T", b"s", b"f", b"d", b"D", b"an", b"ae", b"al", b"ad", b"ar", b"as",
+    b"cn", b"ce", b"cr",
 ];
 
 /// Is the format of a rebase's list one line for each commit? A second one is a command of the list, and `exec` is one of them.
