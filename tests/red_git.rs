@@ -191,6 +191,52 @@ fn git_outside_runs_nothing_that_an_agent_left_in_a_git_directory_of_another_nam
     }
 }
 
+/// What was accepted, because nothing was there, is looked at again by each end: the second session makes it.
+#[test]
+fn what_an_earlier_session_left_leads_nowhere_else_later() {
+    for (way, one, two) in [
+        (
+            "a .git file",
+            "mkdir nest; echo 'gitdir: ../lib/g' > nest/.git",
+            "evil node_modules/g; ln -s node_modules lib",
+        ),
+        (
+            "the same, by a directory that is moved there",
+            "mkdir nest a; ln -s ../node_modules a/r; echo 'gitdir: ../b/r/g' > nest/.git",
+            "evil node_modules/g; mv a b",
+        ),
+        (
+            "a remote",
+            "git remote add red ./lib/r",
+            "evil node_modules/r; ln -s node_modules lib",
+        ),
+    ] {
+        let b = world();
+        host(&b, "mkdir node_modules").ok();
+        for script in [one, two] {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let ran = b.sh(&format!("{EVIL} {script}"));
+            assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        }
+        host(&b, USER);
+        assert!(!b.home().join("mark").exists(), "{way}");
+    }
+    // The twin: what leads to a repository of the session's stays.
+    let b = world();
+    for script in [
+        "git init -q --bare src/r; git remote add red ./src/r; git init -q --separate-git-dir src/g nest",
+        "mkdir lib; ln -s lib l; touch src/x",
+    ] {
+        let ran = b.sh(script);
+        assert_eq!(ran.ok(), "", "{ran:?}");
+    }
+    host(
+        &b,
+        "git push -q red HEAD:x; git -C nest status; git config remote.red.url",
+    )
+    .ok();
+}
+
 /// The same scripts, without a box: a way that leads nowhere would prove nothing.
 #[test]
 fn every_way_runs_something_without_a_box() {

@@ -5,7 +5,8 @@
 
 use super::files;
 use super::history::refs::{self, Repository};
-use crate::plan::names::NameKind;
+use super::strayed::strayed;
+use crate::plan::names::{NameKind, Names};
 use crate::plan::{Kind, OsText, Plan};
 use crate::record::Timestamp;
 use nix::errno::Errno;
@@ -277,8 +278,8 @@ impl Baseline {
 
     /// Is there something that the end of the session has to look at?
     #[must_use]
-    pub fn has_changed(&self) -> bool {
-        !self.changed().is_empty() || !self.moved().is_empty()
+    pub fn has_changed(&self, names: &Names) -> bool {
+        !self.changed().is_empty() || !self.moved().is_empty() || !strayed(self, names).is_empty()
     }
 
     /// Writes it into a session's directory.

@@ -15,7 +15,7 @@ use super::files;
 use super::git::{self, Pointer};
 use super::history::How;
 use super::quarantine::{Quarantine, Why};
-use super::search;
+use super::{search, strayed};
 use crate::plan::OsText;
 use crate::plan::names::{NameKind, Names};
 use nix::errno::Errno;
@@ -132,6 +132,8 @@ pub struct Settler<'a> {
     /// Where remotes lead is told once.
     at_end: bool,
     done: BTreeSet<PathBuf>,
+    /// Files that lead through a link of the session, whatever they say.
+    strayed: BTreeSet<PathBuf>,
 }
 
 impl<'a> Settler<'a> {
@@ -153,6 +155,7 @@ impl<'a> Settler<'a> {
             acts: Vec::new(),
             at_end: false,
             done: BTreeSet::new(),
+            strayed: BTreeSet::new(),
         })
     }
 
@@ -198,6 +201,8 @@ impl<'a> Settler<'a> {
                 };
                 touched.retain(|file| !born.iter().any(|dir| own(dir, file)));
                 touched.extend(self.baseline.changed());
+                self.strayed = strayed::strayed(self.baseline, self.names);
+                touched.extend(self.strayed.iter().cloned());
                 for file in touched {
                     self.file(&file);
                 }
@@ -336,17 +341,23 @@ impl<'a> Settler<'a> {
         let Ok(stat) = files::stat(dir.as_fd(), name) else {
             return self.put_back(dir.as_fd(), name, file, kept, Did::Restored);
         };
-        if kept.is_untouched(&stat) {
+        let strayed = self.strayed.contains(file);
+        if kept.is_untouched(&stat) && !strayed {
             return;
         }
         if is_config(dir.as_fd(), file) {
-            let base = self.baseline.bytes(kept).unwrap_or_default().to_vec();
+            let base = self.base(file, kept);
             return self.config(dir.as_fd(), name, file, &base);
         }
         if let Some(pointer) = Pointer::of(file)
             && let base = self.baseline.bytes(kept).unwrap_or_default()
             && self.may_say(dir.as_fd(), name, file, pointer, base)
         {
+            return;
+        }
+        // What it was is no better now.
+        if strayed {
+            self.take(dir.as_fd(), name, file, Why::Made);
             return;
         }
         let same = match &kept.content {

@@ -356,6 +356,39 @@ pub fn leads_elsewhere(base: &[u8], now: &[u8]) -> bool {
     })
 }
 
+/// Is it an entry that says where a remote is, and is that a path?
+fn place(entry: &Entry) -> Option<Vec<u8>> {
+    let of_remotes = EXECUTING.iter().filter_map(|row| row.strip_suffix("=@"));
+    let sub = entry.subsection.as_deref();
+    of_remotes
+        .into_iter()
+        .any(|pattern| matches(pattern, &entry.section, sub, &entry.key))
+        .then(|| local(entry.value.as_deref()?))?
+}
+
+/// The paths at which a text has remotes. Of a text that the plan has read already.
+#[must_use]
+pub fn local_paths(text: &[u8]) -> Vec<Vec<u8>> {
+    let entries = parse(text).unwrap_or_default().entries;
+    entries.iter().filter_map(place).collect()
+}
+
+/// A text without the entries that say such a path.
+#[must_use]
+pub fn without_paths(text: &[u8], mut gone: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut from = 0;
+    for entry in parse(text).unwrap_or_default().entries {
+        if place(&entry).is_some_and(|path| gone(&path)) {
+            let (start, end) = whole_lines(text, from, &entry.span);
+            out.extend(text.get(from..start).unwrap_or_default());
+            from = end;
+        }
+    }
+    out.extend(text.get(from..).unwrap_or_default());
+    out
+}
+
 /// Rows of the list as one byte for each of them.
 #[must_use]
 pub fn encode(taken: &[&'static str]) -> Vec<u8> {

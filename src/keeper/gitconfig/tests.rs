@@ -77,13 +77,34 @@ fn every_way_to_write_an_executing_entry_is_seen() {
             "[branch \"b\"]\npushRemote = /h/.local/share/agentbox/private/x",
             "branch.*.pushremote=@",
         ),
-        ("[rebase]\ninstructionFormat = %s%nexec x", "rebase.instructionformat=%"),
-        ("[rebase]\ninstructionFormat = \"%s\\nexec x\"", "rebase.instructionformat=%"),
-        ("[rebase]\ninstructionFormat = %s%x0aexec x", "rebase.instructionformat=%"),
-        ("[rebase]\ninstructionFormat = %s%+s", "rebase.instructionformat=%"),
-        ("[rebase]\ninstructionFormat = %B", "rebase.instructionformat=%"),
-        ("[rebase]\ninstructionFormat = fuller", "rebase.instructionformat=%"),
-        ("[rebase]\ninstructionFormat = format:%s", "rebase.instructionformat=%"),
+        (
+            "[rebase]\ninstructionFormat = %s%nexec x",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = \"%s\\nexec x\"",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = %s%x0aexec x",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = %s%+s",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = %B",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = fuller",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = format:%s",
+            "rebase.instructionformat=%",
+        ),
         ("[diff]\ntool = ../../x", "diff.tool=/"),
         ("[diff]\nguiTool = ../../x", "diff.guitool=/"),
         ("[merge]\ntool = ../../x", "merge.tool=/"),
@@ -92,8 +113,14 @@ fn every_way_to_write_an_executing_entry_is_seen() {
         ("[secrets]\nproviders = x", "secrets.providers"),
         ("[annex]\nsecure-erase-command = x", "annex.*command"),
         ("[annex]\nx-store-hook = x", "annex.*hook"),
-        ("[remote \"o\"]\nannex-ssh-options = x", "remote.*.annex-*options"),
-        ("[remote \"o\"]\nannex-start-command = x", "remote.*.annex-*command"),
+        (
+            "[remote \"o\"]\nannex-ssh-options = x",
+            "remote.*.annex-*options",
+        ),
+        (
+            "[remote \"o\"]\nannex-start-command = x",
+            "remote.*.annex-*command",
+        ),
         ("[instaweb]\nmodulePath = x", "instaweb.modulepath"),
         ("[gui]\neditor = x", "gui.editor"),
         ("[alias]\n\tst = difftool -x x\n", "alias.?=$"),
@@ -329,4 +356,20 @@ fn what_is_put_back_after_a_backslash_at_the_end_stands_for_itself() {
             "{end:?}: {text:?}"
         );
     }
+}
+
+#[test]
+fn remotes_that_are_paths_are_told_from_others_and_can_be_left_out() {
+    let text = "[remote \"o\"]\n\turl = ./l/x\n\turl = https://h/x\n\tpushurl = /w/l/y\n[branch \"b\"]\n\tremote = o\n";
+    let paths = local_paths(text.as_bytes());
+    assert_eq!(
+        paths,
+        [b"./l/x".to_vec(), b"/w/l/y".to_vec(), b"o".to_vec()]
+    );
+    let left = without_paths(text.as_bytes(), |path| path.ends_with(b"/l/y"));
+    assert_eq!(
+        String::from_utf8(left).unwrap(),
+        text.replace("\tpushurl = /w/l/y\n", "")
+    );
+    assert_eq!(without_paths(text.as_bytes(), |_| false), text.as_bytes());
 }
