@@ -191,6 +191,68 @@ fn git_outside_runs_nothing_that_an_agent_left_in_a_git_directory_of_another_nam
     }
 }
 
+/// `cd lib; git status` goes by what is behind a link of the agent's.
+#[test]
+fn a_link_to_a_repository_where_nobody_looks_does_not_stay() {
+    const PRIVATE: &str = "{home}/.local/share/agentbox/private/.cache";
+    for (way, script) in [
+        (
+            "the box's caches",
+            format!("evil {{home}}/.cache/r; ln -s {PRIVATE}/r lib"),
+        ),
+        (
+            "a directory above",
+            format!(
+                "evil {{home}}/.cache/r; ln -s {PRIVATE} lib; mkdir d; ln -s {PRIVATE}/r d/config"
+            ),
+        ),
+        (
+            "in a repository of the session",
+            format!("evil {{home}}/.cache/r; git init -q nest; ln -s {PRIVATE}/r nest/lib"),
+        ),
+        (
+            "a link to what comes later",
+            format!("ln -s {PRIVATE}/r lib; sleep 0.1; evil {{home}}/.cache/r"),
+        ),
+        (
+            "node_modules",
+            "evil node_modules/r; ln -s node_modules/r lib".to_owned(),
+        ),
+        (
+            "above it",
+            "evil node_modules/r; ln -s node_modules lib".to_owned(),
+        ),
+        (
+            "in it",
+            "evil node_modules/r; mkdir node_modules/r/a; ln -s node_modules/r/a lib".to_owned(),
+        ),
+        (
+            "a link in a link",
+            "evil node_modules/r; ln -s l2 lib; ln -s node_modules l2".to_owned(),
+        ),
+    ] {
+        let b = world();
+        let ran = b.sh(&format!("{EVIL} {script}"));
+        assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        host(
+            &b,
+            "for d in lib lib/r lib/a d/config nest/lib; do [ -d $d ] && (cd $d; git status; git st); done; true",
+        );
+        assert!(!b.home().join("mark").exists(), "{way}: {ran:?}");
+    }
+    // The twin: links to what is looked at, to files, to what has no repository, and the user's own.
+    let b = world();
+    host(&b, "mkdir -p node_modules/own/x mine; git init -q node_modules/own; ln -s ../node_modules/own mine/l").ok();
+    let ran = b.sh(
+        "mkdir -p src node_modules/p; touch node_modules/p/f; ln -s src a; ln -s node_modules/p b; ln -s node_modules/p/f c; \
+         ln -s /usr/bin d; ln -s nothing e; git init -q src/r; ln -s src/r f; touch mine/new; ln -s src .g",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for name in ["a", "b", "c", "d", "e", "f", ".g", "mine/l"] {
+        assert!(b.ws().join(name).is_symlink(), "{name}: {ran:?}");
+    }
+}
+
 /// What was accepted, because nothing was there, is looked at again by each end: the second session makes it.
 #[test]
 fn what_an_earlier_session_left_leads_nowhere_else_later() {

@@ -7,7 +7,7 @@ use super::files;
 use super::history::refs::{self, Repository};
 use super::strayed::strayed;
 use crate::plan::names::{NameKind, Names};
-use crate::plan::{Kind, OsText, Plan};
+use crate::plan::{Access, Kind, MountOp, OsText, Plan};
 use crate::record::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
@@ -98,6 +98,9 @@ pub struct Baseline {
     /// Repositories, with what their references named.
     #[serde(default)]
     pub(super) repositories: Vec<Repository>,
+    /// Directories of the host's that the box may write.
+    #[serde(default)]
+    pub(super) writable: Vec<OsText>,
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
 }
@@ -115,6 +118,17 @@ impl Baseline {
             ),
             ..Baseline::default()
         };
+        for op in &plan.view.ops {
+            if let MountOp::Bind {
+                source,
+                access: Access::Write,
+                kind: Kind::Dir,
+                ..
+            } = op
+            {
+                baseline.writable.push(source.clone());
+            }
+        }
         let Ok(root) = openat(AT_FDCWD, "/", files::DIR, Mode::empty()) else {
             return baseline;
         };

@@ -7,6 +7,7 @@
 
 mod gits;
 mod known;
+mod links;
 
 use self::gits::is_config;
 use self::known::written;
@@ -197,7 +198,8 @@ impl<'a> Settler<'a> {
                         .filter(|copy| dir.ends_with(".git") && !roots.contains(copy));
                     let inside = file.strip_prefix(dir).is_ok_and(git::is_gits);
                     let in_copy = copy.is_some_and(|copy| file.starts_with(copy));
-                    inside || in_copy && Pointer::of(file).is_none()
+                    let leads = Pointer::of(file).is_some() || file.is_symlink();
+                    inside || in_copy && !leads
                 };
                 touched.retain(|file| !born.iter().any(|dir| own(dir, file)));
                 touched.extend(self.baseline.changed());
@@ -253,6 +255,13 @@ impl<'a> Settler<'a> {
         let Ok(stat) = files::stat(dir.as_fd(), name) else {
             return;
         };
+        let kind = search::kind_of(self.names, file);
+        if kind.is_none() && files::is(&stat, SFlag::S_IFLNK) && self.is_plain_link(file) {
+            if self.is_led_out(file) {
+                self.take(dir.as_fd(), name, file, Why::Made);
+            }
+            return;
+        }
         if is_config(dir.as_fd(), file) {
             return self.config(dir.as_fd(), name, file, b"");
         }
@@ -261,7 +270,7 @@ impl<'a> Settler<'a> {
         {
             return;
         }
-        let tracked = match search::kind_of(self.names, file) {
+        let tracked = match kind {
             // Told of a git directory with another name than `.git`.
             None => git::is_gits(file),
             Some(kind) => kind == NameKind::Track,

@@ -85,7 +85,7 @@ fn joined(top: &Path, said: &Path) -> PathBuf {
 /// Is there a link on this way that was made or moved there since that moment? A directory that was moved there with an old link
 /// in it counts as well: the time of a directory's last change is all that tells. Only below the roots of the rules: the box
 /// changes nothing else that is on such a way.
-fn goes(names: &Names, to: &Path, taken: Moment) -> bool {
+pub(super) fn goes(names: &Names, to: &Path, taken: Moment) -> bool {
     let parts = |path: &Path| -> VecDeque<OsString> {
         let normal = path.components().filter_map(|part| match part {
             Component::Normal(name) => Some(name.to_owned()),
