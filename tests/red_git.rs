@@ -253,6 +253,33 @@ fn a_link_to_a_repository_where_nobody_looks_does_not_stay() {
     }
 }
 
+/// A file of the working copy that git reads as configuration is configuration, also one that is not there yet.
+#[test]
+fn a_file_that_git_includes_is_put_back() {
+    let b = world().file("{ws}/.gitconfig.shared", "[pull]\n\trebase = true\n");
+    host(
+        &b,
+        "git config include.path ../.gitconfig.shared; git config --add include.path ../conf/local",
+    )
+    .ok();
+    let ran = b.sh(
+        "git config -f .gitconfig.shared core.fsmonitor 'touch {home}/mark; false'; mkdir conf; cp .gitconfig.shared conf/local; \
+         echo fine > conf/other; git config user.name x",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    host(&b, USER);
+    assert!(!b.home().join("mark").exists(), "{ran:?}");
+    let shared = fs::read_to_string(b.ws().join(".gitconfig.shared")).unwrap();
+    assert_eq!(shared, "[pull]\n\trebase = true\n", "{ran:?}");
+    assert!(!b.ws().join("conf/local").exists(), "{ran:?}");
+    assert!(b.ws().join("conf/other").exists(), "the twin: {ran:?}");
+    assert_eq!(
+        host(&b, "git config user.name").ok(),
+        "x",
+        "the twin: {ran:?}"
+    );
+}
+
 /// What was accepted, because nothing was there, is looked at again by each end: the second session makes it.
 #[test]
 fn what_an_earlier_session_left_leads_nowhere_else_later() {
