@@ -429,3 +429,45 @@ fn what_an_earlier_session_left_in_the_store_is_not_followed() {
     assert_eq!(ci, "on: older\n", "{ran:?}");
     assert_eq!(told(&ran), Vec::<String>::new(), "{ran:?}");
 }
+
+/// The hash of a branch is the same, and the next checkout writes something else.
+#[test]
+fn what_stands_for_another_object_does_not_stay() {
+    let b = world();
+    let replace = "B=$(echo evil | git hash-object -w --stdin); git replace HEAD:.github/workflows/ci.yml $B;";
+    let ran = b.sh(replace);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_eq!(host(&b, "git replace -l").ok(), "", "{ran:?}");
+    assert!(ran.complaint().contains("refs/replace/"), "{ran:?}");
+    let ran = b.sh(&format!("{replace} git pack-refs --all"));
+    assert!(ran.complaint().contains("git replace -l"), "{ran:?}");
+    // The twin: the user's own.
+    let b = world();
+    host(
+        &b,
+        "B=$(echo mine | git hash-object -w --stdin); git replace HEAD:README $B",
+    )
+    .ok();
+    let ran = b.sh("git branch x");
+    assert!(!ran.complaint().contains("replace"), "{ran:?}");
+    assert_ne!(host(&b, "git replace -l").ok(), "", "{ran:?}");
+}
+
+/// Git takes the id at the beginning of the file, whatever follows a blank.
+#[test]
+fn a_reference_with_more_in_its_file_is_told() {
+    for write in [
+        "printf '%s x\\n' $C > .git/refs/heads/main",
+        "printf '%s%600s\\n' $C '' > .git/refs/heads/main",
+        "printf '%s%99999s\\n' $C '' > .git/refs/heads/main",
+    ] {
+        let b = world();
+        let ran = b.sh(&plumb("ci.yml", write));
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        let lines = told(&ran);
+        assert!(
+            lines.iter().any(|line| line.contains("refs/heads/main")),
+            "{write}: {ran:?}"
+        );
+    }
+}

@@ -78,7 +78,12 @@ pub(super) fn look(
     }
     let id = |text: &String| id_of(text.as_bytes());
     let mut moved: Vec<Moved> = Vec::new();
+    let mut unread: Vec<String> = Vec::new();
     for (name, new) in &changed {
+        if *new == refs::UNREAD {
+            unread.push((*name).clone());
+            continue;
+        }
         let Some(new) = id(new) else {
             return Report {
                 unknown: Some("its objects have names that are not read (SHA-256)".to_owned()),
@@ -113,6 +118,7 @@ pub(super) fn look(
         how: found.how,
     });
     let mut unknown = told.unknown;
+    unknown.extend(unread);
     if left_out > 0 {
         unknown.push(format!("{left_out} more references"));
     }

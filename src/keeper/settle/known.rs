@@ -5,9 +5,11 @@
 use super::{Did, Settler};
 use crate::keeper::baseline::Kept;
 use crate::keeper::history::Back;
-use crate::keeper::history::refs::Repository;
+use crate::keeper::history::refs::{self, Repository};
+use crate::keeper::quarantine::Why;
 use crate::keeper::{files, history, objects};
 use nix::sys::stat::FileStat;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
@@ -24,7 +26,8 @@ impl Settler<'_> {
             let main = home.git.parent().map(|top| top.join(&home.rel));
             let known = self.baseline.repository(&home.git);
             main.as_deref() == Some(file)
-                && known.is_some_and(|known| history::named(root, known, &home.rel, None, Back::Tips))
+                && known
+                    .is_some_and(|known| history::named(root, known, &home.rel, None, Back::Tips))
         })
     }
 
@@ -87,8 +90,24 @@ impl Settler<'_> {
         }
     }
 
+    /// `refs/replace/ID` has git read another object wherever that one is named: the next checkout writes what no commit has.
+    fn replacements(&mut self, repository: &Repository) {
+        let dir = repository.dir.path();
+        let now = refs::read(self.root.as_fd(), dir);
+        for name in replacing(&now, repository) {
+            let file = dir.join(name);
+            if let (Some(parent), Some(last)) = (file.parent(), file.file_name())
+                && let Ok(parent) = files::open_path(self.root.as_fd(), parent)
+                && files::exists(parent.as_fd(), last)
+            {
+                self.take(parent.as_fd(), last, &file, Why::Made);
+            }
+        }
+    }
+
     /// What the references of a repository came to name.
     pub(super) fn history(&mut self, repository: &Repository) {
+        self.replacements(repository);
         let taken = self.baseline.taken;
         let report = history::look(self.root.as_fd(), self.names, repository, taken);
         for found in report.commits {
@@ -99,10 +118,28 @@ impl Settler<'_> {
             };
             self.say(&found.file, did);
         }
+        // What is packed with others stays, and is said.
+        let now = refs::read(self.root.as_fd(), repository.dir.path());
+        if let Some(name) = replacing(&now, repository).next() {
+            let why = format!("{name} has git read another object for that one: `git replace -l`");
+            self.say(repository.dir.path(), Did::Unread { why });
+        }
         if let Some(why) = report.unknown {
             self.say(repository.dir.path(), Did::Unread { why });
         }
     }
+}
+
+/// Replacements that were not there.
+fn replacing<'a>(
+    now: &'a BTreeMap<String, String>,
+    repository: &'a Repository,
+) -> impl Iterator<Item = &'a String> {
+    now.iter()
+        .filter(|(name, id)| {
+            name.starts_with(refs::REPLACE) && repository.refs.get(*name) != Some(*id)
+        })
+        .map(|(name, _)| name)
 }
 
 /// A file that may have been made a moment ago: what its writer has written, after a pause if that is nothing yet.
