@@ -253,6 +253,19 @@ fn a_link_to_a_repository_where_nobody_looks_does_not_stay() {
     }
 }
 
+/// The same in the state of an agent: only with a repository there, since links to notes and plans are in use.
+#[test]
+fn a_link_to_a_repository_in_an_agents_state_does_not_stay() {
+    let b = world().profile("extends = [\"base\", \"git\"]\n[files]\nwrite = [\"~/state\"]\n");
+    host(&b, "mkdir {home}/state").ok();
+    let ran = b.sh(&format!(
+        "{EVIL} evil {{home}}/state/r/s; mkdir -p {{home}}/state/plans; ln -s {{home}}/state/r lib; ln -s {{home}}/state/plans plans"
+    ));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!b.ws().join("lib").is_symlink(), "{ran:?}");
+    assert!(b.ws().join("plans").is_symlink(), "the twin: {ran:?}");
+}
+
 /// A file of the working copy that git reads as configuration is configuration, also one that is not there yet.
 #[test]
 fn a_file_that_git_includes_is_put_back() {

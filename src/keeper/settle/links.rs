@@ -47,8 +47,9 @@ impl Settler<'_> {
     }
 
     /// Does a link of this session lead to a directory that the box may write and in which nobody looks for git directories?
-    /// Where a project's tools write (`node_modules`) only if there is one; the box's own caches and an agent's state are no
-    /// place for a link of the working copy, and what is in there is another one tomorrow.
+    /// Where a project's tools write (`node_modules`), in an agent's state and in what was granted besides, only if there is
+    /// one. The box's own caches are no place for a link of the working copy: it leads there outside of the box only, and what is
+    /// behind it is another one tomorrow.
     pub(super) fn is_led_out(&self, file: &Path) -> bool {
         if !strayed::goes(self.names, file, self.baseline.taken) {
             return false;
@@ -57,24 +58,26 @@ impl Settler<'_> {
         if git::is_looked_at(self.names, &to) || std::fs::metadata(&to).is_ok_and(|m| !m.is_dir()) {
             return false;
         }
-        let mut roots = self.names.rules.iter().map(|rule| rule.root.path());
-        let root = roots.find(|root| git::is_looked_at(self.names, root) && to.starts_with(root));
-        if root.is_some() {
-            return self.holds_git(&to);
+        if is_private(&to) {
+            return true;
         }
-        let mut places = self.baseline.writable.iter().map(|place| place.path());
-        places.any(|place| to.starts_with(place) || place.parent() == Some(&to))
+        let roots = self.names.rules.iter().map(|rule| rule.root.path());
+        let looked_at = roots.filter(|root| git::is_looked_at(self.names, root));
+        let granted = self.baseline.writable.iter().map(|place| place.path());
+        let mut places = looked_at.chain(granted);
+        let place = places.find(|place| to.starts_with(place));
+        place.is_some_and(|place| self.holds_git(&to, place))
     }
 
-    /// Is there a git directory in it, or is it in one that is not looked at?
-    fn holds_git(&self, to: &Path) -> bool {
+    /// Is there a git directory in it, or is it in one of that place that is not looked at?
+    fn holds_git(&self, to: &Path, place: &Path) -> bool {
         let is_git = |dir: &OwnedFd| {
             tree::is_git(dir.as_fd()) || files::exists(dir.as_fd(), OsStr::new(".git"))
         };
         let open = |path: &Path| files::open_path(self.root.as_fd(), path);
         let mut above = to
             .ancestors()
-            .take_while(|dir| !git::is_looked_at(self.names, dir));
+            .take_while(|dir| dir.starts_with(place) && !git::is_looked_at(self.names, dir));
         if above.any(|dir| open(dir).is_ok_and(|dir| is_git(&dir))) {
             return true;
         }
@@ -97,6 +100,13 @@ impl Settler<'_> {
         }
         false
     }
+}
+
+/// Is it where the private directories of boxes are?
+fn is_private(path: &Path) -> bool {
+    let names: Vec<&OsStr> = path.iter().collect();
+    let pair = [OsStr::new("agentbox"), OsStr::new("private")];
+    names.windows(2).any(|two| two == pair)
 }
 
 /// Where a link leads, also if nothing is there yet.
