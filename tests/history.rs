@@ -392,3 +392,82 @@ fn a_tracked_file_that_a_branch_does_not_have_stays_away() {
     b.sh("rm -r .github").ok();
     assert_eq!(fs::read_to_string(b.ws().join(ci)).unwrap(), "on: push\n");
 }
+
+/// What one session only puts into git's store is not what a branch had, whatever the next one does with it.
+#[test]
+fn what_an_earlier_session_left_in_the_store_is_not_followed() {
+    let b = world();
+    host(
+        &b,
+        "echo 'on: older' > .github/workflows/ci.yml; git commit -qam older; echo 'on: now' > .github/workflows/ci.yml; git commit -qam now",
+    );
+    let ran = b.sh(&plumb(
+        "ci.yml",
+        "echo $C > id; echo evil | git hash-object -w --stdin",
+    ));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let ran = b.sh("mkdir -p .vscode sub; echo evil | tee .vscode/tasks.json sub/.gitlab-ci.yml .github/workflows/x.yml; \
+                    git update-ref refs/heads/new $(cat id); true");
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for gone in [
+        ".vscode/tasks.json",
+        "sub/.gitlab-ci.yml",
+        ".github/workflows/x.yml",
+    ] {
+        assert!(!b.ws().join(gone).exists(), "{gone}: {ran:?}");
+    }
+    let lines = told(&ran);
+    assert!(
+        lines.iter().any(|line| line.contains("refs/heads/new")),
+        "{ran:?}"
+    );
+    // The twin: a commit behind the branch had it.
+    let ran = b.sh("git checkout -q main~1");
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let ci = fs::read_to_string(b.ws().join(".github/workflows/ci.yml")).unwrap();
+    assert_eq!(ci, "on: older\n", "{ran:?}");
+    assert_eq!(told(&ran), Vec::<String>::new(), "{ran:?}");
+}
+
+/// The hash of a branch is the same, and the next checkout writes something else.
+#[test]
+fn what_stands_for_another_object_does_not_stay() {
+    let b = world();
+    let replace = "B=$(echo evil | git hash-object -w --stdin); git replace HEAD:.github/workflows/ci.yml $B;";
+    let ran = b.sh(replace);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_eq!(host(&b, "git replace -l").ok(), "", "{ran:?}");
+    assert!(ran.complaint().contains("refs/replace/"), "{ran:?}");
+    let ran = b.sh(&format!("{replace} git pack-refs --all"));
+    assert!(ran.complaint().contains("git replace -l"), "{ran:?}");
+    // The twin: the user's own.
+    let b = world();
+    host(
+        &b,
+        "B=$(echo mine | git hash-object -w --stdin); git replace HEAD:README $B",
+    )
+    .ok();
+    let ran = b.sh("git branch x");
+    assert!(!ran.complaint().contains("replace"), "{ran:?}");
+    assert_ne!(host(&b, "git replace -l").ok(), "", "{ran:?}");
+}
+
+/// Git takes the id at the beginning of the file, whatever follows a blank.
+#[test]
+fn a_reference_with_more_in_its_file_is_told() {
+    for write in [
+        "printf '%s x\\n' $C > .git/refs/heads/main",
+        "printf '%s%600s\\n' $C '' > .git/refs/heads/main",
+        "printf '%s%99999s\\n' $C '' > .git/refs/heads/main",
+    ] {
+        let b = world();
+        let ran = b.sh(&plumb("ci.yml", write));
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        let lines = told(&ran);
+        assert!(
+            lines.iter().any(|line| line.contains("refs/heads/main")),
+            "{write}: {ran:?}"
+        );
+    }
+}

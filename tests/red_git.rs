@@ -41,12 +41,17 @@ const EVIL: &str = "set -e; export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_CO
     hooks() { mkdir -p $1/hooks; for h in pre-commit post-checkout pre-receive post-index-change; do \
         printf '#!/bin/sh\\ntouch {home}/mark\\n' > $1/hooks/$h; chmod +x $1/hooks/$h; done; }; \
     evil() { git init -q --bare $1; config $1; hooks $1; }; \
+    diverge() { git checkout -q -b side; for i in 1 2; do echo s$i > $1; git add $1; git commit -qm s$i; done; git checkout -q main; \
+        for i in 1 2; do echo m$i > $2; git add $2; git commit -qm m$i; done; git checkout -q side; }; \
+    strategy() { mkdir -p git-merge-x; printf '#!/bin/sh\\ntouch {home}/mark\\n' > git-merge-x/evil; chmod +x git-merge-x/evil; }; \
     like() { evil $1; cp -r $2/objects $2/refs $2/HEAD $2/index $1/; };";
 
 /// What a user does with a working copy.
 const USER: &str = "for d in . vendor/lib wt nest nest/s src/e old.git; do [ -d $d ] && (cd $d; git status; git st; git commit --allow-empty -m x; \
     git checkout .); done >/dev/null 2>&1; git push red HEAD:x >/dev/null 2>&1; \
-    [ -d nest ] && git -C nest push red HEAD:x >/dev/null 2>&1; GIT_EDITOR=true git rebase --continue >/dev/null 2>&1; true";
+    [ -d nest ] && git -C nest push red HEAD:x >/dev/null 2>&1; export GIT_EDITOR=true; (git rebase --continue; \
+    git rev-parse -q --verify side && (git cherry-pick --continue; git rebase main); \
+    git config diff.tool && (echo y >> README; git difftool -y)) >/dev/null 2>&1 </dev/null; true";
 
 /// Every way that was found to lead git to a configuration or hooks of the agent's.
 const WAYS: &[(&str, &str)] = &[
@@ -65,6 +70,14 @@ const WAYS: &[(&str, &str)] = &[
     (
         "a .git file that was not there",
         "mkdir nest; evil src/e; echo 'gitdir: ../src/e' > nest/.git",
+    ),
+    (
+        "a .git file with more at its end than git writes",
+        "evil node_modules; mkdir nest; printf 'gitdir: ../node_modules\\r\\n' > nest/.git",
+    ),
+    (
+        "the same by a link",
+        "evil node_modules/g; ln -s node_modules/g lnk; mkdir nest; printf 'gitdir: ../lnk\\n\\n' > nest/.git",
     ),
     (
         "a commondir in .git",
@@ -142,6 +155,22 @@ const WAYS: &[(&str, &str)] = &[
          cp onto orig-head; echo refs/heads/main > head-name; touch interactive; echo 1 > end; echo 1 > msgnum; : > done",
     ),
     (
+        "a rebase that goes on with a strategy",
+        "diverge README README; git rebase main >/dev/null 2>&1 || true; git add README; echo x/evil > .git/rebase-merge/strategy; strategy",
+    ),
+    (
+        "a cherry-pick that goes on with a strategy",
+        "diverge README README; git cherry-pick main~1 main >/dev/null 2>&1 || true; git add README; printf '[options]\\n\\tstrategy = x/evil\\n' > .git/sequencer/opts; strategy",
+    ),
+    (
+        "a rebase with more in its list than commits",
+        "diverge s m; git config rebase.instructionFormat '%s%nexec touch {home}/mark'",
+    ),
+    (
+        "a tool for differences by its path",
+        "mkdir -p src; echo 'touch {home}/mark' > src/evil; git config diff.tool ../../../../../../../..{ws}/src/evil",
+    ),
+    (
         "configuration of a bare repository that was there",
         "config old.git; hooks old.git || true",
     ),
@@ -160,6 +189,154 @@ fn git_outside_runs_nothing_that_an_agent_left_in_a_git_directory_of_another_nam
         let config = fs::read_to_string(b.ws().join("old.git/config")).unwrap();
         assert!(config.contains("less"), "{way}: the user's stays: {config}");
     }
+}
+
+/// `cd lib; git status` goes by what is behind a link of the agent's.
+#[test]
+fn a_link_to_a_repository_where_nobody_looks_does_not_stay() {
+    const PRIVATE: &str = "{home}/.local/share/agentbox/private/.cache";
+    for (way, script) in [
+        (
+            "the box's caches",
+            format!("evil {{home}}/.cache/r; ln -s {PRIVATE}/r lib"),
+        ),
+        (
+            "a directory above",
+            format!(
+                "evil {{home}}/.cache/r; ln -s {PRIVATE} lib; mkdir d; ln -s {PRIVATE}/r d/config"
+            ),
+        ),
+        (
+            "in a repository of the session",
+            format!("evil {{home}}/.cache/r; git init -q nest; ln -s {PRIVATE}/r nest/lib"),
+        ),
+        (
+            "a link to what comes later",
+            format!("ln -s {PRIVATE}/r lib; sleep 0.1; evil {{home}}/.cache/r"),
+        ),
+        (
+            "node_modules",
+            "evil node_modules/r; ln -s node_modules/r lib".to_owned(),
+        ),
+        (
+            "above it",
+            "evil node_modules/r; ln -s node_modules lib".to_owned(),
+        ),
+        (
+            "in it",
+            "evil node_modules/r; mkdir node_modules/r/a; ln -s node_modules/r/a lib".to_owned(),
+        ),
+        (
+            "a link in a link",
+            "evil node_modules/r; ln -s l2 lib; ln -s node_modules l2".to_owned(),
+        ),
+    ] {
+        let b = world();
+        let ran = b.sh(&format!("{EVIL} {script}"));
+        assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        host(
+            &b,
+            "for d in lib lib/r lib/a d/config nest/lib; do [ -d $d ] && (cd $d; git status; git st); done; true",
+        );
+        assert!(!b.home().join("mark").exists(), "{way}: {ran:?}");
+    }
+    // The twin: links to what is looked at, to files, to what has no repository, and the user's own.
+    let b = world();
+    host(&b, "mkdir -p node_modules/own/x mine; git init -q node_modules/own; ln -s ../node_modules/own mine/l").ok();
+    let ran = b.sh(
+        "mkdir -p src node_modules/p; touch node_modules/p/f; ln -s src a; ln -s node_modules/p b; ln -s node_modules/p/f c; \
+         ln -s /usr/bin d; ln -s nothing e; git init -q src/r; ln -s src/r f; touch mine/new; ln -s src .g",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for name in ["a", "b", "c", "d", "e", "f", ".g", "mine/l"] {
+        assert!(b.ws().join(name).is_symlink(), "{name}: {ran:?}");
+    }
+}
+
+/// The same in the state of an agent: only with a repository there, since links to notes and plans are in use.
+#[test]
+fn a_link_to_a_repository_in_an_agents_state_does_not_stay() {
+    let b = world().profile("extends = [\"base\", \"git\"]\n[files]\nwrite = [\"~/state\"]\n");
+    host(&b, "mkdir {home}/state").ok();
+    let ran = b.sh(&format!(
+        "{EVIL} evil {{home}}/state/r/s; mkdir -p {{home}}/state/plans; ln -s {{home}}/state/r lib; ln -s {{home}}/state/plans plans"
+    ));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!b.ws().join("lib").is_symlink(), "{ran:?}");
+    assert!(b.ws().join("plans").is_symlink(), "the twin: {ran:?}");
+}
+
+/// A file of the working copy that git reads as configuration is configuration, also one that is not there yet.
+#[test]
+fn a_file_that_git_includes_is_put_back() {
+    let b = world().file("{ws}/.gitconfig.shared", "[pull]\n\trebase = true\n");
+    host(
+        &b,
+        "git config include.path ../.gitconfig.shared; git config --add include.path ../conf/local",
+    )
+    .ok();
+    let ran = b.sh(
+        "git config -f .gitconfig.shared core.fsmonitor 'touch {home}/mark; false'; mkdir conf; cp .gitconfig.shared conf/local; \
+         echo fine > conf/other; git config user.name x",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    host(&b, USER);
+    assert!(!b.home().join("mark").exists(), "{ran:?}");
+    let shared = fs::read_to_string(b.ws().join(".gitconfig.shared")).unwrap();
+    assert_eq!(shared, "[pull]\n\trebase = true\n", "{ran:?}");
+    assert!(!b.ws().join("conf/local").exists(), "{ran:?}");
+    assert!(b.ws().join("conf/other").exists(), "the twin: {ran:?}");
+    assert_eq!(
+        host(&b, "git config user.name").ok(),
+        "x",
+        "the twin: {ran:?}"
+    );
+}
+
+/// What was accepted, because nothing was there, is looked at again by each end: the second session makes it.
+#[test]
+fn what_an_earlier_session_left_leads_nowhere_else_later() {
+    for (way, one, two) in [
+        (
+            "a .git file",
+            "mkdir nest; echo 'gitdir: ../lib/g' > nest/.git",
+            "evil node_modules/g; ln -s node_modules lib",
+        ),
+        (
+            "the same, by a directory that is moved there",
+            "mkdir nest a; ln -s ../node_modules a/r; echo 'gitdir: ../b/r/g' > nest/.git",
+            "evil node_modules/g; mv a b",
+        ),
+        (
+            "a remote",
+            "git remote add red ./lib/r",
+            "evil node_modules/r; ln -s node_modules lib",
+        ),
+    ] {
+        let b = world();
+        host(&b, "mkdir node_modules").ok();
+        for script in [one, two] {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let ran = b.sh(&format!("{EVIL} {script}"));
+            assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        }
+        host(&b, USER);
+        assert!(!b.home().join("mark").exists(), "{way}");
+    }
+    // The twin: what leads to a repository of the session's stays.
+    let b = world();
+    for script in [
+        "git init -q --bare src/r; git remote add red ./src/r; git init -q --separate-git-dir src/g nest",
+        "mkdir lib; ln -s lib l; touch src/x",
+    ] {
+        let ran = b.sh(script);
+        assert_eq!(ran.ok(), "", "{ran:?}");
+    }
+    host(
+        &b,
+        "git push -q red HEAD:x; git -C nest status; git config remote.red.url",
+    )
+    .ok();
 }
 
 /// The same scripts, without a box: a way that leads nowhere would prove nothing.

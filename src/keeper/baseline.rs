@@ -5,8 +5,9 @@
 
 use super::files;
 use super::history::refs::{self, Repository};
-use crate::plan::names::NameKind;
-use crate::plan::{Kind, OsText, Plan};
+use super::strayed::strayed;
+use crate::plan::names::{NameKind, Names};
+use crate::plan::{Access, Kind, MountOp, OsText, Plan};
 use crate::record::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
@@ -101,6 +102,9 @@ pub struct Baseline {
     /// Repositories, with what their references named.
     #[serde(default)]
     pub(super) repositories: Vec<Repository>,
+    /// Directories of the host's that the box may write.
+    #[serde(default)]
+    pub(super) writable: Vec<OsText>,
     #[serde(skip)]
     pub(super) bytes: Vec<u8>,
 }
@@ -118,6 +122,17 @@ impl Baseline {
             ),
             ..Baseline::default()
         };
+        for op in &plan.view.ops {
+            if let MountOp::Bind {
+                source,
+                access: Access::Write,
+                kind: Kind::Dir,
+                ..
+            } = op
+            {
+                baseline.writable.push(source.clone());
+            }
+        }
         let Ok(root) = openat(AT_FDCWD, "/", files::DIR, Mode::empty()) else {
             return baseline;
         };
@@ -283,8 +298,8 @@ impl Baseline {
 
     /// Is there something that the end of the session has to look at?
     #[must_use]
-    pub fn has_changed(&self) -> bool {
-        !self.changed().is_empty() || !self.moved().is_empty()
+    pub fn has_changed(&self, names: &Names) -> bool {
+        !self.changed().is_empty() || !self.moved().is_empty() || !strayed(self, names).is_empty()
     }
 
     /// Writes it into a session's directory.

@@ -32,25 +32,36 @@ pub(super) enum Pointer {
     CommonDir,
     /// The list of what a rebase does next.
     Todo,
+    /// How a rebase merges: git runs `git-merge-NAME`, and a name with slashes is any file.
+    Strategy,
+    /// The same of a cherry-pick or a revert, among other options.
+    Options,
 }
 
 impl Pointer {
     /// By its name.
     pub(super) fn of(file: &Path) -> Option<Pointer> {
-        match file.file_name()?.as_bytes() {
-            b".git" => Some(Pointer::GitFile),
-            b"commondir" => Some(Pointer::CommonDir),
-            b"git-rebase-todo" => Some(Pointer::Todo),
+        let above = file.parent().and_then(Path::file_name)?.as_bytes();
+        match (above, file.file_name()?.as_bytes()) {
+            (_, b".git") => Some(Pointer::GitFile),
+            (_, b"commondir") => Some(Pointer::CommonDir),
+            (b"rebase-merge", b"git-rebase-todo") => Some(Pointer::Todo),
+            (b"rebase-merge", b"strategy") => Some(Pointer::Strategy),
+            (b"sequencer", b"opts") => Some(Pointer::Options),
             _ => None,
         }
     }
 }
 
 /// The directory that a `.git` file names, if it is written as git writes it: git goes through links, we do not, so `..` may
-/// only stand at the beginning.
+/// only stand at the beginning. Git reads more than it writes: it drops every CR and LF of the end, and stops at a NUL. What has
+/// such bytes in it would name another directory for us than for git, and is nothing that git has written.
 pub(super) fn target(file: &Path, content: &[u8]) -> Option<PathBuf> {
     let text = content.strip_prefix(b"gitdir: ")?;
     let text = text.strip_suffix(b"\n").unwrap_or(text);
+    if text.iter().any(u8::is_ascii_control) {
+        return None;
+    }
     let said = Path::new(OsStr::from_bytes(text));
     let mut at = file.parent()?.to_owned();
     let mut down = false;
@@ -110,6 +121,62 @@ pub(super) fn runs(todo: &[u8]) -> impl Iterator<Item = &[u8]> {
             let word = line.split(u8::is_ascii_whitespace).next();
             matches!(word, Some(b"x" | b"exec"))
         })
+}
+
+/// Git's own.
+const STRATEGIES: [&[u8]; 6] = [
+    b"octopus",
+    b"ort",
+    b"ours",
+    b"recursive",
+    b"resolve",
+    b"subtree",
+];
+
+/// Is it a strategy of git's own?
+pub(super) fn is_strategy(content: &[u8]) -> bool {
+    STRATEGIES.contains(&content.strip_suffix(b"\n").unwrap_or(content))
+}
+
+/// Are these options of a cherry-pick as git writes them, with a strategy of git's own? A line that may go on, or that could be
+/// read in two ways, is none.
+pub(super) fn are_options(content: &[u8]) -> bool {
+    const KEYS: [&[u8]; 16] = [
+        b"allow-empty",
+        b"allow-empty-message",
+        b"allow-ff",
+        b"allow-rerere-auto",
+        b"commit-use-reference",
+        b"default-msg-cleanup",
+        b"drop-redundant-commits",
+        b"edit",
+        b"gpg-sign",
+        b"keep-redundant-commits",
+        b"mainline",
+        b"no-commit",
+        b"record-origin",
+        b"signoff",
+        b"strategy",
+        b"strategy-option",
+    ];
+    let mut lines = content.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.all(|line| {
+        if line.is_empty() || line == b"[options]" {
+            return true;
+        }
+        let Some(at) = line.iter().position(|byte| *byte == b'=') else {
+            return false;
+        };
+        let (key, value) = line.split_at(at);
+        let (key, value) = (
+            key.trim_ascii(),
+            value.get(1..).unwrap_or_default().trim_ascii(),
+        );
+        let odd = |byte: &u8| *byte == b'\\' || byte.is_ascii_control();
+        KEYS.contains(&key)
+            && !value.iter().any(odd)
+            && (key != b"strategy" || STRATEGIES.contains(&value))
+    })
 }
 
 /// What `core.worktree` of a submodule may say: the directory that has the submodule's name, from the top.
@@ -200,6 +267,10 @@ mod tests {
             (b"gitdir: /w/../x", None),
             (b"gitdir: ", None),
             (b"gitdir:x", None),
+            (b"gitdir: ../x\r\n", None),
+            (b"gitdir: ../x\n\n", None),
+            (b"gitdir: ../x\r", None),
+            (b"gitdir: ../x\0y\n", None),
             (b"", None),
         ] {
             let found = target(Path::new("/w/sub/.git"), content);
@@ -249,6 +320,35 @@ mod tests {
     fn a_rebase_runs_what_its_list_says() {
         let todo = b"pick 1 x\nexec make\n  x make\nxyz\nlabel x\n# exec no\n";
         assert_eq!(runs(todo).count(), 2);
+    }
+
+    #[test]
+    fn a_merge_is_made_by_git_itself() {
+        for (content, is) in [
+            (&b"ort\n"[..], true),
+            (b"recursive", true),
+            (b"x/evil\n", false),
+            (b"ort\nx\n", false),
+            (b"mine\n", false),
+            (b"", false),
+        ] {
+            assert_eq!(is_strategy(content), is, "{content:?}");
+        }
+        for (content, are) in [
+            (
+                &b"[options]\n\tsignoff = true\n\tstrategy = ort\n\tstrategy-option = theirs\n"[..],
+                true,
+            ),
+            (b"", true),
+            (b"[options]\n\tstrategy = x/evil\n", false),
+            (b"[options] strategy = x/evil\n", false),
+            (b"[options]\nstrategy=x/evil\n", false),
+            (b"[options]\nStrategy = x/evil\n", false),
+            (b"[options]\nedit = \\\nstrategy = ort\n", false),
+            (b"[options]\n\tstrategy = \"x/evil\"\n", false),
+        ] {
+            assert_eq!(are_options(content), are, "{content:?}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod programs;
 pub mod quarantine;
 mod search;
 pub mod settle;
+mod strayed;
 mod tree;
 mod view;
 mod watchman;

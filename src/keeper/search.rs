@@ -154,6 +154,8 @@ fn look(mut at: At, matcher: &Matcher, baseline: &Baseline, found: &mut Found) -
                 continue;
             }
             Some((NameKind::Track, _)) => tracked = Tracked::Yes,
+            // Those of the session are told from the user's when each is looked at.
+            None if entry.file_type() == Some(Type::Symlink) => found.names.push(full.clone()),
             None => {}
         }
         if tracked == Tracked::Yes && !is_dir && baseline.of(&full).is_none() {

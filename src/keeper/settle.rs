@@ -7,6 +7,7 @@
 
 mod gits;
 mod known;
+mod links;
 
 use self::gits::is_config;
 use self::known::written;
@@ -15,7 +16,7 @@ use super::files;
 use super::git::{self, Pointer};
 use super::history::How;
 use super::quarantine::{Quarantine, Why};
-use super::search;
+use super::{search, strayed};
 use crate::plan::OsText;
 use crate::plan::names::{NameKind, Names};
 use nix::errno::Errno;
@@ -132,6 +133,8 @@ pub struct Settler<'a> {
     /// Where remotes lead is told once.
     at_end: bool,
     done: BTreeSet<PathBuf>,
+    /// Files that lead through a link of the session, whatever they say.
+    strayed: BTreeSet<PathBuf>,
 }
 
 impl<'a> Settler<'a> {
@@ -153,6 +156,7 @@ impl<'a> Settler<'a> {
             acts: Vec::new(),
             at_end: false,
             done: BTreeSet::new(),
+            strayed: BTreeSet::new(),
         })
     }
 
@@ -194,10 +198,13 @@ impl<'a> Settler<'a> {
                         .filter(|copy| dir.ends_with(".git") && !roots.contains(copy));
                     let inside = file.strip_prefix(dir).is_ok_and(git::is_gits);
                     let in_copy = copy.is_some_and(|copy| file.starts_with(copy));
-                    inside || in_copy && Pointer::of(file).is_none()
+                    let leads = Pointer::of(file).is_some() || file.is_symlink();
+                    inside || in_copy && !leads
                 };
                 touched.retain(|file| !born.iter().any(|dir| own(dir, file)));
                 touched.extend(self.baseline.changed());
+                self.strayed = strayed::strayed(self.baseline, self.names);
+                touched.extend(self.strayed.iter().cloned());
                 for file in touched {
                     self.file(&file);
                 }
@@ -248,6 +255,13 @@ impl<'a> Settler<'a> {
         let Ok(stat) = files::stat(dir.as_fd(), name) else {
             return;
         };
+        let kind = search::kind_of(self.names, file);
+        if kind.is_none() && files::is(&stat, SFlag::S_IFLNK) && self.is_plain_link(file) {
+            if self.is_led_out(file) {
+                self.take(dir.as_fd(), name, file, Why::Made);
+            }
+            return;
+        }
         if is_config(dir.as_fd(), file) {
             return self.config(dir.as_fd(), name, file, b"");
         }
@@ -256,7 +270,7 @@ impl<'a> Settler<'a> {
         {
             return;
         }
-        let tracked = match search::kind_of(self.names, file) {
+        let tracked = match kind {
             // Told of a git directory with another name than `.git`.
             None => git::is_gits(file),
             Some(kind) => kind == NameKind::Track,
@@ -271,7 +285,9 @@ impl<'a> Settler<'a> {
             files::remove_if_empty(dir.as_fd(), name);
             return;
         }
+        // What a file says that leads somewhere depends on where it is: no copy of another one is as good as that.
         if tracked
+            && Pointer::of(file).is_none()
             && let Ok(Some((bytes, _))) = files::read(dir.as_fd(), name)
             && self.is_gits(file, &bytes)
         {
@@ -334,11 +350,12 @@ impl<'a> Settler<'a> {
         let Ok(stat) = files::stat(dir.as_fd(), name) else {
             return self.put_back(dir.as_fd(), name, file, kept, Did::Restored);
         };
-        if kept.is_untouched(&stat) {
+        let strayed = self.strayed.contains(file);
+        if kept.is_untouched(&stat) && !strayed {
             return;
         }
         if is_config(dir.as_fd(), file) {
-            let base = self.baseline.bytes(kept).unwrap_or_default().to_vec();
+            let base = self.base(file, kept);
             return self.config(dir.as_fd(), name, file, &base);
         }
         if let Some(pointer) = Pointer::of(file)
@@ -347,13 +364,20 @@ impl<'a> Settler<'a> {
         {
             return;
         }
+        // What it was is no better now.
+        if strayed {
+            self.take(dir.as_fd(), name, file, Why::Made);
+            return;
+        }
         let same = match &kept.content {
             Content::File { mode, .. } => match files::read(dir.as_fd(), name) {
                 Ok(Some((bytes, stat))) => {
                     // Who may execute it is part of what it is.
                     (stat.st_mode & 0o111) == (mode & 0o111)
                         && (self.baseline.bytes(kept) == Some(&bytes)
-                            || (kept.kind == NameKind::Track && self.is_gits(file, &bytes)))
+                            || (kept.kind == NameKind::Track
+                                && Pointer::of(file).is_none()
+                                && self.is_gits(file, &bytes)))
                 }
                 _ => false,
             },

@@ -319,7 +319,8 @@ impl<'a> Watchman<'a> {
                 return self.hide(it, &file, rule);
             }
             _ if self.alias(it, &file)? => return Ok(()),
-            Some((NameKind::Hide, _)) | None => {}
+            Some((NameKind::Hide, _)) => {}
+            None => self.link(it, &file),
             Some((NameKind::Freeze, _)) => {
                 self.tree.watch_closely(&self.places, it.spot);
                 if !self.leaves(it, &file) && self.freeze(it, &file)? == Covered::Link {

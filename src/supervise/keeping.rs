@@ -313,7 +313,7 @@ impl Keeping {
         if seen_all
             && self.touched.is_empty()
             && self.born.is_empty()
-            && !self.baseline.has_changed()
+            && !self.baseline.has_changed(&self.names)
         {
             return;
         }

@@ -1,4 +1,4 @@
-//! Aliases that run nothing but git itself.
+//! Values that run nothing but git itself.
 
 #![forbid(unsafe_code)]
 
@@ -82,4 +82,25 @@ fn is_harmless(word: &str) -> bool {
         Some(rest) if rest.starts_with('-') => LONG.contains(&word),
         Some(letters) => letters.bytes().all(|letter| SHORT.contains(&letter)),
     }
+}
+
+/// What stands for a single line in a format of git-log(1): ids, names and dates of a commit's head, and its subject.
+const ONE_LINE: [&[u8]; 17] = [
+    b"h", b"H", b"t", b"T", b"s", b"f", b"d", b"D", b"an", b"ae", b"al", b"ad", b"ar", b"as",
+    b"cn", b"ce", b"cr",
+];
+
+/// Is the format of a rebase's list one line for each commit? A second one is a command of the list, and `exec` is one of them.
+/// Formats by a name (`fuller`) have more lines.
+pub(super) fn is_one_line(value: &[u8]) -> bool {
+    let mut parts = value.split(|byte| *byte == b'%');
+    let first = parts.next().unwrap_or_default();
+    let mut parts = parts.peekable();
+    let formats = parts.peek().is_some();
+    // `%%` is a percent sign, whatever follows: not worth telling from the rest.
+    value.is_empty()
+        || formats
+            && !first.contains(&b':')
+            && !value.iter().any(u8::is_ascii_control)
+            && parts.all(|part| ONE_LINE.iter().any(|known| part.starts_with(known)))
 }

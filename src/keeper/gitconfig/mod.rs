@@ -15,13 +15,19 @@ use crate::plan::names::matcher::heavy;
 /// with or without one. A key that ends in `=!` counts only when its value begins with `!`, one that ends in `=@` only when it is a
 /// path to where nobody looks for git directories: a push runs the hooks of a repository that is a directory. One in `=$` does not
 /// count where its value is a plain command of git's own: `difftool -x`, `rebase -x`, `grep -O`, `bisect run` and `submodule
-/// foreach` run what they are told, without a `!`.
+/// foreach` run what they are told, without a `!`. One in `=/` counts when there is a slash in it: git looks a tool or a strategy
+/// up by its name, and a name that climbs is any file. One in `=%` does not count where it is one line for sure. A `*` in a key is
+/// any end or middle of it.
 const EXECUTING: &[&str] = &[
     "alias.?=$",
+    "annex.*command",
+    "annex.*hook",
+    "annex.*options",
     "branch.*.pushremote=@",
     "branch.*.remote=@",
     "browser.*.cmd",
     "browser.*.path",
+    "cola.terminal",
     "core.alternaterefscommand",
     "core.askpass",
     "core.editor",
@@ -36,6 +42,8 @@ const EXECUTING: &[&str] = &[
     "credential.?",
     "delta.?.pager",
     "diff.external",
+    "diff.guitool=/",
+    "diff.tool=/",
     "diff.*.command",
     "diff.*.textconv",
     "difftool.*.cmd",
@@ -48,8 +56,12 @@ const EXECUTING: &[&str] = &[
     "gpg.program",
     "gpg.*.defaultkeycommand",
     "gpg.*.program",
+    "gui.diffopts",
+    "gui.editor",
+    "gui.historybrowser",
     "guitool.*.cmd",
     "hook.*.command",
+    "http.?.curloptresolve",
     "http.?.delegation",
     "http.?.proxy",
     "http.?.savecookies",
@@ -62,6 +74,7 @@ const EXECUTING: &[&str] = &[
     "init.templatedir",
     "instaweb.browser",
     "instaweb.httpd",
+    "instaweb.modulepath",
     "interactive.difffilter",
     "lfs.?.customtransfer",
     "lfs.customtransfer.*.path",
@@ -72,17 +85,29 @@ const EXECUTING: &[&str] = &[
     "man.*.cmd",
     "man.*.path",
     "merge.*.driver",
+    "merge.guitool=/",
+    "merge.tool=/",
     "mergetool.*.cmd",
     "mergetool.*.path",
     "pager.?",
     "protocol.?.allow",
+    "pull.octopus=/",
+    "pull.twohead=/",
+    "rebase.instructionformat=%",
     "receive.procreceiverefs",
+    "remote.*.annex-*command",
+    "remote.*.annex-*hook",
+    "remote.*.annex-*options",
+    "remote.*.annex-*transport",
+    "remote.*.annex-externaltype",
+    "remote.*.annex-hooktype",
     "remote.*.proxy",
     "remote.*.pushurl=@",
     "remote.*.receivepack",
     "remote.*.uploadpack",
     "remote.*.url=@",
     "remote.*.vcs",
+    "secrets.providers",
     "sendemail.?.cccmd",
     "sendemail.?.headercmd",
     "sendemail.?.sendmailcmd",
@@ -134,6 +159,8 @@ fn executes(entry: &Entry, leads: &mut impl Leads) -> Option<&'static str> {
         ) && match mark {
             "!" => value.first() == Some(&b'!'),
             "$" => !alias::is_plain(value),
+            "/" => value.contains(&b'/'),
+            "%" => !alias::is_one_line(value),
             "@" => is_unseen(value, leads),
             _ => true,
         }
@@ -202,7 +229,12 @@ fn is_unseen(url: &[u8], leads: &mut impl Leads) -> bool {
 /// subsection.
 fn matches(pattern: &str, section: &[u8], subsection: Option<&[u8]>, key: &[u8]) -> bool {
     let words: Vec<&str> = pattern.split('.').collect();
-    let same = |word: &str, text: &[u8]| word.as_bytes() == text;
+    let same = |word: &str, text: &[u8]| match word.split_once('*') {
+        Some((start, end)) => text
+            .strip_prefix(start.as_bytes())
+            .is_some_and(|rest| rest.ends_with(end.as_bytes())),
+        None => word.as_bytes() == text,
+    };
     match words.as_slice() {
         [s, "?"] => same(s, section),
         [s, k] => same(s, section) && subsection.is_none() && same(k, key),
@@ -322,6 +354,39 @@ pub fn leads_elsewhere(base: &[u8], now: &[u8]) -> bool {
         counts
             && values(&base.entries, entry, &entry.key) != values(&now.entries, entry, &entry.key)
     })
+}
+
+/// Is it an entry that says where a remote is, and is that a path?
+fn place(entry: &Entry) -> Option<Vec<u8>> {
+    let of_remotes = EXECUTING.iter().filter_map(|row| row.strip_suffix("=@"));
+    let sub = entry.subsection.as_deref();
+    of_remotes
+        .into_iter()
+        .any(|pattern| matches(pattern, &entry.section, sub, &entry.key))
+        .then(|| local(entry.value.as_deref()?))?
+}
+
+/// The paths at which a text has remotes. Of a text that the plan has read already.
+#[must_use]
+pub fn local_paths(text: &[u8]) -> Vec<Vec<u8>> {
+    let entries = parse(text).unwrap_or_default().entries;
+    entries.iter().filter_map(place).collect()
+}
+
+/// A text without the entries that say such a path.
+#[must_use]
+pub fn without_paths(text: &[u8], mut gone: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut from = 0;
+    for entry in parse(text).unwrap_or_default().entries {
+        if place(&entry).is_some_and(|path| gone(&path)) {
+            let (start, end) = whole_lines(text, from, &entry.span);
+            out.extend(text.get(from..start).unwrap_or_default());
+            from = end;
+        }
+    }
+    out.extend(text.get(from..).unwrap_or_default());
+    out
 }
 
 /// Rows of the list as one byte for each of them.

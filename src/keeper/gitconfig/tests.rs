@@ -18,6 +18,8 @@ fn what_does_not_execute_stays() {
         "# only a comment",
         "[alias]\n\tst = status\n\tlg = log --oneline --graph -20\n\tunstage = reset HEAD --\n\tci = commit -am\n[submodule \"a\"]\n\tupdate = rebase\n\turl = ../a\n\tactive = true\n",
         "[remote \"o\"]\n\turl = ./bare.git\n\turl = /w/bare.git\n\turl = git@host:node_modules/x\n\turl = https://h/node_modules/x\n",
+        "[rebase]\n\tinstructionFormat = %s (%an, %h)\n\tinstructionFormat =\n[diff]\n\ttool = vimdiff\n\tguitool = meld\n[merge]\n\ttool = x\n[pull]\n\ttwohead = ort\n",
+        "[annex]\n\tuuid = x\n\tversion = 10\n[remote \"o\"]\n\tannex-uuid = x\n\tannex-ignore = true\n",
         "[user]\n\tname = A\n[lfs]\n\trepositoryformatversion = 0\n[gc]\n\tauto = 0\n",
     ] {
         assert_eq!(cleaned("", now), (now.to_owned(), vec![]), "{now}");
@@ -75,6 +77,52 @@ fn every_way_to_write_an_executing_entry_is_seen() {
             "[branch \"b\"]\npushRemote = /h/.local/share/agentbox/private/x",
             "branch.*.pushremote=@",
         ),
+        (
+            "[rebase]\ninstructionFormat = %s%nexec x",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = \"%s\\nexec x\"",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = %s%x0aexec x",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = %s%+s",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = %B",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = fuller",
+            "rebase.instructionformat=%",
+        ),
+        (
+            "[rebase]\ninstructionFormat = format:%s",
+            "rebase.instructionformat=%",
+        ),
+        ("[diff]\ntool = ../../x", "diff.tool=/"),
+        ("[diff]\nguiTool = ../../x", "diff.guitool=/"),
+        ("[merge]\ntool = ../../x", "merge.tool=/"),
+        ("[merge]\nguitool = ../../x", "merge.guitool=/"),
+        ("[pull]\ntwohead = x/y", "pull.twohead=/"),
+        ("[secrets]\nproviders = x", "secrets.providers"),
+        ("[annex]\nsecure-erase-command = x", "annex.*command"),
+        ("[annex]\nx-store-hook = x", "annex.*hook"),
+        (
+            "[remote \"o\"]\nannex-ssh-options = x",
+            "remote.*.annex-*options",
+        ),
+        (
+            "[remote \"o\"]\nannex-start-command = x",
+            "remote.*.annex-*command",
+        ),
+        ("[instaweb]\nmodulePath = x", "instaweb.modulepath"),
+        ("[gui]\neditor = x", "gui.editor"),
         ("[alias]\n\tst = difftool -x x\n", "alias.?=$"),
         ("[alias]\n\tst = log --output=/x\n", "alias.?=$"),
         ("[alias]\n\tst = log --outp=/x\n", "alias.?=$"),
@@ -239,8 +287,13 @@ fn every_row_is_reached() {
     for row in EXECUTING {
         let (pattern, value) = match row.split_once('=') {
             Some((pattern, "@")) => (pattern, "node_modules/x"),
+            Some((pattern, "/")) => (pattern, "x/y"),
             Some((pattern, _)) => (pattern, "!x"),
             None => (*row, "!x"),
+        };
+        let pattern = match pattern.rsplit_once('.') {
+            Some((start, key)) => format!("{start}.{}", key.replace('*', "x-")),
+            None => panic!("{row}"),
         };
         let words: Vec<&str> = pattern.split('.').collect();
         let text = match words.as_slice() {
@@ -303,4 +356,20 @@ fn what_is_put_back_after_a_backslash_at_the_end_stands_for_itself() {
             "{end:?}: {text:?}"
         );
     }
+}
+
+#[test]
+fn remotes_that_are_paths_are_told_from_others_and_can_be_left_out() {
+    let text = "[remote \"o\"]\n\turl = ./l/x\n\turl = https://h/x\n\tpushurl = /w/l/y\n[branch \"b\"]\n\tremote = o\n";
+    let paths = local_paths(text.as_bytes());
+    assert_eq!(
+        paths,
+        [b"./l/x".to_vec(), b"/w/l/y".to_vec(), b"o".to_vec()]
+    );
+    let left = without_paths(text.as_bytes(), |path| path.ends_with(b"/l/y"));
+    assert_eq!(
+        String::from_utf8(left).unwrap(),
+        text.replace("\tpushurl = /w/l/y\n", "")
+    );
+    assert_eq!(without_paths(text.as_bytes(), |_| false), text.as_bytes());
 }

@@ -12,6 +12,7 @@ mod walk;
 
 use self::reader::{Bytes, Id, Reader, id_of};
 use self::refs::Repository;
+pub(super) use self::walk::Back;
 pub use self::walk::How;
 use self::walk::{Known, Moved, Told};
 use super::objects::{self, Moment};
@@ -77,7 +78,12 @@ pub(super) fn look(
     }
     let id = |text: &String| id_of(text.as_bytes());
     let mut moved: Vec<Moved> = Vec::new();
+    let mut unread: Vec<String> = Vec::new();
     for (name, new) in &changed {
+        if *new == refs::UNREAD {
+            unread.push((*name).clone());
+            continue;
+        }
         let Some(new) = id(new) else {
             return Report {
                 unknown: Some("its objects have names that are not read (SHA-256)".to_owned()),
@@ -112,6 +118,7 @@ pub(super) fn look(
         how: found.how,
     });
     let mut unknown = told.unknown;
+    unknown.extend(unread);
     if left_out > 0 {
         unknown.push(format!("{left_out} more references"));
     }
@@ -129,6 +136,7 @@ pub(super) fn named(
     repository: &Repository,
     path: &Path,
     content: Option<&[u8]>,
+    back: Back,
 ) -> bool {
     let Some(store) = Store::open(root, repository.dir.path()) else {
         return false;
@@ -151,7 +159,7 @@ pub(super) fn named(
             let asker = &asker;
             let mut reader = Reader::new(Remote { asker, packs });
             let path = path.as_os_str().as_bytes();
-            let is = walk::named(&mut reader, &tips, head, path, id.as_ref());
+            let is = walk::named(&mut reader, &tips, head, path, id.as_ref(), back);
             vec![u8::from(is)]
         },
     );

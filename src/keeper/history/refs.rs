@@ -19,8 +19,12 @@ const MOST: usize = 4096;
 const PACKED: u64 = 4 << 20;
 /// How deep their names go.
 const DEPTH: u32 = 12;
-/// Bytes of a file with one reference in it.
-const LINE: u64 = 512;
+/// Bytes of a file with one reference in it: git reads the id at its beginning, whatever blanks follow.
+const LINE: u64 = 64 << 10;
+/// What stands for the id of a reference that is a link, or longer than that.
+pub(super) const UNREAD: &str = "";
+/// References that have git read other objects in the place of those that are named.
+pub(in crate::keeper) const REPLACE: &str = "refs/replace/";
 
 /// A repository when the session began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +43,9 @@ pub(in crate::keeper) fn read(root: BorrowedFd<'_>, dir: &Path) -> BTreeMap<Stri
         return refs;
     };
     loose(git.as_fd(), "refs", DEPTH, &mut refs);
+    if files::stat(git.as_fd(), OsStr::new("refs")).is_ok_and(|s| files::is(&s, SFlag::S_IFLNK)) {
+        refs.insert("refs".to_owned(), UNREAD.to_owned());
+    }
     one(git.as_fd(), OsStr::new("HEAD"), "HEAD", &mut refs);
     if let Ok(trees) = openat(&git, "worktrees", files::DIR, Mode::empty()) {
         for name in files::names(trees.as_fd()).unwrap_or_default() {
@@ -75,7 +82,7 @@ pub(super) fn head(root: BorrowedFd<'_>, dir: &Path) -> Option<String> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     match text.strip_prefix("ref: ") {
         Some(name) => read(root, dir).remove(name),
-        None => Some(text.to_owned()),
+        None => first_id(text.as_bytes()),
     }
 }
 
@@ -105,15 +112,21 @@ fn loose(parent: BorrowedFd<'_>, name: &str, depth: u32, refs: &mut BTreeMap<Str
 
 /// A file with an id in it; one that names another reference (`ref: ...`) is none.
 fn one(dir: BorrowedFd<'_>, file: &OsStr, name: &str, refs: &mut BTreeMap<String, String>) {
-    let Ok(Some((bytes, _))) = files::read_most(dir, file, LINE) else {
-        return;
+    let id = match files::read_most(dir, file, LINE) {
+        Ok(Some((bytes, _))) => first_id(&bytes),
+        Ok(None) => Some(UNREAD.to_owned()),
+        Err(_) => None,
     };
-    let id = bytes.trim_ascii();
-    if let Ok(id) = std::str::from_utf8(id)
-        && is_id(id)
-    {
-        refs.insert(name.to_owned(), id.to_owned());
-    }
+    refs.extend(id.map(|id| (name.to_owned(), id)));
+}
+
+/// The id at the beginning of a file, as git reads it: what follows a blank is nothing.
+fn first_id(bytes: &[u8]) -> Option<String> {
+    let end = bytes.iter().position(|b| !b.is_ascii_hexdigit());
+    let (id, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+    let ends = matches!(rest.first(), None | Some(b' ' | b'\t' | b'\n' | b'\r' | 0));
+    let id = std::str::from_utf8(id).ok()?.to_ascii_lowercase();
+    (ends && is_id(&id)).then_some(id)
 }
 
 /// SHA-1, or SHA-256.
@@ -129,4 +142,28 @@ pub(super) fn is_other_format(root: BorrowedFd<'_>, dir: &Path) -> bool {
 /// A name as a person may read it: control characters of the agent's do not reach a terminal.
 pub(super) fn plain(name: &[u8]) -> OsText {
     OsText::from(OsStr::from_bytes(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_read_as_git_reads_it() {
+        let id = "0123456789abcdef0123456789abcdef01234567";
+        for (after, is) in [
+            ("\n", true),
+            ("", true),
+            (" x y\n", true),
+            ("\t\n", true),
+            ("\0x", true),
+            ("8\n", false),
+            ("x\n", false),
+        ] {
+            let read = first_id(format!("{id}{after}").as_bytes());
+            assert_eq!(read.as_deref(), is.then_some(id), "{after:?}");
+        }
+        assert_eq!(first_id(id.to_uppercase().as_bytes()).as_deref(), Some(id));
+        assert_eq!(first_id(b"ref: refs/heads/x\n"), None);
+    }
 }

@@ -3,6 +3,10 @@
 
 #![forbid(unsafe_code)]
 
+mod back;
+
+pub(in crate::keeper) use self::back::Back;
+pub(super) use self::back::named;
 use super::reader::{Bytes, Id, Kind, Missing, Reader, id_of};
 use crate::plan::text::hex;
 use serde::{Deserialize, Serialize};
@@ -120,51 +124,6 @@ pub(super) fn look<B: Bytes>(
     look.told
 }
 
-/// Has one of these commits that content under that path; or, without a content, nothing at all, and the one that is checked
-/// out neither?
-pub(super) fn named<B: Bytes>(
-    reader: &mut Reader<B>,
-    tips: &[Id],
-    head: Option<Id>,
-    path: &[u8],
-    content: Option<&Id>,
-) -> bool {
-    struct Nothing;
-    impl Known for Nothing {
-        fn had(&mut self, _: &Id) -> bool {
-            false
-        }
-        fn is_protected(&mut self, _: &[u8]) -> bool {
-            false
-        }
-        fn is_hidden(&mut self, _: &[u8]) -> bool {
-            false
-        }
-    }
-    let mut look = Look {
-        reader,
-        known: &mut Nothing,
-        commits: HashMap::new(),
-        trees: Vec::new(),
-        told: Told::default(),
-        seen: HashSet::new(),
-    };
-    let mut has = |tip: Id| {
-        let Ok(Some(commit)) = look.peel(tip) else {
-            return false;
-        };
-        let Ok(tree) = look.commit(&commit).map(|commit| commit.tree) else {
-            return false;
-        };
-        match look.entry(tree, path) {
-            Ok(found) => found.as_ref() == content,
-            Err(_) => false,
-        }
-    };
-    let checked_out = content.is_some() || head.is_some_and(&mut has);
-    checked_out && tips.iter().any(|tip| has(*tip))
-}
-
 struct Look<'a, B, K> {
     reader: &'a mut Reader<B>,
     known: &'a mut K,
@@ -211,7 +170,9 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
                     if !self.was_there(&path, &content)? {
                         self.tell(moved, &id, path, Some(content), How::Emptied);
                     }
-                } else if !self.known.had(&content) && !self.was_there(&path, &content)? {
+                } else if !self.was_there(&path, &content)?
+                    && !(self.known.had(&content) && self.was_ever_there(old, &path, &content))
+                {
                     self.tell(moved, &id, path, Some(content), How::Made);
                 }
             }
@@ -279,8 +240,8 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
         self.commits.get(id).ok_or(Missing::Object)
     }
 
-    /// Commits that are reachable from `tip` and neither from one of `old` nor among what git had: two colours on the way
-    /// back, the youngest first, as git-rev-list(1) does it.
+    /// Commits that are reachable from `tip` and from none of `old`: two colours on the way back, the youngest first, as
+    /// git-rev-list(1) does it. That git had one says nothing: an earlier session may have left it, which no reference named.
     fn fresh(&mut self, tip: Id, old: &[Id]) -> Result<Vec<Id>, Missing> {
         const NEW: u8 = 1;
         const OLD: u8 = 2;
@@ -299,11 +260,7 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
             let Some((_, id)) = queue.pop_last() else {
                 break;
             };
-            let mut colour = colours.get(&id).copied().unwrap_or(OLD);
-            if colour == NEW && self.known.had(&id) {
-                colour |= OLD;
-                colours.insert(id, colour);
-            }
+            let colour = colours.get(&id).copied().unwrap_or(OLD);
             read += 1;
             if read > WALK || done.len() > COMMITS {
                 return Err(Missing::Bounded);

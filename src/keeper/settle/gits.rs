@@ -3,18 +3,20 @@
 #![forbid(unsafe_code)]
 
 use super::{Did, Settler};
+use crate::keeper::baseline::Kept;
 use crate::keeper::confined::{clean, leads_elsewhere};
 use crate::keeper::files::{self, Locked};
 use crate::keeper::git::{self, Pointer};
+use crate::keeper::gitconfig;
 use crate::keeper::quarantine::Why;
+use crate::keeper::strayed;
 use crate::keeper::tree;
 use nix::errno::Errno;
 use nix::fcntl::openat;
 use nix::sys::stat::Mode;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How often a git configuration is read anew because somebody else writes it, and the pause before.
@@ -36,7 +38,7 @@ impl Settler<'_> {
         };
         match pointer {
             Pointer::GitFile => git::target(file, &now).is_some_and(|to| {
-                // What is not there yet may be a link tomorrow, but nobody of the session is there to make it.
+                // What is not there yet may be a link tomorrow: each session's end looks at that again.
                 let real = match files::open_path(self.root.as_fd(), &to) {
                     Ok(_) | Err(Errno::ENOENT) => true,
                     Err(_) => false,
@@ -44,8 +46,21 @@ impl Settler<'_> {
                 real && git::is_looked_at(self.names, &to)
             }),
             Pointer::CommonDir => git::is_common_dir(file, &now),
+            Pointer::Strategy => git::is_strategy(&now),
+            Pointer::Options => git::are_options(&now),
             Pointer::Todo => git::runs(&now).all(|line| git::runs(base).any(|known| known == line)),
         }
+    }
+
+    /// What a git configuration was, without remotes that lead through a link of the session now.
+    pub(super) fn base(&self, file: &Path, kept: &Kept) -> Vec<u8> {
+        let base = self.baseline.bytes(kept).unwrap_or_default();
+        if !self.strayed.contains(file) {
+            return base.to_vec();
+        }
+        let taken = self.baseline.taken;
+        let gone = |path: &[u8]| strayed::is_astray(self.names, file, path, taken);
+        gitconfig::without_paths(base, gone)
     }
 
     /// A git configuration: entries that run things and were not there are undone. While the session runs git may write it
@@ -117,24 +132,9 @@ impl Settler<'_> {
 
     /// Does the path of a URL lead to where git directories are looked for, and through no link?
     fn leads(&self, config: &Path, path: &[u8]) -> bool {
-        let said = Path::new(OsStr::from_bytes(path));
-        if said.is_absolute() {
-            return self.is_plain(said);
-        }
-        // From the top of a linked work tree as well, which may be anywhere below the roots.
-        let roots = self.names.rules.iter().map(|rule| rule.root.path());
-        let below = |root: &&Path| git::is_looked_at(self.names, root);
-        let mut all: Vec<PathBuf> = roots
-            .filter(below)
-            .filter_map(|root| Some(joined(root, said)).filter(|at| at.starts_with(root)))
-            .collect();
-        all.push(joined(
-            &git::work_tree_of(config.parent().unwrap_or(config)),
-            said,
-        ));
-        all.sort();
-        all.dedup();
-        all.iter().all(|at| self.is_plain(at))
+        strayed::ways(self.names, config, path)
+            .iter()
+            .all(|at| self.is_plain(at))
     }
 
     fn is_plain(&self, at: &Path) -> bool {
@@ -144,7 +144,7 @@ impl Settler<'_> {
             return false;
         }
         // As enter_repo of git tries them.
-        ["", ".git", "/.git", ".git/.git"].iter().all(|end| {
+        strayed::ENDS.iter().all(|end| {
             let mut path = at.as_os_str().to_owned();
             path.push(end);
             matches!(
@@ -215,19 +215,6 @@ impl Settler<'_> {
             }
         }
     }
-}
-
-/// A relative path from there, in which `..` stands at the beginning only.
-fn joined(top: &Path, said: &Path) -> PathBuf {
-    let mut at = top.to_owned();
-    for part in said.components() {
-        match part {
-            Component::ParentDir => drop(at.pop()),
-            Component::Normal(name) => at.push(name),
-            _ => {}
-        }
-    }
-    at
 }
 
 /// Is it the configuration of a git directory, by its path or by what stands beside it?

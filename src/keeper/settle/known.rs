@@ -4,9 +4,12 @@
 
 use super::{Did, Settler};
 use crate::keeper::baseline::Kept;
-use crate::keeper::history::refs::Repository;
+use crate::keeper::history::Back;
+use crate::keeper::history::refs::{self, Repository};
+use crate::keeper::quarantine::Why;
 use crate::keeper::{files, history, objects};
 use nix::sys::stat::FileStat;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
@@ -23,7 +26,8 @@ impl Settler<'_> {
             let main = home.git.parent().map(|top| top.join(&home.rel));
             let known = self.baseline.repository(&home.git);
             main.as_deref() == Some(file)
-                && known.is_some_and(|known| history::named(root, known, &home.rel, None))
+                && known
+                    .is_some_and(|known| history::named(root, known, &home.rel, None, Back::Tips))
         })
     }
 
@@ -33,12 +37,14 @@ impl Settler<'_> {
         let home = objects::home(root, self.names, file);
         home.is_some_and(|home| {
             let known = self.baseline.repository(&home.git);
-            known.is_some_and(|known| history::named(root, known, &home.rel, Some(bytes)))
+            known.is_some_and(|known| {
+                history::named(root, known, &home.rel, Some(bytes), Back::Tips)
+            })
         })
     }
 
-    /// Is it content that was there before the session: in git, so that the file has followed its branch, or in a file of the
-    /// same name, of which a worktree has a copy?
+    /// Is it content that was there before the session: under the same name in a commit behind a reference of the start, so that
+    /// the file has followed its branch, or in a file of the same name, of which a worktree has a copy?
     pub(super) fn is_gits(&self, file: &Path, bytes: &[u8]) -> bool {
         let copy = |kept: &Kept| {
             kept.file.path().file_name() == file.file_name()
@@ -51,12 +57,13 @@ impl Settler<'_> {
         let Some(home) = objects::home(root, self.names, file) else {
             return false;
         };
-        objects::store(root, &home)
-            .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken))
-            || self
-                .baseline
-                .repository(&home.git)
-                .is_some_and(|known| history::named(root, known, &home.rel, Some(bytes)))
+        // That the store had it is not enough: any earlier session can have put it there, for this one to use.
+        let had = objects::store(root, &home)
+            .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken));
+        let back = if had { Back::History } else { Back::Tips };
+        self.baseline
+            .repository(&home.git)
+            .is_some_and(|known| history::named(root, known, &home.rel, Some(bytes), back))
     }
 
     /// Is the content of a file under a hidden name in the object store of its repository? Then the box can read it there,
@@ -83,8 +90,24 @@ impl Settler<'_> {
         }
     }
 
+    /// `refs/replace/ID` has git read another object wherever that one is named: the next checkout writes what no commit has.
+    fn replacements(&mut self, repository: &Repository) {
+        let dir = repository.dir.path();
+        let now = refs::read(self.root.as_fd(), dir);
+        for name in replacing(&now, repository) {
+            let file = dir.join(name);
+            if let (Some(parent), Some(last)) = (file.parent(), file.file_name())
+                && let Ok(parent) = files::open_path(self.root.as_fd(), parent)
+                && files::exists(parent.as_fd(), last)
+            {
+                self.take(parent.as_fd(), last, &file, Why::Made);
+            }
+        }
+    }
+
     /// What the references of a repository came to name.
     pub(super) fn history(&mut self, repository: &Repository) {
+        self.replacements(repository);
         let taken = self.baseline.taken;
         let report = history::look(self.root.as_fd(), self.names, repository, taken);
         for found in report.commits {
@@ -95,10 +118,28 @@ impl Settler<'_> {
             };
             self.say(&found.file, did);
         }
+        // What is packed with others stays, and is said.
+        let now = refs::read(self.root.as_fd(), repository.dir.path());
+        if let Some(name) = replacing(&now, repository).next() {
+            let why = format!("{name} has git read another object for that one: `git replace -l`");
+            self.say(repository.dir.path(), Did::Unread { why });
+        }
         if let Some(why) = report.unknown {
             self.say(repository.dir.path(), Did::Unread { why });
         }
     }
+}
+
+/// Replacements that were not there.
+fn replacing<'a>(
+    now: &'a BTreeMap<String, String>,
+    repository: &'a Repository,
+) -> impl Iterator<Item = &'a String> {
+    now.iter()
+        .filter(|(name, id)| {
+            name.starts_with(refs::REPLACE) && repository.refs.get(*name) != Some(*id)
+        })
+        .map(|(name, _)| name)
 }
 
 /// A file that may have been made a moment ago: what its writer has written, after a pause if that is nothing yet.

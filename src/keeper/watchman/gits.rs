@@ -101,6 +101,15 @@ impl Watchman<'_> {
                 .any(|dir| self.born.contains(dir) && below(dir))
     }
 
+    /// A link that may be the box's: where it leads is looked at in the end.
+    pub(super) fn link(&mut self, it: &Name<'_>, file: &Path) {
+        let place = self.places.get(it.spot.place);
+        let writable = place.is_some_and(|place| place.access == Access::Write);
+        if it.what == What::Link && self.phase == Phase::Running && writable {
+            self.outbox.touched(file.to_owned());
+        }
+    }
+
     /// Something that stands where a rule's name would be, and may be the box's.
     pub(super) fn suspect(&mut self, it: &Name<'_>, file: &Path) {
         let writable = self

@@ -83,10 +83,52 @@ fn without_passwords(text: &[u8]) -> Vec<u8> {
             }
             None => out.extend(authority),
         }
+        let (url, after) = tail.split_at(tail.iter().position(is_blank).unwrap_or(tail.len()));
+        let kept = without_secret_query(url);
         rest = tail;
+        if kept.len() < url.len() {
+            // There may be another URL in this one.
+            out.extend(without_passwords(kept));
+            rest = after;
+        }
     }
     out.extend(rest);
     out
+}
+
+fn is_blank(byte: &u8) -> bool {
+    byte.is_ascii_whitespace()
+}
+
+/// Path, query and fragment of a URL without the last two, if they say a token by a name: `?access_token=...`.
+fn without_secret_query(url: &[u8]) -> &[u8] {
+    const NAMES: [&[u8]; 12] = [
+        b"token",
+        b"secret",
+        b"password",
+        b"passwd",
+        b"pass",
+        b"pwd",
+        b"key",
+        b"auth",
+        b"authorization",
+        b"credential",
+        b"sig",
+        b"signature",
+    ];
+    let Some(at) = url.iter().position(|b| matches!(b, b'?' | b'#')) else {
+        return url;
+    };
+    let (path, said) = url.split_at(at);
+    let is_secret = |part: &[u8]| {
+        let Some(end) = part.iter().position(|b| *b == b'=') else {
+            return false;
+        };
+        let name = part.get(..end).unwrap_or_default().to_ascii_lowercase();
+        end + 1 < part.len() && NAMES.iter().any(|known| name.ends_with(known))
+    };
+    let mut parts = said.split(|b| matches!(b, b'?' | b'#' | b'&' | b';'));
+    if parts.any(is_secret) { path } else { url }
 }
 
 #[cfg(test)]

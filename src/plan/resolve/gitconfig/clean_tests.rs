@@ -57,6 +57,26 @@ fn what_goes_and_what_stays() {
             "password",
             "",
         ),
+        (
+            "[remote \"o\"]\nurl = https://h/x?access_token=0123456789abcdef0123456789abcdef01234567\n",
+            "0123456789",
+            "\"https://h/x\"",
+        ),
+        (
+            "[remote \"o\"]\nurl = https://h/x.git?a=b&private_token=s3cret\n",
+            "s3cret",
+            "https://h/x.git",
+        ),
+        (
+            "[remote \"o\"]\nurl = \"https://h/https://u:s3cret@i/x#key=s3cret\"\n",
+            "s3cret",
+            "https://h/https://i/x",
+        ),
+        (
+            "[remote \"o\"]\nurl = https://u:s3cret@h/x?service=git&token=\n",
+            "s3cret",
+            "https://h/x?service=git&token=",
+        ),
         ("[github]\n\ttoken = abc\n\tuser = me\n", "abc", "me"),
         (
             "[sendemail]\n\tsmtpPass = abc\n\tsmtpUser = me\n",

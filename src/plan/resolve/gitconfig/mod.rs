@@ -23,6 +23,7 @@ use crate::plan::names::matcher::literal;
 use crate::plan::names::{NameKind, Names};
 use crate::plan::{Access, Env, GrantKind, Kind, MountOp, OsText};
 use crate::policy::Origin;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -300,17 +301,37 @@ fn named(scene: &Scene<'_>, value: &[u8], dir: &Path) -> PathBuf {
     }
 }
 
-/// Where `core.hooksPath` of any of these files leads in the workspace, as patterns below it.
-pub(super) fn hooks(scene: &Scene<'_>) -> Vec<OsText> {
-    let mut files = vec![
+/// What git's configuration names in the workspace, as patterns below it.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    /// Where `core.hooksPath` leads.
+    pub(super) hooks: Vec<OsText>,
+    /// Files that are included: configuration as well.
+    pub(super) included: Vec<OsText>,
+}
+
+/// What any of these files, and of those that they include, names in the workspace.
+pub(super) fn in_workspace(scene: &Scene<'_>) -> Named {
+    let mut files = VecDeque::from([
         scene.home.path.join(".gitconfig"),
         scene.xdg("XDG_CONFIG_HOME", ".config").join("git/config"),
         PathBuf::from("/etc/gitconfig"),
-    ];
+    ]);
     files.extend(repositories(scene));
     let work = &scene.workspace.real;
-    let mut out: Vec<OsText> = Vec::new();
-    for file in files {
+    let mut seen: BTreeSet<PathBuf> = files.iter().cloned().collect();
+    let mut out = Named::default();
+    let add = |path: &Path, to: &mut Vec<OsText>| {
+        let Some(way) = below(path, work).filter(|way| !way.is_empty()) else {
+            return;
+        };
+        let names: Vec<Vec<u8>> = way.split(|b| *b == b'/').map(literal).collect();
+        let pattern = OsText::from(OsString::from_vec(names.join(&b'/')));
+        if !to.contains(&pattern) {
+            to.push(pattern);
+        }
+    };
+    while let Some(file) = files.pop_front() {
         let Some(text) = scene.walk.look.read(&file, MOST) else {
             continue;
         };
@@ -323,14 +344,13 @@ pub(super) fn hooks(scene: &Scene<'_>) -> Vec<OsText> {
             .filter(|v| v.section == b"core" && v.subsection.is_none() && v.key == b"hookspath")
             .filter_map(|v| v.value.as_deref())
         {
-            let real = scene.real_of(&named(scene, value, work));
-            let Some(way) = below(&real, work).filter(|way| !way.is_empty()) else {
-                continue;
-            };
-            let names: Vec<Vec<u8>> = way.split(|b| *b == b'/').map(literal).collect();
-            let pattern = OsText::from(OsString::from_vec(names.join(&b'/')));
-            if !out.contains(&pattern) {
-                out.push(pattern);
+            add(&scene.real_of(&named(scene, value, work)), &mut out.hooks);
+        }
+        for path in included(scene, &config, file.parent().unwrap_or(work)) {
+            let real = scene.real_of(&path);
+            add(&real, &mut out.included);
+            if seen.len() < FILES && seen.insert(real.clone()) {
+                files.push_back(real);
             }
         }
     }

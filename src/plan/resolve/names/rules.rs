@@ -60,10 +60,21 @@ impl Rank {
     }
 }
 
-/// The directories that `core.hooksPath` names; not what is tracked, so that a tool may make its hooks anew (husky).
+/// The files that git's configuration includes, and the directories that `core.hooksPath` names; of these not what is tracked, so that a tool may make its hooks anew (husky).
 fn hooks(scene: &Scene<'_>, out: &mut Vec<NameRule>) {
     let root = &scene.workspace.real;
-    for pattern in gitconfig::hooks(scene) {
+    let named = gitconfig::in_workspace(scene);
+    for pattern in named.included {
+        out.push(NameRule {
+            kind: NameKind::Track,
+            root: root.as_path().into(),
+            pattern,
+            verdict: Verdict::Applies,
+            holds: None,
+            origin: Origin::agentbox("git's include.path"),
+        });
+    }
+    for pattern in named.hooks {
         let matcher = Matcher::new(out, root);
         let mut cursor = Some(matcher.start());
         let mut tracked = false;

@@ -1,0 +1,137 @@
+//! Links of the session to where nobody looks for git directories: `cd lib; git status` goes by what is behind a link, and what
+//! the agent has made there runs.
+
+#![forbid(unsafe_code)]
+
+use super::Settler;
+use crate::keeper::{files, git, strayed, tree};
+use crate::plan::names::git::in_dot_git;
+use crate::plan::names::matcher::Matcher;
+use nix::fcntl::openat;
+use nix::sys::stat::{Mode, SFlag};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// Directories that are looked through behind one link. Behind one with more of them there may be anything.
+const DIRECTORIES: u32 = 20_000;
+
+impl Settler<'_> {
+    /// Is it a link that no rule is about, neither by its name nor because of what is beside it?
+    pub(super) fn is_plain_link(&self, file: &Path) -> bool {
+        let git = git::is_gits(file)
+            && file.ancestors().skip(1).take(2).any(|dir| {
+                files::open_path(self.root.as_fd(), dir).is_ok_and(|dir| tree::is_git(dir.as_fd()))
+            });
+        !git && !in_dot_git(file) && !self.is_inside(file)
+    }
+
+    /// Has a rule's directory been entered by its name?
+    fn is_inside(&self, file: &Path) -> bool {
+        let dot = file
+            .file_name()
+            .is_some_and(|name| name.as_bytes().first() == Some(&b'.'));
+        dot && self.names.rules.iter().any(|rule| {
+            let root = rule.root.path();
+            let Ok(rel) = file.strip_prefix(root) else {
+                return false;
+            };
+            let matcher = Matcher::new(&self.names.rules, root);
+            let mut cursor = Some(matcher.start());
+            for name in rel.iter() {
+                cursor = cursor.and_then(|at| matcher.enter(&at, name.as_bytes()));
+            }
+            cursor.is_some_and(|at| matcher.is_inside(&at))
+        })
+    }
+
+    /// Does a link of this session lead to a directory that the box may write and in which nobody looks for git directories?
+    /// Where a project's tools write (`node_modules`), in an agent's state and in what was granted besides, only if there is
+    /// one. The box's own caches are no place for a link of the working copy: it leads there outside of the box only, and what is
+    /// behind it is another one tomorrow.
+    pub(super) fn is_led_out(&self, file: &Path) -> bool {
+        if !strayed::goes(self.names, file, self.baseline.taken) {
+            return false;
+        }
+        let to = behind(file);
+        if git::is_looked_at(self.names, &to) || std::fs::metadata(&to).is_ok_and(|m| !m.is_dir()) {
+            return false;
+        }
+        if is_private(&to) {
+            return true;
+        }
+        let roots = self.names.rules.iter().map(|rule| rule.root.path());
+        let looked_at = roots.filter(|root| git::is_looked_at(self.names, root));
+        let granted = self.baseline.writable.iter().map(|place| place.path());
+        let mut places = looked_at.chain(granted);
+        let place = places.find(|place| to.starts_with(place));
+        place.is_some_and(|place| self.holds_git(&to, place))
+    }
+
+    /// Is there a git directory in it, or is it in one of that place that is not looked at?
+    fn holds_git(&self, to: &Path, place: &Path) -> bool {
+        let is_git = |dir: &OwnedFd| {
+            tree::is_git(dir.as_fd()) || files::exists(dir.as_fd(), OsStr::new(".git"))
+        };
+        let open = |path: &Path| files::open_path(self.root.as_fd(), path);
+        let mut above = to
+            .ancestors()
+            .take_while(|dir| dir.starts_with(place) && !git::is_looked_at(self.names, dir));
+        if above.any(|dir| open(dir).is_ok_and(|dir| is_git(&dir))) {
+            return true;
+        }
+        let Ok(top) = open(to) else { return false };
+        let (mut left, mut rest) = (DIRECTORIES, vec![top]);
+        while let Some(dir) = rest.pop() {
+            left -= 1;
+            if left == 0 || is_git(&dir) {
+                return true;
+            }
+            for name in files::names(dir.as_fd()).unwrap_or_default() {
+                let is_dir = files::stat(dir.as_fd(), &name)
+                    .is_ok_and(|stat| files::is(&stat, SFlag::S_IFDIR));
+                if is_dir
+                    && let Ok(inner) = openat(&dir, name.as_os_str(), files::DIR, Mode::empty())
+                {
+                    rest.push(inner);
+                }
+            }
+        }
+        false
+    }
+}
+
+/// Is it where the private directories of boxes are?
+fn is_private(path: &Path) -> bool {
+    let names: Vec<&OsStr> = path.iter().collect();
+    let pair = [OsStr::new("agentbox"), OsStr::new("private")];
+    names.windows(2).any(|two| two == pair)
+}
+
+/// Where a link leads, also if nothing is there yet.
+fn behind(link: &Path) -> PathBuf {
+    let mut at = link.to_owned();
+    for _ in 0..40 {
+        if let Ok(real) = std::fs::canonicalize(&at) {
+            return real;
+        }
+        // What is above it is there; the name itself is a link to what is not, or is not there.
+        let mut missing = Vec::new();
+        let mut above = at.as_path();
+        while std::fs::symlink_metadata(above).is_err() {
+            missing.extend(above.file_name());
+            match above.parent() {
+                Some(parent) => above = parent,
+                None => return at,
+            }
+        }
+        let mut next = match std::fs::read_link(above) {
+            Ok(said) => above.parent().unwrap_or(above).join(said),
+            Err(_) => return at,
+        };
+        next.extend(missing.into_iter().rev());
+        at = next;
+    }
+    at
+}
