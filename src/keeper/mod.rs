@@ -34,5 +34,6 @@ pub mod quarantine;
 mod search;
 pub mod settle;
 mod tree;
+mod unlocked;
 mod view;
 mod watchman;
