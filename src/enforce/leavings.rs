@@ -153,11 +153,8 @@ impl Walk<'_> {
             }
             let here = below.join(name);
             match entry.file_type() {
-                Some(Type::Directory) => {
-                    if !self.places.apart.contains(&root.join(&here)) {
-                        self.below(dir, name, root, &here, depth + 1);
-                    }
-                }
+                Some(Type::Directory) if self.places.apart.contains(&root.join(&here)) => {}
+                Some(Type::Directory) => self.below(dir, name, root, &here, depth + 1),
                 Some(Type::Symlink) => {
                     let leads = |target: OsString| leads_out(root, depth, Path::new(&target));
                     if readlinkat(dir, name).is_ok_and(leads) {

@@ -418,7 +418,7 @@ mod tests {
         fs::create_dir(top.join("a/dir")).unwrap();
         fs::write(top.join("a/dir/x"), "x").unwrap();
         for shut in ["a/shut", "a/dir"] {
-            fs::set_permissions(top.join(shut), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(top.join(shut), fs::Permissions::from_mode(0o0)).unwrap();
         }
         let hole = File::create(top.join("a/hole")).unwrap();
         hole.set_len(300 << 20).unwrap();
