@@ -7,6 +7,7 @@ use super::quarantine::rename;
 use crate::plan::OsText;
 use crate::sys::mount;
 use crate::sys::rename::{Taken, renameat2};
+use crate::sys::unlock::widen;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
@@ -14,7 +15,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
@@ -27,8 +28,8 @@ pub(super) const DIR: OFlag = OFlag::O_RDONLY
 /// The most bytes of a file that are compared and put back.
 pub(super) const MOST: u64 = 1 << 20;
 
-/// How deep a tree is followed.
-const DEPTH: u32 = 64;
+/// How deep a tree is followed: each level of a copy holds two descriptors.
+const DEPTH: u32 = 256;
 
 /// What could not be done with a file.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -132,12 +133,7 @@ fn written_beside(
 ) -> Result<OsString, TreeError> {
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let random = crate::sys::random::bytes::<8>()
-        .map_err(|e| failed("getrandom", name)(crate::sys::errno_of(&e)))?;
-    let mut new = OsString::from(".agentbox-");
-    for byte in random {
-        new.push(format!("{byte:02x}"));
-    }
+    let new = inert("", name)?;
     let file = openat(dir, new.as_os_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)
         .map_err(failed("create", name))?;
     let mut file = File::from(file);
@@ -287,7 +283,11 @@ pub(super) fn move_tree(
         Ok(()) => Ok(()),
         // A file system without RENAME_NOREPLACE says EINVAL.
         Err(Errno::EXDEV | Errno::EINVAL) => {
-            copy(from, name, to, new, DEPTH)?;
+            if let Err(e) = copy(from, name, to, new, DEPTH) {
+                // Half a copy would be taken for the thing itself.
+                let _ = remove(to, new, DEPTH);
+                return Err(e);
+            }
             remove(from, name, DEPTH)
         }
         Err(errno) => Err(failed("rename", name)(errno)),
@@ -308,6 +308,8 @@ fn copy(
     let stat = stat(from, name).map_err(failed("stat", name))?;
     if is(&stat, SFlag::S_IFDIR) {
         mkdirat(to, Path::new(new), Mode::S_IRWXU).map_err(failed("mkdir", name))?;
+        // Its mode may keep us out. It goes, so it needs no other one again.
+        let _ = widen(from, name).map_err(failed("chmod", name))?;
         let source = openat(from, name, DIR, Mode::empty()).map_err(failed("open", name))?;
         let target = openat(to, new, DIR, Mode::empty()).map_err(failed("open", name))?;
         for inner in names(source.as_fd()).map_err(failed("list", name))? {
@@ -326,12 +328,31 @@ fn copy(
     let open = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let make =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let _ = widen(from, name).map_err(failed("chmod", name))?;
     let source = openat(from, name, open, Mode::empty()).map_err(failed("open", name))?;
     let mode = Mode::from_bits_truncate(stat.st_mode & 0o777) | Mode::S_IRUSR;
     let target = openat(to, new, make, mode).map_err(failed("create", name))?;
-    std::io::copy(&mut File::from(source), &mut File::from(target))
-        .map(drop)
+    copy_bytes(File::from(source), File::from(target))
         .map_err(|e| failed("copy", name)(crate::sys::errno_of(&e)))
+}
+
+/// Blocks of zeros become holes: a file of the box may be larger than the disk.
+fn copy_bytes(mut source: File, mut target: File) -> std::io::Result<()> {
+    let mut block = vec![0u8; 64 << 10];
+    let mut length = 0u64;
+    loop {
+        let n = source.read(&mut block)?;
+        let bytes = block.get(..n).unwrap_or_default();
+        if bytes.is_empty() {
+            return target.set_len(length);
+        }
+        if bytes.iter().all(|byte| *byte == 0) {
+            target.seek(SeekFrom::Current(i64::try_from(n).unwrap_or(0)))?;
+        } else {
+            target.write_all(bytes)?;
+        }
+        length += u64::try_from(n).unwrap_or(0);
+    }
 }
 
 fn remove(dir: BorrowedFd<'_>, name: &OsStr, depth: u32) -> Result<(), TreeError> {
@@ -344,6 +365,7 @@ fn remove(dir: BorrowedFd<'_>, name: &OsStr, depth: u32) -> Result<(), TreeError
         Err(Errno::EISDIR | Errno::EPERM) => {}
         Err(errno) => return Err(failed("unlink", name)(errno)),
     }
+    let _ = widen(dir, name).map_err(failed("chmod", name))?;
     let inner = openat(dir, name, DIR, Mode::empty()).map_err(failed("open", name))?;
     for child in names(inner.as_fd()).map_err(failed("list", name))? {
         remove(inner.as_fd(), &child, deeper)?;
@@ -351,7 +373,66 @@ fn remove(dir: BorrowedFd<'_>, name: &OsStr, depth: u32) -> Result<(), TreeError
     unlinkat(dir, Path::new(name), UnlinkatFlags::RemoveDir).map_err(failed("rmdir", name))
 }
 
+/// Gives a thing that cannot be moved away a name that means nothing, in its directory: which.
+pub(super) fn put_aside(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OsString, TreeError> {
+    let new = inert("aside-", name)?;
+    match rename(dir, name, dir, &new) {
+        Err(Errno::EINVAL) => renameat(dir, Path::new(name), dir, Path::new(&new)),
+        other => other,
+    }
+    .map_err(failed("rename", name))?;
+    Ok(new)
+}
+
+/// A name that nobody has.
+fn inert(what: &str, name: &OsStr) -> Result<OsString, TreeError> {
+    let random = crate::sys::random::bytes::<8>()
+        .map_err(|e| failed("getrandom", name)(crate::sys::errno_of(&e)))?;
+    let mut new = OsString::from(format!(".agentbox-{what}"));
+    for byte in random {
+        new.push(format!("{byte:02x}"));
+    }
+    Ok(new)
+}
+
 /// Removes a directory if nothing is in it.
 pub(super) fn remove_if_empty(dir: BorrowedFd<'_>, name: &OsStr) {
     let _ = unlinkat(dir, Path::new(name), UnlinkatFlags::RemoveDir);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use nix::fcntl::AT_FDCWD;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    /// As where the workspace is on another file system than the sessions.
+    #[test]
+    fn modes_depth_and_holes_keep_nothing_from_being_copied_away() {
+        let top = std::env::temp_dir().join(format!("agentbox-copy-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&top);
+        fs::create_dir_all(top.join("a").join("d/".repeat(70))).unwrap();
+        fs::write(top.join("a/shut"), "evil").unwrap();
+        fs::create_dir(top.join("a/dir")).unwrap();
+        fs::write(top.join("a/dir/x"), "x").unwrap();
+        for shut in ["a/shut", "a/dir"] {
+            fs::set_permissions(top.join(shut), fs::Permissions::from_mode(0o0)).unwrap();
+        }
+        let hole = File::create(top.join("a/hole")).unwrap();
+        hole.set_len(300 << 20).unwrap();
+        let dir = openat(AT_FDCWD, top.as_path(), DIR, Mode::empty()).unwrap();
+        let (a, b) = (OsStr::new("a"), OsStr::new("b"));
+        copy(dir.as_fd(), a, dir.as_fd(), b, DEPTH).unwrap();
+        remove(dir.as_fd(), a, DEPTH).unwrap();
+        assert!(!top.join("a").exists());
+        assert_eq!(fs::read(top.join("b/shut")).unwrap(), b"evil");
+        assert_eq!(fs::read(top.join("b/dir/x")).unwrap(), b"x");
+        assert!(top.join("b").join("d/".repeat(70)).exists());
+        let hole = fs::metadata(top.join("b/hole")).unwrap();
+        assert_eq!(hole.len(), 300 << 20);
+        assert!(hole.blocks() < 1000, "{}", hole.blocks());
+        fs::remove_dir_all(&top).unwrap();
+    }
 }

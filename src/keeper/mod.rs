@@ -35,5 +35,6 @@ mod search;
 pub mod settle;
 mod strayed;
 mod tree;
+mod unlocked;
 mod view;
 mod watchman;

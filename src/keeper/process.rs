@@ -192,7 +192,7 @@ fn serve(
                 Received::End => return Err("the supervisor is gone".to_owned()),
             }
         }
-        if events && watchman.events()? == Filled::Lost {
+        if (events || watchman.tree.has_read()) && watchman.events()? == Filled::Lost {
             lost = tell_loss(channel)?;
         }
         watchman.poll()?;
@@ -211,13 +211,28 @@ fn tell_loss(channel: &Channel) -> Result<bool, String> {
     sent.map(|()| true).map_err(|e| e.to_string())
 }
 
+/// How long the last look may take: the supervisor waits for it. Only the host can make events by then.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
 /// Everything that happened until the box was dead.
 fn last_look(watchman: &mut Watchman<'_>) -> Result<(), String> {
+    let until = Instant::now() + LAST_LOOK;
+    loop {
+        match watchman.events()? {
+            Filled::All => break,
+            Filled::Part if Instant::now() < until => {}
+            Filled::Part | Filled::Lost => {
+                watchman.outbox.missed();
+                break;
+            }
+        }
+    }
+    // Asked last, since an event can be of a tree that has to be looked at.
     if watchman.tree.is_behind() {
         // The rest of the tree was never looked at.
         watchman.outbox.missed();
     }
-    watchman.events().map(drop)
+    Ok(())
 }
 
 /// Waits until the init of that pidfd is dead: the kernel has reaped everybody in its pid namespace by then.
@@ -261,7 +276,7 @@ fn wait(watchman: &Watchman<'_>, channel: &Channel) -> Result<(bool, bool), Stri
         watchman.outbox.deadline(),
         watchman.stubs_due(),
     ];
-    let timeout = if watchman.tree.is_behind() {
+    let timeout = if watchman.tree.is_behind() || watchman.tree.has_read() {
         PollTimeout::ZERO
     } else {
         match deadline.into_iter().flatten().min() {

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -21,8 +22,8 @@ use std::path::Path;
 /// Its name in the session's directory.
 pub const DIR: &str = "quarantine";
 const INDEX: &str = "index.jsonl";
-/// The most bytes of an index that are read.
-const INDEX_MAX: u64 = 16 << 20;
+/// The most bytes of an index that are read: some million lines.
+const INDEX_MAX: u64 = 256 << 20;
 
 /// Why something was taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,8 @@ pub struct Item {
 pub struct Quarantine {
     dir: OwnedFd,
     items: Vec<Item>,
+    /// The last number that was given.
+    last: u32,
 }
 
 /// What went wrong.
@@ -106,7 +109,15 @@ impl Quarantine {
             Err(errno) => Err(failed("open")(errno)),
             Ok(dir) => {
                 let items = read_index(dir.as_fd())?;
-                Ok(Some(Quarantine { dir, items }))
+                // Also by what is there: an index can be cut.
+                let there = files::names(dir.as_fd()).map_err(failed("list"))?;
+                let there = there.iter().filter_map(|name| name.to_str()?.parse().ok());
+                let last = items.iter().map(|item| item.n).chain(there).max();
+                Ok(Some(Quarantine {
+                    dir,
+                    items,
+                    last: last.unwrap_or(0),
+                }))
             }
         }
     }
@@ -214,7 +225,10 @@ impl Quarantine {
     }
 
     fn announce(&mut self, file: &Path, why: Why) -> Result<u32, QuarantineError> {
-        let next = self.items.iter().map(|item| item.n).max().unwrap_or(0) + 1;
+        let next = self
+            .last
+            .checked_add(1)
+            .ok_or_else(|| failed("number")(Errno::EOVERFLOW))?;
         // Two jobs of one session never run at once; a line whose item never came keeps its number.
         let item = Item {
             n: next,
@@ -225,6 +239,7 @@ impl Quarantine {
         };
         self.append(&item)?;
         self.items.push(item);
+        self.last = next;
         Ok(next)
     }
 
@@ -266,15 +281,58 @@ fn read_index(dir: BorrowedFd<'_>) -> Result<Vec<Item>, QuarantineError> {
         .read_to_end(&mut text)
         .map_err(|e| failed("read the index")(crate::sys::errno_of(&e)))?;
     let mut items: Vec<Item> = Vec::new();
+    let mut known = HashMap::new();
     // A line that a crash cut off is none.
     for item in text
         .split(|b| *b == b'\n')
         .filter_map(|line| serde_json::from_slice::<Item>(line).ok())
     {
-        match items.iter_mut().find(|known| known.n == item.n) {
+        let at = *known.entry(item.n).or_insert(items.len());
+        match items.get_mut(at) {
             Some(known) => *known = item,
             None => items.push(item),
         }
     }
     Ok(items)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+
+    fn opened(what: &str) -> (std::path::PathBuf, OwnedFd) {
+        let name = format!("agentbox-quarantine-{what}-{}", std::process::id());
+        let top = std::env::temp_dir().join(name);
+        let _ = fs::remove_dir_all(&top);
+        fs::create_dir_all(&top).unwrap();
+        let dir = openat(AT_FDCWD, top.as_path(), files::DIR, Mode::empty()).unwrap();
+        (top, dir)
+    }
+
+    #[test]
+    fn a_number_that_is_taken_is_not_given_again_where_the_index_is_cut() {
+        let (top, dir) = opened("cut");
+        for _ in 0..3 {
+            fs::write(top.join("evil"), "evil").unwrap();
+            let mut quarantine = Quarantine::open(dir.as_fd()).unwrap();
+            quarantine
+                .take(
+                    dir.as_fd(),
+                    OsStr::new("evil"),
+                    &top.join("evil"),
+                    Why::Made,
+                )
+                .unwrap();
+        }
+        fs::write(top.join(DIR).join(INDEX), "").unwrap();
+        fs::write(top.join("evil"), "evil").unwrap();
+        let mut quarantine = Quarantine::open(dir.as_fd()).unwrap();
+        let file = top.join("evil");
+        let n = quarantine.take(dir.as_fd(), OsStr::new("evil"), &file, Why::Made);
+        assert_eq!(n.ok(), Some(4));
+        assert!(!file.exists());
+        fs::remove_dir_all(&top).unwrap();
+    }
 }

@@ -3,22 +3,22 @@
 #![forbid(unsafe_code)]
 
 use super::baseline::Baseline;
+use super::unlocked::Unlocked;
 use super::{files, git, tree};
 use crate::plan::Kind;
 use crate::plan::names::matcher::{Cursor, Matcher, heavy};
-use crate::plan::names::{NameKind, Names};
+use crate::plan::names::{NameKind, NameRule, Names};
 use nix::dir::{Dir, Type};
-use nix::fcntl::openat;
-use nix::sys::stat::{Mode, SFlag};
+use nix::errno::Errno;
+use nix::sys::stat::SFlag;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// The most directories of one search, and how deep.
+/// The most directories of one search.
 const DIRECTORIES: usize = 200_000;
-const DEPTH: usize = 128;
 
 /// What a search found.
 #[derive(Debug, Default)]
@@ -27,6 +27,19 @@ pub(super) struct Found {
     pub(super) names: Vec<PathBuf>,
     /// Git directories that it does not have.
     pub(super) born: Vec<PathBuf>,
+    /// Directories that were not looked at, and why: the first few.
+    pub(super) unseen: Vec<(PathBuf, String)>,
+}
+
+/// How many directories that were not looked at are named.
+const UNSEEN: usize = 8;
+
+impl Found {
+    fn unseen(&mut self, path: &Path, why: impl ToString) {
+        if self.unseen.len() < UNSEEN {
+            self.unseen.push((path.to_owned(), why.to_string()));
+        }
+    }
 }
 
 /// The strongest rule about a path, also one about a directory above it.
@@ -35,22 +48,50 @@ pub(super) fn kind_of(names: &Names, file: &Path) -> Option<NameKind> {
 }
 
 /// The rules, by their roots: for many paths.
-pub(super) struct Kinds(Vec<(PathBuf, Matcher)>);
+pub(super) struct Kinds {
+    rules: Vec<(PathBuf, Matcher)>,
+    /// Those that would freeze, see [`Names::guarded`].
+    guarded: Vec<(PathBuf, Matcher)>,
+}
 
 impl Kinds {
     pub(super) fn new(names: &Names) -> Kinds {
-        let roots: BTreeSet<&Path> = names.rules.iter().map(|rule| rule.root.path()).collect();
-        let with_rules = |root: &Path| (root.to_owned(), Matcher::new(&names.rules, root));
-        Kinds(roots.into_iter().map(with_rules).collect())
+        let guarded = names
+            .guarded
+            .iter()
+            .filter_map(|rule| names.rules.get(*rule));
+        Kinds {
+            rules: matchers(&names.rules),
+            guarded: matchers(&guarded.cloned().collect::<Vec<_>>()),
+        }
+    }
+
+    /// Is it frozen, or would be, if it could?
+    pub(super) fn is_frozen(&self, file: &Path) -> bool {
+        self.of(file) == Some(NameKind::Freeze) || self.is_guarded(file)
+    }
+
+    /// Would it be frozen, if it could?
+    fn is_guarded(&self, file: &Path) -> bool {
+        let kind = |(root, matcher): &(PathBuf, Matcher)| {
+            strongest(matcher, file.strip_prefix(root).ok()?)
+        };
+        self.guarded.iter().any(|rules| kind(rules).is_some())
     }
 
     /// As [`kind_of`].
     pub(super) fn of(&self, file: &Path) -> Option<NameKind> {
-        let rules = self.0.iter();
+        let rules = self.rules.iter();
         rules
             .filter_map(|(root, matcher)| strongest(matcher, file.strip_prefix(root).ok()?))
             .min()
     }
+}
+
+fn matchers(rules: &[NameRule]) -> Vec<(PathBuf, Matcher)> {
+    let roots: BTreeSet<&Path> = rules.iter().map(|rule| rule.root.path()).collect();
+    let with_rules = |root: &Path| (root.to_owned(), Matcher::new(rules, root));
+    roots.into_iter().map(with_rules).collect()
 }
 
 fn strongest(matcher: &Matcher, rel: &Path) -> Option<NameKind> {
@@ -82,22 +123,26 @@ pub(super) fn search(root: BorrowedFd<'_>, names: &Names, baseline: &Baseline) -
     let mut left = DIRECTORIES;
     for path in roots {
         let matcher = Matcher::new(&names.rules, path);
-        let Ok(dir) = files::open_path(root, path) else {
-            continue;
-        };
+        // By their paths: a directory with thousands in it must not use up the descriptors.
         let mut stack = vec![At {
-            dir,
             path: path.to_owned(),
             cursor: matcher.start(),
             tracked: Tracked::No,
             depth: 0,
         }];
         while let Some(at) = stack.pop() {
-            left = left.saturating_sub(1);
-            if left == 0 || at.depth > DEPTH {
+            let Some(rest) = left.checked_sub(1) else {
+                found.unseen(&at.path, format!("more than {DIRECTORIES} directories"));
                 break;
+            };
+            left = rest;
+            let mut unlocked = Unlocked::default();
+            match unlocked.open(root, &at.path) {
+                Ok(dir) => stack.extend(look(at, dir, &matcher, baseline, &mut found)),
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
+                // One of them must not be the end of the search.
+                Err(errno) => found.unseen(&at.path, errno.desc()),
             }
-            stack.extend(look(at, &matcher, baseline, &mut found));
         }
     }
     found
@@ -105,7 +150,6 @@ pub(super) fn search(root: BorrowedFd<'_>, names: &Names, baseline: &Baseline) -
 
 /// A directory of a search.
 struct At {
-    dir: OwnedFd,
     path: PathBuf,
     cursor: Cursor,
     tracked: Tracked,
@@ -119,20 +163,34 @@ enum Tracked {
     No,
 }
 
-fn look(mut at: At, matcher: &Matcher, baseline: &Baseline, found: &mut Found) -> Vec<At> {
+fn look(
+    mut at: At,
+    dir: OwnedFd,
+    matcher: &Matcher,
+    baseline: &Baseline,
+    found: &mut Found,
+) -> Vec<At> {
     let mut below = Vec::new();
-    let again = at.dir.try_clone().ok();
-    let Some(Ok(mut entries)) = again.map(Dir::from_fd) else {
-        return below;
+    let listing = dir.try_clone().map_err(|e| crate::sys::errno_of(&e));
+    let mut entries = match listing.and_then(Dir::from_fd) {
+        Ok(entries) => entries,
+        Err(errno) => {
+            found.unseen(&at.path, errno.desc());
+            return below;
+        }
     };
-    if tree::is_git(at.dir.as_fd()) {
+    if tree::is_git(dir.as_fd()) {
         at.cursor = matcher.as_git(&at.cursor, &at.path);
         if at.depth > 0 && !git::is_git_dir(&at.path) && !has(baseline, &at.path) {
             found.born.push(at.path.clone());
         }
     }
     let above = at.path.file_name().unwrap_or_default().as_bytes();
-    for entry in entries.iter().map_while(Result::ok) {
+    for entry in entries.iter() {
+        let Ok(entry) = entry else {
+            found.unseen(&at.path, "its names cannot be read");
+            break;
+        };
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name == "." || name == ".." {
             continue;
@@ -141,7 +199,7 @@ fn look(mut at: At, matcher: &Matcher, baseline: &Baseline, found: &mut Found) -
         let mut tracked = at.tracked;
         let is_dir = match entry.file_type() {
             Some(kind) => kind == Type::Directory,
-            None => files::stat(at.dir.as_fd(), name).is_ok_and(|s| files::is(&s, SFlag::S_IFDIR)),
+            None => files::stat(dir.as_fd(), name).is_ok_and(|s| files::is(&s, SFlag::S_IFDIR)),
         };
         let kind = if is_dir { Kind::Dir } else { Kind::File };
         let said = matcher.entry_of(&at.cursor, name.as_bytes(), kind);
@@ -172,15 +230,12 @@ fn look(mut at: At, matcher: &Matcher, baseline: &Baseline, found: &mut Found) -
             (None, Tracked::Yes) => Cursor::default(),
             (None, Tracked::No) => continue,
         };
-        if let Ok(dir) = openat(&at.dir, name, files::DIR, Mode::empty()) {
-            below.push(At {
-                dir,
-                path: full,
-                cursor,
-                tracked,
-                depth: at.depth + 1,
-            });
-        }
+        below.push(At {
+            path: full,
+            cursor,
+            tracked,
+            depth: at.depth + 1,
+        });
     }
     below
 }

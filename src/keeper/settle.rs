@@ -5,10 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod clones;
 mod gits;
 mod known;
 mod links;
 
+use self::clones::is_theirs;
 use self::gits::is_config;
 use self::known::written;
 use super::baseline::{Baseline, Content, Kept};
@@ -16,9 +18,11 @@ use super::files;
 use super::git::{self, Pointer};
 use super::history::How;
 use super::quarantine::{Quarantine, Why};
+use super::unlocked::Unlocked;
 use super::{search, strayed};
 use crate::plan::OsText;
 use crate::plan::names::{NameKind, Names};
+use crate::sys::unlock;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, openat};
 use nix::sys::stat::{Mode, SFlag};
@@ -68,6 +72,12 @@ pub struct Act {
     pub did: Did,
 }
 
+/// Was everything done that can be? What is left has to be tried again.
+#[must_use]
+pub fn is_complete(acts: &[Act]) -> bool {
+    !acts.iter().any(|act| matches!(act.did, Did::Failed { .. }))
+}
+
 /// What can be done about a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -115,9 +125,14 @@ pub enum Did {
     },
     /// It is not.
     Secret,
-    /// It could not be settled.
+    /// It could not be settled: it has to be tried again.
     Failed {
         /// Why.
+        why: String,
+    },
+    /// It could not be settled as it should, and trying again is of no use.
+    Beyond {
+        /// Why, or what was done instead.
         why: String,
     },
 }
@@ -129,6 +144,9 @@ pub struct Settler<'a> {
     session: BorrowedFd<'a>,
     root: OwnedFd,
     quarantine: Option<Quarantine>,
+    unlocked: Unlocked,
+    /// How often it may still wait for somebody who writes a file.
+    pauses: u32,
     acts: Vec<Act>,
     /// Where remotes lead is told once.
     at_end: bool,
@@ -153,6 +171,8 @@ impl<'a> Settler<'a> {
             session,
             root: openat(AT_FDCWD, "/", files::DIR, Mode::empty())?,
             quarantine: None,
+            unlocked: Unlocked::default(),
+            pauses: gits::PAUSES,
             acts: Vec::new(),
             at_end: false,
             done: BTreeSet::new(),
@@ -168,6 +188,7 @@ impl<'a> Settler<'a> {
             Scope::Now { names, judge } => {
                 for file in names {
                     self.file(file);
+                    self.unlocked.lock();
                 }
                 for file in judge {
                     let did = self.judged(file);
@@ -179,37 +200,39 @@ impl<'a> Settler<'a> {
                 born,
                 search,
             } => {
+                self.pauses = gits::PAUSES_AT_END;
                 let mut touched = touched.clone();
                 let mut born = born.clone();
                 if *search == Search::Yes {
                     let found = search::search(self.root.as_fd(), self.names, self.baseline);
                     touched.extend(found.names);
                     born.extend(found.born);
+                    for (dir, why) in found.unseen {
+                        self.failed(&dir, format!("it was not looked at: {why}"));
+                    }
                 }
                 born.sort();
                 born.dedup();
-                // What is in a repository of the session is settled with it, and its working copy is as good as what it was
-                // cloned from; but not the working copy of the session itself.
-                let roots: BTreeSet<&Path> =
-                    self.names.rules.iter().map(|r| r.root.path()).collect();
-                let own = |dir: &PathBuf, file: &Path| {
-                    let copy = dir
-                        .parent()
-                        .filter(|copy| dir.ends_with(".git") && !roots.contains(copy));
-                    let inside = file.strip_prefix(dir).is_ok_and(git::is_gits);
-                    let in_copy = copy.is_some_and(|copy| file.starts_with(copy));
-                    let leads = Pointer::of(file).is_some() || file.is_symlink();
-                    inside || in_copy && !leads
-                };
-                touched.retain(|file| !born.iter().any(|dir| own(dir, file)));
+                let clones = self.clones(&born);
+                let kinds = search::Kinds::new(self.names);
+                touched.retain(|file| !is_theirs(&born, &clones, &kinds, file));
                 touched.extend(self.baseline.changed());
                 self.strayed = strayed::strayed(self.baseline, self.names);
                 touched.extend(self.strayed.iter().cloned());
+                // What runs things at once comes first, should the time not be enough for all.
+                touched.sort_by_cached_key(|file| !kinds.is_frozen(file));
                 for file in touched {
                     self.file(&file);
+                    self.unlocked.lock();
                 }
                 for dir in born {
-                    self.repository(&dir);
+                    // The modes that the box gave it are no reason to leave it.
+                    let root = self.root.as_fd();
+                    match self.unlocked.open_to_write(root, &dir) {
+                        Err(Errno::EACCES) => self.failed(&dir, Errno::EACCES),
+                        Ok(_) | Err(_) => self.repository(&dir),
+                    }
+                    self.unlocked.lock();
                 }
                 for repository in self.baseline.moved() {
                     self.history(repository);
@@ -246,14 +269,16 @@ impl<'a> Settler<'a> {
         let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
             return;
         };
-        let dir = match files::open_path(self.root.as_fd(), parent) {
+        let dir = match self.unlocked.open_to_write(self.root.as_fd(), parent) {
             Ok(dir) => dir,
             // A parent is gone; or it has become a link, which is looked at as a name of its own.
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return,
             Err(errno) => return self.failed(file, errno),
         };
-        let Ok(stat) = files::stat(dir.as_fd(), name) else {
-            return;
+        let stat = match files::stat(dir.as_fd(), name) {
+            Ok(stat) => stat,
+            Err(Errno::ENOENT) => return,
+            Err(errno) => return self.failed(file, errno),
         };
         let kind = search::kind_of(self.names, file);
         if kind.is_none() && files::is(&stat, SFlag::S_IFLNK) && self.is_plain_link(file) {
@@ -263,6 +288,7 @@ impl<'a> Settler<'a> {
             return;
         }
         if is_config(dir.as_fd(), file) {
+            let _ = unlock::widen(dir.as_fd(), name);
             return self.config(dir.as_fd(), name, file, b"");
         }
         if let Some(pointer) = Pointer::of(file)
@@ -276,11 +302,17 @@ impl<'a> Settler<'a> {
             Some(kind) => kind == NameKind::Track,
         };
         if tracked && files::is(&stat, SFlag::S_IFDIR) {
-            let Ok(inner) = openat(&dir, name, files::DIR, Mode::empty()) else {
-                return;
+            let inner = match self.unlocked.open(self.root.as_fd(), file) {
+                Ok(inner) => inner,
+                Err(errno) => return self.failed(file, errno),
             };
-            for child in files::names(inner.as_fd()).unwrap_or_default() {
-                self.file(&file.join(child));
+            match files::names(inner.as_fd()) {
+                Ok(children) => {
+                    for child in children {
+                        self.file(&file.join(child));
+                    }
+                }
+                Err(errno) => self.failed(file, errno),
             }
             files::remove_if_empty(dir.as_fd(), name);
             return;
@@ -307,21 +339,30 @@ impl<'a> Settler<'a> {
     }
 
     fn take(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, why: Why) -> bool {
-        match self.quarantine() {
-            Ok(quarantine) => match quarantine.take(dir, name, file, why) {
-                Ok(_) => {
-                    if why == Why::Made {
-                        self.say(file, Did::Quarantined);
-                    }
-                    true
-                }
-                Err(e) => {
-                    self.failed(file, e);
-                    false
-                }
-            },
-            Err(why) => {
-                self.failed(file, why);
+        self.unlocked.write(dir);
+        // A directory that moves has to be writable itself. Its new mode goes with it.
+        let _ = unlock::widen(dir, name);
+        let taken = self.quarantine().and_then(|quarantine| {
+            let taken = quarantine.take(dir, name, file, why);
+            taken.map_err(|e| e.to_string())
+        });
+        let Err(reason) = taken else {
+            if why == Why::Made {
+                self.say(file, Did::Quarantined);
+            }
+            return true;
+        };
+        // Whatever it was that failed (a full disk, a tree that is too deep): under this name it would be run.
+        match files::put_aside(dir, name) {
+            Ok(new) => {
+                let why = format!("{reason}; it is called {} now", new.display());
+                self.say(file, Did::Beyond { why });
+                true
+            }
+            // It went away itself.
+            Err(_) if !files::exists(dir, name) => true,
+            Err(_) => {
+                self.failed(file, reason);
                 false
             }
         }
@@ -340,6 +381,8 @@ impl<'a> Settler<'a> {
         let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
             return;
         };
+        // A directory that cannot be searched is not one in which nothing is.
+        let _ = self.unlocked.open_to_write(self.root.as_fd(), parent);
         if kept.kind == NameKind::Track && self.is_gone_with_its_branch(file) {
             return;
         }
@@ -347,8 +390,12 @@ impl<'a> Settler<'a> {
             Ok(dir) => dir,
             Err(why) => return self.failed(file, why),
         };
-        let Ok(stat) = files::stat(dir.as_fd(), name) else {
-            return self.put_back(dir.as_fd(), name, file, kept, Did::Restored);
+        let stat = match files::stat(dir.as_fd(), name) {
+            Ok(stat) => stat,
+            Err(Errno::ENOENT) => {
+                return self.put_back(dir.as_fd(), name, file, kept, Did::Restored);
+            }
+            Err(errno) => return self.failed(file, errno),
         };
         let strayed = self.strayed.contains(file);
         if kept.is_untouched(&stat) && !strayed {
@@ -356,6 +403,7 @@ impl<'a> Settler<'a> {
         }
         if is_config(dir.as_fd(), file) {
             let base = self.base(file, kept);
+            let _ = unlock::widen(dir.as_fd(), name);
             return self.config(dir.as_fd(), name, file, &base);
         }
         if let Some(pointer) = Pointer::of(file)
@@ -384,7 +432,8 @@ impl<'a> Settler<'a> {
             Content::Link { to } => nix::fcntl::readlinkat(&dir, Path::new(name))
                 .is_ok_and(|now| now.as_os_str() == to.os()),
             Content::Unread => {
-                return self.failed(file, "it was changed, and is too large to be put back");
+                let why = "it was changed, and is too large to be put back".to_owned();
+                return self.say(file, Did::Beyond { why });
             }
         };
         if !same && self.take(dir.as_fd(), name, file, Why::Changed) {
@@ -401,7 +450,10 @@ impl<'a> Settler<'a> {
             Content::Link { to } => {
                 symlinkat(to.os(), dir, Path::new(name)).map_err(|e| e.to_string())
             }
-            Content::Unread => Err("it was too large to be kept".to_owned()),
+            Content::Unread => {
+                let why = "it was too large to be kept".to_owned();
+                return self.say(file, Did::Beyond { why });
+            }
         };
         match done {
             Ok(()) => self.say(file, did),
@@ -412,9 +464,13 @@ impl<'a> Settler<'a> {
     /// The directory, made again where it is missing. What stands in its way (a link, a file) goes to the quarantine.
     fn parent_of(&mut self, path: &Path) -> Result<OwnedFd, String> {
         for _ in 0..32 {
-            match files::open_path(self.root.as_fd(), path) {
+            match self.unlocked.open_to_write(self.root.as_fd(), path) {
                 Ok(dir) => return Ok(dir),
                 Err(Errno::ENOENT) => {
+                    // The first one that is there has to let the next one be made.
+                    let root = self.root.as_fd();
+                    let mut above = path.ancestors().skip(1);
+                    let _ = above.find(|dir| self.unlocked.open_to_write(root, dir).is_ok());
                     return files::make_path(self.root.as_fd(), path).map_err(|e| e.to_string());
                 }
                 Err(Errno::ELOOP | Errno::ENOTDIR) => {}

@@ -88,8 +88,10 @@ impl Happened {
 /// What was read from the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Filled {
-    /// Events, or none.
-    Fine,
+    /// All that there was.
+    All,
+    /// As much as one read may take: there can be more.
+    Part,
     /// Events were lost.
     Lost,
 }
@@ -100,6 +102,10 @@ pub(super) struct Tree {
     /// One directory can be seen by the rules of two roots.
     spots: HashMap<i32, Vec<Spot>>,
     events: VecDeque<Happened>,
+    /// Events were lost, and nobody was told so far.
+    lost: bool,
+    /// A directory could not be opened, nobody knows what is in it.
+    unopened: bool,
     /// Directories that are still to be watched and listed.
     queue: VecDeque<Spot>,
     /// Directories that cannot be watched.
@@ -119,6 +125,8 @@ impl Tree {
             inotify,
             spots: HashMap::new(),
             events: VecDeque::new(),
+            lost: false,
+            unopened: false,
             queue: VecDeque::new(),
             polled: Vec::new(),
             next_poll: Instant::now(),
@@ -157,12 +165,27 @@ impl Tree {
         self.events.pop_front()
     }
 
+    /// Was something read that was not acted upon?
+    pub(super) fn has_read(&self) -> bool {
+        self.lost || !self.events.is_empty()
+    }
+
+    /// Were events lost since this was asked last?
+    pub(super) fn take_lost(&mut self) -> bool {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Was there a directory that could not be opened, since this was asked last?
+    pub(super) fn take_unopened(&mut self) -> bool {
+        std::mem::take(&mut self.unopened)
+    }
+
     /// Reads what the kernel has, without waiting.
     pub(super) fn fill(&mut self) -> Filled {
         let Some(inotify) = &self.inotify else {
-            return Filled::Fine;
+            return Filled::All;
         };
-        let mut filled = Filled::Fine;
+        let mut filled = Filled::Part;
         let (spots, events) = (&mut self.spots, &mut self.events);
         let mut buffer = [0; 4096];
         // Bounded: a box that makes events without end must not keep them from being acted upon.
@@ -182,9 +205,13 @@ impl Tree {
                 }
             });
             if !matches!(read, Ok(Read::Some)) {
+                if filled == Filled::Part {
+                    filled = Filled::All;
+                }
                 break;
             }
         }
+        self.lost |= filled == Filled::Lost;
         filled
     }
 
@@ -212,10 +239,7 @@ impl Tree {
         places: &[Place],
         spot: &Spot,
     ) -> Vec<(OsString, What)> {
-        let Some(dir) = places
-            .get(spot.place)
-            .and_then(|place| place.open_dir(&spot.rel).ok())
-        else {
+        let Some(dir) = self.open(places, spot) else {
             return Vec::new();
         };
         if self.spots.len() >= MOST {
@@ -229,10 +253,7 @@ impl Tree {
 
     /// Watches a directory and does not list it.
     pub(super) fn watch(&mut self, places: &[Place], spot: &Spot) {
-        let dir = places
-            .get(spot.place)
-            .map(|place| place.open_dir(&spot.rel));
-        if let Some(Ok(dir)) = dir
+        if let Some(dir) = self.open(places, spot)
             && let Err(errno) = self.add(dir.as_fd(), spot, APPEAR)
         {
             self.cannot(errno, spot);
@@ -241,10 +262,7 @@ impl Tree {
 
     /// What happens to the names of a directory matters as well.
     pub(super) fn watch_closely(&mut self, places: &[Place], spot: &Spot) {
-        let dir = places
-            .get(spot.place)
-            .map(|place| place.open_dir(&spot.rel));
-        if let Some(Ok(dir)) = dir
+        if let Some(dir) = self.open(places, spot)
             && let Err(errno) = self.add(dir.as_fd(), spot, CLOSELY)
         {
             self.cannot(errno, spot);
@@ -253,15 +271,20 @@ impl Tree {
 
     /// When a file of a directory was written matters as well.
     pub(super) fn watch_ends(&mut self, places: &[Place], spot: &Spot) {
-        let dir = places
-            .get(spot.place)
-            .map(|place| place.open_dir(&spot.rel));
         let mask = APPEAR.union(AddWatchFlags::IN_CLOSE_WRITE);
-        if let Some(Ok(dir)) = dir
+        if let Some(dir) = self.open(places, spot)
             && let Err(errno) = self.add(dir.as_fd(), spot, mask)
         {
             self.cannot(errno, spot);
         }
+    }
+
+    /// A directory, if it is there. One that may not be opened (the box can make it so) is remembered.
+    pub(super) fn open(&mut self, places: &[Place], spot: &Spot) -> Option<OwnedFd> {
+        let opened = places.get(spot.place)?.open_dir(&spot.rel);
+        let gone = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP];
+        self.unopened |= matches!(&opened, Err(errno) if !gone.contains(errno));
+        opened.ok()
     }
 
     fn add(&mut self, dir: BorrowedFd<'_>, spot: &Spot, mask: AddWatchFlags) -> Result<(), Errno> {

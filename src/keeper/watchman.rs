@@ -203,7 +203,7 @@ impl<'a> Watchman<'a> {
         Ok(())
     }
 
-    /// Acts upon everything that happened. Events that were lost are told by the answer.
+    /// Acts upon what happened, as much as one read takes. Events that were lost are told by the answer.
     ///
     /// # Errors
     /// A name that cannot be closed.
@@ -214,9 +214,14 @@ impl<'a> Watchman<'a> {
                 self.event(&event, &spot)?;
             }
         }
-        if filled == Filled::Lost {
+        if self.tree.take_unopened() {
+            self.outbox.missed();
+        }
+        // Also those of a read that was made on the way.
+        if self.tree.take_lost() {
             self.outbox.missed();
             self.everything_again();
+            return Ok(Filled::Lost);
         }
         Ok(filled)
     }
@@ -283,8 +288,8 @@ impl<'a> Watchman<'a> {
         Ok(())
     }
 
-    fn what(&self, spot: &Spot, name: &OsStr) -> Option<(What, Option<Inode>)> {
-        let dir = self.places.get(spot.place)?.open_dir(&spot.rel).ok()?;
+    fn what(&mut self, spot: &Spot, name: &OsStr) -> Option<(What, Option<Inode>)> {
+        let dir = self.tree.open(&self.places, spot)?;
         linked(dir.as_fd(), name)
     }
 
@@ -446,14 +451,15 @@ impl<'a> Watchman<'a> {
             Covered::Already | Covered::Now => {}
         }
         let writer = place::has_writer(place, &rel);
-        // Everything that happened before the name was closed has been told by now.
-        let _ = self.tree.fill();
+        // Everything that happened before the name was closed has been told by now, if that was all.
+        let told = self.tree.fill() == Filled::All;
         let meanwhile = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_MODIFY
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_FROM;
-        let hosts = it.cause == Cause::MovedIn
+        let hosts = told
+            && it.cause == Cause::MovedIn
             && self.frozen.contains_key(file)
             && !self.tree.is_waiting(it.spot, it.name, meanwhile)
             && writer == Ok(false)

@@ -167,7 +167,12 @@ fn since_start(running: &Running) -> (i64, i64) {
 /// Links out of the agent's own directories, by which its program would write elsewhere when it runs outside.
 fn remove_links(plan: &Plan, running: &mut Running) {
     let found = leavings::remove(&leavings::Places::of(plan), since_start(running), LINKS);
-    for (file, gone) in found {
+    if let Some((dir, why)) = found.unseen {
+        running.say(&format!(
+            "{dir} was not searched for links out of the agent's directory ({why}): look at it before you run the agent outside"
+        ));
+    }
+    for (file, gone) in found.removed {
         match gone {
             Ok(()) => {
                 let what = "a link out of the agent's directory, or no file, was removed".to_owned();

@@ -11,7 +11,7 @@ use crate::keeper::baseline::Baseline;
 use crate::keeper::job::Job;
 use crate::keeper::message::{FromKeeper, Known, More, Seen, ToKeeper};
 use crate::keeper::process::{self, Keeper};
-use crate::keeper::settle::{Act, Did, Scope, Search};
+use crate::keeper::settle::{Act, Did, Scope, Search, is_complete};
 use crate::launch::channel::{Received, Sent};
 use crate::outcome::Trigger;
 use crate::plan::names::{Names, Watch};
@@ -304,7 +304,7 @@ impl Keeping {
     }
 
     /// Everything that the end has to look at; nothing, as a rule.
-    fn settle(&mut self, running: &mut Running) {
+    fn settle(&mut self, running: &mut Running) -> Settled {
         if let Some(job) = self.job.take() {
             let report = job.end();
             self.report(report, running);
@@ -315,7 +315,7 @@ impl Keeping {
             && self.born.is_empty()
             && !self.baseline.has_changed(&self.names)
         {
-            return;
+            return Settled::Yes;
         }
         let scope = Scope::End {
             touched: std::mem::take(&mut self.touched),
@@ -325,7 +325,9 @@ impl Keeping {
         let report = Job::start(&self.names, &self.baseline, &self.session, &scope)
             .map_err(|e| e.to_string())
             .and_then(Job::end);
+        let settled = Settled::of(&report);
         self.report(report, running);
+        settled
     }
 }
 
@@ -389,8 +391,25 @@ impl Part for Keeping {
                 Ok(Received::End) | Err(_) => break,
             }
         }
-        self.settle(running);
-        running.session.settled();
+        if self.settle(running) == Settled::Yes {
+            running.session.settled();
+        }
+    }
+}
+
+/// Whether all was done: what was not, the next session tries again, and `agentbox restore`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    Yes,
+    No,
+}
+
+impl Settled {
+    pub(super) fn of(report: &Result<Vec<Act>, String>) -> Settled {
+        match report {
+            Ok(acts) if is_complete(acts) => Settled::Yes,
+            Ok(_) | Err(_) => Settled::No,
+        }
     }
 }
 
@@ -403,12 +422,15 @@ pub fn settle_dead(sessions: &Sessions) -> Vec<String> {
             continue;
         };
         let path = sessions.path().join(id.as_str());
+        let mut settled = Settled::Yes;
         match (sessions.read(&id), Baseline::read(dead.dir())) {
             (Ok(record), Some(baseline)) => {
                 if let Some(bare) = &record.plan.standing.bare {
                     let _ = std::fs::remove_dir_all(bare.place.path());
                 }
-                lines.extend(settle_one(&record.plan.names, &baseline, &path, &id));
+                let (one, said) = settle_one(&record.plan.names, &baseline, &path, &id);
+                settled = one;
+                lines.extend(said);
             }
             (Err(e), _) => lines.push(format!(
                 "session {} ended by a crash, and its files cannot be compared: {e}",
@@ -417,12 +439,19 @@ pub fn settle_dead(sessions: &Sessions) -> Vec<String> {
             // Nothing had begun.
             (Ok(_), None) => {}
         }
-        dead.settled();
+        if settled == Settled::Yes {
+            dead.settled();
+        }
     }
     lines
 }
 
-fn settle_one(names: &Names, baseline: &Baseline, path: &Path, id: &SessionId) -> Vec<String> {
+fn settle_one(
+    names: &Names,
+    baseline: &Baseline,
+    path: &Path,
+    id: &SessionId,
+) -> (Settled, Vec<String>) {
     let scope = Scope::End {
         touched: Vec::new(),
         born: Vec::new(),
@@ -431,11 +460,13 @@ fn settle_one(names: &Names, baseline: &Baseline, path: &Path, id: &SessionId) -
     let report = Job::start(names, baseline, path, &scope)
         .map_err(|e| e.to_string())
         .and_then(Job::end);
-    match report {
+    let settled = Settled::of(&report);
+    let lines = match report {
         Ok(acts) => acts.iter().map(|act| line(act, id)).collect(),
         Err(why) => vec![format!(
             "files of session {} could not be compared: {why}",
             id.as_str()
         )],
-    }
+    };
+    (settled, lines)
 }

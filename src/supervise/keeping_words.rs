@@ -70,7 +70,9 @@ pub(super) fn line(act: &Act, id: &SessionId) -> String {
             "{file}: references changed and could not be searched for protected files ({why}): look at what you push"
         ),
         Did::Known { .. } | Did::Followed { .. } | Did::Secret => format!("{file} was looked at"),
-        Did::Failed { why } => format!("{file} is protected and could not be put back: {why}"),
+        Did::Failed { why } | Did::Beyond { why } => {
+            format!("{file} is protected and could not be put back: {why}")
+        }
     }
 }
 
@@ -105,6 +107,8 @@ pub(super) fn event(act: Act) -> Option<Event> {
             .to_owned(),
         },
         Did::Known { .. } | Did::Followed { .. } | Did::Secret => return None,
-        Did::Failed { why } | Did::Unread { why } => Event::SettleFailed { file, why },
+        Did::Failed { why } | Did::Beyond { why } | Did::Unread { why } => {
+            Event::SettleFailed { file, why }
+        }
     })
 }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::keeping::Settled;
 use super::keeping_words::{event, line};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
@@ -61,6 +62,7 @@ impl Part for Settling {
         let report = Job::start(&self.names, &self.baseline, &self.session, &scope)
             .map_err(|e| e.to_string())
             .and_then(Job::end);
+        let settled = Settled::of(&report);
         match report {
             Ok(acts) => {
                 for act in acts {
@@ -72,7 +74,9 @@ impl Part for Settling {
             }
             Err(why) => running.say(&format!("files could not be compared: {why}")),
         }
-        running.session.settled();
+        if settled == Settled::Yes {
+            running.session.settled();
+        }
         remove(&self.place, running);
     }
 }

@@ -27,6 +27,7 @@ pub mod spawn;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tty;
+pub mod unlock;
 pub mod unotify;
 pub mod wait;
 pub mod xattr;

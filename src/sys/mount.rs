@@ -281,6 +281,29 @@ pub fn is_mount_root(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(found.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0)
 }
 
+/// When an inode was made, in seconds and nanoseconds; `None` where the file system does not know.
+///
+/// # Errors
+/// The errno of statx(2).
+pub fn birth(fd: BorrowedFd<'_>) -> Result<Option<(i64, i64)>, Errno> {
+    // SAFETY: an all-zero statx is valid: integers only.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: with AT_EMPTY_PATH the kernel asks for the descriptor itself and fills `found`, which outlives the call.
+    let ret = unsafe {
+        libc::statx(
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            libc::STATX_BTIME,
+            &raw mut found,
+        )
+    };
+    cvt(ret.into())?;
+    let known = found.stx_mask & libc::STATX_BTIME != 0;
+    let at = (found.stx_btime.tv_sec, i64::from(found.stx_btime.tv_nsec));
+    Ok(known.then_some(at))
+}
+
 /// Whether anybody has this file open for writing, or mapped so (fcntl(2), F_SETLEASE: a read lease is refused then). It must
 /// be open for reading, and belong to the caller.
 ///

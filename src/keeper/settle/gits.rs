@@ -23,6 +23,11 @@ use std::time::Duration;
 const CONFIG_TRIES: u32 = 60;
 const CONFIG_PAUSE: Duration = Duration::from_millis(5);
 
+/// How many pauses one job makes for all its files: hundreds that nobody can read must not use up its time. In the end only
+/// the host can still be writing one.
+pub(super) const PAUSES: u32 = 300;
+pub(super) const PAUSES_AT_END: u32 = 60;
+
 impl Settler<'_> {
     /// May a file that says where git finds something, or what it runs, be as it is?
     pub(super) fn may_say(
@@ -99,10 +104,7 @@ impl Settler<'_> {
                 Ok(None) => return,
                 Ok(Some(cleaned)) => (cleaned.text, cleaned.taken),
                 // Git could not have read it either; but it may be half written by something that is not git.
-                Err(_) if attempt + 1 < CONFIG_TRIES => {
-                    std::thread::sleep(CONFIG_PAUSE);
-                    continue;
-                }
+                Err(_) if attempt + 1 < CONFIG_TRIES && self.paused() => continue,
                 Err(_) => return self.not_a_config(dir, name, file, base),
             };
             let written = if attempt + 1 < CONFIG_TRIES {
@@ -124,10 +126,22 @@ impl Settler<'_> {
                     }
                     return;
                 }
-                Ok(Locked::Changed | Locked::Busy) => std::thread::sleep(CONFIG_PAUSE),
+                Ok(Locked::Changed | Locked::Busy) => {
+                    self.paused();
+                }
                 Err(e) => return self.failed(file, e),
             }
         }
+    }
+
+    /// Waits for whoever writes a file, if there is still time for that.
+    fn paused(&mut self) -> bool {
+        let Some(left) = self.pauses.checked_sub(1) else {
+            return false;
+        };
+        self.pauses = left;
+        std::thread::sleep(CONFIG_PAUSE);
+        true
     }
 
     /// Does the path of a URL lead to where git directories are looked for, and through no link?

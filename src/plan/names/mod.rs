@@ -19,6 +19,9 @@ pub struct Names {
     /// The rules, weakest first: of one kind the last one that matches a name decides.
     #[serde(default)]
     pub rules: Vec<NameRule>,
+    /// Of the rules those that freeze, and could only be made to track: where nothing can be mounted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guarded: Vec<usize>,
     /// What existed at the start and is visible in the box.
     #[serde(default)]
     pub found: Vec<FoundName>,

@@ -236,9 +236,10 @@ pub(super) fn into(bare: &Bare, identity: &mut Identity, env: &mut Env) {
 
 /// Nothing can be frozen: what would be is looked at in the end, like what is tracked.
 pub(super) fn guard(names: &mut Names) {
-    for rule in &mut names.rules {
+    for (number, rule) in names.rules.iter_mut().enumerate() {
         if rule.kind == NameKind::Freeze {
             rule.kind = NameKind::Track;
+            names.guarded.push(number);
         }
     }
     for found in &mut names.found {

@@ -1,0 +1,55 @@
+//! Working copies of repositories that were born in the session: their files are as good as what they were cloned from.
+
+#![forbid(unsafe_code)]
+
+use super::Settler;
+use crate::keeper::git::{self, Pointer};
+use crate::keeper::search::Kinds;
+use crate::keeper::tree;
+use crate::keeper::unlocked::Unlocked;
+use crate::plan::names::NameKind;
+use crate::sys::mount;
+use std::collections::BTreeSet;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+impl Settler<'_> {
+    /// The working copies that came with these git directories. Not the one of the session itself, none that was there
+    /// before, and none of what is called `.git` and is no repository: each would be a way to keep what is in it from
+    /// being looked at.
+    pub(super) fn clones(&self, born: &[PathBuf]) -> Vec<PathBuf> {
+        let roots: BTreeSet<&Path> = self.names.rules.iter().map(|r| r.root.path()).collect();
+        let root = self.root.as_fd();
+        let is_new = |copy: &Path| {
+            let mut unlocked = Unlocked::default();
+            let git = unlocked.open(root, &copy.join(".git"));
+            let dir = unlocked.open(root, copy);
+            let (Ok(git), Ok(dir)) = (git, dir) else {
+                return false;
+            };
+            // No call sets the time of birth. A file system that has none tells no clone from what was there.
+            let birth = mount::birth(dir.as_fd()).ok().flatten();
+            tree::is_git(git.as_fd()) && birth.is_some_and(|at| at >= self.baseline.taken)
+        };
+        born.iter()
+            .filter(|dir| dir.ends_with(".git"))
+            .filter_map(|dir| dir.parent())
+            .filter(|copy| !roots.contains(copy) && is_new(copy))
+            .map(Path::to_owned)
+            .collect()
+    }
+}
+
+/// Is it settled with a repository of the session, or a file of its working copy that is only tracked? What would be frozen
+/// is looked at everywhere.
+pub(super) fn is_theirs(born: &[PathBuf], clones: &[PathBuf], kinds: &Kinds, file: &Path) -> bool {
+    let inside = |dir: &PathBuf| file.strip_prefix(dir).is_ok_and(git::is_gits);
+    if born.iter().any(inside) {
+        return true;
+    }
+    clones.iter().any(|copy| file.starts_with(copy))
+        && Pointer::of(file).is_none()
+        && !file.is_symlink()
+        && kinds.of(file) == Some(NameKind::Track)
+        && !kinds.is_frozen(file)
+}

@@ -1,0 +1,174 @@
+//! What an agent does so that its files are not settled when the session is over: floods, modes, depth, and names that would
+//! exempt others. Each beside a name that no rule knows.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Ran, TestBox, run};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+/// A box with a repository of one commit.
+fn repository() -> TestBox {
+    let b = TestBox::new()
+        .profile("extends = [\"base\", \"git\"]\n")
+        .file("{ws}/README", "x")
+        .file("{ws}/sub/x", "x")
+        .file("{ws}/.github/workflows/ci.yml", "on: push\n");
+    for args in [
+        &["init", "-q"][..],
+        &["add", "-A"],
+        &["commit", "-qm", "one"],
+    ] {
+        let mut command = Command::new("git");
+        b.around(&mut command, &b.command(["true"]));
+        command.args(["-c", "user.name=a", "-c", "user.email=a@b"]);
+        command.args(["-c", "init.defaultBranch=main"]).args(args);
+        run(command).ok();
+    }
+    b
+}
+
+fn read(b: &TestBox, file: &str) -> String {
+    fs::read_to_string(b.ws().join(file)).unwrap_or_default()
+}
+
+/// None of them is there, and the twin is.
+#[track_caller]
+fn gone(b: &TestBox, ran: &Ran, names: &[&str]) {
+    for name in names {
+        let there = fs::symlink_metadata(b.ws().join(name)).is_ok();
+        assert!(!there, "{name}: {ran:?}");
+    }
+    assert_eq!(read(b, "twin"), "twin\n", "{ran:?}");
+}
+
+#[test]
+fn a_flood_of_events_before_the_end_hides_no_name_that_is_made_after_it() {
+    let b = repository();
+    let ran = b.run([
+        "python3",
+        "-c",
+        "import os, time\n\
+         os.mkdir('.idea'); open('.idea/a', 'w').close(); time.sleep(.3); d = os.open('.idea', os.O_RDONLY)\n\
+         for i in range(7000):\n \
+           os.rename('a', 'b', src_dir_fd=d, dst_dir_fd=d); os.rename('b', 'a', src_dir_fd=d, dst_dir_fd=d)\n\
+         for n, t in [('.claude', 'settings.json'), ('s', '.mcp.json'), ('.vscode', 'tasks.json')]:\n \
+           os.mkdir(n); open(n + '/' + t, 'w').write('evil')\n\
+         open('.envrc', 'w').write('evil'); open('twin', 'w').write('twin\\n'); os._exit(0)",
+    ]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let names = [
+        ".claude/settings.json",
+        "s/.mcp.json",
+        ".vscode/tasks.json",
+        ".envrc",
+    ];
+    gone(&b, &ran, &names);
+}
+
+#[test]
+fn modes_keep_nothing_from_being_put_back_or_moved_away() {
+    let b = repository();
+    let ran = b.sh(
+        "chmod 555 .git; printf '[core]\\n\\tfsmonitor = touch PWN;false\\n' >> .git/config; \
+         mkdir x; echo evil > x/config.toml; chmod 555 x; mv x .codex; \
+         mkdir y; echo evil > y/tasks.json; chmod 555 y; mv y .vscode; \
+         mkdir -p s/t; echo evil > s/t/.mcp.json; echo evil > s/t/.envrc; chmod 000 s/t; chmod 444 s; \
+         mkdir -m 311 u; mkdir u/.claude; echo evil > u/.claude/settings.json; mkdir -m 300 u/.vscode; echo evil > u/.vscode/tasks.json; \
+         echo 'on: evil' > .github/workflows/ci.yml; chmod 555 .github/workflows; echo twin > twin; sleep 0.5",
+    );
+    let open = |dir: &str| fs::set_permissions(b.ws().join(dir), fs::Permissions::from_mode(0o755));
+    let modes = [(".git", 0o555), ("s", 0o444), ("u", 0o311)];
+    for (dir, mode) in modes {
+        let now = fs::metadata(b.ws().join(dir)).unwrap().permissions().mode();
+        assert_eq!(now & 0o777, mode, "{dir} has its mode again: {ran:?}");
+    }
+    for dir in ["s", "s/t", "u", ".git"] {
+        open(dir).unwrap();
+    }
+    assert!(!read(&b, ".git/config").contains("fsmonitor"), "{ran:?}");
+    assert_eq!(
+        read(&b, ".github/workflows/ci.yml"),
+        "on: push\n",
+        "{ran:?}"
+    );
+    let names = [
+        ".codex/config.toml",
+        ".vscode/tasks.json",
+        "s/t/.mcp.json",
+        "s/t/.envrc",
+        "u/.claude/settings.json",
+        "u/.vscode/tasks.json",
+    ];
+    gone(&b, &ran, &names);
+}
+
+#[test]
+fn a_directory_that_is_called_git_keeps_nothing_beside_it_from_being_looked_at() {
+    let b = repository();
+    let ran = b.sh(
+        "mkdir sub/.git sub/.vscode; echo evil > sub/.vscode/tasks.json; echo evil > sub/.envrc; \
+         mkdir -p e/.git e/.vscode; echo evil > e/.vscode/tasks.json; \
+         git init -q sub/real; mv sub/real/.git .github/.git; echo evil > .github/workflows/ci.yml; \
+         git clone -q . copy; echo changed >> copy/.github/workflows/ci.yml; echo evil > copy/.mcp.json; echo twin > twin",
+    );
+    let names = [
+        "sub/.vscode/tasks.json",
+        "sub/.envrc",
+        "e/.vscode/tasks.json",
+        "copy/.mcp.json",
+    ];
+    gone(&b, &ran, &names);
+    assert_eq!(
+        read(&b, ".github/workflows/ci.yml"),
+        "on: push\n",
+        "{ran:?}"
+    );
+    let own = read(&b, "copy/.github/workflows/ci.yml");
+    assert_eq!(
+        own, "on: push\nchanged\n",
+        "a clone's files are its own: {ran:?}"
+    );
+}
+
+#[test]
+fn broken_git_configurations_do_not_use_up_the_time_of_the_rest() {
+    let b = repository();
+    let began = std::time::Instant::now();
+    let ran = b.sh(
+        "for i in $(seq 1000 1600); do mkdir -p .git/worktrees/a$i; echo '[' > .git/worktrees/a$i/config.worktree; done; \
+         mkdir .vscode .husky s; for f in .vscode/tasks.json .husky/pre-commit s/.mcp.json .mcp.json; do echo evil > $f; done; \
+         echo twin > twin",
+    );
+    let names = [
+        ".vscode/tasks.json",
+        ".husky/pre-commit",
+        "s/.mcp.json",
+        ".mcp.json",
+    ];
+    gone(&b, &ran, &names);
+    assert!(began.elapsed().as_secs() < 40, "{:?}", began.elapsed());
+    assert!(
+        !b.ws().join(".git/worktrees/a1600/config.worktree").exists(),
+        "{ran:?}"
+    );
+}
+
+/// A name that was not seen when it was made is searched for in the end, beside a tree that is as deep as paths go.
+#[test]
+fn a_deep_directory_is_not_the_end_of_a_search() {
+    let b = repository();
+    let ran = b.sh(
+        "mkdir -m 311 closed; mkdir closed/in; \
+         d=zz; for i in $(seq 200); do d=$d/d; done; mkdir -p $d; echo evil > $d/.envrc; \
+         mkdir -p aa/.vscode; echo evil > aa/.vscode/tasks.json; echo evil > closed/in/.envrc; echo twin > twin",
+    );
+    let deep = format!("zz{}/.envrc", "/d".repeat(200));
+    gone(
+        &b,
+        &ran,
+        &["aa/.vscode/tasks.json", "closed/in/.envrc", &deep],
+    );
+}
