@@ -1179,7 +1179,7 @@ fn kill_and_stop_open_what_was_closed() {
     let b = TestBox::new().dir("{home}/.config/agentbox");
     assert_eq!(b.run(["true"]).code(), 0);
     let close = |dir: &str| {
-        let mode = std::fs::Permissions::from_mode(0);
+        let mode = std::fs::Permissions::from_mode(0o000);
         std::fs::set_permissions(b.home().join(dir), mode).unwrap();
     };
     close(".local/state/agentbox/sessions");

@@ -80,7 +80,7 @@ impl Still {
         loop {
             let found = processes();
             let left: Vec<i32> = match reach {
-                Reach::Box => pids(&found, |p| moves(p)),
+                Reach::Box => pids(&found, moves),
                 // One after the other, until no new one appears. Also those in a call that no signal interrupts: that ends.
                 Reach::User => pids(&found, |p| moves(p) || !told.contains(&p.pid)),
             };

@@ -9,6 +9,7 @@ use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use crate::outcome::Trigger;
 use crate::plan::Plan;
+use crate::plan::rung::Rung;
 use crate::plan::stop::StopScope;
 use crate::session::{CONTROL, EVENTS, Session};
 use crate::sys::own;
@@ -82,7 +83,9 @@ impl Whereabouts {
                 let _ = watched.watch(path, MODE);
             }
         }
-        let next = ear.is_none().then(|| Instant::now() + LOOK);
+        // Where the agent can change modes it is looked for as well: not everything of that need be watched.
+        let looks = ear.is_none() || plan.standing.rung == Rung::Landlock;
+        let next = looks.then(|| Instant::now() + LOOK);
         let whereabouts = Whereabouts {
             files,
             modes,
