@@ -170,9 +170,7 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
                     if !self.was_there(&path, &content)? {
                         self.tell(moved, &id, path, Some(content), How::Emptied);
                     }
-                } else if !self.was_there(&path, &content)?
-                    && !(self.known.had(&content) && self.was_ever_there(old, &path, &content))
-                {
+                } else if !self.is_known(old, &path, &content)? {
                     self.tell(moved, &id, path, Some(content), How::Made);
                 }
             }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Known, Look, Told};
-use crate::keeper::history::reader::{Bytes, Id, Reader};
+use crate::keeper::history::reader::{Bytes, Id, Missing, Reader};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Commits in which a content is looked for; one that is further back counts as nobody's.
@@ -70,9 +70,21 @@ pub(in crate::keeper::history) fn named<B: Bytes>(
 }
 
 impl<B: Bytes, K: Known> Look<'_, B, K> {
+    /// Had a reference of the start this content under this name, or a commit behind one? What git's store did not have then
+    /// needs no long search.
+    pub(super) fn is_known(
+        &mut self,
+        old: &[Id],
+        path: &[u8],
+        content: &Id,
+    ) -> Result<bool, Missing> {
+        Ok(self.was_there(path, content)?
+            || self.known.had(content) && self.was_ever_there(old, path, content))
+    }
+
     /// Had a commit that is reachable from these that content under that name? That the store had it is not enough: an earlier
     /// session may have left it there, for this one to use.
-    pub(super) fn was_ever_there(&mut self, tips: &[Id], path: &[u8], content: &Id) -> bool {
+    fn was_ever_there(&mut self, tips: &[Id], path: &[u8], content: &Id) -> bool {
         let mut queue: VecDeque<Id> = VecDeque::new();
         let mut seen: HashSet<Id> = HashSet::new();
         let mut trees: HashSet<Id> = HashSet::new();
