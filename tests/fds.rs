@@ -189,7 +189,7 @@ fn files_of_the_caller_as_stdio() {
     let output = common::spawn(&mut command).wait_with_output().unwrap();
     let after = std::fs::read_to_string(b.root().join("log")).unwrap();
     assert_eq!(after, "new\n", "{output:?}");
-    // A log that others append to is neither read nor emptied.
+    // A log that others append to is neither read nor emptied. A pipe that is one's own is waited at.
     let b = TestBox::new().file("log", "what others said\n");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     std::fs::set_permissions(b.root().join("log"), mode).unwrap();
@@ -200,7 +200,7 @@ fn files_of_the_caller_as_stdio() {
     let mut command = b.command([
         "/bin/sh",
         "-c",
-        "exec 3>&1; echo mine; cat /proc/self/fd/3 >&2; : > /proc/self/fd/3",
+        "exec 3>&1; timeout 1 cat /proc/self/fd/3 >&2; : > /proc/self/fd/3; echo mine",
     ]);
     command.stdout(log).stderr(Stdio::piped());
     let output = common::spawn(&mut command).wait_with_output().unwrap();
