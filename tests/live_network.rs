@@ -8,9 +8,11 @@ use common::live::{all, parent};
 use common::{Feature, Live, Ran, TestBox, missing, run, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{ChildStdin, Command, Stdio};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -52,6 +54,8 @@ fn head(stream: &mut TcpStream) -> Option<String> {
 
 /// A program in a box that connects as it is told: one word of an answer for each line.
 const DRIVER: &str = "import socket,sys\n\
+    sys.stdin=open('in')\n\
+    sys.stdout=open('out','w')\n\
     kept=None\n\
     def get(s):\n\
     \x20   s.settimeout(10); s.sendall(b'GET / HTTP/1.1\\r\\nHost: web.test\\r\\nConnection: close\\r\\n\\r\\n'); data=b''\n\
@@ -75,25 +79,44 @@ const DRIVER: &str = "import socket,sys\n\
     \x20   except OSError as e: said='failed'\n\
     \x20   print(said,flush=True)\n";
 
+/// Told and heard by pipes in the workspace: what it has as stdin and stdout stands still with the supervisor.
 struct Driven {
     live: Live,
-    stdin: Option<ChildStdin>,
+    stdin: Option<File>,
+    answers: BufReader<File>,
 }
 
 impl Driven {
     fn start(b: &TestBox) -> Driven {
-        let mut command = b.command(["python3", "-c", DRIVER]);
-        command.stdin(Stdio::piped());
-        let mut live = Live::start(command);
-        live.wait_line("up");
-        let stdin = Some(live.stdin());
-        Driven { live, stdin }
+        for name in ["in", "out"] {
+            let path = b.ws().join(name);
+            let _ = std::fs::remove_file(&path);
+            nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_retain(0o666)).unwrap();
+            b.chown(&path);
+        }
+        let live = Live::start(b.command(["python3", "-c", DRIVER]));
+        let mut stdin = None;
+        until("the driver is there", || {
+            let mut options = File::options();
+            let options = options.write(true).custom_flags(libc::O_NONBLOCK);
+            stdin = options.open(b.ws().join("in")).ok();
+            stdin.is_some()
+        });
+        let mut answers = BufReader::new(File::open(b.ws().join("out")).unwrap());
+        answers.read_line(&mut String::new()).unwrap();
+        Driven {
+            live,
+            stdin,
+            answers,
+        }
     }
 
     fn tell(&mut self, line: &str) -> String {
         let stdin = self.stdin.as_mut().unwrap();
         writeln!(stdin, "{line}").unwrap();
-        self.live.wait_line("").trim().to_owned()
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        answer.trim().to_owned()
     }
 
     fn end(mut self) -> Ran {

@@ -200,6 +200,7 @@ fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, 
             ignored: Vec::new(),
             umask: Mode::from_bits_truncate(0o077),
         },
+        relayed: Vec::new(),
         limits: found,
     };
     let built = launch::spawn(&plan, inputs, group.as_ref(), None)

@@ -334,6 +334,11 @@ fn supervisor(
             report: None,
             agent: None,
             inherited,
+            relayed: handed
+                .pipes
+                .iter()
+                .flat_map(RelayPipe::descriptors)
+                .collect(),
             limits: Evidence::full(Layer::Limits),
         },
         plan,

@@ -20,7 +20,7 @@ use crate::enforce::{StepError, env};
 use crate::outcome::How;
 use crate::plan::Plan;
 use crate::plan::rung::Rung;
-use crate::sys::process;
+use crate::sys::process::{self, CloseRange};
 use crate::sys::wait::{self, Change};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -137,8 +137,13 @@ fn build_box(
         inherited,
         report,
         agent,
+        relayed,
         limits,
     } = inputs;
+    // They would count against the limit of open files while the view is made.
+    for number in relayed {
+        process::close_range(number, number, CloseRange::Now).map_err(start("close_range"))?;
+    }
     let exec = Exec::new(&plan.command).map_err(start("take the command"))?;
     let envp = env::build(&plan.env, &caller_env, &given, &session);
     let filter = prepare

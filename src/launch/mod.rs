@@ -39,7 +39,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 /// Everything that a launch needs besides the plan. Holds secrets: never serialised.
@@ -62,6 +62,8 @@ pub struct Inputs {
     pub report: Option<OwnedFd>,
     /// The socket of the box's ssh agent, if it has one; likewise.
     pub agent: Option<OwnedFd>,
+    /// The supervisor's ends of what it relays, with the caller's own: init lets go of them before anything else.
+    pub relayed: Vec<RawFd>,
     /// What the supervisor found to hold of the limits.
     pub limits: Evidence,
     /// The signal mask, ignored signals and umask that the caller gave agentbox: the command gets them.

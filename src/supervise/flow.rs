@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice, tee};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
 
 /// The most bytes of one call: what a pipe usually holds.
 const MOST: usize = 64 * 1024;
@@ -36,6 +36,11 @@ impl Peek {
         let null = null.map_err(|e| crate::sys::errno_of(&e))?;
         fcntl(sink, FcntlArg::F_SETPIPE_SZ(ROOM))?;
         Ok(Peek { held: 0, null })
+    }
+
+    /// What it has open itself.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.null.as_raw_fd()
     }
 
     /// Waits for the box to read, and not for the caller to write.

@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, send};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{Whence, lseek, pipe2, read, write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// A call that makes a relay failed.
@@ -150,6 +150,17 @@ impl RelayPipe {
             },
             theirs,
         ))
+    }
+
+    /// All that it has open.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let also = match &self.way {
+            Way::File { theirs, .. } => Some(theirs.as_raw_fd()),
+            Way::Peek(peek) => Some(peek.descriptor()),
+            Way::Queue | Way::Through(_) => None,
+        };
+        let own = self.socket.iter().chain(&self.pipe);
+        own.map(AsRawFd::as_raw_fd).chain(also)
     }
 
     /// What it waits for: at the socket, at the pipe.
