@@ -1130,7 +1130,11 @@ fn directories_that_the_agent_closes_are_opened_and_end_it() {
         let home = b.home().display().to_string();
         // The box's own HOME may be another one.
         let dirs = dirs.replace('~', &home);
-        let script = format!("echo evil >.mcp.json; echo ready; chmod 000 {dirs}; sleep 60");
+        // Without a fork: another test beside this one takes all processes that the user may have.
+        let script = format!(
+            "echo evil >.mcp.json; echo ready; exec python3 -c 'import os, sys, time\n\
+             for name in sys.argv[1:]: os.chmod(name, 0)\ntime.sleep(60)' {dirs}"
+        );
         let dirs_open = || run(b.agentbox(["ps", "-q"])).code() == 0;
         let live = live_there(&b, &script, "ready");
         let ran = live.end();
