@@ -184,6 +184,15 @@ fn pipes_and_files_behave_as_the_callers_own() {
     assert_eq!((ran.ok().as_str(), ran.complaint().trim()), ("x\nz", "y"));
     let ran = outside(&b, "{run} yes | head -n 1; echo ${PIPESTATUS[0]}", None);
     assert_eq!(ran.ok(), "y\n141");
+    // Whoever reads slowly loses nothing, whatever waits when the command ends.
+    let live = b.start_probe("sleep 600");
+    let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+    let exec = format!("{} exec {id} --", common::world::agentbox().display());
+    for by in ["{run}", &exec] {
+        let script = format!("{by} head -c 150000 /dev/zero | (sleep 3; wc -c)");
+        assert_eq!(outside(&b, &script, None).ok(), "150000", "{by}");
+    }
+    drop(live);
     // Whoever writes sees that nobody reads any more.
     let ran = outside(&b, "(yes; echo $? >&2) | {run} head -n 1", None);
     assert_eq!(ran.ok(), "y");

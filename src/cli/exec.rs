@@ -166,8 +166,8 @@ impl Copies {
             std::thread::sleep(Duration::from_millis(1));
         }
         drop(self.wake);
-        if let Some(stdin) = self.stdin {
-            let _ = stdin.join();
+        for thread in self.stdin.into_iter().chain(self.out) {
+            let _ = thread.join();
         }
     }
 }

@@ -232,7 +232,18 @@ impl RelayPipe {
             }
             self.moved([at(0), at(1)]);
         }
+        // What waits in the box's pipe is not lost, however slowly it is read.
+        while self.direction == Direction::Out && self.waits() {
+            let found = wait(&self.wishes(), PollTimeout::NONE).unwrap_or_default();
+            let at = |index: usize| found.get(index).copied().unwrap_or(PollFlags::empty());
+            self.moved([at(0), at(1)]);
+        }
         self.end();
+    }
+
+    fn waits(&self) -> bool {
+        let left = |pipe: &OwnedFd| pipe::waiting(pipe.as_fd()).unwrap_or(0) > 0;
+        !self.finished() && (!self.queue.is_empty() || self.pipe.as_ref().is_some_and(left))
     }
 
     /// True when both sides are closed.

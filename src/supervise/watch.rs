@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::Seen;
+use super::control::message::State as Doing;
 use super::part::{GONE, INIT, Part, PollSet, Ready, wait};
 use super::relay::RelayPipe;
 use super::running::Running;
@@ -96,8 +97,13 @@ impl Part for RelayPipe {
         self.moved([ready.of(0), ready.of(1)]);
     }
 
-    fn finish(&mut self, _: &mut Running) {
-        let _ = self.drain(PATIENCE);
+    fn finish(&mut self, running: &mut Running) {
+        // Of a command that ended by itself nothing is lost, however slowly it is read: so long it would have waited itself.
+        let patience = match running.state() {
+            Doing::Ending => PATIENCE,
+            _ => Duration::MAX,
+        };
+        let _ = self.drain(patience);
     }
 }
 
