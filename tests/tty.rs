@@ -367,19 +367,7 @@ subprocess.run(sys.argv[1:])
 tty.setcbreak(0, termios.TCSANOW)
 left = os.read(0, 4096) if select.select([0], [], [], 0.5)[0] else b''
 print('left', len(left), 'end')";
-    let mut shell = std::process::Command::new("python3");
-    shell.arg("-c").arg(script).arg(run.get_program());
-    shell.args(run.get_args());
-    for (name, value) in run.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    if let Some(dir) = run.get_current_dir() {
-        shell.current_dir(dir);
-    }
-    let mut terminal = Terminal::start(shell, 24, 80);
+    let mut terminal = Terminal::start(by_python(script, &run), 24, 80);
     terminal.expect_count("\x1b[6n", COUNT);
     for _ in 0..COUNT {
         // A terminal far away.
@@ -392,6 +380,23 @@ print('left', len(left), 'end')";
         "{}",
         terminal.text()
     );
+}
+
+/// This Python outside, which gets the command as its arguments.
+fn by_python(script: &str, run: &std::process::Command) -> std::process::Command {
+    let mut shell = std::process::Command::new("python3");
+    shell.arg("-c").arg(script).arg(run.get_program());
+    shell.args(run.get_args());
+    for (name, value) in run.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    if let Some(dir) = run.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    shell
 }
 
 /// In the background the settings are those of the shell's line editor, which the box must not have.
@@ -412,19 +417,7 @@ child = subprocess.Popen(sys.argv[1:], preexec_fn=lambda: os.setpgid(0, 0))
 child.wait()
 termios.tcsetattr(0, termios.TCSANOW, before)
 print('status', child.returncode)";
-    let mut shell = std::process::Command::new("python3");
-    shell.arg("-c").arg(script).arg(run.get_program());
-    shell.args(run.get_args());
-    for (name, value) in run.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    if let Some(dir) = run.get_current_dir() {
-        shell.current_dir(dir);
-    }
-    let mut terminal = Terminal::start(shell, 24, 80);
+    let mut terminal = Terminal::start(by_python(script, &run), 24, 80);
     terminal.expect("status");
     let text = terminal.text();
     for flag in ["icanon", "echo", "icrnl", "onlcr"] {

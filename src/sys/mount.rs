@@ -259,12 +259,8 @@ fn resolve(dir: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> Result
     owned(cvt(ret)?)
 }
 
-/// Whether a descriptor is the root of a mount (STATX_ATTR_MOUNT_ROOT).
-///
-/// # Errors
-/// The errno of statx(2).
-pub fn is_mount_root(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
-    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+/// statx(2) of a descriptor itself.
+fn statx(fd: BorrowedFd<'_>, mask: u32) -> Result<libc::statx, Errno> {
     // SAFETY: an all-zero statx is valid: integers only.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
     // SAFETY: with AT_EMPTY_PATH the kernel asks for the descriptor itself and fills `found`, which outlives the call.
@@ -273,11 +269,21 @@ pub fn is_mount_root(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
             fd.as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH,
-            libc::STATX_TYPE,
+            mask,
             &raw mut found,
         )
     };
     cvt(ret.into())?;
+    Ok(found)
+}
+
+/// Whether a descriptor is the root of a mount (STATX_ATTR_MOUNT_ROOT).
+///
+/// # Errors
+/// The errno of statx(2).
+pub fn is_mount_root(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+    let found = statx(fd, libc::STATX_TYPE)?;
     Ok(found.stx_attributes & STATX_ATTR_MOUNT_ROOT != 0)
 }
 
@@ -286,19 +292,7 @@ pub fn is_mount_root(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
 /// # Errors
 /// The errno of statx(2).
 pub fn birth(fd: BorrowedFd<'_>) -> Result<Option<(i64, i64)>, Errno> {
-    // SAFETY: an all-zero statx is valid: integers only.
-    let mut found: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: with AT_EMPTY_PATH the kernel asks for the descriptor itself and fills `found`, which outlives the call.
-    let ret = unsafe {
-        libc::statx(
-            fd.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            libc::STATX_BTIME,
-            &raw mut found,
-        )
-    };
-    cvt(ret.into())?;
+    let found = statx(fd, libc::STATX_BTIME)?;
     let known = found.stx_mask & libc::STATX_BTIME != 0;
     let at = (found.stx_btime.tv_sec, i64::from(found.stx_btime.tv_nsec));
     Ok(known.then_some(at))
