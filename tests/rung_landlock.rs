@@ -645,6 +645,34 @@ fn a_terminal_of_its_own_and_no_other() {
     assert_eq!(ran.code(), 7, "{ran:?}");
 }
 
+/// The proxy listens on the loopback of the place, which other users have too: who is not of the box has nothing of its grants.
+#[test]
+fn the_gate_serves_no_other_program_of_the_place() {
+    use std::io::{Read as _, Write as _};
+    if lacks() || missing(Feature::Tool("curl")) {
+        return;
+    }
+    let port = server();
+    let b = filtered(port);
+    let script = format!("curl -sS -m 20 http://web.test:{port}/");
+    let (ran, answers) = met(&b, &script, |gate, _| {
+        let request = format!("GET http://web.test:{port}/ HTTP/1.1\r\nHost: web.test\r\n\r\n");
+        // As it is, and behind something as long as the pass that the box's connections begin with.
+        let prefixes: [&[u8]; 3] = [b"", &[0; 32], &[b'\r'; 32]];
+        prefixes.map(|prefix| {
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", gate)).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.write_all(prefix).unwrap();
+            let _ = stream.write_all(request.as_bytes());
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8_lossy(&answer).into_owned()
+        })
+    });
+    assert_eq!(answers, ["", "", ""], "{ran:?}");
+    assert_eq!(ran.text(), "granted", "{ran:?}");
+}
+
 /// Connections for which the gate's queue has no room wait for their turn, and are made when it comes to them.
 #[test]
 fn connections_wait_where_the_gate_has_no_room() {

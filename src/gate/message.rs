@@ -3,9 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::address::Special;
+use super::address::{self, Special};
 use super::rules::{Allowlist, Deny, Grant};
 use crate::launch::channel::{Channel, ChannelError};
+use crate::plan::net::listen::Pass;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +30,10 @@ pub enum ToGate {
     /// synthetic one is a name, a loopback one is a port of the host, any other one is itself.
     Listener,
     /// With a listening TCP socket on the box's loopback: an HTTP proxy and SOCKS5.
-    Proxy,
+    Proxy {
+        /// Where that loopback is the host's: what a connection of the box begins with.
+        pass: Option<Pass>,
+    },
     /// With a unix socket that the box reaches: its ssh agent.
     Agent,
     /// With a UDP socket of the box, bound to port 53 with IP_PKTINFO and IPV6_RECVPKTINFO set.
@@ -329,6 +333,11 @@ impl Refused {
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         let to = &self.to;
+        // Of what is no host the box has chosen every word: it would write a rule for the user to copy.
+        let is_host = |text: &Text| address::host(text.as_str()).is_ok();
+        if !is_host(to) {
+            return None;
+        }
         let port = match self.port {
             None | Some(443 | 80) => String::new(),
             Some(port) => format!(":{port}"),
@@ -354,9 +363,8 @@ impl Refused {
                 "allow = [{{ host = \"{to}{}\", plain = true }}] in a profile",
                 self.port.map(|p| format!(":{p}")).unwrap_or_default()
             )),
-            Why::Sni { found } | Why::Host { found } => Some(format!(
-                "connect to {found} by its own name (--allow {found})"
-            )),
+            Why::Sni { found } | Why::Host { found } => is_host(found)
+                .then(|| format!("connect to {found} by its own name (--allow {found})")),
             Why::Denied
             | Why::Agent { .. }
             | Why::OddHost

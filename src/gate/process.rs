@@ -7,6 +7,7 @@ use super::rules::{Allowlist, Refusal};
 use super::state::Gate;
 use super::{agent, answer, confine, proxy, relay, serve};
 use crate::launch::channel::{Channel, ChannelError, Received, Sent};
+use crate::plan::net::listen::Pass;
 use crate::sys::process;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
@@ -47,8 +48,8 @@ pub fn main(channel: RawFd) -> ExitCode {
 pub enum Serves {
     /// Connections of the box, for the address that they were made to.
     Box,
-    /// The box's proxy.
-    Proxy,
+    /// The box's proxy; with a pass, for connections that begin with it.
+    Proxy(Option<Pass>),
     /// The box's name server.
     Dns,
     /// Connections of the host, for this port of the box.
@@ -151,7 +152,7 @@ fn obey(
         }
         ToGate::Agent => sockets.for_each(|socket| agent_listen(gate, socket)),
         ToGate::Listener => serve(Serves::Box),
-        ToGate::Proxy => serve(Serves::Proxy),
+        ToGate::Proxy { pass } => serve(Serves::Proxy(pass)),
         ToGate::DnsTcp => serve(Serves::Dns),
         ToGate::Publish { box_port } => serve(Serves::Publish(box_port)),
         ToGate::DnsUdp => {
@@ -247,7 +248,12 @@ async fn one(
 ) {
     match serves {
         Serves::Box => serve::transparent(gate, stream, local).await,
-        Serves::Proxy => proxy::proxy(gate, stream).await,
+        Serves::Proxy(None) => proxy::proxy(gate, stream).await,
+        Serves::Proxy(Some(pass)) if proxy::passes(&stream, &pass).await => {
+            proxy::proxy(gate, stream).await;
+        }
+        // Not of the box, which has no part in it: not a word in its record either.
+        Serves::Proxy(Some(_)) => relay::reset(stream),
         Serves::Dns => answer::tcp(gate, stream).await,
         Serves::Publish(port) => serve::publish(gate, stream, port).await,
     }

@@ -15,8 +15,10 @@ use super::state::{Gate, Place};
 use super::tunnel::{End, PATIENCE, Track, read_some};
 use super::web::{self, Pending};
 use super::words;
+use crate::plan::net::listen::Pass;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -43,6 +45,32 @@ fn answer(gate: &Gate, request: &Request) -> Vec<u8> {
             words::http(&refused, &request.method)
         }
     }
+}
+
+/// The time that a connection has to show its pass. The connector writes it before the box has the socket.
+const AT_THE_DOOR: Duration = Duration::from_secs(5);
+
+/// Whether a connection begins with the pass, which is read then, and no byte more.
+pub async fn passes(client: &TcpStream, pass: &Pass) -> bool {
+    let mut shown = [0; Pass::LEN];
+    let mut len = 0;
+    let read = async {
+        while len < Pass::LEN {
+            client.readable().await?;
+            match client.try_read(shown.get_mut(len..).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(read) => len += read,
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    };
+    let done = timeout(AT_THE_DOOR, read).await;
+    // Every byte is looked at: how long it takes says nothing of how many were right.
+    let pairs = shown.iter().zip(pass.bytes());
+    let differs = pairs.fold(0, |differs, (a, b)| differs | (a ^ b));
+    matches!(done, Ok(Ok(()))) && len == Pass::LEN && differs == 0
 }
 
 /// Serves a connection to the proxy.

@@ -146,6 +146,27 @@ mod tests {
         );
     }
 
+    /// What is no request has no host: a remedy made of it was a rule that the box had written.
+    #[test]
+    fn no_rule_of_the_box_is_offered() {
+        for (to, why) in [
+            ("*", Why::NotGranted),
+            ("evil.test\", private = true }, { host = \"*", Why::NotTls),
+            ("/ --allow-everything", Why::NoSni),
+        ] {
+            let mut forged = refused(why);
+            forged.to = Text::of(to);
+            assert_eq!(forged.remedy(), None, "{to}");
+        }
+        let found = Text::of("*) or --allow-all (");
+        assert_eq!(refused(Why::Host { found }).remedy(), None);
+        let found = Text::of("other.test");
+        assert_eq!(
+            refused(Why::Host { found }).remedy().as_deref(),
+            Some("connect to other.test by its own name (--allow other.test)")
+        );
+    }
+
     #[test]
     fn no_word_of_the_box_can_break_a_header() {
         let found = Text::of("a\r\nSet-Cookie: b\u{e9}");

@@ -5,12 +5,16 @@
 //! it is the gate's proxy connects a socket of its own and puts that in the place of the caller's. Anything else is EACCES. The
 //! kernel never goes on with the call: what the address says by then is the caller's to change.
 //!
+//! The proxy is on the host's loopback, where others can connect to it: what the connector makes begins with a pass, and the
+//! gate serves nothing else.
+//!
 //! It is a child of the warden, outside of the box's Landlock domain. When it is dead, connect(2) is ENOSYS.
 
 #![forbid(unsafe_code)]
 
 use super::channel::Channel;
 use crate::enforce::build::close_all_but;
+use crate::plan::net::listen::Pass;
 use crate::sys::unotify::{self, Asked};
 use crate::sys::{errno_of, listen, process};
 use caps::CapSet;
@@ -31,7 +35,7 @@ const MOST: usize = 128;
 const LONGEST: usize = 28;
 
 /// Serves until nobody of the box is left. Returns the exit status.
-pub(super) fn serve(door: Channel, port: u16) -> u8 {
+pub(super) fn serve(door: Channel, port: u16, pass: Pass) -> u8 {
     let _ = process::set_name(c"agentbox-connec");
     if process::signal_when_parent_dies(libc::SIGKILL).is_err()
         || process::set_undumpable().is_err()
@@ -59,6 +63,7 @@ pub(super) fn serve(door: Channel, port: u16) -> u8 {
     let mut connector = Connector {
         listener,
         port,
+        pass,
         under_way: Vec::new(),
     };
     while connector.turn().is_ok() {}
@@ -68,6 +73,7 @@ pub(super) fn serve(door: Channel, port: u16) -> u8 {
 struct Connector {
     listener: OwnedFd,
     port: u16,
+    pass: Pass,
     under_way: Vec<Made>,
 }
 
@@ -102,7 +108,7 @@ impl Connector {
             .extract_if(.., |_| !ready.is_empty() && ready.remove(0))
             .collect::<Vec<_>>()
             .into_iter()
-            .for_each(|made| hand_in(&self.listener, made));
+            .for_each(|made| self.hand_in(&made));
         if asked.contains(PollFlags::POLLIN) {
             return self.take();
         }
@@ -121,12 +127,8 @@ impl Connector {
             Err(errno) => return Err(errno),
         };
         match begin(&asked, self.port) {
-            Ok(made) if is_there(&made.socket) => hand_in(&self.listener, made),
-            // The gate's queue is full.
-            Ok(made) if made.flags.contains(OFlag::O_NONBLOCK) => {
-                let done = put(&self.listener, &made).and(Err(Errno::EINPROGRESS));
-                let _ = unotify::answer(self.listener.as_fd(), made.id, done);
-            }
+            Ok(made) if is_there(&made.socket) => self.hand_in(&made),
+            // The gate's queue is full. Who would not wait waits too: the socket has to begin with the pass.
             Ok(made) if self.under_way.len() < MOST => self.under_way.push(made),
             Ok(_) => {
                 let _ = unotify::answer(self.listener.as_fd(), asked.id, Err(Errno::EAGAIN));
@@ -136,6 +138,16 @@ impl Connector {
             }
         }
         Ok(())
+    }
+
+    /// Gives the caller its connection, and the answer. That it died meanwhile is nobody's concern.
+    fn hand_in(&self, made: &Made) {
+        let done = match getsockopt(&made.socket, sockopt::SocketError) {
+            Ok(0) => show(&made.socket, &self.pass).and_then(|()| put(&self.listener, made)),
+            Ok(error) => Err(Errno::from_raw(error)),
+            Err(errno) => Err(errno),
+        };
+        let _ = unotify::answer(self.listener.as_fd(), made.id, done);
     }
 }
 
@@ -219,14 +231,12 @@ fn is_there(socket: &OwnedFd) -> bool {
     poll(&mut set, PollTimeout::ZERO) == Ok(1)
 }
 
-/// Gives the caller its connection, and the answer. That it died meanwhile is nobody's concern.
-fn hand_in(listener: &OwnedFd, made: Made) {
-    let done = match getsockopt(&made.socket, sockopt::SocketError) {
-        Ok(0) => put(listener, &made),
-        Ok(error) => Err(Errno::from_raw(error)),
-        Err(errno) => Err(errno),
-    };
-    let _ = unotify::answer(listener.as_fd(), made.id, done);
+/// Writes the pass, for which a new connection has room.
+fn show(socket: &OwnedFd, pass: &Pass) -> Result<(), Errno> {
+    match nix::unistd::write(socket, pass.bytes())? {
+        Pass::LEN => Ok(()),
+        _ => Err(Errno::ECONNABORTED),
+    }
 }
 
 fn put(listener: &OwnedFd, made: &Made) -> Result<(), Errno> {

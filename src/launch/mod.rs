@@ -23,11 +23,12 @@ use crate::enforce::prepare::Prepare;
 pub use crate::enforce::pty;
 use crate::enforce::{Act, STEPS, StepError, identity};
 use crate::outcome::Evidence;
-use crate::plan::net::listen::Listener;
+use crate::plan::net::listen::{Listener, Pass};
 use crate::plan::rung::Rung;
 use crate::plan::{IdentityMode, MountOp, NetworkMode, OsText, Plan, View};
 use crate::sys::joined::fork_joined;
 use crate::sys::process::{self, Fork};
+use crate::sys::{errno_of, random};
 use channel::{Channel, ChannelError};
 use message::{FromInit, ToInit};
 use nix::errno::Errno;
@@ -116,6 +117,8 @@ pub struct Spawned {
     pub place: Option<PathBuf>,
     /// What the next start may foresee of its view, where that is not known yet.
     pub forecast: Option<String>,
+    /// What the connector begins its connections to the gate with, where there is one.
+    pub pass: Option<Pass>,
 }
 
 /// The box stands.
@@ -194,6 +197,13 @@ pub fn spawn(
     let ours = Cell::new(Some(ours));
     let mut work = Some((inputs, prepare));
     let connector = Cell::new(None);
+    let pass = connected_by(plan)
+        .then(|| random::bytes().map(Pass::new))
+        .transpose()
+        .map_err(|e| {
+            let e = StepError::new("getrandom", "for the connector", errno_of(&e));
+            LaunchError::step("network", &e)
+        })?;
     let mut child = || -> ! {
         drop(ours.take());
         let Some((inputs, prepare)) = work.take() else {
@@ -210,7 +220,7 @@ pub fn spawn(
         init::main(plan, inputs, prepare, &theirs, start)
     };
     let forked = match &early {
-        _ if is_bare => warden::spawn(plan.standing.bare.as_ref(), |door| {
+        _ if is_bare => warden::spawn(plan.standing.bare.as_ref(), pass, |door| {
             connector.set(door);
             child()
         }),
@@ -246,12 +256,19 @@ pub fn spawn(
         place: bare_place(plan),
         ends_by: if is_bare { warden::END } else { libc::SIGKILL },
         forecast,
+        pass,
     };
     if waits && let Err(e) = spawned.let_go(plan, group_waits, maps) {
         spawned.destroy();
         return Err(e);
     }
     Ok(spawned)
+}
+
+/// Whether a connector makes the box's connections to the gate.
+fn connected_by(plan: &Plan) -> bool {
+    let bare = plan.standing.bare.as_ref();
+    bare.is_some_and(|bare| bare.port.is_some())
 }
 
 fn bare_place(plan: &Plan) -> Option<PathBuf> {

@@ -10,6 +10,7 @@
 
 use super::channel::{self, Channel};
 use super::connector;
+use crate::plan::net::listen::Pass;
 use crate::plan::rung::Bare;
 use crate::sys::process::{self, Fork};
 use crate::sys::procfs;
@@ -29,15 +30,16 @@ pub(super) const END: i32 = libc::SIGTERM;
 /// The errno of the clone.
 pub(super) fn spawn(
     bare: Option<&Bare>,
+    pass: Option<Pass>,
     init: impl FnOnce(Option<Channel>),
 ) -> Result<(Pid, OwnedFd), Errno> {
     let place = bare.map(|bare| bare.place.path().to_owned());
-    let port = bare.and_then(|bare| bare.port);
+    let gate = bare.and_then(|bare| bare.port).zip(pass);
     let supervisor = nix::unistd::getpid();
     match process::fork_into(0)? {
         Fork::Parent(pid, pidfd) => Ok((pid, pidfd)),
         Fork::Child => {
-            let status = watch(supervisor, port, init);
+            let status = watch(supervisor, gate, init);
             // Else it is the supervisor's, which still writes state files back.
             if nix::unistd::getppid() != supervisor
                 && let Some(place) = place
@@ -49,7 +51,7 @@ pub(super) fn spawn(
     }
 }
 
-fn watch(supervisor: Pid, port: Option<u16>, init: impl FnOnce(Option<Channel>)) -> u8 {
+fn watch(supervisor: Pid, gate: Option<(u16, Pass)>, init: impl FnOnce(Option<Channel>)) -> u8 {
     let _ = process::set_name(c"agentbox-warden");
     let _ = process::short_turns();
     // Blocked signals wait until they are asked for. Before the kernel is told to send one.
@@ -61,7 +63,7 @@ fn watch(supervisor: Pid, port: Option<u16>, init: impl FnOnce(Option<Channel>))
     {
         return 1;
     }
-    let Ok((ours, theirs)) = port.map(|_| channel::pair()).transpose().map(Option::unzip) else {
+    let Ok((ours, theirs)) = gate.map(|_| channel::pair()).transpose().map(Option::unzip) else {
         return 1;
     };
     let child = match process::fork_into(0) {
@@ -75,10 +77,10 @@ fn watch(supervisor: Pid, port: Option<u16>, init: impl FnOnce(Option<Channel>))
     };
     drop(theirs);
     // Without it init has nobody to hand its listener to, and there is no box.
-    if let (Some(port), Some(door)) = (port, ours)
+    if let (Some((port, pass)), Some(door)) = (gate, ours)
         && matches!(process::fork_into(0), Ok(Fork::Child))
     {
-        process::exit_now(connector::serve(door, port));
+        process::exit_now(connector::serve(door, port, pass));
     }
     let _ = process::wipe_startup_block(c"agentbox: warden");
     super::init::let_go_of_stdio();

@@ -15,7 +15,7 @@ use crate::gate::message::{Family, FromGate, ResolverFile, ToGate};
 use crate::gate::{self, HostProxies, Process};
 use crate::launch::channel::{Received, Sent};
 use crate::launch::message::{self as init, ToInit};
-use crate::plan::net::listen::{Listener, On, listeners};
+use crate::plan::net::listen::{Listener, On, Pass, listeners};
 use crate::plan::net::{self, NetworkMode};
 use crate::record::Event;
 use crate::sys::{listen, process};
@@ -57,6 +57,8 @@ pub(super) struct Network {
     gate: Option<Process>,
     /// Kept here, so that the next gate gets them too.
     listeners: Vec<(Listener, OwnedFd)>,
+    /// What connections to the proxy begin with, where others could make some too.
+    pass: Option<Pass>,
     published: Vec<(u16, OwnedFd)>,
     /// What the gate has to be told.
     out: VecDeque<(ToGate, Vec<OwnedFd>)>,
@@ -97,6 +99,7 @@ impl Network {
             proxies,
             gate: None,
             listeners: Vec::new(),
+            pass: None,
             published: Vec::new(),
             out: VecDeque::new(),
             wanted: VecDeque::new(),
@@ -116,8 +119,14 @@ impl Network {
     }
 
     /// Hands the gate what it serves. Until it has read that, connections of the command wait in the listeners' queues.
-    pub(super) fn serve(&mut self, listeners: Vec<(Listener, OwnedFd)>, say: Say) {
+    pub(super) fn serve(
+        &mut self,
+        listeners: Vec<(Listener, OwnedFd)>,
+        pass: Option<Pass>,
+        say: Say,
+    ) {
         self.told.say = say;
+        self.pass = pass;
         self.listeners = listeners;
         self.introduce();
     }
@@ -128,7 +137,7 @@ impl Network {
         self.rules();
         let sockets = self.listeners.iter();
         let sockets = sockets
-            .map(|(listener, socket)| (served(*listener), socket))
+            .map(|(listener, socket)| (served(*listener, self.pass), socket))
             .chain(self.published.iter().map(|(port, socket)| {
                 let box_port = *port;
                 (ToGate::Publish { box_port }, socket)
@@ -255,7 +264,7 @@ impl Network {
                     && let Ok(copy) = socket.try_clone()
                 {
                     self.listeners.push((listener, socket));
-                    self.tell(served(listener), vec![copy]);
+                    self.tell(served(listener, self.pass), vec![copy]);
                 }
             }
             Some(Wanted::Nobody) | None => {}

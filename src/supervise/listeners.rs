@@ -3,16 +3,16 @@
 #![forbid(unsafe_code)]
 
 use crate::gate::message::ToGate;
-use crate::plan::net::listen::{Listener, Serves};
+use crate::plan::net::listen::{Listener, Pass, Serves};
 use crate::sys::listen;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-/// What a listener of the box is for the gate.
-pub(super) fn served(listener: Listener) -> ToGate {
+/// What a listener of the box is for the gate; `pass` is what connections to its proxy begin with.
+pub(super) fn served(listener: Listener, pass: Option<Pass>) -> ToGate {
     match listener.serves {
         Serves::Tcp => ToGate::Listener,
-        Serves::Proxy => ToGate::Proxy,
+        Serves::Proxy => ToGate::Proxy { pass },
         Serves::DnsUdp => ToGate::DnsUdp,
         Serves::DnsTcp => ToGate::DnsTcp,
     }

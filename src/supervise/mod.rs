@@ -337,7 +337,8 @@ pub fn run(job: Job) -> u8 {
     if let (Some(text), Some(place)) = (spawned.forecast.take(), &forecast) {
         forecast::keep(place, &text);
     }
-    network.serve(listeners, if has_pty { Say::AtTheEnd } else { Say::AtOnce });
+    let say = if has_pty { Say::AtTheEnd } else { Say::AtOnce };
+    network.serve(listeners, spawned.pass, say);
     ending::sweep_if_due(&sessions, &cgroup);
     let control = control.map(|listener| {
         let dirs = group.iter().flat_map(BoxCgroup::paths);

@@ -9,6 +9,7 @@
 use super::{FIRST_FREE_PORT, Network, NetworkMode, PROXY_PORT, Target};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// The ports where refusals are said in the protocol's own words, whatever is granted: SSH, HTTP, HTTPS.
 const SPOKEN: [u16; 3] = [22, 80, 443];
@@ -40,6 +41,35 @@ pub enum Serves {
     DnsUdp,
     /// The same over TCP.
     DnsTcp,
+}
+
+/// The first bytes of every connection to a proxy that is not on a loopback of the box's own: who does not know them is
+/// another program of the host, and is not served. Made for one session, in no plan and no record.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pass([u8; Pass::LEN]);
+
+impl Pass {
+    /// Its length in bytes.
+    pub const LEN: usize = 32;
+
+    /// One of these bytes of the kernel's generator.
+    #[must_use]
+    pub fn new(random: [u8; Pass::LEN]) -> Pass {
+        Pass(random)
+    }
+
+    /// What is written.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; Pass::LEN] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pass(..)")
+    }
 }
 
 /// The addresses of a listener.
