@@ -73,6 +73,86 @@ fn a_socket_in_a_read_grant_does_not_answer() {
     assert_eq!(ran.ok(), libc::ECONNREFUSED.to_string(), "{ran:?}");
 }
 
+/// The start covers those that are bound by then: one that came later answered.
+#[test]
+fn a_socket_that_is_bound_later_does_not_answer() {
+    use std::io::Read as _;
+    let script = format!(
+        "import os, socket, sys, time, threading\n\
+         def tried(name):\n\
+         \x20   s = socket.socket(socket.AF_UNIX)\n\
+         \x20   try:\n\
+         \x20       s.connect(name)\n\
+         \x20       return 'connected'\n\
+         \x20   except OSError as e:\n\
+         \x20       return os.strerror(e.errno)\n\
+         own = socket.socket(socket.AF_UNIX); own.bind('own.sock'); own.listen()\n\
+         print('own', tried('own.sock'), flush=True)\n\
+         open('up', 'w').close()\n\
+         while not os.path.exists('go'): time.sleep(0.01)\n\
+         for name in {NAMES:?}: print(name, tried(name), flush=True)\n\
+         again = socket.socket(socket.AF_UNIX); again.bind('again.sock'); again.listen()\n\
+         time.sleep(0.2)\n\
+         print('again', tried('again.sock'), 'own', tried('own.sock'))\n"
+    );
+    const NAMES: [&str; 4] = [
+        "later.sock",
+        "dir/moved.sock",
+        "dir/relative.sock",
+        "link.sock",
+    ];
+    for net in ["none", "filtered"] {
+        let b = TestBox::new().net(net).dir("home/ws/dir");
+        let mut command = b.command(["/usr/bin/python3", "-c", &script]);
+        command.stdout(std::process::Stdio::piped());
+        command.stderr(std::process::Stdio::piped());
+        let child = common::spawn(&mut command);
+        common::until("the box is there", || b.ws().join("up").exists());
+        let _later = UnixListener::bind(b.ws().join("later.sock")).unwrap();
+        let elsewhere = b.root().join("elsewhere.sock");
+        let _moved = UnixListener::bind(&elsewhere).unwrap();
+        fs::rename(&elsewhere, b.ws().join("dir/moved.sock")).unwrap();
+        fs::hard_link(b.ws().join("later.sock"), b.ws().join("link.sock")).unwrap();
+        // By a relative name, in a directory that nobody knows.
+        let mut server = std::process::Command::new("/usr/bin/python3")
+            .args(["-c", "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind('relative.sock'); s.listen(); print('up', flush=True); sys.stdin.read()"])
+            .current_dir(b.ws().join("dir"))
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        server
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut [0; 2])
+            .unwrap();
+        for name in NAMES {
+            let path = b.ws().join(name);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+            b.chown(&path);
+        }
+        // The window of a guard-rail: it is milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        fs::write(b.ws().join("go"), "").unwrap();
+        let done = child.wait_with_output().unwrap();
+        drop(server.stdin.take());
+        server.wait().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        let mut want = "own connected\n".to_owned();
+        for name in NAMES {
+            want += &format!("{name} Connection refused\n");
+        }
+        want += "again connected own connected\n";
+        assert_eq!(
+            said,
+            want,
+            "{net}: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+}
+
 #[test]
 fn no_set_gid_file_is_left_behind() {
     let b = TestBox::new().dir("home/ws/dir");

@@ -336,7 +336,7 @@ fn boxed(gate: &Channel) -> (File, IpAddr) {
             let dns = listen::udp_on(any(53)).expect("DNS");
             let tcp = listen::tcp_on(any(PORT)).expect("a listener");
             let proxy = listen::tcp_on((Ipv4Addr::LOCALHOST, PROXY).into()).expect("a listener");
-            gate.send(&ToGate::Proxy, &[proxy.as_fd()])
+            gate.send(&ToGate::Proxy { pass: None }, &[proxy.as_fd()])
                 .expect("the gate");
             gate.send(&ToGate::DnsUdp, &[dns.as_fd()])
                 .expect("the gate");

@@ -271,15 +271,10 @@ fn wait(watchman: &Watchman<'_>, channel: &Channel) -> Result<(bool, bool), Stri
     if let Some(fd) = watchman.tree.fd() {
         set.push(PollFd::new(fd, PollFlags::POLLIN));
     }
-    let deadline = [
-        watchman.tree.deadline(),
-        watchman.outbox.deadline(),
-        watchman.stubs_due(),
-    ];
     let timeout = if watchman.tree.is_behind() || watchman.tree.has_read() {
         PollTimeout::ZERO
     } else {
-        match deadline.into_iter().flatten().min() {
+        match watchman.deadline() {
             None => PollTimeout::NONE,
             Some(at) => {
                 let left = at.saturating_duration_since(Instant::now());

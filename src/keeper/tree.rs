@@ -43,6 +43,7 @@ const CLOSELY: AddWatchFlags = APPEAR
 pub(super) enum What {
     Dir,
     Link,
+    Socket,
     Other,
 }
 
@@ -378,6 +379,8 @@ fn kind(mode: u32) -> What {
         What::Dir
     } else if kind == SFlag::S_IFLNK.bits() {
         What::Link
+    } else if kind == SFlag::S_IFSOCK.bits() {
+        What::Socket
     } else {
         What::Other
     }
@@ -418,6 +421,7 @@ pub(super) fn list(dir: OwnedFd) -> Vec<(OsString, What)> {
         let what = match entry.file_type() {
             Some(Type::Directory) => Some(What::Dir),
             Some(Type::Symlink) => Some(What::Link),
+            Some(Type::Socket) => Some(What::Socket),
             Some(_) => Some(What::Other),
             None => what(again.as_fd(), name),
         };

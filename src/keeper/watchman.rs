@@ -6,9 +6,11 @@
 mod frozen;
 mod gits;
 mod secrets;
+mod sockets;
 mod stubs;
 
 use self::secrets::Secrets;
+use self::sockets::Sockets;
 use self::stubs::Stubs;
 use super::git;
 use super::outbox::Outbox;
@@ -26,6 +28,7 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Why a name is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +91,7 @@ pub(super) struct Watchman<'a> {
     pub(super) phase: Phase,
     pub(super) outbox: Outbox,
     stubs: Option<Stubs>,
+    sockets: Sockets,
 }
 
 impl<'a> Watchman<'a> {
@@ -128,6 +132,7 @@ impl<'a> Watchman<'a> {
             phase: Phase::Before,
             outbox: Outbox::default(),
             stubs: Stubs::of(plan),
+            sockets: Sockets::of(plan),
         }
     }
 
@@ -188,7 +193,19 @@ impl<'a> Watchman<'a> {
             let names = self.tree.list_again(&self.places, &spot);
             self.names(&spot, names)?;
         }
+        self.look_at_sockets()?;
         self.look_at_stubs()
+    }
+
+    /// When to look at a name that nothing happens to.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadlines = [
+            self.tree.deadline(),
+            self.outbox.deadline(),
+            self.stubs_due(),
+            self.sockets.due().filter(|_| self.view.is_some()),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     fn names(&mut self, spot: &Spot, names: Vec<(std::ffi::OsString, What)>) -> Result<(), String> {
@@ -304,7 +321,7 @@ impl<'a> Watchman<'a> {
         let place = self.places.get(spot.place)?;
         let kind = match what {
             What::Dir => Kind::Dir,
-            What::Link | What::Other => Kind::File,
+            What::Link | What::Socket | What::Other => Kind::File,
         };
         let said = place.matcher.entry_of(&spot.cursor, name.as_bytes(), kind);
         match spot.within {
@@ -317,6 +334,9 @@ impl<'a> Watchman<'a> {
         let file = self.host_path(it.spot, it.name);
         if self.purpose(it.spot) == Purpose::Programs {
             return self.program(it, &file);
+        }
+        if it.what == What::Socket {
+            self.meet(it);
         }
         self.cover(it, &file)?;
         let mut within = it.spot.within;
@@ -364,7 +384,7 @@ impl<'a> Watchman<'a> {
                     self.suspect(it, &file);
                 }
             }
-            What::Link | What::Other => {}
+            What::Link | What::Socket | What::Other => {}
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::agent::Agent;
 use super::control::Asked;
 use super::control::message::{Change, Reply, Request};
 use super::gate_words::{Say, Told};
-use super::listeners::{published, served};
+use super::listeners::Listeners;
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use crate::gate::message::{Family, FromGate, ResolverFile, ToGate};
@@ -55,11 +55,7 @@ pub(super) struct Network {
     network: net::Network,
     proxies: HostProxies,
     gate: Option<Process>,
-    /// Kept here, so that the next gate gets them too.
-    listeners: Vec<(Listener, OwnedFd)>,
-    /// What connections to the proxy begin with, where others could make some too.
-    pass: Option<Pass>,
-    published: Vec<(u16, OwnedFd)>,
+    listeners: Listeners,
     /// What the gate has to be told.
     out: VecDeque<(ToGate, Vec<OwnedFd>)>,
     /// What init was asked for, in order.
@@ -98,9 +94,7 @@ impl Network {
             network: network.clone(),
             proxies,
             gate: None,
-            listeners: Vec::new(),
-            pass: None,
-            published: Vec::new(),
+            listeners: Listeners::default(),
             out: VecDeque::new(),
             wanted: VecDeque::new(),
             ended: VecDeque::new(),
@@ -110,9 +104,10 @@ impl Network {
         if network.mode == NetworkMode::Filtered {
             out.gate = Some(gate::start()?);
             for ports in &network.publish {
-                let socket = published(ports.host_port)
+                // Told with the others when the box stands.
+                out.listeners
+                    .publish(ports.host_port, ports.box_port)
                     .map_err(|why| format!("{why} (published by {})", ports.origin))?;
-                out.published.push((ports.box_port, socket));
             }
         }
         Ok(out)
@@ -126,8 +121,7 @@ impl Network {
         say: Say,
     ) {
         self.told.say = say;
-        self.pass = pass;
-        self.listeners = listeners;
+        self.listeners.stand(listeners, pass);
         self.introduce();
     }
 
@@ -135,18 +129,9 @@ impl Network {
     fn introduce(&mut self) {
         self.out.clear();
         self.rules();
-        let sockets = self.listeners.iter();
-        let sockets = sockets
-            .map(|(listener, socket)| (served(*listener, self.pass), socket))
-            .chain(self.published.iter().map(|(port, socket)| {
-                let box_port = *port;
-                (ToGate::Publish { box_port }, socket)
-            }));
-        for (message, socket) in sockets {
-            if let Ok(socket) = socket.try_clone() {
-                self.out.push_back((message, vec![socket]));
-            }
-        }
+        let sockets = self.listeners.all();
+        self.out
+            .extend(sockets.map(|(message, socket)| (message, vec![socket])));
         if let Some(socket) = self.agent.as_ref().and_then(Agent::listener) {
             self.out.push_back((ToGate::Agent, vec![socket]));
         }
@@ -261,10 +246,9 @@ impl Network {
             },
             Some(Wanted::Listener(listener, address)) => {
                 if let Ok(socket) = socket.and_then(|s| bound(s, Some(address)))
-                    && let Ok(copy) = socket.try_clone()
+                    && let Some((message, copy)) = self.listeners.add(listener, socket)
                 {
-                    self.listeners.push((listener, socket));
-                    self.tell(served(listener, self.pass), vec![copy]);
+                    self.tell(message, vec![copy]);
                 }
             }
             Some(Wanted::Nobody) | None => {}
@@ -372,11 +356,8 @@ impl Network {
                 box_port,
             } => {
                 self.network.publish_now(*host_port).map_err(said)?;
-                let socket = published(*host_port)?;
-                let copy = socket.try_clone().map_err(|e| e.to_string())?;
-                self.published.push((*box_port, socket));
-                let box_port = *box_port;
-                self.tell(ToGate::Publish { box_port }, vec![copy]);
+                let (message, copy) = self.listeners.publish(*host_port, *box_port)?;
+                self.tell(message, vec![copy]);
                 return Ok(format!("publish {host_port}:{box_port}"));
             }
         };
@@ -390,8 +371,7 @@ impl Network {
     fn new_listeners(&mut self, running: &mut Running) {
         let v6 = std::path::Path::new("/proc/net/if_inet6").exists();
         for listener in listeners(&self.network) {
-            let known = self.listeners.iter().any(|(known, _)| *known == listener);
-            if known || listener.on != On::Every {
+            if self.listeners.has(listener) || listener.on != On::Every {
                 continue;
             }
             let (ip, family): (IpAddr, _) = if v6 {

@@ -8,18 +8,74 @@ use crate::sys::listen;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-/// What a listener of the box is for the gate; `pass` is what connections to its proxy begin with.
-pub(super) fn served(listener: Listener, pass: Option<Pass>) -> ToGate {
-    match listener.serves {
-        Serves::Tcp => ToGate::Listener,
-        Serves::Proxy => ToGate::Proxy { pass },
-        Serves::DnsUdp => ToGate::DnsUdp,
-        Serves::DnsTcp => ToGate::DnsTcp,
+/// They are kept by the supervisor, so that the next gate gets them too.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    of_box: Vec<(Listener, OwnedFd)>,
+    /// Ports of the host, by the box's.
+    published: Vec<(u16, OwnedFd)>,
+    /// What connections to the proxy begin with, where others could make some too.
+    pass: Option<Pass>,
+}
+
+impl Listeners {
+    /// Those of a box that stands.
+    pub(super) fn stand(&mut self, of_box: Vec<(Listener, OwnedFd)>, pass: Option<Pass>) {
+        self.of_box = of_box;
+        self.pass = pass;
+    }
+
+    /// One more of the box; what the gate is told of it.
+    pub(super) fn add(&mut self, listener: Listener, socket: OwnedFd) -> Option<(ToGate, OwnedFd)> {
+        let copy = socket.try_clone().ok()?;
+        self.of_box.push((listener, socket));
+        Some((self.served(listener), copy))
+    }
+
+    /// One more port of the host; what the gate is told of it.
+    ///
+    /// # Errors
+    /// The port cannot be had, in words.
+    pub(super) fn publish(
+        &mut self,
+        host_port: u16,
+        box_port: u16,
+    ) -> Result<(ToGate, OwnedFd), String> {
+        let socket = published(host_port)?;
+        let copy = socket.try_clone().map_err(|e| e.to_string())?;
+        self.published.push((box_port, socket));
+        Ok((ToGate::Publish { box_port }, copy))
+    }
+
+    /// Is there such a one of the box?
+    pub(super) fn has(&self, listener: Listener) -> bool {
+        self.of_box.iter().any(|(known, _)| *known == listener)
+    }
+
+    /// What a new gate is told.
+    pub(super) fn all(&self) -> impl Iterator<Item = (ToGate, OwnedFd)> {
+        let of_box = self.of_box.iter();
+        of_box
+            .map(|(listener, socket)| (self.served(*listener), socket))
+            .chain(self.published.iter().map(|(port, socket)| {
+                let box_port = *port;
+                (ToGate::Publish { box_port }, socket)
+            }))
+            .filter_map(|(message, socket)| Some((message, socket.try_clone().ok()?)))
+    }
+
+    fn served(&self, listener: Listener) -> ToGate {
+        match listener.serves {
+            Serves::Tcp => ToGate::Listener,
+            Serves::Proxy => ToGate::Proxy { pass: self.pass },
+            Serves::DnsUdp => ToGate::DnsUdp,
+            Serves::DnsTcp => ToGate::DnsTcp,
+        }
     }
 }
 
 /// Takes a port of the host's 127.0.0.1.
-pub(super) fn published(port: u16) -> Result<OwnedFd, String> {
+fn published(port: u16) -> Result<OwnedFd, String> {
     let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
     listen::tcp_on(address).map_err(|errno| {
         let remedy = match errno {

@@ -22,6 +22,7 @@ pub mod random;
 pub mod rename;
 pub mod seccomp;
 pub mod sigaction;
+pub mod sock_diag;
 pub mod socket;
 pub mod spawn;
 #[cfg(test)]

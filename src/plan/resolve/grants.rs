@@ -309,7 +309,7 @@ const SOCKETS_MAX: usize = 4 << 20;
 
 /// Sockets of running programs that lie in a grant: whoever answers there acts outside of the box, and neither a read-only
 /// mount nor Landlock refuses a connect(2). What is bound later, or under a relative name elsewhere than in the work, is not
-/// known here.
+/// known here: the keeper looks for it.
 fn sockets(scene: &Scene<'_>) -> Vec<PathBuf> {
     let table = scene
         .walk
