@@ -363,7 +363,7 @@ fn box_side() -> (File, Vec<(ToGate, OwnedFd)>) {
             (ToGate::DnsUdp, listen::udp_on(any(53)).unwrap()),
             (ToGate::DnsTcp, listen::tcp_on(any(53)).unwrap()),
             (
-                ToGate::Proxy,
+                ToGate::Proxy { pass: None },
                 listen::tcp_on("127.0.0.1:1023".parse().unwrap()).unwrap(),
             ),
         ];
