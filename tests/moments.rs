@@ -10,13 +10,16 @@ use std::fs;
 use std::process::Command;
 
 /// Names that are hidden, and their twins.
-const HIDDEN: [&str; 6] = [
+const HIDDEN: [&str; 8] = [
     ".env",
     "a/b/.env.local",
     "infra/terraform.tfstate",
     "tls/server.pem",
     "tls/server.key",
     "kubeconfig",
+    // Rules about the content of `*-*.json` are about these, too, and do not stand in for those about their names.
+    "kubeconfig-prod.json",
+    "infra/prod-eu.tfvars.json",
 ];
 const PLAIN: [&str; 2] = ["a/b/plain.txt", "tls/server.crt"];
 
@@ -174,6 +177,38 @@ fn a_hidden_name_is_closed_by_every_way_at_every_moment() {
             assert!(text.starts_with("S3CRET-"), "{moment:?} {name}: {text}");
         }
     }
+}
+
+/// `npm login` writes a new `.npmrc` and renames it over the old one: the mask goes with the old file.
+#[test]
+fn what_its_content_hid_stays_closed_when_the_host_replaces_it() {
+    let b = boxed();
+    let token = "//r.test/:_authToken=";
+    let names = [".npmrc", "a/.npmrc"];
+    let script = format!(
+        "mkdir a; echo {token}S3CRET-old > .npmrc; echo registry=https://r.test/PLAIN > a/.npmrc"
+    );
+    host(&b, &script);
+    let live = waiting(&b, "", "ways.py", &names);
+    host(
+        &b,
+        &format!(
+            "echo {token}S3CRET-new > t; mv t .npmrc; echo registry=https://r.test/PLAIN > t; mv t a/.npmrc"
+        ),
+    );
+    until(".npmrc is closed", || events(&b, "closed", ".npmrc") > 0);
+    host(&b, "touch go");
+    for answer in answers(live, names.len()) {
+        let is_plain = answer["name"].as_str().unwrap().ends_with("a/.npmrc");
+        for (way, out) in answer["ways"].as_object().unwrap() {
+            let out = out.as_str().unwrap();
+            let denied = matches!(way.as_str(), "proc_1_root" | "executed");
+            assert!(!out.contains("S3CRET"), "{way}: {out}");
+            assert!(!is_plain || denied || out.contains("PLAIN"), "{way}: {out}");
+        }
+    }
+    let text = fs::read_to_string(b.ws().join(".npmrc")).unwrap();
+    assert!(text.contains("S3CRET-new"), "{text}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn git(b: &TestBox, dir: &Path, args: &[&str]) -> String {
     run(command).ok()
 }
 
-const HIDDEN: [&str; 19] = [
+const HIDDEN: [&str; 26] = [
     ".env",
     "a/b/.env.local",
     "deep/1/2/3/4/5/6/7/8/9/.env",
@@ -81,11 +81,19 @@ const HIDDEN: [&str; 19] = [
     "ümlaut/.env",
     "secret-dir/inside/deep.txt",
     "lit*eral.txt",
+    ".env-prod",
+    ".env_local",
+    ".env~",
+    "tls/.server.pem.swp",
+    "tls/server.key~",
+    "x/.cargo/credentials.toml",
+    "x/.envrc",
 ];
 
 fn content(name: &str) -> String {
     match Path::new(name).file_name().unwrap().to_str().unwrap() {
         ".npmrc" => "//registry.npmjs.org/:_authToken=S3CRET\n".to_owned(),
+        ".envrc" => "use flake\nexport DB_PASSWORD=S3CRET\n".to_owned(),
         ".pypirc" => "[pypi]\npassword = S3CRET\n".to_owned(),
         name if name.ends_with(".json") => {
             "{\"type\": \"service_account\", \"private_key\": \"S3CRET\"}\n".to_owned()
@@ -104,6 +112,8 @@ fn a_hidden_name_is_empty_by_every_way() {
         .file("home/ws/a/plain.txt", "PLAIN\n")
         .file("home/ws/plain-dir/plain.txt", "PLAIN\n")
         .file("home/ws/.env.example", "PLAIN\n")
+        .file("home/ws/y/.env_example", "PLAIN\n")
+        .file("home/ws/y/.envrc", "use flake PLAIN\n")
         .file("home/ws/y/.npmrc", "registry=https://PLAIN/\n")
         .file("home/ws/y/a-b.json", "{\"a\": \"PLAIN\"}\n")
         .file("home/ws/litter.txt", "PLAIN\n");
@@ -146,6 +156,7 @@ fn a_hidden_name_is_empty_by_every_way() {
         "{ws}/a/plain.txt",
         "{ws}/plain-dir/plain.txt",
         "{ws}/y/.npmrc",
+        "{ws}/y/.envrc",
         "{ws}/y/a-b.json",
     ];
     for answer in ways(&b, &plain) {
@@ -159,10 +170,10 @@ fn a_hidden_name_is_empty_by_every_way() {
         }
     }
     b.probe("read {ws}/plain.txt").allowed();
-    assert_eq!(
-        b.probe("read {ws}/.env.example").allowed()["text"],
-        "PLAIN\n"
-    );
+    for name in [".env.example", "y/.env_example"] {
+        let read = b.probe(&format!("read {{ws}}/{name}"));
+        assert_eq!(read.allowed()["text"], "PLAIN\n", "{name}");
+    }
     // Outside nothing has changed.
     for name in HIDDEN {
         assert_eq!(
@@ -171,6 +182,34 @@ fn a_hidden_name_is_empty_by_every_way() {
             "{name}"
         );
     }
+}
+
+/// `*-*.json` is hidden for its content, and is about names that others hide for themselves, or track.
+#[test]
+fn a_rule_about_content_stands_in_for_no_other() {
+    let b = boxed()
+        .file("home/ws/kubeconfig-prod.json", "S3CRET\n")
+        .file("home/ws/infra/prod-eu.tfvars.json", "S3CRET\n")
+        .file("home/ws/a-b.json/.env", "S3CRET\n")
+        .file("home/ws/.vim/coc-settings.json", "PLAIN\n")
+        .file("home/ws/infra/prod-eu.json", "PLAIN\n");
+    for name in [
+        "kubeconfig-prod.json",
+        "infra/prod-eu.tfvars.json",
+        "a-b.json/.env",
+    ] {
+        let read = b.probe(&format!("read {{ws}}/{name}"));
+        assert_eq!(read.allowed()["text"], "", "{name}");
+    }
+    for name in ["infra/prod-eu.json", ".vim/coc-settings.json"] {
+        let read = b.probe(&format!("read {{ws}}/{name}"));
+        assert_eq!(read.allowed()["text"], "PLAIN\n", "{name}");
+    }
+    b.sh("echo evil > .vim/coc-settings.json; echo evil > infra/prod-eu.json")
+        .ok();
+    let is = |name: &str| fs::read_to_string(b.ws().join(name)).unwrap();
+    assert_eq!(is(".vim/coc-settings.json"), "PLAIN\n");
+    assert_eq!(is("infra/prod-eu.json"), "evil\n");
 }
 
 #[test]

@@ -51,7 +51,8 @@ const USER: &str = "for d in . vendor/lib wt nest nest/s src/e old.git; do [ -d 
     git checkout .); done >/dev/null 2>&1; git push red HEAD:x >/dev/null 2>&1; \
     [ -d nest ] && git -C nest push red HEAD:x >/dev/null 2>&1; export GIT_EDITOR=true; (git rebase --continue; \
     git rev-parse -q --verify side && (git cherry-pick --continue; git rebase main); \
-    git config diff.tool && (echo y >> README; git difftool -y)) >/dev/null 2>&1 </dev/null; true";
+    git config diff.tool && (echo y >> README; git difftool -y); \
+    git config merge.tool && git -c mergetool.vimdiff.path=/bin/true mergetool -y) >/dev/null 2>&1 </dev/null; true";
 
 /// Every way that was found to lead git to a configuration or hooks of the agent's.
 const WAYS: &[(&str, &str)] = &[
@@ -169,6 +170,11 @@ const WAYS: &[(&str, &str)] = &[
     (
         "a tool for differences by its path",
         "mkdir -p src; echo 'touch {home}/mark' > src/evil; git config diff.tool ../../../../../../../..{ws}/src/evil",
+    ),
+    (
+        "the layout of a tool for merges, which a shell evaluates",
+        "diverge README README; git checkout -q main; git merge side >/dev/null 2>&1 || true; git config merge.tool vimdiff; \
+         git config mergetool.vimdiff.layout 'LOCAL,`cd&&touch${IFS}mark`'",
     ),
     (
         "configuration of a bare repository that was there",
@@ -359,6 +365,7 @@ fn a_remote_that_leads_elsewhere_is_named() {
         ("git remote set-url origin https://evil.test/x", true),
         ("git config remote.origin.pushurl https://evil.test/x", true),
         ("git config branch.main.pushRemote evil", true),
+        ("git config remote.origin.push +HEAD:refs/heads/main", true),
         (
             "git remote add fork https://fork.test/x; git config user.name b",
             false,
@@ -504,6 +511,33 @@ fn what_editors_agents_and_forges_run_later_does_not_stay() {
         "mise.toml",
         ".mise/tasks/x",
         ".Rprofile",
+        ".envrc.local",
+        ".direnv/flake-profile-x.rc",
+        "mise/config.toml",
+        ".tool-versions",
+        ".run/x.run.xml",
+        ".vscode/c_cpp_properties.json",
+        ".vim/coc-settings.json",
+        ".lvimrc",
+        ".externalToolBuilders/x.launch",
+        "sub/jupyter_server_config.py",
+        ".RData",
+        ".drone.jsonnet",
+        ".travis.yaml",
+        "buildspec-release.yml",
+        "ci/deploy.jenkinsfile",
+        ".github/renovate.json5",
+        ".gitlab/agents/x/config.yaml",
+        "sub/lefthook.toml",
+        "hk.pkl",
+        ".git-hooks/pre_commit/x.rb",
+        ".claude/status.mjs",
+        ".claude/helpers/x",
+        ".agents/hooks.json",
+        ".qwen/commands/x.toml",
+        ".windsurf/workflows/x.md",
+        ".hg/sharedpath",
+        ".git/gitweb/gitweb.py",
     ];
     let fine = [
         ".zedx",
@@ -514,6 +548,12 @@ fn what_editors_agents_and_forges_run_later_does_not_stay() {
         ".github/ISSUE_TEMPLATE/x.md",
         "hooks/x.json",
         "sub/lefthook.md",
+        ".direnv/bin/x",
+        "mise/notes.toml",
+        ".run/x.xml",
+        "docs/jupyter_config.md",
+        "buildspec.txt",
+        ".windsurf/rules/x.md",
     ];
     let make = files.iter().chain(&fine).fold(String::new(), |text, file| {
         text + &format!("mkdir -p $(dirname {file}); [ -d $(dirname {file}) ] && echo x > {file}; ")

@@ -79,6 +79,15 @@ impl Kinds {
         self.guarded.iter().any(|rules| kind(rules).is_some())
     }
 
+    /// Is it hidden, or would be with another content?
+    pub(super) fn is_hidden(&self, file: &Path) -> bool {
+        let may = |(root, matcher): &(PathBuf, Matcher)| {
+            let rel = file.strip_prefix(root);
+            rel.is_ok_and(|rel| may_hide(matcher, rel))
+        };
+        self.of(file) == Some(NameKind::Hide) || self.rules.iter().any(may)
+    }
+
     /// As [`kind_of`].
     pub(super) fn of(&self, file: &Path) -> Option<NameKind> {
         let rules = self.rules.iter();
@@ -86,6 +95,21 @@ impl Kinds {
             .filter_map(|(root, matcher)| strongest(matcher, file.strip_prefix(root).ok()?))
             .min()
     }
+}
+
+/// May a rule hide what has this path, for its content?
+fn may_hide(matcher: &Matcher, rel: &Path) -> bool {
+    let (Some(parent), Some(name)) = (rel.parent(), rel.file_name()) else {
+        return false;
+    };
+    let mut names = parent.components();
+    let cursor = names.try_fold(matcher.start(), |at, part| {
+        matcher.enter(&at, part.as_os_str().as_bytes())
+    });
+    cursor.is_some_and(|at| {
+        let said = matcher.entry_of(&at, name.as_bytes(), Kind::File);
+        said.hide_if.is_some()
+    })
 }
 
 fn matchers(rules: &[NameRule]) -> Vec<(PathBuf, Matcher)> {
@@ -120,6 +144,12 @@ fn strongest(matcher: &Matcher, rel: &Path) -> Option<NameKind> {
 pub(super) fn search(root: BorrowedFd<'_>, names: &Names, baseline: &Baseline) -> Found {
     let mut found = Found::default();
     let roots: BTreeSet<&Path> = names.rules.iter().map(|rule| rule.root.path()).collect();
+    let hidden: BTreeSet<&Path> = names
+        .found
+        .iter()
+        .filter(|found| found.kind == NameKind::Hide)
+        .map(|found| found.host.path())
+        .collect();
     let mut left = DIRECTORIES;
     for path in roots {
         let matcher = Matcher::new(&names.rules, path);
@@ -138,7 +168,7 @@ pub(super) fn search(root: BorrowedFd<'_>, names: &Names, baseline: &Baseline) -
             left = rest;
             let mut unlocked = Unlocked::default();
             match unlocked.open(root, &at.path) {
-                Ok(dir) => stack.extend(look(at, dir, &matcher, baseline, &mut found)),
+                Ok(dir) => stack.extend(look(at, dir, &matcher, baseline, &hidden, &mut found)),
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
                 // One of them must not be the end of the search.
                 Err(errno) => found.unseen(&at.path, errno.desc()),
@@ -168,6 +198,7 @@ fn look(
     dir: OwnedFd,
     matcher: &Matcher,
     baseline: &Baseline,
+    hidden: &BTreeSet<&Path>,
     found: &mut Found,
 ) -> Vec<At> {
     let mut below = Vec::new();
@@ -204,6 +235,8 @@ fn look(
         let kind = if is_dir { Kind::Dir } else { Kind::File };
         let said = matcher.entry_of(&at.cursor, name.as_bytes(), kind);
         match said.strongest() {
+            // Also what is hidden for its content: the box could not change it.
+            _ if hidden.contains(full.as_path()) => continue,
             Some((NameKind::Hide, _)) => continue,
             Some((NameKind::Freeze, _)) => {
                 if !has(baseline, &full) {

@@ -323,7 +323,10 @@ impl<'a> Watchman<'a> {
             What::Dir => Kind::Dir,
             What::Link | What::Socket | What::Other => Kind::File,
         };
-        let said = place.matcher.entry_of(&spot.cursor, name.as_bytes(), kind);
+        let mut said = place.matcher.entry_of(&spot.cursor, name.as_bytes(), kind);
+        // The start has looked into it; whatever has its name now is taken for the same.
+        let known = |_: &usize| self.secrets.is_known(&self.host_path(spot, name));
+        said.hide = said.hide.or(said.hide_if.filter(known));
         match spot.within {
             Within::Rules => said.strongest(),
             Within::Tracked => said.strongest().or(Some((NameKind::Track, usize::MAX))),

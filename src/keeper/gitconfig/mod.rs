@@ -25,6 +25,7 @@ const EXECUTING: &[&str] = &[
     "annex.*options",
     "branch.*.pushremote=@",
     "branch.*.remote=@",
+    "branchless.?",
     "browser.*.cmd",
     "browser.*.path",
     "cola.terminal",
@@ -51,7 +52,11 @@ const EXECUTING: &[&str] = &[
     "filter.*.clean",
     "filter.*.process",
     "filter.*.smudge",
+    "format.outputdirectory=/",
     "gc.recentobjectshook",
+    "gc.repackfilterto=/",
+    "gcrypt.?",
+    "git-p4.port",
     "gitflow.path.hooks",
     "gpg.program",
     "gpg.*.defaultkeycommand",
@@ -68,11 +73,13 @@ const EXECUTING: &[&str] = &[
     "http.?.sslcainfo",
     "http.?.sslcapath",
     "http.?.sslverify",
+    "icdiff.?",
     "imap.?",
     "include.path",
     "includeif.*.path",
     "init.templatedir",
     "instaweb.browser",
+    "instaweb.gitwebdir",
     "instaweb.httpd",
     "instaweb.modulepath",
     "interactive.difffilter",
@@ -88,6 +95,8 @@ const EXECUTING: &[&str] = &[
     "merge.guitool=/",
     "merge.tool=/",
     "mergetool.*.cmd",
+    // git-mergetool(1) hands the layout of vimdiff to `eval`: what stands in backquotes runs.
+    "mergetool.*.layout",
     "mergetool.*.path",
     "pager.?",
     "protocol.?.allow",
@@ -101,6 +110,7 @@ const EXECUTING: &[&str] = &[
     "remote.*.annex-*transport",
     "remote.*.annex-externaltype",
     "remote.*.annex-hooktype",
+    "remote.*.gcrypt-*",
     "remote.*.proxy",
     "remote.*.pushurl=@",
     "remote.*.receivepack",
@@ -117,6 +127,7 @@ const EXECUTING: &[&str] = &[
     "sendemail.?.tocmd",
     "sequence.editor",
     "remote.pushdefault=@",
+    "stgit.alias.*",
     "stgit.?.editor",
     "stgit.?.pager",
     "submodule.*.update=!",
@@ -348,7 +359,10 @@ pub fn leads_elsewhere(base: &[u8], now: &[u8]) -> bool {
     now.entries.iter().any(|entry| {
         let counts = match (entry.section.as_slice(), entry.key.as_slice()) {
             (b"remote", b"pushdefault") | (b"branch", b"pushremote") => true,
-            (b"remote", b"url" | b"pushurl") | (b"branch", b"remote") => was(entry),
+            // `push` and `mirror` say which branches go, and to which of its.
+            (b"remote", b"url" | b"pushurl" | b"push" | b"mirror") | (b"branch", b"remote") => {
+                was(entry)
+            }
             _ => false,
         };
         counts

@@ -20,6 +20,7 @@ fn what_does_not_execute_stays() {
         "[remote \"o\"]\n\turl = ./bare.git\n\turl = /w/bare.git\n\turl = git@host:node_modules/x\n\turl = https://h/node_modules/x\n",
         "[rebase]\n\tinstructionFormat = %s (%an, %h)\n\tinstructionFormat =\n[diff]\n\ttool = vimdiff\n\tguitool = meld\n[merge]\n\ttool = x\n[pull]\n\ttwohead = ort\n",
         "[annex]\n\tuuid = x\n\tversion = 10\n[remote \"o\"]\n\tannex-uuid = x\n\tannex-ignore = true\n",
+        "[mergetool]\n\tlayout = x\n[mergetool \"vimdiff\"]\n\thideResolved = true\n[format]\n\toutputDirectory = out\n",
         "[user]\n\tname = A\n[lfs]\n\trepositoryformatversion = 0\n[gc]\n\tauto = 0\n",
     ] {
         assert_eq!(cleaned("", now), (now.to_owned(), vec![]), "{now}");
@@ -43,6 +44,22 @@ fn every_way_to_write_an_executing_entry_is_seen() {
         ("[core]\n\tfsmonitor\n", "core.fsmonitor"),
         ("[filter \"a]b\\\"c\"]\nclean = x", "filter.*.clean"),
         ("[filter.lfs]\nprocess = x", "filter.*.process"),
+        (
+            "[mergetool \"vimdiff\"]\nlayout = LOCAL,`x`",
+            "mergetool.*.layout",
+        ),
+        ("[mergetool.nvimdiff]\nlayout = x", "mergetool.*.layout"),
+        ("[instaweb]\ngitwebdir = x", "instaweb.gitwebdir"),
+        (
+            "[format]\noutputDirectory = ../x",
+            "format.outputdirectory=/",
+        ),
+        ("[stgit \"alias\"]\nx = !x", "stgit.alias.*"),
+        ("[gcrypt]\ngpg-args = x", "gcrypt.?"),
+        (
+            "[remote \"o\"]\ngcrypt-rsync-put-flags = x",
+            "remote.*.gcrypt-*",
+        ),
         ("[alias]\n\tx = !sh\n", "alias.?=$"),
         ("[alias]\n\tx = \"!sh\"\n", "alias.?=$"),
         ("[alias]\n\tx = \\\n!sh\n", "alias.?=$"),

@@ -277,7 +277,7 @@ impl Known for Rules<'_, '_> {
 
     fn is_hidden(&mut self, path: &[u8]) -> bool {
         let file = self.top.join(OsStr::from_bytes(path));
-        self.kinds.of(&file) == Some(NameKind::Hide)
+        self.kinds.is_hidden(&file)
     }
 }
 

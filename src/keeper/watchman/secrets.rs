@@ -65,6 +65,11 @@ impl Secrets {
         secrets
     }
 
+    /// Has the start hidden it?
+    pub(super) fn is_known(&self, file: &Path) -> bool {
+        self.masks.contains_key(file)
+    }
+
     /// A frozen name that appeared in the session.
     pub(super) fn suspect(&mut self, file: &Path, at: (usize, PathBuf)) {
         self.thawed.remove(file);
@@ -92,7 +97,10 @@ impl Watchman<'_> {
             return false;
         };
         // A rule about the content: the start looked into the file, the keeper reads none.
-        if rule.holds.is_some() || (rule.is_builtin() && self.shown.contains(file)) {
+        if rule.holds.is_some() {
+            return self.secrets.is_known(file);
+        }
+        if rule.is_builtin() && self.shown.contains(file) {
             return false;
         }
         // A Python environment that is called `.env` is no secret, and nothing would run without it.

@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::git::in_dot_git;
-use super::{NameKind, NameRule, Verdict};
+use super::{Holds, NameKind, NameRule, Verdict};
 use crate::plan::Kind;
 use std::path::Path;
 
@@ -121,6 +121,7 @@ struct Compiled {
     rule: usize,
     kind: NameKind,
     verdict: Verdict,
+    holds: Option<Holds>,
     parts: Vec<Part>,
 }
 
@@ -138,6 +139,8 @@ pub struct Cursor(Vec<Place>);
 pub struct Decision {
     /// It is hidden by that rule.
     pub hide: Option<usize>,
+    /// It is hidden by that rule if its content is what the rule is about; no other rule hides it.
+    pub hide_if: Option<usize>,
     /// It is frozen by that rule.
     pub freeze: Option<usize>,
     /// It is tracked by that rule.
@@ -145,7 +148,13 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// The strongest: hidden before frozen before tracked.
+    /// Is there a rule about it, be it one that depends on the content?
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.hide_if.is_some() || self.strongest().is_some()
+    }
+
+    /// The strongest of those that do not depend on the content: hidden before frozen before tracked.
     #[must_use]
     pub fn strongest(&self) -> Option<(NameKind, usize)> {
         let hide = self.hide.map(|rule| (NameKind::Hide, rule));
@@ -177,6 +186,7 @@ impl Matcher {
                 rule: index,
                 kind: rule.kind,
                 verdict: rule.verdict,
+                holds: rule.holds,
                 parts: parts(rule.pattern.bytes()),
             })
             .collect();
@@ -279,15 +289,17 @@ impl Matcher {
     /// What the rules say of `name` in that directory.
     #[must_use]
     pub fn entry(&self, at: &Cursor, name: &[u8]) -> Decision {
-        let mut last: [Option<(usize, Verdict)>; 3] = [None; 3];
+        let mut last: [Option<(usize, Verdict)>; 4] = [None; 4];
         self.step(at, name, |_, at, pattern| {
             if at < pattern.parts.len() {
                 return;
             }
-            let slot = match pattern.kind {
-                NameKind::Hide => 0,
-                NameKind::Freeze => 1,
-                NameKind::Track => 2,
+            let slot = match (pattern.kind, pattern.verdict, pattern.holds) {
+                // Apart: it says nothing where the content is another, and must not stand in for a rule that does.
+                (NameKind::Hide, Verdict::Applies, Some(_)) => 3,
+                (NameKind::Hide, ..) => 0,
+                (NameKind::Freeze, ..) => 1,
+                (NameKind::Track, ..) => 2,
             };
             if let Some(slot) = last.get_mut(slot)
                 && slot.is_none_or(|(rule, _)| rule < pattern.rule)
@@ -295,12 +307,17 @@ impl Matcher {
                 *slot = Some((pattern.rule, pattern.verdict));
             }
         });
-        let [hide, freeze, track] = last.map(|found| match found {
+        let lift = match last {
+            [Some((rule, Verdict::Lifted)), ..] => Some(rule),
+            _ => None,
+        };
+        let [hide, freeze, track, content] = last.map(|found| match found {
             Some((rule, Verdict::Applies)) => Some(rule),
             _ => None,
         });
         Decision {
             hide,
+            hide_if: content.filter(|rule| hide.is_none() && lift.is_none_or(|lift| lift < *rule)),
             freeze,
             track,
         }

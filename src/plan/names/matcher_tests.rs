@@ -146,3 +146,28 @@ fn heavy_directories() {
     assert!(!heavy(b"src", b"objects"));
     assert!(heavy_names().contains(".git/objects"));
 }
+
+#[test]
+fn a_rule_about_the_content_stands_in_for_no_other() {
+    let content = |text: &str| NameRule {
+        holds: Some(Holds::Token),
+        ..rule(text)
+    };
+    let decide = |rules: &[NameRule]| {
+        let matcher = Matcher::new(rules, Path::new("/w"));
+        matcher.entry(&matcher.start(), b"a-b.json")
+    };
+    let both = [rule("**/a*"), content("**/*-*.json")];
+    assert_eq!((decide(&both).hide, decide(&both).hide_if), (Some(0), None));
+    let lifted = [rule("**/a*"), rule("!**/a*"), content("**/*-*.json")];
+    assert_eq!(
+        (decide(&lifted).hide, decide(&lifted).hide_if),
+        (None, Some(2))
+    );
+    let lifted = [content("**/*-*.json"), rule("!**/a*")];
+    assert!(!decide(&lifted).is_any());
+    let tracked = [rule("track **/a*"), content("**/*-*.json")];
+    let said = decide(&tracked);
+    assert_eq!(said.strongest(), Some((NameKind::Track, 0)));
+    assert_eq!(said.hide_if, Some(1));
+}

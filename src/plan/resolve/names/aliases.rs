@@ -112,7 +112,7 @@ fn remembered(scene: &Scene<'_>, rules: &[NameRule], root: &Path, hits: &[Hit]) 
         .iter()
         .filter(|hit| within(&hit.path, root))
         .filter_map(|hit| {
-            let rule = rules.get(hit.decision.hide?)?;
+            let rule = rules.get(hit.decision.hide.or(hit.decision.hide_if)?)?;
             let id = look.identity(&hit.path)?;
             let parent = look.identity(hit.path.parent()?)?;
             Some(Secret {
@@ -259,7 +259,7 @@ fn moved(
         let known = found
             .hits
             .iter()
-            .any(|hit| hit.path == path && hit.decision.hide.is_some());
+            .any(|hit| hit.path == path && hit.decision.hide.or(hit.decision.hide_if).is_some());
         if !known {
             let before = Path::new(OsStr::from_bytes(&secret.path));
             if before != path {

@@ -19,8 +19,8 @@ pub(super) fn holds(what: Holds, text: &[u8]) -> bool {
     }
 }
 
-/// `//registry/:_authToken=...`, `_auth=`, `_password=` (npm), `password = ` (pip, twine); not one that only names a variable
-/// of the environment, and whatever has the shape of a credential.
+/// `//registry/:_authToken=...`, `_auth=`, `_password=` (npm), `password = ` (pip, twine), `export API_KEY=` (direnv); not one that
+/// only names a variable of the environment, and whatever has the shape of a credential.
 fn is_token(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     if line.is_empty() || line.starts_with(b"#") || line.starts_with(b";") {
@@ -32,6 +32,7 @@ fn is_token(line: &[u8]) -> bool {
     // In an .npmrc the key itself holds colons: the last word before the first `=`.
     let at = line.iter().position(|b| *b == b'=').unwrap_or(at);
     let (key, value) = line.split_at(at);
+    let exported = key.strip_prefix(b"export ").is_some_and(credential::name);
     let key = key.trim_ascii().to_ascii_lowercase();
     let key = key
         .rsplit(|b| matches!(b, b':' | b'/'))
@@ -39,17 +40,18 @@ fn is_token(line: &[u8]) -> bool {
         .unwrap_or_default();
     let value = value.get(1..).unwrap_or_default().trim_ascii();
     let value = value.strip_prefix(b"\"").unwrap_or(value);
-    let secret = matches!(
-        key,
-        b"_authtoken"
-            | b"_auth"
-            | b"_password"
-            | b"password"
-            | b"token"
-            | b"_secret"
-            | b"npmauthtoken"
-            | b"npmauthident"
-    );
+    let secret = exported
+        || matches!(
+            key,
+            b"_authtoken"
+                | b"_auth"
+                | b"_password"
+                | b"password"
+                | b"token"
+                | b"_secret"
+                | b"npmauthtoken"
+                | b"npmauthident"
+        );
     secret && !value.is_empty() && !value.starts_with(b"${") && !value.starts_with(b"$")
         || credential::value(value)
 }
@@ -71,6 +73,11 @@ mod tests {
             ("# _authToken=abc\n", false),
             ("# npm_abcdefghijklmnopqrstuvwxyz0123456789\n", true),
             ("[pypi]\nusername = __token__\npassword = pypi-x\n", true),
+            ("export AWS_SECRET_ACCESS_KEY=abc", true),
+            ("  export DB_PASSWORD='abc'", true),
+            ("export GITHUB_TOKEN=\"$(gh auth token)\"", false),
+            ("export PATH=$PWD/bin:$PATH\nuse flake", false),
+            ("export API_KEY=", false),
             (
                 "[pypi]\nrepository = https://upload.pypi.org/legacy/\n",
                 false,

@@ -31,7 +31,8 @@ pub(in super::super) fn is_hidden(scene: &mut Scene<'_>, real: &Path) -> bool {
                 Some(_) => Kind::Dir,
                 None => Kind::File,
             };
-            if matcher.entry_of(&at, name, kind).hide.is_some() {
+            let decision = matcher.entry_of(&at, name, kind);
+            if decision.hide.or(decision.hide_if).is_some() {
                 return true;
             }
             cursor = matcher.enter(&at, name);

@@ -190,13 +190,15 @@ fn below_root(scene: &mut Scene<'_>, rules: &[NameRule], root: &Path, found: &mu
                 let by_floor = |rule: &usize| rules.get(*rule).is_some_and(|r| r.origin.is_floor());
                 decision.freeze = decision.freeze.filter(by_floor);
                 decision.track = None;
-                decision.hide = decision.hide.filter(|rule| {
+                let asked = |rule: &usize| {
                     rules
                         .get(*rule)
                         .is_some_and(|rule| rules::asked_for(&rule.origin))
-                });
+                };
+                decision.hide = decision.hide.filter(asked);
+                decision.hide_if = decision.hide_if.filter(asked);
             }
-            if decision.strongest().is_some() {
+            if decision.is_any() {
                 found.hits.push(Hit {
                     path: source.clone(),
                     file_type: match kind {
@@ -244,7 +246,7 @@ fn take(scene: &mut Scene<'_>, matcher: &Matcher, search: Search<'_>, found: &mu
                 continue;
             };
             let Some(stat) = walked.stat else { continue };
-            if link.decision.strongest().is_some() {
+            if link.decision.is_any() {
                 found.hits.push(Hit {
                     path: walked.real.clone(),
                     file_type: stat.file_type,
@@ -270,11 +272,13 @@ fn decide(scene: &Scene<'_>, rules: &[NameRule], hits: Vec<Hit>) -> Vec<Target> 
     hits.into_iter()
         .filter_map(|hit| {
             let mut decision = hit.decision;
-            if let Some(rule) = decision.hide.and_then(|at| rules.get(at))
-                && !concerns(scene, rule, &hit)
-            {
-                decision.hide = None;
-            }
+            let counts = |at: &usize| {
+                rules
+                    .get(*at)
+                    .is_some_and(|rule| concerns(scene, rule, &hit))
+            };
+            let content = decision.hide_if.filter(counts);
+            decision.hide = decision.hide.filter(counts).or(content);
             let (kind, rule) = decision.strongest()?;
             Some(Target {
                 path: hit.path,

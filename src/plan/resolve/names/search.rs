@@ -186,7 +186,7 @@ impl<'a> Search<'a> {
             }
             shape.see(bytes);
             let kind = kind_of(file_type);
-            let decided = matcher.entry_of(cursor, bytes, kind).strongest().is_some();
+            let decided = matcher.entry_of(cursor, bytes, kind).is_any();
             let link = file_type == FileType::Symlink;
             // Links whose name continues a pattern are followed; a pattern that begins anywhere is continued by its head.
             if decided
@@ -234,7 +234,7 @@ impl<'a> Search<'a> {
                 decision,
                 inside: inside.filter(|c| self.matcher.is_inside(c)),
             });
-        } else if decision.strongest().is_some() {
+        } else if decision.is_any() {
             self.hits.push(Hit {
                 path,
                 file_type: entry.file_type,
