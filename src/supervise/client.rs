@@ -116,6 +116,7 @@ pub fn run(link: ClientLink) -> ClientEnd {
         outbox: VecDeque::new(),
         phase: Phase::Building,
         asked_to_stop: false,
+        interrupted: false,
         hung_up: false,
         last: Vec::new(),
         size: size.unwrap_or_default(),
@@ -161,6 +162,8 @@ struct Client {
     phase: Phase,
     /// A stop signal that came to us was passed on: the stop that will be reported is its effect.
     asked_to_stop: bool,
+    /// The interrupt key was typed and only the box has it.
+    interrupted: bool,
     /// SIGHUP was passed on.
     hung_up: bool,
     /// What is said when all has been shown.
@@ -401,6 +404,7 @@ impl Client {
             ToClient::Last { line } => self.last.push(line),
             ToClient::Started { pty } => self.started(pty),
             ToClient::Stopped { signal } => self.stopped(signal),
+            ToClient::Keyboard => self.take_keyboard(),
             ToClient::Detached { .. } => self.leave(),
             ToClient::Ended { status } => self.phase = Phase::Over(ClientEnd::Ended { status }),
         }

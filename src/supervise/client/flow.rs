@@ -91,7 +91,9 @@ impl Client {
         let (mut leaves, mut answered) = (false, 0);
         let mut read_terminal = |room: &mut [u8]| {
             let len = terminal.read(room)?;
-            answered += self.answers.see(room.get(..len).unwrap_or_default());
+            let typed = room.get(..len).unwrap_or_default();
+            self.interrupted |= terminal.is_interrupted_by(typed);
+            answered += self.answers.see(typed);
             Ok(len)
         };
         let read = |room: &mut [u8]| {
@@ -165,6 +167,11 @@ impl Client {
             self.show_all();
         }
         if let Some(terminal) = &mut self.terminal {
+            // Outside, Ctrl-C would have reached the whole pipeline, whose other programs the shell waits for.
+            let for_all = self.interrupted && status == exit::INTERRUPTED && terminal.is_raw();
+            if for_all && terminal.is_foreground() {
+                self.signals.tell_group(Signal::SIGINT);
+            }
             if terminal.is_raw() && self.modes.awaits_answer() {
                 discard_answers(terminal, &mut self.modes, &mut self.answers);
             }
