@@ -14,8 +14,6 @@ pub const CANNOT_EXECUTE: u8 = 126;
 pub const NOT_FOUND: u8 = 127;
 /// The wall-clock limit ended the session (as timeout(1) says it).
 pub const TIME_LIMIT: u8 = 124;
-/// SIGINT ended the command.
-pub const INTERRUPTED: u8 = 130;
 /// Bad usage of a subcommand other than `run`.
 pub const USAGE: u8 = 2;
 /// The answer of a subcommand other than `run` is "no".

@@ -101,6 +101,32 @@ fn ctrl_c_reaches_the_whole_pipeline() {
     assert!(!terminal.text().contains("told"), "{:?}", terminal.text());
 }
 
+/// Ctrl-C at `for f in *; do agentbox run ...; done`: one is enough, as outside.
+#[test]
+fn ctrl_c_ends_the_loop_around_it() {
+    let b = TestBox::new();
+    let line = "for i in 1 2 3; do echo n=$i; \"$@\"; done; echo end=$?";
+    let mut terminal = pipeline(&b, line, "echo ready; sleep 600");
+    terminal.expect("ready");
+    terminal.send("\x03");
+    assert_eq!(common::shell_status(terminal.end()), 130);
+    assert!(!terminal.text().contains("n=2"), "{:?}", terminal.text());
+    // Who handles it goes on, and so does the loop.
+    let script = "trap 'echo handled; exit 7' INT; echo ready; while :; do sleep 0.1; done";
+    let mut terminal = pipeline(&b, line, script);
+    for count in 1..=3 {
+        terminal.expect_count("ready", count);
+        terminal.send("\x03");
+        terminal.expect_count("handled", count);
+    }
+    terminal.expect("end=7");
+    assert_eq!(terminal.end().code(), Some(0), "{:?}", terminal.text());
+    // So does it where no key was pressed.
+    let mut terminal = pipeline(&b, line, "kill -INT $$");
+    terminal.expect("end=130");
+    assert_eq!(terminal.end().code(), Some(0), "{:?}", terminal.text());
+}
+
 #[test]
 fn a_new_size_reaches_who_has_not_asked() {
     let b = TestBox::new();

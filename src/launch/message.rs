@@ -219,6 +219,8 @@ pub enum ToClient {
     },
     /// The command reads its terminal, which is not its stdin: from now on what is typed is its.
     Keyboard,
+    /// It was SIGINT that ended the command; `Ended` follows.
+    Interrupted,
     /// You may leave: the session goes on (`run --detach`, `agentbox detach`).
     Detached {
         /// Its name.

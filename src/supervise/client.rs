@@ -74,6 +74,8 @@ pub enum ClientEnd {
         /// The exit status of `agentbox run`.
         status: u8,
     },
+    /// The same by SIGINT, for which the user pressed a key: [`end_all`] is due when nothing is left of the box.
+    Interrupted,
     /// The supervisor is gone without a word; this has been said on stderr.
     Lost,
     /// The client left, and the session goes on.
@@ -86,6 +88,7 @@ impl ClientEnd {
     pub fn status(self) -> u8 {
         match self {
             ClientEnd::Ended { status } => status,
+            ClientEnd::Interrupted => INTERRUPTED,
             ClientEnd::Lost => LOST,
             ClientEnd::Detached => 0,
         }
@@ -94,6 +97,15 @@ impl ClientEnd {
 
 /// As if by SIGKILL, which is what happened to the box.
 const LOST: u8 = 137;
+
+/// As shells say of who died of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Ctrl-C ended the command. Outside the whole job would have had it: a pipeline's other programs, the script that goes on
+/// otherwise, and the shell, which ends a loop when it sees that SIGINT ended a command.
+pub fn end_all() {
+    let _ignored = nix::sys::signal::kill(nix::unistd::Pid::from_raw(0), Signal::SIGINT);
+}
 
 /// The main loop of the client. Returns when the session is over and the terminal is as it was. Once the command runs, a
 /// stdin and stdout that are not terminals are replaced by /dev/null: they are the command's.
@@ -116,7 +128,7 @@ pub fn run(link: ClientLink) -> ClientEnd {
         outbox: VecDeque::new(),
         phase: Phase::Building,
         asked_to_stop: false,
-        interrupted: false,
+        interrupt: Interrupt::No,
         hung_up: false,
         last: Vec::new(),
         size: size.unwrap_or_default(),
@@ -141,6 +153,16 @@ enum Phase {
     Over(ClientEnd),
 }
 
+/// What became of the interrupt key, of which the caller's job hears nothing while the terminal is raw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interrupt {
+    No,
+    /// It was typed.
+    Typed,
+    /// It was typed, and SIGINT ended the command.
+    Fatal,
+}
+
 struct Client {
     /// `None` when the supervisor has closed it.
     control: Option<Channel>,
@@ -162,8 +184,7 @@ struct Client {
     phase: Phase,
     /// A stop signal that came to us was passed on: the stop that will be reported is its effect.
     asked_to_stop: bool,
-    /// The interrupt key was typed and only the box has it.
-    interrupted: bool,
+    interrupt: Interrupt,
     /// SIGHUP was passed on.
     hung_up: bool,
     /// What is said when all has been shown.
@@ -196,8 +217,7 @@ impl Client {
                 && self.data.is_none()
                 && self.screen.is_empty()
             {
-                self.finish(end);
-                return end;
+                return self.finish(end);
             }
             let woken = self.wait();
             while let Some(arrived) = self.signals.next() {
@@ -405,6 +425,10 @@ impl Client {
             ToClient::Started { pty } => self.started(pty),
             ToClient::Stopped { signal } => self.stopped(signal),
             ToClient::Keyboard => self.take_keyboard(),
+            ToClient::Interrupted if self.interrupt == Interrupt::Typed => {
+                self.interrupt = Interrupt::Fatal;
+            }
+            ToClient::Interrupted => {}
             ToClient::Detached { .. } => self.leave(),
             ToClient::Ended { status } => self.phase = Phase::Over(ClientEnd::Ended { status }),
         }

@@ -97,11 +97,6 @@ impl Signals {
         }
     }
 
-    /// Sends `signal` to the whole job. This process has it when the signals are as they were before.
-    pub(super) fn tell_group(&self, signal: Signal) {
-        let _gone = kill(Pid::from_raw(0), signal);
-    }
-
     /// Stops by `signal` and returns when continued, or at once where the kernel refuses to stop (a process group that no
     /// shell looks after is never stopped by a terminal, signal(7), setpgid(2)).
     pub(super) fn stop(&self, signal: Signal, scope: Scope) {

@@ -81,12 +81,11 @@ impl Terminal {
         }
     }
 
-    /// Was the interrupt key typed, on a keyboard that was asked for? The kernel told nobody, while the terminal was raw.
+    /// Was the interrupt key typed? The kernel tells nobody, while the terminal is raw.
     pub(super) fn is_interrupted_by(&self, typed: &[u8]) -> bool {
         let keys = self.saved.as_ref().map(|saved| saved.control_chars);
         let key = keys.and_then(|keys| keys.get(SpecialCharacterIndices::VINTR as usize).copied());
-        let asked = matches!(self.keyboard, Keyboard::OnDemand { .. });
-        asked && key.is_some_and(|key| typed.contains(&key))
+        key.is_some_and(|key| typed.contains(&key))
     }
 
     /// The keyboard.

@@ -4,7 +4,7 @@
 
 use super::answers::Answers;
 use super::keys::Typed;
-use super::{Client, ClientEnd, Role};
+use super::{Client, ClientEnd, Interrupt, Role};
 use crate::exit;
 use crate::launch::message::SignalTo;
 use crate::supervise::modes::Modes;
@@ -92,7 +92,9 @@ impl Client {
         let mut read_terminal = |room: &mut [u8]| {
             let len = terminal.read(room)?;
             let typed = room.get(..len).unwrap_or_default();
-            self.interrupted |= terminal.is_interrupted_by(typed);
+            if terminal.is_interrupted_by(typed) {
+                self.interrupt = Interrupt::Typed;
+            }
             answered += self.answers.see(typed);
             Ok(len)
         };
@@ -159,19 +161,24 @@ impl Client {
     }
 
     /// The end: what the command left on is switched off if it had no chance to, and the terminal is given back.
-    pub(super) fn finish(&mut self, end: ClientEnd) {
+    pub(super) fn finish(&mut self, end: ClientEnd) -> ClientEnd {
         let status = end.status();
+        let is_ours = |terminal: &Terminal| terminal.is_raw() && terminal.is_foreground();
+        let end = match end {
+            ClientEnd::Ended { .. }
+                if self.interrupt == Interrupt::Fatal
+                    && self.terminal.as_ref().is_some_and(is_ours) =>
+            {
+                ClientEnd::Interrupted
+            }
+            end => end,
+        };
         // Who leaves a session takes off the terminal what that has set on it.
         if status > 128 || status == exit::TIME_LIMIT || end == ClientEnd::Detached {
             self.screen.append(&self.modes.resets());
             self.show_all();
         }
         if let Some(terminal) = &mut self.terminal {
-            // Outside, Ctrl-C would have reached the whole pipeline, whose other programs the shell waits for.
-            let for_all = self.interrupted && status == exit::INTERRUPTED && terminal.is_raw();
-            if for_all && terminal.is_foreground() {
-                self.signals.tell_group(Signal::SIGINT);
-            }
             if terminal.is_raw() && self.modes.awaits_answer() {
                 discard_answers(terminal, &mut self.modes, &mut self.answers);
             }
@@ -183,6 +190,7 @@ impl Client {
         if end == ClientEnd::Lost {
             self.say("the supervisor is gone without a word; the box died with it");
         }
+        end
     }
 }
 
