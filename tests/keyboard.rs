@@ -106,11 +106,19 @@ fn ctrl_c_reaches_the_whole_pipeline() {
 fn ctrl_c_ends_the_loop_around_it() {
     let b = TestBox::new();
     let line = "for i in 1 2 3; do echo n=$i; \"$@\"; done; echo end=$?";
-    let mut terminal = pipeline(&b, line, "echo ready; sleep 600");
-    terminal.expect("ready");
-    terminal.send("\x03");
-    assert_eq!(common::shell_status(terminal.end()), 130);
-    assert!(!terminal.text().contains("n=2"), "{:?}", terminal.text());
+    for line in [
+        line,
+        &line.replace("\"$@\"", "\"$@\" </dev/null"),
+        &line.replace("\"$@\"", "\"$@\" </dev/null 2>&1 | cat"),
+    ] {
+        // bash goes on where a command exits with 130, and ends where SIGINT ended it.
+        let line = format!("exec /bin/bash -c '{line}' - \"$@\"");
+        let mut terminal = pipeline(&b, &line, "echo ready; sleep 600");
+        terminal.expect("ready");
+        terminal.send("\x03");
+        assert_eq!(common::shell_status(terminal.end()), 130, "{line}");
+        assert!(!terminal.text().contains("n=2"), "{:?}", terminal.text());
+    }
     // Who handles it goes on, and so does the loop.
     let script = "trap 'echo handled; exit 7' INT; echo ready; while :; do sleep 0.1; done";
     let mut terminal = pipeline(&b, line, script);

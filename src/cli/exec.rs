@@ -95,8 +95,8 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
         nursery: None,
     });
     copies.end();
-    if end == ClientEnd::Interrupted {
-        client::end_all();
+    if let ClientEnd::Interrupted(scope) = end {
+        client::end_by_it(scope);
     }
     Ok(end.status())
 }

@@ -282,7 +282,7 @@ fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
             let _ = nix::sys::wait::waitpid(supervisor, None);
             match end {
                 ClientEnd::Lost => kept.clean_up(),
-                ClientEnd::Interrupted => client::end_all(),
+                ClientEnd::Interrupted(scope) => client::end_by_it(scope),
                 ClientEnd::Ended { .. } | ClientEnd::Detached => {}
             }
             Ok(end.status())

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::keyboard::BoxTerminal;
+use crate::outcome::How;
 use crate::plan::Command;
 use crate::sys::process::{self, CloseRange};
 use crate::sys::spawn::{self, Strings};
@@ -138,6 +139,28 @@ impl Exec {
         nix::sys::stat::umask(inherited.umask);
         own_signals(&inherited.ignored);
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&inherited.mask), None)
+    }
+}
+
+/// What shells make of a failed execve(2).
+pub(super) fn failed_exec(errno: Errno) -> How {
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR => How::NotFound {
+            errno: errno as i32,
+        },
+        _ => How::CannotExecute {
+            errno: errno as i32,
+        },
+    }
+}
+
+/// Init's own descriptors 0 to 2 become /dev/null.
+pub(super) fn let_go_of_stdio() {
+    if let Ok(null) = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+    {
+        for number in 0..3 {
+            let _ = process::dup_to(null.as_fd(), number);
+        }
     }
 }
 

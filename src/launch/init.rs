@@ -5,7 +5,7 @@
 
 use super::Inputs;
 use super::channel::{Channel, ChannelError};
-use super::command::{Exec, Inherited, Stdio};
+use super::command::{Exec, Inherited, Stdio, failed_exec, let_go_of_stdio};
 use super::join::{Failed, Join, Joins, Surroundings};
 use super::keyboard::BoxTerminal;
 use super::message::{FromInit, PtyFrom, SignalTo, ToInit, Told};
@@ -215,10 +215,8 @@ fn build_box(
     channel
         .send(&FromInit::Ready { evidence }, &fds)
         .map_err(|e| ("report", StepError::new("send", e, Errno::EPIPE)))?;
-    let slave = b.pty.take().map(|pty| pty.slave);
-    let terminal = slave
-        .zip(host)
-        .map(|(slave, host)| BoxTerminal::new(slave, &host));
+    let pty = b.pty.take().zip(host);
+    let terminal = pty.map(|(pty, host)| BoxTerminal::new(pty.slave, &host));
     // The rest of what was sent is the supervisor's now; nothing of it may stay open beside the command.
     if let Some(file) = b.extract.take() {
         file.let_go();
@@ -444,27 +442,5 @@ impl Built {
             },
             &[],
         );
-    }
-}
-
-/// What shells make of a failed execve(2).
-fn failed_exec(errno: Errno) -> How {
-    match errno {
-        Errno::ENOENT | Errno::ENOTDIR => How::NotFound {
-            errno: errno as i32,
-        },
-        _ => How::CannotExecute {
-            errno: errno as i32,
-        },
-    }
-}
-
-/// Init's own descriptors 0 to 2 become /dev/null.
-pub(super) fn let_go_of_stdio() {
-    use nix::fcntl::{OFlag, open};
-    if let Ok(null) = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
-        for number in 0..3 {
-            let _ = process::dup_to(null.as_fd(), number);
-        }
     }
 }

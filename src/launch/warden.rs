@@ -81,7 +81,7 @@ fn watch(supervisor: Pid, port: Option<u16>, init: impl FnOnce(Option<Channel>))
         process::exit_now(connector::serve(door, port));
     }
     let _ = process::wipe_startup_block(c"agentbox: warden");
-    super::init::let_go_of_stdio();
+    super::command::let_go_of_stdio();
     let _ = crate::enforce::build::close_all_but(Vec::new());
     let mut set = SigSet::empty();
     set.add(Signal::SIGTERM);

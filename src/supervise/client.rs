@@ -74,8 +74,8 @@ pub enum ClientEnd {
         /// The exit status of `agentbox run`.
         status: u8,
     },
-    /// The same by SIGINT, for which the user pressed a key: [`end_all`] is due when nothing is left of the box.
-    Interrupted,
+    /// The same by SIGINT, for which the user pressed a key: [`end_by_it`] is due when nothing is left of the box.
+    Interrupted(Scope),
     /// The supervisor is gone without a word; this has been said on stderr.
     Lost,
     /// The client left, and the session goes on.
@@ -88,7 +88,7 @@ impl ClientEnd {
     pub fn status(self) -> u8 {
         match self {
             ClientEnd::Ended { status } => status,
-            ClientEnd::Interrupted => INTERRUPTED,
+            ClientEnd::Interrupted(_) => INTERRUPTED,
             ClientEnd::Lost => LOST,
             ClientEnd::Detached => 0,
         }
@@ -103,8 +103,8 @@ const INTERRUPTED: u8 = 130;
 
 /// Ctrl-C ended the command. Outside the whole job would have had it: a pipeline's other programs, the script that goes on
 /// otherwise, and the shell, which ends a loop when it sees that SIGINT ended a command.
-pub fn end_all() {
-    let _ignored = nix::sys::signal::kill(nix::unistd::Pid::from_raw(0), Signal::SIGINT);
+pub fn end_by_it(scope: Scope) {
+    let _ignored = nix::sys::signal::kill(scope.target(), Signal::SIGINT);
 }
 
 /// The main loop of the client. Returns when the session is over and the terminal is as it was. Once the command runs, a
@@ -153,14 +153,14 @@ enum Phase {
     Over(ClientEnd),
 }
 
-/// What became of the interrupt key, of which the caller's job hears nothing while the terminal is raw.
+/// What became of the interrupt key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Interrupt {
     No,
-    /// It was typed.
-    Typed,
+    /// It was typed. Raw mode kept it from the whole job, or the kernel told all of it.
+    Typed(Scope),
     /// It was typed, and SIGINT ended the command.
-    Fatal,
+    Fatal(Scope),
 }
 
 struct Client {
@@ -331,6 +331,10 @@ impl Client {
                 self.screen.clear();
             }
             _ if self.role == Role::Viewer => self.leave(),
+            Signal::SIGINT if from == Sender::Terminal => {
+                self.interrupt = Interrupt::Typed(Scope::Itself);
+                self.forward(signal, to);
+            }
             Signal::SIGHUP => self.hang_up(to),
             _ => self.forward(signal, to),
         }
@@ -425,10 +429,11 @@ impl Client {
             ToClient::Started { pty } => self.started(pty),
             ToClient::Stopped { signal } => self.stopped(signal),
             ToClient::Keyboard => self.take_keyboard(),
-            ToClient::Interrupted if self.interrupt == Interrupt::Typed => {
-                self.interrupt = Interrupt::Fatal;
+            ToClient::Interrupted => {
+                if let Interrupt::Typed(scope) = self.interrupt {
+                    self.interrupt = Interrupt::Fatal(scope);
+                }
             }
-            ToClient::Interrupted => {}
             ToClient::Detached { .. } => self.leave(),
             ToClient::Ended { status } => self.phase = Phase::Over(ClientEnd::Ended { status }),
         }

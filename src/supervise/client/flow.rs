@@ -9,6 +9,7 @@ use crate::exit;
 use crate::launch::message::SignalTo;
 use crate::supervise::modes::Modes;
 use crate::supervise::queue::Moved;
+use crate::supervise::signals::Scope;
 use crate::supervise::terminal::{Terminal, Unread};
 use crate::sys::sigaction::is_ignored;
 use nix::errno::Errno;
@@ -93,7 +94,7 @@ impl Client {
             let len = terminal.read(room)?;
             let typed = room.get(..len).unwrap_or_default();
             if terminal.is_interrupted_by(typed) {
-                self.interrupt = Interrupt::Typed;
+                self.interrupt = Interrupt::Typed(Scope::Group);
             }
             answered += self.answers.see(typed);
             Ok(len)
@@ -164,14 +165,13 @@ impl Client {
     pub(super) fn finish(&mut self, end: ClientEnd) -> ClientEnd {
         let status = end.status();
         let is_ours = |terminal: &Terminal| terminal.is_raw() && terminal.is_foreground();
-        let end = match end {
-            ClientEnd::Ended { .. }
-                if self.interrupt == Interrupt::Fatal
-                    && self.terminal.as_ref().is_some_and(is_ours) =>
+        let end = match (end, self.interrupt) {
+            (ClientEnd::Ended { .. }, Interrupt::Fatal(scope))
+                if scope == Scope::Itself || self.terminal.as_ref().is_some_and(is_ours) =>
             {
-                ClientEnd::Interrupted
+                ClientEnd::Interrupted(scope)
             }
-            end => end,
+            (end, _) => end,
         };
         // Who leaves a session takes off the terminal what that has set on it.
         if status > 128 || status == exit::TIME_LIMIT || end == ClientEnd::Detached {
