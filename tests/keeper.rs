@@ -270,6 +270,25 @@ fn what_runs_things_goes_at_once_and_comes_back_on_demand() {
     assert!(!ran.complaint().contains("moved away"), "{ran:?}");
 }
 
+/// `git submodule add`, `git init` of a submodule: git makes a link in the new git directory to see whether it can, and removes
+/// it. It was moved away where the keeper was as fast, and said.
+#[test]
+fn gits_own_probe_for_links_is_left_alone() {
+    let b = boxed().file("{ws}/README", "x");
+    let ran = b.sh(
+        "git init -q; mkdir -p .git/modules/m; cd .git/modules/m; ln -s testing tAbCdE1; ln -s ../evil tAbCdE2; ln -s testing other; \
+         i=0; while ls -d tAbCdE2 other >/dev/null 2>&1 && [ $i -lt 500 ]; do sleep 0.01; i=$((i+1)); done; sleep 0.3; \
+         for l in *; do [ -L $l ] && echo $l; done; true",
+    );
+    assert_eq!(ran.text(), "tAbCdE1", "{ran:?}");
+    let said = ran.complaint();
+    assert!(!said.contains("tAbCdE1"), "{said}");
+    for denied in ["m/tAbCdE2 was", "m/other was"] {
+        assert!(said.contains(denied), "{denied}: {said}");
+    }
+    clean(&b);
+}
+
 /// A repository with a CI file, as of one commit.
 fn repository() -> TestBox {
     let b = boxed()

@@ -238,6 +238,25 @@ fn sigterm_has_a_grace() {
     gone(&name);
 }
 
+/// timeout(1) sends its signal to the command and once more to the group: that is one wish, and not a second SIGTERM.
+#[test]
+fn timeout_leaves_the_grace() {
+    let b = TestBox::new();
+    let script = "trap 'sleep 0.5; echo cleaned; exit 3' TERM; while :; do sleep 0.1; done";
+    let mut outside = std::process::Command::new("timeout");
+    outside.args(["2", "/bin/sh", "-c", script]);
+    let inner = b.command(["/bin/sh", "-c", script]);
+    for (name, mut command) in [
+        ("outside", outside),
+        ("inside", b.through("exec timeout 2 \"$@\"", &inner)),
+    ] {
+        let ran = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert_eq!(said, "cleaned\n", "{name}: {ran:?}");
+        assert_eq!(ran.status.code(), Some(124), "{name}");
+    }
+}
+
 /// SIGINT and the others are forwarded only: an agent that handles Ctrl-C lives on.
 #[test]
 fn sigint_kills_nobody_who_handles_it() {

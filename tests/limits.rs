@@ -209,6 +209,20 @@ fn file_size_and_open_files() {
     TestBox::new().probe("open-files 500").allowed();
 }
 
+/// The advice names what can be changed: the limit of the box, and not the caller's alone.
+#[test]
+fn too_small_a_limit_of_open_files_is_named() {
+    let few = TestBox::new().option("--limit").option("open-files=12");
+    let ran = few.run(["/bin/true"]);
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    assert!(ran.complaint().contains("`--limit open-files`"), "{ran:?}");
+    TestBox::new()
+        .option("--limit")
+        .option("open-files=256")
+        .run(["/bin/true"])
+        .ok();
+}
+
 #[test]
 fn limits_cannot_be_raised() {
     let b = TestBox::new()

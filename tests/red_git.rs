@@ -57,6 +57,11 @@ const USER: &str = "for d in . vendor/lib wt nest nest/s src/e old.git; do [ -d 
 /// Every way that was found to lead git to a configuration or hooks of the agent's.
 const WAYS: &[(&str, &str)] = &[
     (
+        "a link by the name of git's own probe for links",
+        "like .git/modules/vendor/testing .git/modules/vendor/lib; ln -s testing .git/modules/vendor/tAbCdE1; \
+         echo 'gitdir: ../../.git/modules/vendor/tAbCdE1' > vendor/lib/.git",
+    ),
+    (
         "a submodule's .git file that leads elsewhere",
         "like src/e .git/modules/vendor/lib; echo 'gitdir: ../../src/e' > vendor/lib/.git",
     ),

@@ -40,7 +40,10 @@ pub(super) fn sent_away(control: &Channel) -> Option<u8> {
                 });
             }
             ToClient::Ended { status } => return Some(status),
-            ToClient::Started { .. } | ToClient::Stopped { .. } => {}
+            ToClient::Started { .. }
+            | ToClient::Stopped { .. }
+            | ToClient::Keyboard
+            | ToClient::Interrupted => {}
         }
     }
     say::error("the supervisor is gone without a word; the box died with it");

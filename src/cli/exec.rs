@@ -9,7 +9,7 @@ use crate::launch::join::{Join, Settings, Stdio};
 use crate::launch::pty::HostTerminal;
 use crate::launch::stdio;
 use crate::plan::OsText;
-use crate::supervise::client::{self, ClientLink, Role, Signals};
+use crate::supervise::client::{self, ClientEnd, ClientLink, Role, Signals};
 use crate::supervise::control::client::{Line, find};
 use crate::supervise::control::message::Request;
 use crate::supervise::relay::{Direction, RelayPipe};
@@ -95,6 +95,9 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
         nursery: None,
     });
     copies.end();
+    if let ClientEnd::Interrupted(scope) = end {
+        client::end_by_it(scope);
+    }
     Ok(end.status())
 }
 

@@ -280,8 +280,10 @@ fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
             }
             // Nothing of agentbox is left when `run` returns.
             let _ = nix::sys::wait::waitpid(supervisor, None);
-            if end == ClientEnd::Lost {
-                kept.clean_up();
+            match end {
+                ClientEnd::Lost => kept.clean_up(),
+                ClientEnd::Interrupted(scope) => client::end_by_it(scope),
+                ClientEnd::Ended { .. } | ClientEnd::Detached => {}
             }
             Ok(end.status())
         }

@@ -20,8 +20,21 @@ pub enum HostOutput {
     /// The box's terminal, as its programs set it: stdin and stdout are terminals, and the host's is raw in both directions.
     Raw,
     /// The host's terminal goes on doing it, because other programs may write there: a pipeline's next (`run x | tee`),
-    /// or the shell, where stdin is no terminal and raw mode is never entered. The box's terminal then must not.
+    /// or the shell, where stdin is no terminal and raw mode is not entered unasked. The box's terminal then must not.
     Cooked,
+}
+
+/// When the box's programs get what is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keyboard {
+    /// From the start: it is their stdin. Or never, where the terminal is not the caller's own to read.
+    AtOnce,
+    /// Once one of them reads the terminal by another way (`git log | agentbox run less` by /dev/tty). Until then it stays
+    /// whose it is: of a pipeline's other programs, of boxes beside this one, and of the shell that reads what is typed ahead.
+    OnDemand {
+        /// Who does the output processing from then on.
+        output: HostOutput,
+    },
 }
 
 /// The caller's terminal as it was before anything was changed.
@@ -33,6 +46,8 @@ pub struct HostTerminal {
     pub winsize: Winsize,
     /// Who does the output processing.
     pub output: HostOutput,
+    /// When it is read.
+    pub keyboard: Keyboard,
 }
 
 /// Why there is no pseudo-terminal.
@@ -92,6 +107,7 @@ impl HostTerminal {
         if let Some(found) = HostTerminal::capture() {
             return Ok(HostTerminal {
                 output: HostOutput::Raw,
+                keyboard: Keyboard::AtOnce,
                 ..found
             });
         }
@@ -104,6 +120,7 @@ impl HostTerminal {
                 ..Winsize::default()
             },
             output: HostOutput::Raw,
+            keyboard: Keyboard::AtOnce,
         })
     }
 
@@ -117,14 +134,24 @@ impl HostTerminal {
             line_by_line(&mut termios);
         }
         let [stdin, stdout, _] = stdio.map(|fd| tcgetattr(fd).is_ok());
+        let by = |raw| {
+            if raw {
+                HostOutput::Raw
+            } else {
+                HostOutput::Cooked
+            }
+        };
+        // Of another session's terminal a read says EIO, and /dev/tty is none outside either.
+        let is_ours = tcgetpgrp(fd).is_ok();
         Some(HostTerminal {
             termios,
             // A terminal without a size (a serial line) says zeroes; so will the box's.
             winsize: tty::window_size(*fd).unwrap_or_default(),
-            output: if stdin && stdout {
-                HostOutput::Raw
+            output: by(stdin && stdout),
+            keyboard: if !stdin && is_ours {
+                Keyboard::OnDemand { output: by(stdout) }
             } else {
-                HostOutput::Cooked
+                Keyboard::AtOnce
             },
         })
     }

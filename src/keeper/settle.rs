@@ -287,6 +287,9 @@ impl<'a> Settler<'a> {
             }
             return;
         }
+        if kind.is_none() && links::is_probe(dir.as_fd(), name, file) {
+            return;
+        }
         if is_config(dir.as_fd(), file) {
             let _ = unlock::widen(dir.as_fd(), name);
             return self.config(dir.as_fd(), name, file, b"");

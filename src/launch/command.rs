@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::keyboard::BoxTerminal;
+use crate::outcome::How;
 use crate::plan::Command;
 use crate::sys::process::{self, CloseRange};
 use crate::sys::spawn::{self, Strings};
@@ -72,11 +74,11 @@ impl Exec {
     ///
     /// # Errors
     /// The errno of clone(2), of taking the descriptors, or of execve(2).
-    pub fn start(
+    pub(super) fn start(
         &self,
         envp: &[CString],
         stdio: &Stdio,
-        pty: Option<&OwnedFd>,
+        pty: Option<&BoxTerminal>,
         inherited: &Inherited,
     ) -> Result<Pid, Errno> {
         let (argv, envp) = (Strings::of(&self.argv), Strings::of(envp));
@@ -107,19 +109,18 @@ impl Exec {
     fn take_place(
         &self,
         stdio: &Stdio,
-        pty: Option<&OwnedFd>,
+        pty: Option<&BoxTerminal>,
         inherited: &Inherited,
     ) -> Result<(), Errno> {
         let me = nix::unistd::getpid();
         nix::unistd::setpgid(me, me)?;
         if let Some(pty) = pty {
-            // From a background group this asks for SIGTTOU, which is blocked here like everything else.
-            nix::unistd::tcsetpgrp(pty, me)?;
+            pty.take_turn(me)?;
         }
         for (number, descriptor) in (0..).zip(stdio) {
             let from = match descriptor {
                 Descriptor::Inherit => continue,
-                Descriptor::Pty => pty.ok_or(Errno::ENOTTY)?.as_fd(),
+                Descriptor::Pty => pty.ok_or(Errno::ENOTTY)?.slave(),
                 Descriptor::Pipe(fd) => fd.as_fd(),
                 Descriptor::Null => {
                     let null = nix::fcntl::open(
@@ -138,6 +139,28 @@ impl Exec {
         nix::sys::stat::umask(inherited.umask);
         own_signals(&inherited.ignored);
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&inherited.mask), None)
+    }
+}
+
+/// What shells make of a failed execve(2).
+pub(super) fn failed_exec(errno: Errno) -> How {
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR => How::NotFound {
+            errno: errno as i32,
+        },
+        _ => How::CannotExecute {
+            errno: errno as i32,
+        },
+    }
+}
+
+/// Init's own descriptors 0 to 2 become /dev/null.
+pub(super) fn let_go_of_stdio() {
+    if let Ok(null) = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
+    {
+        for number in 0..3 {
+            let _ = process::dup_to(null.as_fd(), number);
+        }
     }
 }
 

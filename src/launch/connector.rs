@@ -43,7 +43,7 @@ pub(super) fn serve(door: Channel, port: u16, pass: Pass) -> u8 {
         return 1;
     }
     let _ = process::wipe_startup_block(c"agentbox: connector");
-    super::init::let_go_of_stdio();
+    super::command::let_go_of_stdio();
     let _ = close_all_but(vec![door.as_fd().as_raw_fd()]);
     for set in [
         CapSet::Ambient,

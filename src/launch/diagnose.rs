@@ -24,7 +24,7 @@ pub fn hints(failure: &str) -> Vec<String> {
         ("EAGAIN: ", NO_PROCESS),
         (
             "EMFILE: ",
-            "the caller may open too few files: `ulimit -n 256`, or more",
+            "too few files may be open: by `--limit open-files` (`[limits]`) or by the caller's own limit; 256 are enough: `ulimit -n 256`",
         ),
         (
             "ENFILE: ",

@@ -5,8 +5,9 @@
 
 use super::Inputs;
 use super::channel::{Channel, ChannelError};
-use super::command::{Exec, Inherited, Stdio};
+use super::command::{Exec, Inherited, Stdio, failed_exec, let_go_of_stdio};
 use super::join::{Failed, Join, Joins, Surroundings};
+use super::keyboard::BoxTerminal;
 use super::message::{FromInit, PtyFrom, SignalTo, ToInit, Told};
 use super::sockets::{hand_out, hand_out_socket};
 use super::still::{Looked, Still};
@@ -82,8 +83,7 @@ struct Built {
     exec: Exec,
     envp: Vec<CString>,
     stdio: Stdio,
-    /// The slave: a master whose last slave is closed reports a hang-up, so init keeps one.
-    pty: Option<OwnedFd>,
+    terminal: Option<BoxTerminal>,
     inherited: Inherited,
     signals: SignalFd,
     /// Commands that joined.
@@ -144,6 +144,7 @@ fn build_box(
     for number in relayed {
         process::close_range(number, number, CloseRange::Now).map_err(start("close_range"))?;
     }
+    let host = terminal.clone();
     let exec = Exec::new(&plan.command).map_err(start("take the command"))?;
     let envp = env::build(&plan.env, &caller_env, &given, &session);
     let filter = prepare
@@ -214,7 +215,8 @@ fn build_box(
     channel
         .send(&FromInit::Ready { evidence }, &fds)
         .map_err(|e| ("report", StepError::new("send", e, Errno::EPIPE)))?;
-    let pty = b.pty.take().map(|pty| pty.slave);
+    let pty = b.pty.take().zip(host);
+    let terminal = pty.map(|(pty, host)| BoxTerminal::new(pty.slave, &host));
     // The rest of what was sent is the supervisor's now; nothing of it may stay open beside the command.
     if let Some(file) = b.extract.take() {
         file.let_go();
@@ -223,7 +225,9 @@ fn build_box(
     drop(std::mem::take(&mut b.listeners));
     drop(b);
 
-    let mut set = SigSet::empty();
+    let mut set = terminal
+        .as_ref()
+        .map_or_else(SigSet::empty, BoxTerminal::signals);
     set.add(Signal::SIGCHLD);
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&set, flags).map_err(start("signalfd"))?;
@@ -231,7 +235,7 @@ fn build_box(
         exec,
         envp,
         stdio,
-        pty,
+        terminal,
         inherited,
         signals,
         joins: Joins::default(),
@@ -245,9 +249,12 @@ impl Built {
         if !matches!(channel.recv::<ToInit>(), Ok(Some((ToInit::Go, _)))) {
             return 1;
         }
-        let started = self
-            .exec
-            .start(&self.envp, &self.stdio, self.pty.as_ref(), &self.inherited);
+        let started = self.exec.start(
+            &self.envp,
+            &self.stdio,
+            self.terminal.as_ref(),
+            &self.inherited,
+        );
         let command = match started {
             Ok(pid) => pid,
             Err(errno) => {
@@ -313,8 +320,16 @@ impl Built {
 
     /// Takes the status of every child that ended; the command's own ends the loop.
     fn reap(&mut self, channel: &Channel, command: Pid) -> Option<How> {
-        // One read: of SIGCHLD at most one is pending, and what comes after it is read in the next turn.
-        let _ = self.signals.read_signal();
+        // Of each signal at most one is pending, and what comes after it is read in the next turn.
+        while let Ok(Some(told)) = self.signals.read_signal() {
+            match &self.terminal {
+                Some(terminal) if told.ssi_signo != Signal::SIGCHLD as u32 => {
+                    terminal.pass_on(command, told.ssi_signo);
+                }
+                // Without a terminal there is no other signal, and no second read that finds nothing.
+                _ => break,
+            }
+        }
         loop {
             match wait::next_change() {
                 Ok(Some(Change::Exited(pid, code))) if pid == command => {
@@ -327,7 +342,16 @@ impl Built {
                 Ok(Some(Change::Stopped(pid, signal)))
                     if pid == command && self.still.is_none() =>
                 {
-                    let _ = channel.send(&FromInit::Stopped { signal }, &[]);
+                    let mut terminal = self.terminal.as_mut();
+                    let asked = terminal
+                        .as_mut()
+                        .is_some_and(|t| t.was_asked(command, signal));
+                    let word = if asked {
+                        FromInit::Keyboard
+                    } else {
+                        FromInit::Stopped { signal }
+                    };
+                    let _ = channel.send(&word, &[]);
                 }
                 Ok(Some(Change::Exited(pid, code))) => {
                     self.join_ended(channel, pid, How::Exited { code });
@@ -378,12 +402,10 @@ impl Built {
     }
 
     fn obey(&self, message: &ToInit, command: Pid, channel: &Channel) {
-        // A group of 0 or -1 would be init itself or everybody.
         let group = self
-            .pty
+            .terminal
             .as_ref()
-            .and_then(|pty| nix::unistd::tcgetpgrp(pty).ok())
-            .filter(|group| group.as_raw() > 1)
+            .and_then(BoxTerminal::foreground)
             .unwrap_or(command);
         let group = Pid::from_raw(-group.as_raw());
         match message {
@@ -420,27 +442,5 @@ impl Built {
             },
             &[],
         );
-    }
-}
-
-/// What shells make of a failed execve(2).
-fn failed_exec(errno: Errno) -> How {
-    match errno {
-        Errno::ENOENT | Errno::ENOTDIR => How::NotFound {
-            errno: errno as i32,
-        },
-        _ => How::CannotExecute {
-            errno: errno as i32,
-        },
-    }
-}
-
-/// Init's own descriptors 0 to 2 become /dev/null.
-pub(super) fn let_go_of_stdio() {
-    use nix::fcntl::{OFlag, open};
-    if let Ok(null) = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()) {
-        for number in 0..3 {
-            let _ = process::dup_to(null.as_fd(), number);
-        }
     }
 }

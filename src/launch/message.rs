@@ -136,6 +136,8 @@ pub enum FromInit {
         /// The signal.
         signal: i32,
     },
+    /// The command reads its terminal, which it did not have as stdin.
+    Keyboard,
     /// Everything is stopped, after [`ToInit::Pause`].
     Still,
     /// What was stopped so goes on however often it is stopped again.
@@ -215,6 +217,10 @@ pub enum ToClient {
         /// The signal.
         signal: i32,
     },
+    /// The command reads its terminal, which is not its stdin: from now on what is typed is its.
+    Keyboard,
+    /// It was SIGINT that ended the command; `Ended` follows.
+    Interrupted,
     /// You may leave: the session goes on (`run --detach`, `agentbox detach`).
     Detached {
         /// Its name.

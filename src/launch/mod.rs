@@ -8,6 +8,7 @@ mod connector;
 pub mod diagnose;
 pub mod init;
 pub mod join;
+mod keyboard;
 pub mod message;
 pub mod nursery;
 pub mod place;

@@ -83,7 +83,7 @@ fn watch(supervisor: Pid, gate: Option<(u16, Pass)>, init: impl FnOnce(Option<Ch
         process::exit_now(connector::serve(door, port, pass));
     }
     let _ = process::wipe_startup_block(c"agentbox: warden");
-    super::init::let_go_of_stdio();
+    super::command::let_go_of_stdio();
     let _ = crate::enforce::build::close_all_but(Vec::new());
     let mut set = SigSet::empty();
     set.add(Signal::SIGTERM);

@@ -74,6 +74,8 @@ pub enum ClientEnd {
         /// The exit status of `agentbox run`.
         status: u8,
     },
+    /// The same by SIGINT, for which the user pressed a key: [`end_by_it`] is due when nothing is left of the box.
+    Interrupted(Scope),
     /// The supervisor is gone without a word; this has been said on stderr.
     Lost,
     /// The client left, and the session goes on.
@@ -86,6 +88,7 @@ impl ClientEnd {
     pub fn status(self) -> u8 {
         match self {
             ClientEnd::Ended { status } => status,
+            ClientEnd::Interrupted(_) => INTERRUPTED,
             ClientEnd::Lost => LOST,
             ClientEnd::Detached => 0,
         }
@@ -94,6 +97,15 @@ impl ClientEnd {
 
 /// As if by SIGKILL, which is what happened to the box.
 const LOST: u8 = 137;
+
+/// As shells say of who died of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Ctrl-C ended the command. Outside the whole job would have had it: a pipeline's other programs, the script that goes on
+/// otherwise, and the shell, which ends a loop when it sees that SIGINT ended a command.
+pub fn end_by_it(scope: Scope) {
+    let _ignored = nix::sys::signal::kill(scope.target(), Signal::SIGINT);
+}
 
 /// The main loop of the client. Returns when the session is over and the terminal is as it was. Once the command runs, a
 /// stdin and stdout that are not terminals are replaced by /dev/null: they are the command's.
@@ -116,6 +128,7 @@ pub fn run(link: ClientLink) -> ClientEnd {
         outbox: VecDeque::new(),
         phase: Phase::Building,
         asked_to_stop: false,
+        interrupt: Interrupt::No,
         hung_up: false,
         last: Vec::new(),
         size: size.unwrap_or_default(),
@@ -140,6 +153,16 @@ enum Phase {
     Over(ClientEnd),
 }
 
+/// What became of the interrupt key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interrupt {
+    No,
+    /// It was typed. Raw mode kept it from the whole job, or the kernel told all of it.
+    Typed(Scope),
+    /// It was typed, and SIGINT ended the command.
+    Fatal(Scope),
+}
+
 struct Client {
     /// `None` when the supervisor has closed it.
     control: Option<Channel>,
@@ -161,6 +184,7 @@ struct Client {
     phase: Phase,
     /// A stop signal that came to us was passed on: the stop that will be reported is its effect.
     asked_to_stop: bool,
+    interrupt: Interrupt,
     /// SIGHUP was passed on.
     hung_up: bool,
     /// What is said when all has been shown.
@@ -193,8 +217,7 @@ impl Client {
                 && self.data.is_none()
                 && self.screen.is_empty()
             {
-                self.finish(end);
-                return end;
+                return self.finish(end);
             }
             let woken = self.wait();
             while let Some(arrived) = self.signals.next() {
@@ -308,6 +331,10 @@ impl Client {
                 self.screen.clear();
             }
             _ if self.role == Role::Viewer => self.leave(),
+            Signal::SIGINT if from == Sender::Terminal => {
+                self.interrupt = Interrupt::Typed(Scope::Itself);
+                self.forward(signal, to);
+            }
             Signal::SIGHUP => self.hang_up(to),
             _ => self.forward(signal, to),
         }
@@ -401,6 +428,12 @@ impl Client {
             ToClient::Last { line } => self.last.push(line),
             ToClient::Started { pty } => self.started(pty),
             ToClient::Stopped { signal } => self.stopped(signal),
+            ToClient::Keyboard => self.take_keyboard(),
+            ToClient::Interrupted => {
+                if let Interrupt::Typed(scope) = self.interrupt {
+                    self.interrupt = Interrupt::Fatal(scope);
+                }
+            }
             ToClient::Detached { .. } => self.leave(),
             ToClient::Ended { status } => self.phase = Phase::Over(ClientEnd::Ended { status }),
         }

@@ -108,6 +108,9 @@ pub(super) fn finish(end: End<'_>) -> ! {
     if let Err(e) = session.close(&outcome) {
         voice.say(&format!("the session's record is not complete: {e}"));
     }
+    if outcome.how == (How::Signaled { signal: 2 }) {
+        voice.tell(&ToClient::Interrupted);
+    }
     voice.tell(&ToClient::Ended {
         status: outcome.exit_status,
     });

@@ -122,6 +122,9 @@ impl Joins {
                 if let Some(line) = not_started(&join.name, &how) {
                     let _ = channel.try_send(&ToClient::Say { line }, &[]);
                 }
+                if how == (How::Signaled { signal: 2 }) {
+                    let _ = channel.try_send(&ToClient::Interrupted, &[]);
+                }
                 let status = crate::exit::status(&how);
                 let _ = channel.try_send(&ToClient::Ended { status }, &[]);
             }

@@ -10,7 +10,7 @@ use super::{Seen, kill};
 use crate::enforce::cgroup::BoxCgroup;
 use crate::launch::Spawned;
 use crate::launch::channel::{Received, Sent};
-use crate::launch::message::{FromInit, SignalTo, ToInit, Told};
+use crate::launch::message::{FromInit, SignalTo, ToClient, ToInit, Told};
 use crate::outcome::{How, Trigger};
 use crate::plan::{LimitName, Plan};
 use crate::record::Event;
@@ -24,6 +24,10 @@ use std::time::{Duration, Instant};
 /// all the same.
 const SETTLE: Duration = Duration::from_millis(500);
 
+/// Signals this close together are one wish: timeout(1) sends its SIGTERM to the command and once more to the group, and a
+/// closed terminal's SIGHUP comes from the kernel and from the shell.
+const TOGETHER: Duration = Duration::from_millis(50);
+
 /// The box while it runs.
 pub(crate) struct Running {
     pub(super) spawned: Spawned,
@@ -35,6 +39,8 @@ pub(crate) struct Running {
     grace: Duration,
     /// Until when the command has to obey which signal.
     obey_until: Option<(Instant, i32)>,
+    /// When that was said.
+    obey_since: Option<Instant>,
     /// The command was stopped by this signal, and the client is told when its output has arrived, or at that time.
     stopped: Option<(i32, Instant)>,
     /// Why agentbox killed the box.
@@ -130,6 +136,7 @@ impl Running {
                 .and_then(|time| begun.checked_add(time)),
             grace: seconds(plan.limits.stop_grace).unwrap_or(Duration::from_secs(3)),
             obey_until: None,
+            obey_since: None,
             stopped: None,
             trigger: None,
             started: false,
@@ -265,14 +272,26 @@ impl Running {
         }
     }
 
-    /// Forwards a signal. SIGTERM and SIGHUP have to work within the grace; the second one kills at once.
+    /// Forwards a signal. SIGTERM and SIGHUP have to work within the grace; the second one kills at once, unless it comes
+    /// together with the first.
     pub(crate) fn signal(&mut self, signal: i32, to: SignalTo) {
         if matches!(signal, libc::SIGTERM | libc::SIGHUP) {
-            if self.obey_until.is_some() {
-                self.stop(disobeyed(signal));
-                return;
+            let now = Instant::now();
+            match (self.obey_until, self.obey_since) {
+                (Some((_, first)), Some(since)) if now < since + TOGETHER => {
+                    if signal == first {
+                        return;
+                    }
+                }
+                (Some(_), _) => {
+                    self.stop(disobeyed(signal));
+                    return;
+                }
+                (None, _) => {
+                    self.obey_since = Some(now);
+                    self.obey_until = Some((now + self.grace, signal));
+                }
             }
-            self.obey_until = Some((Instant::now() + self.grace, signal));
         }
         let _ = self.tell_init(&ToInit::Signal { signal, to }, &[]);
     }
@@ -359,6 +378,9 @@ impl Running {
                     self.note(&Event::Stopped { signal });
                     self.command = CommandState::Stopped;
                     self.stopped = Some((signal, Instant::now() + SETTLE));
+                }
+                Ok(Received::Message(FromInit::Keyboard, _)) => {
+                    self.voice.tell(&ToClient::Keyboard);
                 }
                 Ok(Received::Message(FromInit::Still, _)) => {
                     if self.pause == Pause::Stopping(None) {

@@ -45,9 +45,9 @@ pub(super) enum Sender {
     Process,
 }
 
-/// Who stops.
+/// Whom a signal reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub enum Scope {
     /// This process.
     Itself,
     /// Its process group, as a key on the terminal would.
@@ -100,10 +100,7 @@ impl Signals {
     /// Stops by `signal` and returns when continued, or at once where the kernel refuses to stop (a process group that no
     /// shell looks after is never stopped by a terminal, signal(7), setpgid(2)).
     pub(super) fn stop(&self, signal: Signal, scope: Scope) {
-        let target = match scope {
-            Scope::Itself => getpid(),
-            Scope::Group => Pid::from_raw(0),
-        };
+        let target = scope.target();
         let mut only = SigSet::empty();
         only.add(signal);
         // Sent while blocked, so that the stop happens in the call that unblocks, and not before the group has it, too.
@@ -112,6 +109,16 @@ impl Signals {
         let _stopped_here = only.thread_unblock();
         if HANDLED.contains(&signal) {
             let _blocked_again = only.thread_block();
+        }
+    }
+}
+
+impl Scope {
+    /// For kill(2).
+    pub(super) fn target(self) -> Pid {
+        match self {
+            Scope::Itself => getpid(),
+            Scope::Group => Pid::from_raw(0),
         }
     }
 }

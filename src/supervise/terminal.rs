@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use crate::launch::pty::{HostOutput, HostTerminal};
+use crate::launch::pty::{HostOutput, HostTerminal, Keyboard};
 use crate::sys::tty::{self, EdgeWatch, Winsize};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{
-    FlushArg, OutputFlags, SetArg, Termios, cfmakeraw, tcflush, tcgetattr, tcsetattr,
+    FlushArg, OutputFlags, SetArg, SpecialCharacterIndices, Termios, cfmakeraw, tcflush, tcgetattr,
+    tcsetattr,
 };
 use nix::unistd::{getpgrp, isatty, read, tcgetpgrp, write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -37,11 +38,12 @@ struct Side {
 /// The host's terminal.
 #[derive(Debug)]
 pub(super) struct Terminal {
-    /// `None`: stdin is no terminal, so the keyboard is not ours and raw mode is never entered.
+    /// `None`: stdin is no terminal and nobody asked for the keyboard, so it is not ours and raw mode is not entered.
     input: Option<Side>,
     /// `None`: there is nothing to write to.
     output: Option<Side>,
     processing: HostOutput,
+    keyboard: Keyboard,
     /// The settings to put back, while the terminal is raw.
     saved: Option<Termios>,
     /// The same, after the turn was lost without a chance to put them back (SIGSTOP, then `bg`).
@@ -61,9 +63,29 @@ impl Terminal {
                 .find(is)
                 .and_then(Side::open),
             processing: host.output,
+            keyboard: host.keyboard,
             saved: None,
             owed: None,
         }
+    }
+
+    /// From now on the keyboard is ours, though stdin is something else.
+    pub(super) fn take_keyboard(&mut self) {
+        let Keyboard::OnDemand { output } = self.keyboard else {
+            return;
+        };
+        // By this name and not by the screen's descriptor, which need not be open for reading.
+        if self.input.is_none() {
+            self.input = Side::open_at("/dev/tty").ok();
+            self.processing = output;
+        }
+    }
+
+    /// Was the interrupt key typed? The kernel tells nobody, while the terminal is raw.
+    pub(super) fn is_interrupted_by(&self, typed: &[u8]) -> bool {
+        let keys = self.saved.as_ref().map(|saved| saved.control_chars);
+        let key = keys.and_then(|keys| keys.get(SpecialCharacterIndices::VINTR as usize).copied());
+        key.is_some_and(|key| typed.contains(&key))
     }
 
     /// The keyboard.
@@ -207,21 +229,25 @@ impl Side {
     /// A new open file of the same terminal, so that O_NONBLOCK is not set for the caller's shell, too. Where it cannot be
     /// opened (no /proc, a terminal of another user after su(1)), a duplicate that may wait.
     fn open(fd: BorrowedFd<'_>) -> Option<Side> {
+        Side::open_at(&format!("/proc/self/fd/{}", fd.as_raw_fd())).map_or_else(
+            |_| {
+                let fd = fd.try_clone_to_owned().ok()?;
+                Some(Side { fd, chunk: SMALL })
+            },
+            Some,
+        )
+    }
+
+    fn open_at(path: &str) -> std::io::Result<Side> {
         let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let opened = std::fs::OpenOptions::new()
+        let file = std::fs::OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(flags.bits())
-            .open(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-        match opened {
-            Ok(file) => Some(Side {
-                fd: file.into(),
-                chunk: usize::MAX,
-            }),
-            Err(_) => fd
-                .try_clone_to_owned()
-                .ok()
-                .map(|fd| Side { fd, chunk: SMALL }),
-        }
+            .open(path)?;
+        Ok(Side {
+            fd: file.into(),
+            chunk: usize::MAX,
+        })
     }
 }

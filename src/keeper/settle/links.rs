@@ -7,10 +7,10 @@ use super::Settler;
 use crate::keeper::{files, git, strayed, tree};
 use crate::plan::names::git::in_dot_git;
 use crate::plan::names::matcher::Matcher;
-use nix::fcntl::openat;
+use nix::fcntl::{openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag};
 use std::ffi::OsStr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -100,6 +100,16 @@ impl Settler<'_> {
         }
         false
     }
+}
+
+/// Is it git's own, by which a `git init` learns whether there can be links, and which it removes at once (`tXXXXXX ->
+/// testing` in the new git directory)? It leads nowhere but to a name beside it, which the rules know as one in a git directory.
+pub(super) fn is_probe(dir: BorrowedFd<'_>, name: &OsStr, file: &Path) -> bool {
+    let is_named = match name.as_bytes() {
+        [b't', rest @ ..] => rest.len() == 6 && rest.iter().all(u8::is_ascii_alphanumeric),
+        _ => false,
+    };
+    is_named && in_dot_git(file) && readlinkat(dir, Path::new(name)).is_ok_and(|to| to == "testing")
 }
 
 /// Is it where the private directories of boxes are?

@@ -4,11 +4,12 @@
 
 use super::answers::Answers;
 use super::keys::Typed;
-use super::{Client, ClientEnd, Role};
+use super::{Client, ClientEnd, Interrupt, Role};
 use crate::exit;
 use crate::launch::message::SignalTo;
 use crate::supervise::modes::Modes;
 use crate::supervise::queue::Moved;
+use crate::supervise::signals::Scope;
 use crate::supervise::terminal::{Terminal, Unread};
 use crate::sys::sigaction::is_ignored;
 use nix::errno::Errno;
@@ -91,7 +92,11 @@ impl Client {
         let (mut leaves, mut answered) = (false, 0);
         let mut read_terminal = |room: &mut [u8]| {
             let len = terminal.read(room)?;
-            answered += self.answers.see(room.get(..len).unwrap_or_default());
+            let typed = room.get(..len).unwrap_or_default();
+            if terminal.is_interrupted_by(typed) {
+                self.interrupt = Interrupt::Typed(Scope::Group);
+            }
+            answered += self.answers.see(typed);
             Ok(len)
         };
         let read = |room: &mut [u8]| {
@@ -157,8 +162,17 @@ impl Client {
     }
 
     /// The end: what the command left on is switched off if it had no chance to, and the terminal is given back.
-    pub(super) fn finish(&mut self, end: ClientEnd) {
+    pub(super) fn finish(&mut self, end: ClientEnd) -> ClientEnd {
         let status = end.status();
+        let is_ours = |terminal: &Terminal| terminal.is_raw() && terminal.is_foreground();
+        let end = match (end, self.interrupt) {
+            (ClientEnd::Ended { .. }, Interrupt::Fatal(scope))
+                if scope == Scope::Itself || self.terminal.as_ref().is_some_and(is_ours) =>
+            {
+                ClientEnd::Interrupted(scope)
+            }
+            (end, _) => end,
+        };
         // Who leaves a session takes off the terminal what that has set on it.
         if status > 128 || status == exit::TIME_LIMIT || end == ClientEnd::Detached {
             self.screen.append(&self.modes.resets());
@@ -176,6 +190,7 @@ impl Client {
         if end == ClientEnd::Lost {
             self.say("the supervisor is gone without a word; the box died with it");
         }
+        end
     }
 }
 

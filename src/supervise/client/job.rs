@@ -65,6 +65,18 @@ impl Client {
         }
     }
 
+    /// The command asked for the keyboard.
+    pub(super) fn take_keyboard(&mut self) {
+        let Some(terminal) = &mut self.terminal else {
+            return;
+        };
+        terminal.take_keyboard();
+        if self.phase == Phase::Terminal {
+            terminal.enter_raw();
+            self.watch_unless_raw();
+        }
+    }
+
     pub(super) fn watch_unless_raw(&mut self) {
         self.watch = self
             .terminal

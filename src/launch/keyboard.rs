@@ -1,0 +1,101 @@
+//! Init's end of the box's terminal, and who reads it. A command whose stdin is no terminal starts in the terminal's
+//! background, as sudo(8) does it: the kernel stops it (SIGTTIN, SIGTTOU) when it first reads /dev/tty or sets it, and that is
+//! how it is known that the keyboard is wanted. Taken from the start it would be taken from the pipeline's other programs,
+//! from boxes beside this one (`xargs -P`, `make -j`) and from the shell.
+
+#![forbid(unsafe_code)]
+
+use super::pty::{HostOutput, HostTerminal, Keyboard};
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
+use nix::unistd::{Pid, getpgid, getpgrp, tcgetpgrp, tcsetpgrp};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+/// What the kernel sends to the foreground group, which is init's own while nobody has asked for the keyboard.
+const OF_THE_TERMINAL: [Signal; 4] = [
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTSTP,
+    Signal::SIGWINCH,
+];
+
+/// The box's terminal.
+pub(super) struct BoxTerminal {
+    /// A master whose last slave is closed reports a hang-up, so init keeps one.
+    slave: OwnedFd,
+    /// Who does the output processing once the keyboard is asked for; `None` when it was, or belongs to the command anyway.
+    waits: Option<HostOutput>,
+    /// What output processing the caller's terminal does.
+    processing: OutputFlags,
+}
+
+impl BoxTerminal {
+    pub(super) fn new(slave: OwnedFd, host: &HostTerminal) -> BoxTerminal {
+        BoxTerminal {
+            slave,
+            waits: match host.keyboard {
+                Keyboard::AtOnce => None,
+                Keyboard::OnDemand { output } => Some(output),
+            },
+            processing: host.termios.output_flags & OutputFlags::OPOST,
+        }
+    }
+
+    /// The slave.
+    pub(super) fn slave(&self) -> BorrowedFd<'_> {
+        self.slave.as_fd()
+    }
+
+    /// Signals that init has to pass on.
+    pub(super) fn signals(&self) -> SigSet {
+        let passed_on = self.waits.iter().flat_map(|_| OF_THE_TERMINAL);
+        passed_on.collect()
+    }
+
+    /// The command's process group, in the child: it becomes the foreground, unless the keyboard is to be asked for.
+    pub(super) fn take_turn(&self, group: Pid) -> Result<(), Errno> {
+        match self.waits {
+            // From a background group this asks for SIGTTOU, which is blocked here like everything else.
+            None => tcsetpgrp(&self.slave, group),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The foreground group, if it is one of the box's programs.
+    pub(super) fn foreground(&self) -> Option<Pid> {
+        // A group of 0 or -1 would be init itself or everybody.
+        let group = tcgetpgrp(&self.slave).ok()?;
+        (group.as_raw() > 1 && group != getpgrp()).then_some(group)
+    }
+
+    /// Was the command stopped because it asked for the keyboard? Then it gets it and goes on.
+    pub(super) fn was_asked(&mut self, command: Pid, signal: i32) -> bool {
+        if signal != Signal::SIGTTIN as i32 && signal != Signal::SIGTTOU as i32 {
+            return false;
+        }
+        let Some(output) = self.waits.take() else {
+            return false;
+        };
+        // Of a terminal that is raw, as the caller's will be, the line ends are made here.
+        if let (HostOutput::Raw, Ok(mut termios)) = (output, tcgetattr(&self.slave)) {
+            termios.output_flags.insert(self.processing);
+            let _gone = tcsetattr(&self.slave, SetArg::TCSANOW, &termios);
+        }
+        let group = getpgid(Some(command)).unwrap_or(command);
+        let _gone = tcsetpgrp(&self.slave, group);
+        let _gone = kill(Pid::from_raw(-group.as_raw()), Signal::SIGCONT);
+        true
+    }
+
+    /// A key or a new size that the kernel told init of.
+    pub(super) fn pass_on(&self, command: Pid, signal: u32) {
+        let is_ours = |s: &&Signal| u32::try_from(**s as i32) == Ok(signal);
+        if self.waits.is_some()
+            && let Some(signal) = OF_THE_TERMINAL.iter().find(is_ours)
+        {
+            let group = getpgid(Some(command)).unwrap_or(command);
+            let _gone = kill(Pid::from_raw(-group.as_raw()), *signal);
+        }
+    }
+}
