@@ -281,8 +281,9 @@ impl<'a> Settler<'a> {
             Err(errno) => return self.failed(file, errno),
         };
         let kind = search::kind_of(self.names, file);
-        if kind.is_none() && files::is(&stat, SFlag::S_IFLNK) && self.is_plain_link(file) {
-            if self.is_led_out(file) {
+        let is_link = files::is(&stat, SFlag::S_IFLNK);
+        if kind.is_none() && is_link && self.is_plain_link(file) {
+            if self.is_on_the_way(file) || self.is_led_out(file) {
                 self.take(dir.as_fd(), name, file, Why::Made);
             }
             return;

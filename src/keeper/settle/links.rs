@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::Settler;
-use crate::keeper::{files, git, strayed, tree};
+use crate::keeper::{files, git, search, strayed, tree};
 use crate::plan::names::git::in_dot_git;
 use crate::plan::names::matcher::Matcher;
 use nix::fcntl::openat;
@@ -18,6 +18,13 @@ use std::path::{Path, PathBuf};
 const DIRECTORIES: u32 = 20_000;
 
 impl Settler<'_> {
+    /// Is it a link of this session on the way to a name that a rule spells out (`core.hooksPath`, `include.path`)? What is behind
+    /// it has other names than that rule knows.
+    pub(super) fn is_on_the_way(&self, file: &Path) -> bool {
+        search::is_on_the_way(&self.names.rules, file)
+            && strayed::goes(self.names, file, self.baseline.taken)
+    }
+
     /// Is it a link that no rule is about, neither by its name nor because of what is beside it?
     pub(super) fn is_plain_link(&self, file: &Path) -> bool {
         let git = git::is_gits(file)
