@@ -17,7 +17,7 @@ use self::known::written;
 use super::baseline::{Baseline, Content, Kept};
 use super::files;
 use super::git::{self, Pointer};
-use super::history::How;
+use super::history::{How, Staged};
 use super::quarantine::{Quarantine, Why};
 use super::unlocked::Unlocked;
 use super::{search, strayed};
@@ -103,6 +103,12 @@ pub enum Did {
         commit: String,
         /// What is in it.
         how: How,
+    },
+    /// It is staged in a repository's index with a content that was nowhere when the session began, or is staged to be
+    /// deleted: the next commit has that.
+    Staged {
+        /// What is staged.
+        what: Staged,
     },
     /// Of the references of a repository not all that changed could be read.
     Unread {
@@ -236,6 +242,9 @@ impl<'a> Settler<'a> {
                 }
                 for repository in self.baseline.moved() {
                     self.history(repository);
+                }
+                for (repository, indexes) in self.baseline.restaged() {
+                    self.staged(repository, &indexes);
                 }
             }
         }
