@@ -143,6 +143,11 @@ pub enum Did {
     },
 }
 
+/// Does a name run something by itself, or say what git runs?
+fn runs(kinds: &search::Kinds, file: &Path) -> bool {
+    kinds.is_frozen(file) || git::is_named_config(file) || Pointer::of(file).is_some()
+}
+
 /// Settles files.
 pub struct Settler<'a> {
     names: &'a Names,
@@ -192,10 +197,7 @@ impl<'a> Settler<'a> {
         self.at_end = matches!(scope, Scope::End { .. });
         match scope {
             Scope::Now { names, judge } => {
-                for file in names {
-                    self.file(file);
-                    self.unlocked.lock();
-                }
+                self.files(names.clone());
                 for file in judge {
                     let did = self.judged(file);
                     self.say(file, did);
@@ -225,12 +227,10 @@ impl<'a> Settler<'a> {
                 touched.extend(self.baseline.changed());
                 self.strayed = strayed::strayed(self.baseline, self.names);
                 touched.extend(self.strayed.iter().cloned());
-                // What runs things at once comes first, should the time not be enough for all.
-                touched.sort_by_cached_key(|file| !kinds.is_frozen(file));
-                for file in touched {
-                    self.file(&file);
-                    self.unlocked.lock();
-                }
+                // What runs things at once comes first, should the time or the disk not be enough for all.
+                let (first, rest): (Vec<PathBuf>, Vec<PathBuf>) =
+                    touched.into_iter().partition(|file| runs(&kinds, file));
+                self.files(first);
                 for dir in born {
                     // The modes that the box gave it are no reason to leave it.
                     let root = self.root.as_fd();
@@ -240,6 +240,7 @@ impl<'a> Settler<'a> {
                     }
                     self.unlocked.lock();
                 }
+                self.files(rest);
                 for repository in self.baseline.moved() {
                     self.history(repository);
                 }
@@ -265,6 +266,13 @@ impl<'a> Settler<'a> {
                 why: why.to_string(),
             },
         );
+    }
+
+    fn files(&mut self, files: Vec<PathBuf>) {
+        for file in files {
+            self.file(&file);
+            self.unlocked.lock();
+        }
     }
 
     /// One name.

@@ -8,7 +8,7 @@ use crate::keeper::history::refs::{self, Repository};
 use crate::keeper::history::staged;
 use crate::keeper::history::{Back, Staged};
 use crate::keeper::quarantine::Why;
-use crate::keeper::{files, history, objects};
+use crate::keeper::{files, git, history, objects, tree};
 use crate::plan::OsText;
 use nix::sys::stat::FileStat;
 use std::collections::BTreeMap;
@@ -21,6 +21,13 @@ impl Settler<'_> {
     /// Is a file gone because what is checked out has none, as a branch of the start had none?
     pub(super) fn is_gone_with_its_branch(&self, file: &Path) -> bool {
         let root = self.root.as_fd();
+        // What no branch has ever had: a git directory that is still one has its configuration.
+        if git::is_named_config(file)
+            && let Some(dir) = file.parent()
+            && files::open_path(root, dir).is_ok_and(|dir| tree::is_git(dir.as_fd()))
+        {
+            return false;
+        }
         let gone = nix::sys::stat::lstat(file).is_err();
         let home = objects::home(root, self.names, file).filter(|_| gone);
         home.is_some_and(|home| {
