@@ -305,6 +305,9 @@ impl<'a> Settler<'a> {
             }
             return;
         }
+        if is_link && self.is_old_link(file, &stat) {
+            return;
+        }
         if is_config(dir.as_fd(), file) {
             let _ = unlock::widen(dir.as_fd(), name);
             return self.config(dir.as_fd(), name, file, b"");
