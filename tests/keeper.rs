@@ -880,3 +880,36 @@ fn what_packages_of_python_bring_is_no_secret() {
     ));
     assert_eq!(ran.text(), "CERTS\nMORE", "{ran:?}");
 }
+
+/// The search after a crash took the user's own link under a protected name for one of the session.
+#[test]
+fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
+    let b = repository();
+    host(
+        &b,
+        "mkdir -p conf lib/.claude; echo {} > conf/own.json; echo {} > conf/set.json; ln -s ../conf/own.json lib/.mcp.json; \
+         ln -s ../../conf/set.json lib/.claude/settings.json; ln -s ../nowhere lib/.envrc; sleep 0.1",
+    );
+    let token = common::world::token();
+    // The last one leads to what the session makes.
+    let script =
+        "mkdir -p x; echo evil > nowhere; ln -s nowhere x/.mcp.json; echo ready; sleep 1000; true";
+    let mut live = b.start(["/bin/sh", "-c", script, &token]);
+    live.wait_line("ready");
+    let init = live::init_of(live::find(&token));
+    kill(live::parent(init).unwrap(), Signal::SIGKILL).unwrap();
+    live.end();
+    live::gone(&token);
+    let ran = b.run(["true"]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for (link, stays) in [
+        ("lib/.mcp.json", true),
+        ("lib/.claude/settings.json", true),
+        ("lib/.envrc", false),
+        ("x/.mcp.json", false),
+    ] {
+        assert_eq!(b.ws().join(link).is_symlink(), stays, "{link}: {ran:?}");
+    }
+    assert_eq!(read(&b, "conf/own.json"), "{}\n");
+    clean(&b);
+}

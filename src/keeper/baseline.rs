@@ -5,6 +5,7 @@
 
 use super::files;
 use super::history::refs::{self, Repository};
+use super::history::staged;
 use super::strayed::strayed;
 use crate::plan::names::{NameKind, Names};
 use crate::plan::{Access, Kind, MountOp, OsText, Plan};
@@ -76,7 +77,7 @@ impl Kept {
     }
 }
 
-fn stamp(stat: &FileStat) -> [i64; 7] {
+pub(super) fn stamp(stat: &FileStat) -> [i64; 7] {
     [
         stat.st_dev.cast_signed(),
         stat.st_ino.cast_signed(),
@@ -155,11 +156,16 @@ impl Baseline {
                 baseline.repositories.push(Repository {
                     dir: OsText::from(parent),
                     refs: refs::read(root.as_fd(), parent),
+                    indexes: Vec::new(),
                 });
             }
             if let Ok(parent) = files::open_path(root.as_fd(), parent) {
                 baseline.add(parent.as_fd(), name, file, found.kind, DEPTH);
             }
+        }
+        for repository in &mut baseline.repositories {
+            let dir = repository.dir.path();
+            repository.indexes = staged::take(root.as_fd(), dir, &mut baseline.bytes);
         }
         baseline
     }
@@ -252,11 +258,14 @@ impl Baseline {
     /// The bytes of a file.
     pub(super) fn bytes(&self, kept: &Kept) -> Option<&[u8]> {
         match &kept.content {
-            Content::File {
-                at: (from, len), ..
-            } => self.bytes.get(*from..from.checked_add(*len)?),
+            Content::File { at, .. } => self.part(*at),
             Content::Link { .. } | Content::Unread => None,
         }
+    }
+
+    /// Bytes by where they begin, and how many they are.
+    pub(super) fn part(&self, (from, length): (usize, usize)) -> Option<&[u8]> {
+        self.bytes.get(from..from.checked_add(length)?)
     }
 
     /// What that file was.
@@ -296,10 +305,24 @@ impl Baseline {
             .collect()
     }
 
+    /// Repositories in which something else is staged than was, each with the indexes that changed.
+    pub(super) fn restaged(&self) -> Vec<(&Repository, Vec<OsText>)> {
+        let Ok(root) = openat(AT_FDCWD, "/", files::DIR, Mode::empty()) else {
+            return Vec::new();
+        };
+        let all = self.repositories.iter();
+        all.map(|repository| (repository, staged::changed(root.as_fd(), repository)))
+            .filter(|(_, changed)| !changed.is_empty())
+            .collect()
+    }
+
     /// Is there something that the end of the session has to look at?
     #[must_use]
     pub fn has_changed(&self, names: &Names) -> bool {
-        !self.changed().is_empty() || !self.moved().is_empty() || !strayed(self, names).is_empty()
+        !self.changed().is_empty()
+            || !self.moved().is_empty()
+            || !self.restaged().is_empty()
+            || !strayed(self, names).is_empty()
     }
 
     /// Writes it into a session's directory.

@@ -152,8 +152,17 @@ fn overlap(
     }
     let below = source.strip_prefix(root).ok()?;
     let mut cursor = matcher.start();
-    for name in below.components() {
-        cursor = matcher.enter(&cursor, name.as_os_str().as_bytes())?;
+    // A frozen name in a directory that is never searched makes that one a mount, which is no reason to look for others in it.
+    let mut searched = Some(matcher.start());
+    let mut above = root.file_name().unwrap_or_default();
+    for name in below.iter() {
+        let (dir, bytes) = (above.as_bytes(), name.as_bytes());
+        cursor = matcher.enter(&cursor, bytes)?;
+        searched = searched.and_then(|at| matcher.search(&at, dir, bytes));
+        above = name;
+    }
+    if let Some(at) = searched {
+        cursor = at;
     }
     Some((source.to_owned(), target.to_owned(), cursor))
 }

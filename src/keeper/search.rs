@@ -6,8 +6,8 @@ use super::baseline::Baseline;
 use super::unlocked::Unlocked;
 use super::{files, git, tree};
 use crate::plan::Kind;
-use crate::plan::names::matcher::{Cursor, Matcher, heavy};
-use crate::plan::names::{NameKind, NameRule, Names};
+use crate::plan::names::matcher::{self, Cursor, Matcher, heavy};
+use crate::plan::names::{NameKind, NameRule, Names, Verdict};
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::sys::stat::SFlag;
@@ -45,6 +45,24 @@ impl Found {
 /// The strongest rule about a path, also one about a directory above it.
 pub(super) fn kind_of(names: &Names, file: &Path) -> Option<NameKind> {
     Kinds::new(names).of(file)
+}
+
+/// Does the way to a name that a rule spells out, and that is frozen or tracked, lead through this one?
+pub(super) fn is_on_the_way(rules: &[NameRule], file: &Path) -> bool {
+    rules.iter().any(|rule| {
+        let root = rule.root.path();
+        let Ok(rel) = file.strip_prefix(root) else {
+            return false;
+        };
+        if rule.verdict != Verdict::Applies || rule.pattern.bytes().contains(&b'*') {
+            return false;
+        }
+        let whole = matcher::spelled(rule.pattern.bytes());
+        let kind = || strongest(&Matcher::new(rules, root), &whole);
+        rel != whole
+            && whole.starts_with(rel)
+            && matches!(kind(), Some(NameKind::Freeze | NameKind::Track))
+    })
 }
 
 /// The rules, by their roots: for many paths.
@@ -210,7 +228,7 @@ fn look(
             return below;
         }
     };
-    if tree::is_git(dir.as_fd()) {
+    if !at.cursor.is_spelled() && tree::is_git(dir.as_fd()) {
         at.cursor = matcher.as_git(&at.cursor, &at.path);
         if at.depth > 0 && !git::is_git_dir(&at.path) && !has(baseline, &at.path) {
             found.born.push(at.path.clone());
@@ -246,19 +264,28 @@ fn look(
             }
             Some((NameKind::Track, _)) => tracked = Tracked::Yes,
             // Those of the session are told from the user's when each is looked at.
-            None if entry.file_type() == Some(Type::Symlink) => found.names.push(full.clone()),
+            None if entry.file_type() == Some(Type::Symlink)
+                && (!at.cursor.is_spelled()
+                    || matcher.enter(&at.cursor, name.as_bytes()).is_some()) =>
+            {
+                found.names.push(full.clone());
+            }
             None => {}
         }
         if tracked == Tracked::Yes && !is_dir && baseline.of(&full).is_none() {
             found.names.push(full.clone());
         }
-        if !is_dir || heavy(above, name.as_bytes()) {
+        if !is_dir {
             continue;
         }
-        if git::is_git_dir(&full) && !has(baseline, &full) {
+        let entered = matcher.search(&at.cursor, above, name.as_bytes());
+        if entered.is_none() && heavy(above, name.as_bytes()) {
+            continue;
+        }
+        if !at.cursor.is_spelled() && git::is_git_dir(&full) && !has(baseline, &full) {
             found.born.push(full.clone());
         }
-        let cursor = match (matcher.enter(&at.cursor, name.as_bytes()), tracked) {
+        let cursor = match (entered, tracked) {
             (Some(cursor), _) => cursor,
             (None, Tracked::Yes) => Cursor::default(),
             (None, Tracked::No) => continue,

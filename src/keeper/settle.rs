@@ -17,7 +17,7 @@ use self::known::written;
 use super::baseline::{Baseline, Content, Kept};
 use super::files;
 use super::git::{self, Pointer};
-use super::history::How;
+use super::history::{How, Staged};
 use super::quarantine::{Quarantine, Why};
 use super::unlocked::Unlocked;
 use super::{search, strayed};
@@ -104,6 +104,12 @@ pub enum Did {
         /// What is in it.
         how: How,
     },
+    /// It is staged in a repository's index with a content that was nowhere when the session began, or is staged to be
+    /// deleted: the next commit has that.
+    Staged {
+        /// What is staged.
+        what: Staged,
+    },
     /// Of the references of a repository not all that changed could be read.
     Unread {
         /// Why.
@@ -135,6 +141,11 @@ pub enum Did {
         /// Why, or what was done instead.
         why: String,
     },
+}
+
+/// Does a name run something by itself, or say what git runs?
+fn runs(kinds: &search::Kinds, file: &Path) -> bool {
+    kinds.is_frozen(file) || git::is_named_config(file) || Pointer::of(file).is_some()
 }
 
 /// Settles files.
@@ -186,10 +197,7 @@ impl<'a> Settler<'a> {
         self.at_end = matches!(scope, Scope::End { .. });
         match scope {
             Scope::Now { names, judge } => {
-                for file in names {
-                    self.file(file);
-                    self.unlocked.lock();
-                }
+                self.files(names.clone());
                 for file in judge {
                     let did = self.judged(file);
                     self.say(file, did);
@@ -219,12 +227,10 @@ impl<'a> Settler<'a> {
                 touched.extend(self.baseline.changed());
                 self.strayed = strayed::strayed(self.baseline, self.names);
                 touched.extend(self.strayed.iter().cloned());
-                // What runs things at once comes first, should the time not be enough for all.
-                touched.sort_by_cached_key(|file| !kinds.is_frozen(file));
-                for file in touched {
-                    self.file(&file);
-                    self.unlocked.lock();
-                }
+                // What runs things at once comes first, should the time or the disk not be enough for all.
+                let (first, rest): (Vec<PathBuf>, Vec<PathBuf>) =
+                    touched.into_iter().partition(|file| runs(&kinds, file));
+                self.files(first);
                 for dir in born {
                     // The modes that the box gave it are no reason to leave it.
                     let root = self.root.as_fd();
@@ -234,8 +240,12 @@ impl<'a> Settler<'a> {
                     }
                     self.unlocked.lock();
                 }
+                self.files(rest);
                 for repository in self.baseline.moved() {
                     self.history(repository);
+                }
+                for (repository, indexes) in self.baseline.restaged() {
+                    self.staged(repository, &indexes);
                 }
             }
         }
@@ -256,6 +266,13 @@ impl<'a> Settler<'a> {
                 why: why.to_string(),
             },
         );
+    }
+
+    fn files(&mut self, files: Vec<PathBuf>) {
+        for file in files {
+            self.file(&file);
+            self.unlocked.lock();
+        }
     }
 
     /// One name.
@@ -281,13 +298,17 @@ impl<'a> Settler<'a> {
             Err(errno) => return self.failed(file, errno),
         };
         let kind = search::kind_of(self.names, file);
-        if kind.is_none() && files::is(&stat, SFlag::S_IFLNK) && self.is_plain_link(file) {
-            if self.is_led_out(file) {
+        let is_link = files::is(&stat, SFlag::S_IFLNK);
+        if kind.is_none() && is_link && self.is_plain_link(file) {
+            if self.is_on_the_way(file) || self.is_led_out(file) {
                 self.take(dir.as_fd(), name, file, Why::Made);
             }
             return;
         }
         if kind.is_none() && links::is_probe(dir.as_fd(), name, file) {
+            return;
+        }
+        if is_link && self.is_old_link(file, &stat) {
             return;
         }
         if is_config(dir.as_fd(), file) {

@@ -350,11 +350,11 @@ impl Tree {
 /// The directory `name` of `spot`, if rules may be about something in it and it is not one of those that are never searched.
 pub(super) fn below(places: &[Place], spot: &Spot, name: &OsStr, within: Within) -> Option<Spot> {
     let place = places.get(spot.place)?;
-    let parent = spot.rel.file_name().or_else(|| place.path.file_name());
-    if matcher::heavy(parent.unwrap_or_default().as_bytes(), name.as_bytes()) {
-        return None;
-    }
-    let cursor = match (place.matcher.enter(&spot.cursor, name.as_bytes()), within) {
+    let above = spot.rel.file_name().or_else(|| place.path.file_name());
+    let (above, name_bytes) = (above.unwrap_or_default().as_bytes(), name.as_bytes());
+    let entered = place.matcher.search(&spot.cursor, above, name_bytes);
+    let cursor = match (entered, within) {
+        (None, _) if matcher::heavy(above, name_bytes) => return None,
         (Some(cursor), _) => cursor,
         (None, Within::Tracked) => Cursor::default(),
         (None, Within::Rules) => return None,

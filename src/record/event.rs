@@ -274,6 +274,13 @@ pub enum Event {
         /// What of it: `made` (a content that git did not have), `differs`, `deleted`.
         what: String,
     },
+    /// A protected file is staged in git's index as it was nowhere when the session began.
+    Staged {
+        /// The file, where the working copy has it.
+        file: OsText,
+        /// What of it: `made` (a content) or `deleted`.
+        what: String,
+    },
     /// A file under a hidden name that appeared in the session is readable in the box: git has its content.
     NameShown {
         /// The host's path.

@@ -99,6 +99,10 @@ pub(crate) fn every_event() -> Vec<Event> {
             commit: "0".repeat(40),
             what: "made".to_owned(),
         },
+        Event::Staged {
+            file: odd.clone(),
+            what: "made".to_owned(),
+        },
         Event::NameShown { file: odd.clone() },
         Event::Swept {
             file: odd,

@@ -163,6 +163,7 @@ pub(super) fn words(event: &Event) -> String {
             commit,
             what,
         } => format!("committed  {file}, {what}, by {reference} ({commit})"),
+        Event::Staged { file, what } => format!("staged     {file}, {what}"),
         Event::NameShown { file } => {
             format!("shown      {file}: it has a hidden name, and git has its content")
         }

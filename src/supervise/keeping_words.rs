@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::keeper::history::How;
+use crate::keeper::history::{How, Staged};
 use crate::keeper::settle::{Act, Did};
 use crate::plan::OsText;
 use crate::record::Event;
@@ -66,6 +66,17 @@ pub(super) fn line(act: &Act, id: &SessionId) -> String {
                 ),
             }
         }
+        Did::Staged { what } => match what {
+            Staged::Content => format!(
+                "{file} is protected, and what the session staged of it is still staged: `git restore --staged {file}` before you commit"
+            ),
+            Staged::Deletion => format!(
+                "{file} is protected, and its deletion is staged: `git restore --staged {file}` before you commit"
+            ),
+            Staged::Unknown { why } => format!(
+                "{file} changed and could not be searched for protected files ({why}): look at `git diff --cached` before you commit"
+            ),
+        },
         Did::Unread { why } => format!(
             "{file}: references changed and could not be searched for protected files ({why}): look at what you push"
         ),
@@ -105,6 +116,17 @@ pub(super) fn event(act: Act) -> Option<Event> {
                 How::Emptied => "emptied",
             }
             .to_owned(),
+        },
+        Did::Staged { what } => match what {
+            Staged::Unknown { why } => Event::SettleFailed { file, why },
+            Staged::Content => Event::Staged {
+                file,
+                what: "made".to_owned(),
+            },
+            Staged::Deletion => Event::Staged {
+                file,
+                what: "deleted".to_owned(),
+            },
         },
         Did::Known { .. } | Did::Followed { .. } | Did::Secret => return None,
         Did::Failed { why } | Did::Beyond { why } | Did::Unread { why } => {

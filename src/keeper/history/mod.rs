@@ -8,10 +8,12 @@
 
 mod reader;
 pub(super) mod refs;
+pub(super) mod staged;
 mod walk;
 
 use self::reader::{Bytes, Id, Reader, id_of};
 use self::refs::Repository;
+pub use self::staged::Staged;
 pub(super) use self::walk::Back;
 pub use self::walk::How;
 use self::walk::{Known, Moved, Told};
@@ -150,7 +152,8 @@ pub(super) fn named(
     tips.sort_unstable();
     tips.dedup();
     let id = content.map(objects::blob);
-    let head = refs::head(root, repository.dir.path()).and_then(|id| id_of(id.as_bytes()));
+    let head = refs::head(root, repository.dir.path(), repository.dir.path())
+        .and_then(|id| id_of(id.as_bytes()));
     let answer = consult(
         bounds(),
         |question| store.answer(question, (0, 0)),

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::staged::Index;
 use crate::keeper::files;
 use crate::plan::OsText;
 use nix::fcntl::openat;
@@ -34,6 +35,9 @@ pub(in crate::keeper) struct Repository {
     pub(in crate::keeper) dir: OsText,
     /// Its references, by name, and the ids that they named.
     pub(in crate::keeper) refs: BTreeMap<String, String>,
+    /// What was staged.
+    #[serde(default)]
+    pub(in crate::keeper) indexes: Vec<Index>,
 }
 
 /// The references in a git directory; nothing of what cannot be read. Names that are not text are not git's.
@@ -75,9 +79,10 @@ pub(in crate::keeper) fn read(root: BorrowedFd<'_>, dir: &Path) -> BTreeMap<Stri
     refs
 }
 
-/// The commit that is checked out.
-pub(super) fn head(root: BorrowedFd<'_>, dir: &Path) -> Option<String> {
-    let git = files::open_path(root, dir).ok()?;
+/// The commit that is checked out in a work tree of the repository in `dir`: `tree` is the work tree's own directory of that, or
+/// the same.
+pub(super) fn head(root: BorrowedFd<'_>, dir: &Path, tree: &Path) -> Option<String> {
+    let git = files::open_path(root, tree).ok()?;
     let (text, _) = files::read_most(git.as_fd(), OsStr::new("HEAD"), LINE).ok()??;
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     match text.strip_prefix("ref: ") {

@@ -129,8 +129,37 @@ impl Settler<'_> {
                 Ok(Locked::Changed | Locked::Busy) => {
                     self.paused();
                 }
-                Err(e) => return self.failed(file, e),
+                Err(_) => return self.taken_and_written(dir, name, file, base, &text, mode, keys),
             }
+        }
+    }
+
+    /// A configuration that cannot be written as it should be (a full disk) must not stay as it is: it is moved away, which may
+    /// make room for the other one. Where that cannot be written all the same, what was there comes back the next time.
+    #[expect(clippy::too_many_arguments, reason = "one step of `undo`")]
+    fn taken_and_written(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        file: &Path,
+        base: &[u8],
+        text: &[u8],
+        mode: u32,
+        keys: Vec<&'static str>,
+    ) {
+        if base.is_empty() {
+            self.take(dir, name, file, Why::Made);
+            return;
+        }
+        if !self.take(dir, name, file, Why::Changed) {
+            return;
+        }
+        match files::write(dir, name, text, mode) {
+            Ok(()) => {
+                let keys = keys.into_iter().map(str::to_owned).collect();
+                self.say(file, Did::Undone { keys });
+            }
+            Err(e) => self.failed(file, format!("{e}; the changed one was moved away")),
         }
     }
 

@@ -4,10 +4,12 @@
 
 use super::{Did, Settler};
 use crate::keeper::baseline::Kept;
-use crate::keeper::history::Back;
 use crate::keeper::history::refs::{self, Repository};
+use crate::keeper::history::staged;
+use crate::keeper::history::{Back, Staged};
 use crate::keeper::quarantine::Why;
-use crate::keeper::{files, history, objects};
+use crate::keeper::{files, git, history, objects, tree};
+use crate::plan::OsText;
 use nix::sys::stat::FileStat;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -19,6 +21,13 @@ impl Settler<'_> {
     /// Is a file gone because what is checked out has none, as a branch of the start had none?
     pub(super) fn is_gone_with_its_branch(&self, file: &Path) -> bool {
         let root = self.root.as_fd();
+        // What no branch has ever had: a git directory that is still one has its configuration.
+        if git::is_named_config(file)
+            && let Some(dir) = file.parent()
+            && files::open_path(root, dir).is_ok_and(|dir| tree::is_git(dir.as_fd()))
+        {
+            return false;
+        }
         let gone = nix::sys::stat::lstat(file).is_err();
         let home = objects::home(root, self.names, file).filter(|_| gone);
         home.is_some_and(|home| {
@@ -101,6 +110,27 @@ impl Settler<'_> {
                 && files::exists(parent.as_fd(), last)
             {
                 self.take(parent.as_fd(), last, &file, Why::Made);
+            }
+        }
+    }
+
+    /// What of protected files the indexes of a repository came to have.
+    pub(super) fn staged(&mut self, repository: &Repository, indexes: &[OsText]) {
+        for index in indexes {
+            let look = staged::Look {
+                root: self.root.as_fd(),
+                names: self.names,
+                baseline: self.baseline,
+                repository,
+            };
+            let (found, unknown) = look.at(index);
+            for (file, what) in found {
+                self.say(&file, Did::Staged { what });
+            }
+            if let Some(why) = unknown {
+                let file = repository.dir.path().join(index.path());
+                let what = Staged::Unknown { why };
+                self.say(&file, Did::Staged { what });
             }
         }
     }

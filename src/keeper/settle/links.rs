@@ -4,20 +4,51 @@
 #![forbid(unsafe_code)]
 
 use super::Settler;
-use crate::keeper::{files, git, strayed, tree};
+use crate::keeper::{files, git, search, strayed, tree};
 use crate::plan::names::git::in_dot_git;
 use crate::plan::names::matcher::Matcher;
 use nix::fcntl::{openat, readlinkat};
-use nix::sys::stat::{Mode, SFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Directories that are looked through behind one link. Behind one with more of them there may be anything.
 const DIRECTORIES: u32 = 20_000;
 
 impl Settler<'_> {
+    /// Is it a link of this session on the way to a name that a rule spells out (`core.hooksPath`, `include.path`)? What is behind
+    /// it has other names than that rule knows.
+    pub(super) fn is_on_the_way(&self, file: &Path) -> bool {
+        search::is_on_the_way(&self.names.rules, file)
+            && strayed::goes(self.names, file, self.baseline.taken)
+    }
+
+    /// Is it a link that was there when the session began, to what was there, so that its own content is looked at? Neither the
+    /// link nor a directory above it, up to the place of the rules, has changed since: no call sets a ctime.
+    pub(super) fn is_old_link(&self, file: &Path, stat: &FileStat) -> bool {
+        let taken = self.baseline.taken;
+        let roots = self.names.rules.iter().map(|rule| rule.root.path());
+        let Some(root) = roots
+            .filter(|root| file.starts_with(root))
+            .max_by_key(|root| root.as_os_str().len())
+        else {
+            return false;
+        };
+        let mut above = file.ancestors().skip(1).take_while(|dir| *dir != root);
+        let old = |meta: std::fs::Metadata| (meta.ctime(), meta.ctime_nsec()) < taken;
+        let Ok(real) = std::fs::canonicalize(file) else {
+            return false;
+        };
+        let known = self.baseline.of(&real).is_some()
+            || self.baseline.frozen.iter().any(|dir| dir.path() == real);
+        known
+            && (stat.st_ctime, stat.st_ctime_nsec) < taken
+            && above.all(|dir| std::fs::symlink_metadata(dir).is_ok_and(old))
+    }
+
     /// Is it a link that no rule is about, neither by its name nor because of what is beside it?
     pub(super) fn is_plain_link(&self, file: &Path) -> bool {
         let git = git::is_gits(file)

@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::{Cause, Name, Phase, Watchman};
-use crate::keeper::git;
 use crate::keeper::tree::{self, Spot, What};
+use crate::keeper::{git, search};
 use crate::plan::Access;
 use crate::plan::names::git::Shape;
 use std::ffi::OsString;
@@ -105,7 +105,20 @@ impl Watchman<'_> {
     pub(super) fn link(&mut self, it: &Name<'_>, file: &Path) {
         let place = self.places.get(it.spot.place);
         let writable = place.is_some_and(|place| place.access == Access::Write);
-        if it.what == What::Link && self.phase == Phase::Running && writable {
+        if it.what != What::Link || self.phase != Phase::Running || !writable {
+            return;
+        }
+        // Of the links in a directory that is never searched only those on the way to a name.
+        let on_the_way = place.is_some_and(|place| {
+            let next = place
+                .matcher
+                .enter(&it.spot.cursor, it.name.as_bytes())
+                .is_some_and(|next| place.matcher.is_inside(&next));
+            next && search::is_on_the_way(self.rules, file)
+        });
+        if on_the_way {
+            self.outbox.now(file.to_owned());
+        } else if !it.spot.cursor.is_spelled() {
             self.outbox.touched(file.to_owned());
         }
     }

@@ -6,7 +6,9 @@
 use super::git::in_dot_git;
 use super::{Holds, NameKind, NameRule, Verdict};
 use crate::plan::Kind;
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 
 /// Directories that are not searched and not watched: what package managers and builds make, and git's own store. Each is
 /// (the name of the directory that holds it, or "" for any; its name).
@@ -132,7 +134,28 @@ type Place = (u16, u16);
 /// Where a search is: the patterns of which a beginning has been passed. Patterns that begin with `**` are always also at
 /// their beginning and are not listed for that.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cursor(Vec<Place>);
+pub struct Cursor {
+    places: Vec<Place>,
+    way: Way,
+}
+
+/// What a directory is entered for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Way {
+    /// Whatever rules are about.
+    #[default]
+    Any,
+    /// It is never searched, or in one that is not: only what a rule spells out from its root to the name.
+    Spelled,
+}
+
+impl Cursor {
+    /// Is it in a directory that is entered for names only that a rule spells out?
+    #[must_use]
+    pub fn is_spelled(&self) -> bool {
+        self.way == Way::Spelled
+    }
+}
 
 /// Which rules, by their index, are about a name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -232,7 +255,36 @@ impl Matcher {
         let plain = (0u16..)
             .zip(&self.patterns)
             .filter(|(_, pattern)| !floats(pattern));
-        Cursor(plain.map(|(number, _)| (number, 0)).collect())
+        Cursor {
+            places: plain.map(|(number, _)| (number, 0)).collect(),
+            way: Way::Any,
+        }
+    }
+
+    /// The directory `name`, which is in one called `parent`, for who searches or watches: as [`Matcher::enter`], but one that
+    /// is [never searched](heavy) only as far as a rule spells out a name in it (`core.hooksPath` in `node_modules/.hooks`).
+    #[must_use]
+    pub fn search(&self, from: &Cursor, parent: &[u8], name: &[u8]) -> Option<Cursor> {
+        let cursor = self.enter(from, name)?;
+        if cursor.is_spelled() || !heavy(parent, name) {
+            return Some(cursor);
+        }
+        self.spelled(cursor)
+    }
+
+    /// Of a cursor only what rules without `*` go on with; `None` where none does.
+    fn spelled(&self, cursor: Cursor) -> Option<Cursor> {
+        let pattern = |(number, _): &Place| self.patterns.get(usize::from(*number));
+        let mut places = cursor.places;
+        places.retain(|place| pattern(place).is_some_and(|pattern| !floats(pattern)));
+        let goes_on = places
+            .iter()
+            .filter_map(pattern)
+            .any(|pattern| pattern.verdict == Verdict::Applies && is_spelled(pattern));
+        goes_on.then_some(Cursor {
+            places,
+            way: Way::Spelled,
+        })
     }
 
     /// The directory `name` of the one that `from` is about; `None` where no rule can match anything below it.
@@ -247,14 +299,21 @@ impl Matcher {
                 }
             }
         });
+        let cursor = Cursor {
+            places: next,
+            way: from.way,
+        };
+        if cursor.is_spelled() {
+            return self.spelled(cursor);
+        }
         let floating = self.patterns.iter().any(floats);
-        (floating || !next.is_empty()).then_some(Cursor(next))
+        (floating || !cursor.places.is_empty()).then_some(cursor)
     }
 
     /// Has a pattern that names directories been entered, so that a link to a directory would have to be followed?
     #[must_use]
     pub fn is_inside(&self, cursor: &Cursor) -> bool {
-        !cursor.0.is_empty()
+        !cursor.places.is_empty()
     }
 
     /// Where a directory is that is a git directory by its [shape](super::git::Shape): also where `.git` is. Outside of
@@ -263,13 +322,16 @@ impl Matcher {
     pub fn as_git(&self, at: &Cursor, dir: &Path) -> Cursor {
         let frozen_too = in_dot_git(dir);
         let mut cursor = at.clone();
+        if cursor.is_spelled() {
+            return cursor;
+        }
         self.step(&Cursor::default(), b".git", |number, at, pattern| {
             let place = (number, u16::try_from(at).unwrap_or(u16::MAX));
             if at < pattern.parts.len()
                 && (frozen_too || pattern.kind == NameKind::Track)
-                && !cursor.0.contains(&place)
+                && !cursor.places.contains(&place)
             {
-                cursor.0.push(place);
+                cursor.places.push(place);
             }
         });
         cursor
@@ -332,11 +394,12 @@ impl Matcher {
             self.by_first.get(usize::from(*first)),
             self.by_last.get(usize::from(*last)),
         ];
-        for number in lists.into_iter().flatten().flatten() {
+        let floating = lists.into_iter().filter(|_| !from.is_spelled());
+        for number in floating.flatten().flatten() {
             // Past the `**` at the beginning.
             self.go(*number, 1, name, &mut each);
         }
-        for (number, at) in &from.0 {
+        for (number, at) in &from.places {
             self.go(*number, usize::from(*at), name, &mut each);
         }
     }
@@ -379,6 +442,12 @@ fn floats(pattern: &Compiled) -> bool {
     matches!(pattern.parts.as_slice(), [Part::Deep, _, ..])
 }
 
+/// Is every name of it written out?
+fn is_spelled(pattern: &Compiled) -> bool {
+    let mut parts = pattern.parts.iter();
+    parts.all(|part| matches!(part, Part::Exact(_)))
+}
+
 /// The components; several `**` in a row are one.
 fn parts(pattern: &[u8]) -> Vec<Part> {
     let mut parts: Vec<Part> = pattern
@@ -388,6 +457,16 @@ fn parts(pattern: &[u8]) -> Vec<Part> {
         .collect();
     parts.dedup_by(|a, b| *a == Part::Deep && *b == Part::Deep);
     parts
+}
+
+/// The path that a pattern without `*` names, without its escapes.
+#[must_use]
+pub fn spelled(pattern: &[u8]) -> PathBuf {
+    let names = parts(pattern).into_iter().filter_map(|part| match part {
+        Part::Exact(name) => Some(OsString::from_vec(name)),
+        Part::Deep | Part::Glob(_) => None,
+    });
+    names.collect()
 }
 
 /// `name` as a pattern that matches nothing else.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod git;
+pub mod index;
 pub mod matcher;
 
 use super::{Kind, OsText};

@@ -17,6 +17,45 @@ pub(in crate::keeper) enum Back {
     History,
 }
 
+/// Where nothing is asked of rules and of times.
+struct Nothing;
+
+impl Known for Nothing {
+    fn had(&mut self, _: &Id) -> bool {
+        false
+    }
+    fn is_protected(&mut self, _: &[u8]) -> bool {
+        false
+    }
+    fn is_hidden(&mut self, _: &[u8]) -> bool {
+        false
+    }
+}
+
+fn look<'a, B: Bytes>(reader: &'a mut Reader<B>, nothing: &'a mut Nothing) -> Look<'a, B, Nothing> {
+    Look {
+        reader,
+        known: nothing,
+        commits: HashMap::new(),
+        trees: Vec::new(),
+        told: Told::default(),
+        seen: HashSet::new(),
+    }
+}
+
+/// What a commit has under that path.
+pub(in crate::keeper::history) fn at<B: Bytes>(
+    reader: &mut Reader<B>,
+    commit: Option<Id>,
+    path: &[u8],
+) -> Option<Id> {
+    let mut nothing = Nothing;
+    let mut look = look(reader, &mut nothing);
+    let commit = look.peel(commit?).ok()??;
+    let tree = look.commit(&commit).ok()?.tree;
+    look.entry(tree, path).ok()?
+}
+
 /// Has one of these commits that content under that path; or, without a content, nothing at all, and the one that is checked
 /// out neither?
 pub(in crate::keeper::history) fn named<B: Bytes>(
@@ -27,26 +66,8 @@ pub(in crate::keeper::history) fn named<B: Bytes>(
     content: Option<&Id>,
     back: Back,
 ) -> bool {
-    struct Nothing;
-    impl Known for Nothing {
-        fn had(&mut self, _: &Id) -> bool {
-            false
-        }
-        fn is_protected(&mut self, _: &[u8]) -> bool {
-            false
-        }
-        fn is_hidden(&mut self, _: &[u8]) -> bool {
-            false
-        }
-    }
-    let mut look = Look {
-        reader,
-        known: &mut Nothing,
-        commits: HashMap::new(),
-        trees: Vec::new(),
-        told: Told::default(),
-        seen: HashSet::new(),
-    };
+    let mut nothing = Nothing;
+    let mut look = look(reader, &mut nothing);
     let mut has = |tip: Id| {
         let Ok(Some(commit)) = look.peel(tip) else {
             return false;

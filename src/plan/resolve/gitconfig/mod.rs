@@ -344,7 +344,10 @@ pub(super) fn in_workspace(scene: &Scene<'_>) -> Named {
             .filter(|v| v.section == b"core" && v.subsection.is_none() && v.key == b"hookspath")
             .filter_map(|v| v.value.as_deref())
         {
-            add(&scene.real_of(&named(scene, value, work)), &mut out.hooks);
+            // As it is written, too: a link on the way can be made, or become another one.
+            let written = named(scene, value, work);
+            add(&scene.real_of(&written), &mut out.hooks);
+            add(&written, &mut out.hooks);
         }
         for path in included(scene, &config, file.parent().unwrap_or(work)) {
             let real = scene.real_of(&path);

@@ -8,7 +8,7 @@ use crate::host::{FileType, Lookup};
 use std::path::Path;
 
 /// The beginning of the file: another version is no memory.
-const MAGIC: &[u8; 8] = b"abnames2";
+const MAGIC: &[u8; 8] = b"abnames3";
 
 /// The most bytes that are read back.
 pub(super) const LARGEST: usize = 64 << 20;

@@ -13,7 +13,6 @@ mod aliases;
 mod content;
 mod floor;
 mod hidden;
-mod index;
 mod linked;
 mod links;
 mod memory;

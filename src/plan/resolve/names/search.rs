@@ -123,7 +123,7 @@ impl<'a> Search<'a> {
         }
         let mut records = Vec::with_capacity(dirs.len());
         for (number, dir) in dirs.into_iter().enumerate() {
-            let Some(inside) = self.matcher.enter(cursor, &dir) else {
+            let Some(inside) = self.matcher.search(cursor, &name, &dir) else {
                 continue;
             };
             // What is hidden as a whole is not looked into.
@@ -164,7 +164,7 @@ impl<'a> Search<'a> {
         self.read += 1;
         let (mut entries, mut dirs, mut count) = (Vec::new(), Vec::new(), 0u64);
         let (matcher, left) = (self.matcher, self.left);
-        let inside = matcher.is_inside(cursor);
+        let inside = matcher.is_inside(cursor) && !cursor.is_spelled();
         let mut shape = Shape::default();
         let mut gits: Vec<Entry> = Vec::new();
         let (mut files, mut listed) = (Vec::new(), self.ahead.as_ref().map(|_| Listed::default()));
@@ -181,7 +181,9 @@ impl<'a> Search<'a> {
                     FileType::Symlink | FileType::Socket | FileType::Other => {}
                 }
             }
-            if file_type == FileType::Dir && !heavy(name, bytes) {
+            if file_type == FileType::Dir
+                && (!heavy(name, bytes) || matcher.search(cursor, name, bytes).is_some())
+            {
                 dirs.push(bytes.to_vec());
             }
             shape.see(bytes);
@@ -228,7 +230,8 @@ impl<'a> Search<'a> {
         let decision = self.matcher.entry_of(cursor, &entry.name, kind);
         let path = dir.join(OsStr::from_bytes(&entry.name));
         if entry.file_type == FileType::Symlink {
-            let inside = self.matcher.enter(cursor, &entry.name);
+            let parent = dir.file_name().unwrap_or_default().as_bytes();
+            let inside = self.matcher.search(cursor, parent, &entry.name);
             self.links.push(LinkHit {
                 path,
                 decision,

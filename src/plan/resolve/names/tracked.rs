@@ -5,9 +5,9 @@
 use super::super::expand::{below, upward};
 use super::super::scene::Scene;
 use super::Target;
-use super::index::{self, Format};
 use crate::host::FileType;
 use crate::plan::names::NameKind;
+use crate::plan::names::index::{self, Format};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -167,17 +167,5 @@ fn format(scene: &Scene<'_>, git_dir: &Path) -> Format {
     let config = look
         .read(&common.join("config"), 1 << 20)
         .unwrap_or_default();
-    let sha256 = config
-        .to_ascii_lowercase()
-        .split(|b| *b == b'\n')
-        .any(|line| {
-            let mut words = line.split(|b| *b == b'=');
-            words
-                .next()
-                .is_some_and(|key| key.trim_ascii() == b"objectformat")
-                && words
-                    .next()
-                    .is_some_and(|value| value.trim_ascii() == b"sha256")
-        });
-    if sha256 { Format::Sha256 } else { Format::Sha1 }
+    index::format(&config)
 }

@@ -9,8 +9,10 @@ use sha2::Sha256;
 
 /// How a repository names objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
+    /// Ids of 20 bytes.
     Sha1,
+    /// Of 32.
     Sha256,
 }
 
@@ -23,7 +25,8 @@ impl Format {
     }
 
     /// The id of a blob with that content.
-    pub(super) fn blob(self, content: &[u8]) -> Vec<u8> {
+    #[must_use]
+    pub fn blob(self, content: &[u8]) -> Vec<u8> {
         let head = format!("blob {}\0", content.len());
         match self {
             Format::Sha1 => Sha1::new()
@@ -43,9 +46,25 @@ impl Format {
 /// More than git makes of a path.
 const LONGEST: usize = 1 << 16;
 
+/// How the repository with this configuration (`config`) names objects: `extensions.objectFormat`.
+#[must_use]
+pub fn format(config: &[u8]) -> Format {
+    let config = config.to_ascii_lowercase();
+    let sha256 = config.split(|b| *b == b'\n').any(|line| {
+        let mut words = line.split(|b| *b == b'=');
+        words
+            .next()
+            .is_some_and(|key| key.trim_ascii() == b"objectformat")
+            && words
+                .next()
+                .is_some_and(|value| value.trim_ascii() == b"sha256")
+    });
+    if sha256 { Format::Sha256 } else { Format::Sha1 }
+}
+
 /// Calls `each` with the path and id of every entry. Returns the file name of the shared index, if this is a split one;
 /// `None` if this is no index that is understood.
-pub(super) fn entries(
+pub fn entries(
     bytes: &[u8],
     format: Format,
     each: &mut dyn FnMut(&[u8], &[u8]),

@@ -1,0 +1,181 @@
+//! Where `core.hooksPath` leads: git outside runs what the box leaves there, wherever that is in the working copy and whatever
+//! leads there. Each beside a name that is not on that way.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Ran, TestBox, run};
+use nix::errno::Errno;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+/// Does something on the host, as the test user, in the working copy.
+fn host(b: &TestBox, script: &str) -> Ran {
+    let mut command = Command::new("/bin/sh");
+    let who = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b;";
+    command.arg("-c").arg(b.fill(&format!("{who} {script}")));
+    b.around(&mut command, &b.command(["true"]));
+    run(command)
+}
+
+/// A repository whose hooks are looked for there.
+fn repository(hooks: &str) -> TestBox {
+    let b = TestBox::new()
+        .profile("extends = [\"base\", \"git\"]\n")
+        .file("{ws}/README", "x")
+        .file("{ws}/.gitignore", "node_modules\n");
+    host(
+        &b,
+        &format!(
+            "set -e; git init -q; git add -A; git commit -qm one; git config core.hooksPath {hooks}"
+        ),
+    )
+    .ok();
+    b
+}
+
+/// A hook of the host's that says so.
+fn hook(b: &TestBox, file: &str) {
+    host(b, &format!("mkdir -p $(dirname {file}); printf '#!/bin/sh\\ntouch {{home}}/own\\n' > {file}; chmod +x {file}")).ok();
+}
+
+/// A hook of the agent's.
+const EVIL: &str = "evil() { mkdir -p $1; printf '#!/bin/sh\\ntouch {home}/mark\\n' > $1/pre-commit; chmod +x $1/pre-commit; };";
+
+/// The user commits: does anything of the agent's run?
+#[track_caller]
+fn commits(b: &TestBox, ran: &Ran) {
+    let done = host(b, "git commit -q --allow-empty -m user");
+    assert!(!b.home().join("mark").exists(), "{ran:?} {done:?}");
+}
+
+#[test]
+fn hooks_in_a_directory_that_is_never_searched_are_frozen() {
+    let b = repository("node_modules/.hooks");
+    hook(&b, "node_modules/.hooks/pre-commit");
+    host(
+        &b,
+        "mkdir -p node_modules/x/.idea; echo 1 > node_modules/x/index.js",
+    )
+    .ok();
+    b.probe("write {ws}/node_modules/.hooks/pre-commit x")
+        .refused(Errno::EROFS);
+    b.probe("create {ws}/node_modules/.hooks/post-commit")
+        .refused(Errno::EROFS);
+    b.probe("rename {ws}/node_modules {ws}/n2")
+        .refused(Errno::EBUSY);
+    b.probe("rename {ws}/node_modules/.hooks {ws}/node_modules/h2")
+        .refused(Errno::EBUSY);
+    // What package managers do beside it.
+    b.probe("write {ws}/node_modules/x/index.js 2").allowed();
+    b.sh("echo y > node_modules/x/.idea/workspace.xml && mv node_modules/x node_modules/y")
+        .ok();
+    assert!(b.ws().join("node_modules/y/.idea/workspace.xml").exists());
+    host(&b, "git commit -q --allow-empty -m user").ok();
+    assert!(b.home().join("own").exists());
+}
+
+#[test]
+fn hooks_that_are_made_in_a_directory_that_is_never_searched_do_not_stay() {
+    for (what, hooks, before, does, gone) in [
+        (
+            "a directory of it",
+            "node_modules/.hooks",
+            "mkdir -p node_modules/x",
+            "evil node_modules/.hooks; mkdir -p node_modules/z; echo twin > node_modules/z/twin",
+            "node_modules/.hooks",
+        ),
+        (
+            "all of it",
+            "node_modules/.cache/hooks",
+            "true",
+            "evil node_modules/.cache/hooks; mkdir -p node_modules/z; echo twin > node_modules/z/twin",
+            "node_modules/.cache/hooks",
+        ),
+        (
+            "moved there",
+            "node_modules/.hooks",
+            "mkdir -p node_modules/x",
+            "evil h; mv h node_modules/.hooks; mkdir -p node_modules/z; echo twin > node_modules/z/twin",
+            "node_modules/.hooks",
+        ),
+        (
+            "a link in it",
+            "node_modules/.cache/hooks",
+            "mkdir -p node_modules/x",
+            "evil h/hooks; ln -s ../h node_modules/.cache; mkdir -p node_modules/z; ln -s x node_modules/l; \
+             echo twin > node_modules/z/twin; test -h node_modules/l",
+            "node_modules/.cache",
+        ),
+        (
+            "a store of git's",
+            ".git/lfs/hooks",
+            "true",
+            "evil .git/lfs/hooks; mkdir -p node_modules/z; echo twin > node_modules/z/twin",
+            ".git/lfs/hooks",
+        ),
+    ] {
+        let b = repository(hooks);
+        host(&b, before).ok();
+        let ran = b.sh(&b.fill(&format!("{EVIL} {does}")));
+        ran.ok();
+        commits(&b, &ran);
+        let there = fs::symlink_metadata(b.ws().join(gone)).is_ok();
+        assert!(!there, "{what}: {ran:?}");
+        assert!(ran.complaint().contains(gone), "{what}: {ran:?}");
+        let twin = fs::read_to_string(b.ws().join("node_modules/z/twin"));
+        assert_eq!(twin.unwrap_or_default(), "twin\n", "{what}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_link_on_the_way_to_hooks_does_not_stay() {
+    for (what, before, does) in [
+        (
+            "where nothing was",
+            "true",
+            "evil src/h/githooks; ln -s src/h tools",
+        ),
+        (
+            "where a directory was",
+            "mkdir -p tools/x",
+            "mv tools t2; evil src/h/githooks; ln -s src/h tools",
+        ),
+        (
+            "where another link was",
+            "mkdir -p own; ln -s own tools",
+            "rm tools; evil src/h/githooks; ln -s src/h tools",
+        ),
+    ] {
+        let b = repository("tools/githooks");
+        host(&b, before).ok();
+        let ran = b.sh(&b.fill(&format!("{EVIL} {does}; ln -s src twin")));
+        ran.ok();
+        commits(&b, &ran);
+        assert!(!b.ws().join("tools/githooks").exists(), "{what}: {ran:?}");
+        assert!(b.ws().join("twin/h/githooks").exists(), "{what}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_link_of_the_users_on_the_way_to_hooks_stays() {
+    for hooks in ["tools/githooks", "tools"] {
+        let b = repository(hooks);
+        hook(&b, "own/githooks/pre-commit");
+        hook(&b, "own/pre-commit");
+        host(&b, "ln -s own tools").ok();
+        b.probe("write {ws}/tools/githooks/pre-commit x")
+            .refused(Errno::EROFS);
+        let ran = b.sh("echo x > README; echo y > own/new 2>/dev/null; true");
+        ran.ok();
+        assert!(b.ws().join("tools").is_symlink(), "{hooks}: {ran:?}");
+        host(&b, "git commit -q --allow-empty -m user").ok();
+        assert!(b.home().join("own").exists(), "{hooks}");
+        let mode = fs::metadata(b.ws().join("own/pre-commit"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o111, 0o111, "{hooks}");
+    }
+}

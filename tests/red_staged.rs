@@ -1,0 +1,186 @@
+//! What the box has staged of protected files: the files are put back, git's index is not, and the user's next commit has it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Ran, TestBox, run};
+use std::process::Command;
+
+const WHO: &str =
+    "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b;";
+
+/// Does something on the host, as the test user, in the working copy.
+fn host(b: &TestBox, script: &str) -> Ran {
+    let mut command = Command::new("/bin/sh");
+    command
+        .arg("-c")
+        .arg(b.fill(&format!("set -e; {WHO} {script}")));
+    b.around(&mut command, &b.command(["true"]));
+    run(command)
+}
+
+/// A repository with a branch on which a workflow is another one.
+fn repository(init: &str) -> TestBox {
+    let b = TestBox::new()
+        .profile("extends = [\"base\", \"git\"]\n")
+        .file("{ws}/README", "x\n")
+        .file("{ws}/.vscode/tasks.json", "{}\n")
+        .file("{ws}/.github/workflows/ci.yml", "on: push\n");
+    host(
+        &b,
+        &format!(
+            "git init -q -b main {init} .; git add -A; git commit -qm one; git checkout -q -b side; echo 'on: tag' > .github/workflows/ci.yml; \
+             git commit -qam two; git checkout -q main"
+        ),
+    )
+    .ok();
+    b
+}
+
+/// What is said of a staged file.
+fn said(ran: &Ran, file: &str) -> bool {
+    let remedy = format!("git restore --staged {file}");
+    let complaint = ran.complaint().to_owned();
+    complaint
+        .lines()
+        .any(|line| line.contains("staged") && line.contains(&remedy))
+}
+
+const CI: &str = "{ws}/.github/workflows/ci.yml";
+
+#[test]
+fn what_is_staged_of_a_protected_file_that_is_put_back_is_told() {
+    for (what, init, does, file) in [
+        (
+            "added",
+            "",
+            "echo evil >> .github/workflows/ci.yml; git add -A",
+            CI,
+        ),
+        (
+            "made",
+            "",
+            "echo evil > .github/workflows/new.yml; git add -A",
+            "{ws}/.github/workflows/new.yml",
+        ),
+        (
+            "another one",
+            "",
+            "echo evil > .vscode/tasks.json; git add .vscode",
+            "{ws}/.vscode/tasks.json",
+        ),
+        (
+            "without the file",
+            "",
+            "id=$(echo evil | git hash-object -w --stdin); git update-index --cacheinfo 100644,$id,.github/workflows/ci.yml",
+            CI,
+        ),
+        (
+            "by another version of the index",
+            "",
+            "echo evil >> .github/workflows/ci.yml; git add -A; git update-index --index-version 4",
+            CI,
+        ),
+        (
+            "with long names",
+            "--object-format=sha256",
+            "echo evil >> .github/workflows/ci.yml; git add -A",
+            CI,
+        ),
+        (
+            "removed",
+            "",
+            "git rm -q --cached .github/workflows/ci.yml",
+            CI,
+        ),
+        (
+            "what an earlier session has left in the store",
+            "",
+            "git update-index --cacheinfo 100644,$(echo left | git hash-object --stdin),.github/workflows/ci.yml",
+            CI,
+        ),
+        (
+            "written in place",
+            "",
+            "echo evil >> .github/workflows/ci.yml; cp .git/index i; GIT_INDEX_FILE=i git add -A; cat i > .git/index; rm i",
+            CI,
+        ),
+    ] {
+        let b = repository(init);
+        host(&b, "echo left | git hash-object -w --stdin").ok();
+        let ran = b.sh(&format!("{WHO} echo y >> README; git add README; {does}"));
+        // Only what is protected.
+        assert!(said(&ran, &b.fill(file)), "{what}: {ran:?}");
+        assert!(!said(&ran, &b.fill("{ws}/README")), "{what}: {ran:?}");
+        // The remedy is one.
+        host(
+            &b,
+            &format!("git restore --staged {file}; git commit -qm user"),
+        )
+        .ok();
+        let changed = host(&b, "git show --stat --format= HEAD");
+        assert!(changed.ok().contains("README"), "{what}: {changed:?}");
+        assert!(!changed.ok().contains(".github"), "{what}: {changed:?}");
+        assert!(!changed.ok().contains(".vscode"), "{what}: {changed:?}");
+    }
+}
+
+#[test]
+fn what_was_there_before_is_not_told_as_staged() {
+    for (what, before, does) in [
+        ("another branch", "true", "git checkout -q side"),
+        (
+            "a file of another branch",
+            "true",
+            "git checkout -q side -- .github",
+        ),
+        (
+            "staged by the user",
+            "echo mine >> .github/workflows/ci.yml; git add -A",
+            "echo z >> README; git add README",
+        ),
+        (
+            "staged by the user, and gone",
+            "echo mine >> .github/workflows/ci.yml; git add -A; git checkout -q HEAD~0 2>/dev/null; echo more >> .github/workflows/ci.yml",
+            "echo z >> README; git add README",
+        ),
+        (
+            "the user's own change",
+            "echo mine >> .github/workflows/ci.yml",
+            "git add -A",
+        ),
+        ("a look", "touch README", "git status"),
+        (
+            "a commit, which is told of as one",
+            "true",
+            "echo evil >> .github/workflows/ci.yml; git commit -qam evil",
+        ),
+    ] {
+        let b = repository("");
+        host(&b, before).ok();
+        let ran = b.sh(&format!("{WHO} {does}"));
+        ran.ok();
+        assert!(!ran.complaint().contains("--staged"), "{what}: {ran:?}");
+        assert!(!ran.complaint().contains("--cached"), "{what}: {ran:?}");
+    }
+}
+
+#[test]
+fn an_index_that_is_not_read_as_a_whole_is_told() {
+    for (what, does) in [
+        (
+            "split",
+            "git update-index --split-index; echo evil >> .github/workflows/ci.yml; git add -A",
+        ),
+        ("no index", "echo DIRC > .git/index"),
+        ("a large one", "truncate -s 20M .git/index"),
+    ] {
+        let b = repository("");
+        let ran = b.sh(&format!("{WHO} {does}"));
+        let text = ran.complaint().to_owned();
+        let told = text
+            .lines()
+            .any(|line| line.contains(".git/index") && line.contains("git diff --cached"));
+        assert!(told, "{what}: {ran:?}");
+    }
+}
