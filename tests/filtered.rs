@@ -297,3 +297,47 @@ fn why_says_what_the_gate_does() {
         assert_eq!(said.code(), 2, "{bad}: {said:?}");
     }
 }
+
+/// Whoever asks for a name while its listeners are made for another question waits for them: the answer came at once, and the
+/// connection found nobody (npm, which opens several at a time: ECONNREFUSED).
+#[test]
+fn many_who_ask_for_a_new_name_at_once_are_all_served() {
+    if missing(Feature::Userns) || missing(Feature::Tool("python3")) {
+        return;
+    }
+    const NAMES: usize = 40;
+    let port = server("served");
+    let allow: Vec<String> = (0..NAMES)
+        .map(|n| format!("\"n{n}.test:{port}+private\""))
+        .collect();
+    let mut profile = format!(
+        "extends = [\"shell\"]\n[network]\nallow = [{}]\n[network.hosts]\n",
+        allow.join(", ")
+    );
+    for n in 0..NAMES {
+        profile += &format!("\"n{n}.test\" = \"127.0.0.1\"\n");
+    }
+    let b = TestBox::new().net("filtered").file("many.toml", profile);
+    let profile = b.root().join("many.toml");
+    let b = b.option("-p").option(profile.to_str().unwrap());
+    let script = format!(
+        "exec python3 -c '
+import socket, threading
+done, failed = [], []
+def one(name, start):
+    start.wait()
+    try:
+        socket.create_connection((name, {port}), 20).close()
+        done.append(name)
+    except OSError as e:
+        failed.append((name, str(e)))
+for n in range({NAMES}):
+    start = threading.Barrier(6)
+    threads = [threading.Thread(target=one, args=(\"n%d.test\" % n, start)) for _ in range(6)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+print(len(done), failed)'"
+    );
+    let ran = b.sh(&script);
+    assert_eq!(ran.ok(), format!("{} []", NAMES * 6), "{ran:?}");
+}

@@ -81,7 +81,10 @@ impl StepError {
     /// With a remedy.
     #[must_use]
     pub fn remedy(mut self, remedy: &'static str) -> Self {
-        self.remedy = remedy;
+        // What is used up has a remedy of its own, which `crate::launch::diagnose` says: nothing was forbidden.
+        if !matches!(self.errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) {
+            self.remedy = remedy;
+        }
         self
     }
 }

@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 /// How long a socket of the box is waited for.
 const SOCKET_WAIT: Duration = Duration::from_secs(2);
@@ -35,6 +35,8 @@ pub struct Gate {
     /// Connections that may still be made.
     pub connections: Arc<Semaphore>,
     generation: watch::Sender<u64>,
+    /// A socket that was asked for came, or will not.
+    came: Notify,
     next_request: AtomicU32,
     next_connection: AtomicU64,
 }
@@ -103,6 +105,7 @@ impl Gate {
             resolver: Resolver::default(),
             connections: Arc::new(Semaphore::new(connections)),
             generation: watch::Sender::new(0),
+            came: Notify::new(),
             next_request: AtomicU32::new(1),
             next_connection: AtomicU64::new(1),
         }
@@ -274,8 +277,18 @@ impl Gate {
             .collect()
     }
 
-    /// Asks for a listening socket, unless somebody has or there are too many.
+    /// Asks for a listening socket, unless somebody has or there are too many. Where somebody has asked, waits until that one
+    /// came: whoever is told an address earlier finds nobody there.
     pub async fn bind(&self, addr: SocketAddr) -> Option<OwnedFd> {
+        if self.is_asked_for(addr) {
+            loop {
+                let came = self.came.notified();
+                if !self.is_asked_for(addr) {
+                    return None;
+                }
+                came.await;
+            }
+        }
         {
             let mut shared = self.shared();
             if shared.bound.contains_key(&addr) || shared.bound.len() >= MAX_BOUND {
@@ -284,13 +297,17 @@ impl Gate {
             shared.bound.insert(addr, Bound::Asked);
         }
         let socket = self.socket(Some(addr), family(addr)).await;
-        let mut shared = self.shared();
         match &socket {
-            Some(_) => shared.bound.insert(addr, Bound::Listening),
+            Some(_) => self.shared().bound.insert(addr, Bound::Listening),
             // Asked again with the next question: the agent's server may be gone by then.
-            None => shared.bound.remove(&addr),
+            None => self.shared().bound.remove(&addr),
         };
+        self.came.notify_waiters();
         socket
+    }
+
+    fn is_asked_for(&self, addr: SocketAddr) -> bool {
+        self.shared().bound.get(&addr) == Some(&Bound::Asked)
     }
 
     /// Asks the supervisor for a socket of the box.
