@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::TestBox;
+use common::{Feature, TestBox, missing};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
@@ -77,6 +77,9 @@ fn a_socket_in_a_read_grant_does_not_answer() {
 #[test]
 fn a_socket_that_is_bound_later_does_not_answer() {
     use std::io::Read as _;
+    if missing(Feature::UnixDiag) {
+        return;
+    }
     let script = format!(
         "import os, socket, sys, time, threading\n\
          def tried(name):\n\

@@ -1,5 +1,6 @@
 //! Where a test runs and as whom, and what this machine can do.
 
+use agentbox::sys::sock_diag::SockDiag;
 use nix::errno::Errno;
 use std::ffi::OsString;
 use std::fs;
@@ -267,6 +268,8 @@ pub enum Feature {
     ExecveCheck,
     /// Slices of the scheduler that a process may choose (Linux 6.12).
     Slices,
+    /// sock_diag(7) of unix sockets (CONFIG_UNIX_DIAG, a module on many kernels).
+    UnixDiag,
 }
 
 impl Feature {
@@ -283,6 +286,7 @@ impl Feature {
             Feature::Int80 => "int80".into(),
             Feature::ExecveCheck => "execve-check".into(),
             Feature::Slices => "slices".into(),
+            Feature::UnixDiag => "unix-diag".into(),
         }
     }
 
@@ -301,6 +305,7 @@ impl Feature {
             Feature::Int80 => cfg!(target_arch = "x86_64"),
             Feature::ExecveCheck => execve_check(),
             Feature::Slices => release() >= (6, 12),
+            Feature::UnixDiag => SockDiag::new().and_then(|diag| diag.bound()).is_ok(),
         }
     }
 }

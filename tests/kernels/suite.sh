@@ -93,7 +93,8 @@ if [[ $(id -u) == 0 ]]; then
     says 'nor needs it be' 0 '' run --net none --allow-missing identity -- sh -c 'echo x >file'
     mount -t tmpfs tmpfs /tmp
     cd "$HOME/work" || exit 2
-    says 'a tmpfs at /tmp does not matter' 0 'all can be had: the rung `full`' "$agentbox" check
+    # On the oldest kernel the answer is no, for another reason.
+    says 'a tmpfs at /tmp does not matter' $((abi < 2)) 'all can be had: the rung `full`' "$agentbox" check
     says 'nor to a run' 0 '' run --net none -- touch /tmp/x
     umount /tmp /mnt/tmpfs
 fi
