@@ -26,6 +26,8 @@ use crate::plan::OsText;
 use crate::plan::names::{NameKind, Names};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -100,10 +102,18 @@ pub(super) fn look(
     }
     let left_out = moved.len().saturating_sub(MOVED);
     moved.truncate(MOVED);
-    let mut before: Vec<Id> = repository.refs.values().filter_map(id).collect();
-    before.sort_unstable();
-    before.dedup();
-    let told = match ask(root, names, dir, taken, &moved, &before) {
+    let before = repository.tips();
+    let top = git::work_tree_of(dir);
+    let about = About {
+        root,
+        names,
+        dir,
+        top: &top,
+        taken,
+    };
+    let told: Told = match ask(&about, |reader, rules| {
+        walk::look(reader, rules, &moved, &before)
+    }) {
         Ok(told) => told,
         Err(why) => {
             return Report {
@@ -112,7 +122,6 @@ pub(super) fn look(
             };
         }
     };
-    let top = git::work_tree_of(dir);
     let commits = told.findings.into_iter().map(|found| Commits {
         file: top.join(OsStr::from_bytes(&found.path)),
         reference: refs::plain(found.reference.as_bytes()),
@@ -144,13 +153,7 @@ pub(super) fn named(
         return false;
     };
     let packs = u32::try_from(store.packs.len()).unwrap_or(0);
-    let mut tips: Vec<Id> = repository
-        .refs
-        .values()
-        .filter_map(|text| id_of(text.as_bytes()))
-        .collect();
-    tips.sort_unstable();
-    tips.dedup();
+    let tips = repository.tips();
     let id = content.map(objects::blob);
     let head = refs::head(root, repository.dir.path(), repository.dir.path())
         .and_then(|id| id_of(id.as_bytes()));
@@ -177,22 +180,29 @@ fn bounds() -> Bounds {
     }
 }
 
-fn ask(
-    root: BorrowedFd<'_>,
-    names: &Names,
-    dir: &Path,
+/// Whose objects are read, and which names are protected in it.
+struct About<'a> {
+    root: BorrowedFd<'a>,
+    names: &'a Names,
+    /// The git directory, ...
+    dir: &'a Path,
+    /// ... and whose files it keeps.
+    top: &'a Path,
     taken: Moment,
-    moved: &[Moved],
-    before: &[Id],
-) -> Result<Told, String> {
-    let store = Store::open(root, dir).ok_or("its object store cannot be opened")?;
+}
+
+/// What a confined child says that looks at a repository.
+fn ask<T: Serialize + DeserializeOwned>(
+    about: &About<'_>,
+    look: impl FnOnce(&mut Reader<Remote<'_, '_>>, &mut Rules<'_, '_>) -> T,
+) -> Result<T, String> {
+    let store = Store::open(about.root, about.dir).ok_or("its object store cannot be opened")?;
     let packs = u32::try_from(store.packs.len()).unwrap_or(0);
-    let top = git::work_tree_of(dir);
     let answer = consult(
         bounds(),
-        |question| store.answer(question, taken),
+        |question| store.answer(question, about.taken),
         |asker| {
-            let kinds = Kinds::new(names);
+            let kinds = Kinds::new(about.names);
             let asker = std::cell::RefCell::new(asker);
             let mut reader = Reader::new(Remote {
                 asker: &asker,
@@ -201,10 +211,9 @@ fn ask(
             let mut rules = Rules {
                 asker: &asker,
                 kinds: &kinds,
-                top: &top,
+                top: about.top,
             };
-            let told = walk::look(&mut reader, &mut rules, moved, before);
-            serde_json::to_vec(&told).unwrap_or_default()
+            serde_json::to_vec(&look(&mut reader, &mut rules)).unwrap_or_default()
         },
     )?;
     serde_json::from_slice(&answer).map_err(|_| "an answer that cannot be read".to_owned())

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::reader::{Id, id_of};
 use super::staged::Index;
 use crate::keeper::files;
 use crate::plan::OsText;
@@ -38,6 +39,17 @@ pub(in crate::keeper) struct Repository {
     /// What was staged.
     #[serde(default)]
     pub(in crate::keeper) indexes: Vec<Index>,
+}
+
+impl Repository {
+    /// What the references named, each object once.
+    pub(super) fn tips(&self) -> Vec<Id> {
+        let ids = self.refs.values();
+        let mut tips: Vec<Id> = ids.filter_map(|text| id_of(text.as_bytes())).collect();
+        tips.sort_unstable();
+        tips.dedup();
+        tips
+    }
 }
 
 /// The references in a git directory; nothing of what cannot be read. Names that are not text are not git's.

@@ -7,12 +7,10 @@
 mod judge;
 
 use self::judge::{Now, Told};
-use super::reader::{Id, Reader, id_of};
+use super::About;
+use super::reader::id_of;
 use super::refs::{self, Repository};
-use super::{Remote, Rules, Store, bounds};
-use crate::enforce::consult::consult;
 use crate::keeper::baseline::{self, Baseline};
-use crate::keeper::search::Kinds;
 use crate::keeper::{files, git};
 use crate::plan::OsText;
 use crate::plan::names::Names;
@@ -173,40 +171,25 @@ impl Look<'_> {
         let format = self.format();
         let own = self.own(top, format);
         let id = |text: &String| id_of(text.as_bytes());
-        let mut tips: Vec<Id> = self.repository.refs.values().filter_map(id).collect();
-        tips.sort_unstable();
-        tips.dedup();
+        let tips = self.repository.tips();
         let head = refs::head(root, dir, tree).as_ref().and_then(id);
-        let store = Store::open(root, dir).ok_or("its object store cannot be opened")?;
-        let packs = u32::try_from(store.packs.len()).unwrap_or(0);
-        let taken = self.baseline.taken;
-        let answer = consult(
-            bounds(),
-            |question| store.answer(question, taken),
-            |asker| {
-                let kinds = Kinds::new(self.names);
-                let asker = std::cell::RefCell::new(asker);
-                let mut reader = Reader::new(Remote {
-                    asker: &asker,
-                    packs,
-                });
-                let mut rules = Rules {
-                    asker: &asker,
-                    kinds: &kinds,
-                    top,
-                };
-                let now = Now {
-                    bytes: &now,
-                    format,
-                    own: &own,
-                    tips: &tips,
-                    head,
-                };
-                let told = judge::judge(&mut reader, &mut rules, was, &now);
-                serde_json::to_vec(&told).unwrap_or_default()
-            },
-        )?;
-        serde_json::from_slice(&answer).map_err(|_| "an answer that cannot be read".to_owned())
+        let now = Now {
+            bytes: &now,
+            format,
+            own: &own,
+            tips: &tips,
+            head,
+        };
+        let about = About {
+            root,
+            names: self.names,
+            dir,
+            top,
+            taken: self.baseline.taken,
+        };
+        super::ask(&about, |reader, rules| {
+            judge::judge(reader, rules, was, &now)
+        })
     }
 
     /// As it was when the session began: the box may have changed that since.
