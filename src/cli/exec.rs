@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::args::ExecArgs;
-use super::{CliError, live, say};
+use super::{CliError, live, relays, say};
 use crate::exit;
+use crate::launch::command::Descriptor;
 use crate::launch::join::{Join, Settings, Stdio};
 use crate::launch::pty::HostTerminal;
 use crate::launch::stdio;
@@ -13,9 +14,8 @@ use crate::supervise::client::{self, ClientEnd, ClientLink, Role, Signals};
 use crate::supervise::control::client::{Line, find};
 use crate::supervise::control::message::Request;
 use crate::supervise::relay::{Direction, RelayPipe};
-use crate::sys::process;
-use std::io::{PipeReader, PipeWriter};
-use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::io::PipeWriter;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -50,26 +50,27 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
     // Before there is a thread, which would take those that are to be forwarded.
     let signals = Signals::block().map_err(|errno| CliError::Call("sigprocmask", errno))?;
     let mut ends: Vec<OwnedFd> = Vec::new();
-    let mut copies = Copies::new()?;
+    let mut pipes = Vec::new();
     let mut become_of = [Stdio::Terminal; 3];
-    for (number, (found, becomes)) in (0u8..).zip(classes.iter().zip(&mut become_of)) {
-        if args.tty {
-            continue;
+    if !args.tty {
+        // What is the caller's never enters a box: a pipe does in its place.
+        let descriptors = relays::descriptors(&classes, &mut pipes)?;
+        for (number, (found, becomes)) in (0u8..).zip(descriptors.into_iter().zip(&mut become_of)) {
+            *becomes = match found {
+                Descriptor::Pty => Stdio::Terminal,
+                Descriptor::Null => Stdio::Null,
+                Descriptor::Inherit => {
+                    ends.push(relays::duplicate(number)?);
+                    Stdio::Given
+                }
+                Descriptor::Pipe(end) => {
+                    ends.push(end);
+                    Stdio::Given
+                }
+            };
         }
-        *becomes = match found {
-            stdio::Stdio::Pty => Stdio::Terminal,
-            stdio::Stdio::Null => Stdio::Null,
-            stdio::Stdio::Inherit => {
-                ends.push(duplicate(number)?);
-                Stdio::Given
-            }
-            // What is the caller's never enters a box: a pipe does in its place.
-            stdio::Stdio::Relay { .. } => {
-                ends.push(copies.relayed(number, *found, &ends)?);
-                Stdio::Given
-            }
-        };
     }
+    let copies = Copies::start(pipes)?;
     let join = Join {
         argv: args
             .command
@@ -101,10 +102,6 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
     Ok(end.status())
 }
 
-fn duplicate(number: u8) -> Result<OwnedFd, CliError> {
-    process::duplicate(RawFd::from(number)).map_err(|errno| CliError::Call("dup", errno))
-}
-
 /// Threads that relay between the caller's descriptors and pipes of the box.
 struct Copies {
     /// stdin, until the command has ended.
@@ -112,54 +109,22 @@ struct Copies {
     out: Vec<JoinHandle<()>>,
     /// Closed at the end; the threads have the other one.
     wake: PipeWriter,
-    woken: PipeReader,
-    /// stdout, which stderr may share.
-    stdout: Option<usize>,
 }
 
 impl Copies {
-    fn new() -> Result<Copies, CliError> {
+    fn start(pipes: Vec<RelayPipe>) -> Result<Copies, CliError> {
         let (woken, wake) = std::io::pipe().map_err(CliError::io("pipe2"))?;
-        Ok(Copies {
-            stdin: None,
-            out: Vec::new(),
-            wake,
-            woken,
-            stdout: None,
-        })
-    }
-
-    /// The box's end of a pipe for this descriptor. `ends` are those that were made so far.
-    fn relayed(
-        &mut self,
-        number: u8,
-        found: stdio::Stdio,
-        ends: &[OwnedFd],
-    ) -> Result<OwnedFd, CliError> {
-        // One file is stdout and stderr: one pipe, so that their order is kept.
-        if let (2, stdio::Stdio::Relay { first: 1 }) = (number, found)
-            && let Some(shared) = self.stdout.and_then(|at| ends.get(at))
-        {
-            return shared.try_clone().map_err(CliError::io("dup"));
+        let (mut stdin, mut out) = (None, Vec::new());
+        for relay in pipes {
+            let direction = relay.direction();
+            let wake = woken.try_clone().map_err(CliError::io("dup"))?;
+            let thread = std::thread::spawn(move || relay.run(wake.as_fd()));
+            match direction {
+                Direction::In => stdin = Some(thread),
+                Direction::Out => out.push(thread),
+            }
         }
-        let direction = if number == 0 {
-            Direction::In
-        } else {
-            Direction::Out
-        };
-        let own = duplicate(number)?;
-        let (relay, theirs) =
-            RelayPipe::new(direction, own).map_err(|e| CliError::Call(e.call, e.errno))?;
-        let wake = self.woken.try_clone().map_err(CliError::io("dup"))?;
-        let thread = std::thread::spawn(move || relay.run(wake.as_fd()));
-        match direction {
-            Direction::In => self.stdin = Some(thread),
-            Direction::Out => self.out.push(thread),
-        }
-        if number == 1 {
-            self.stdout = Some(ends.len());
-        }
-        Ok(theirs)
+        Ok(Copies { stdin, out, wake })
     }
 
     /// The command has ended: its output is waited for, and what it did not read is the caller's again.

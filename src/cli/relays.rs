@@ -7,7 +7,7 @@ use crate::launch::command::Descriptor;
 use crate::launch::stdio;
 use crate::supervise::relay::{Direction, RelayPipe};
 use crate::sys::process;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 /// What each descriptor of the command becomes; for a relayed one a pipe is made, and the supervisor gets its other end.
 pub(super) fn descriptors(
@@ -42,9 +42,14 @@ fn relayed(number: u8, pipes: &mut Vec<RelayPipe>) -> Result<Descriptor, CliErro
     } else {
         Direction::Out
     };
-    let own = process::duplicate(RawFd::from(number)).map_err(|e| CliError::Call("dup", e))?;
+    let own = duplicate(number)?;
     let (relay, theirs) =
         RelayPipe::new(direction, own).map_err(|e| CliError::Call(e.call, e.errno))?;
     pipes.push(relay);
     Ok(Descriptor::Pipe(theirs))
+}
+
+/// A duplicate of the caller's descriptor.
+pub(super) fn duplicate(number: u8) -> Result<OwnedFd, CliError> {
+    process::duplicate(RawFd::from(number)).map_err(|errno| CliError::Call("dup", errno))
 }

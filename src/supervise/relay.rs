@@ -76,6 +76,17 @@ pub enum Direction {
     Out,
 }
 
+/// What became of a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Something happened, and what could be moved was.
+    Moved,
+    /// It is to stop.
+    Woken,
+    /// Nothing happened for the time that was given.
+    Still,
+}
+
 /// How the bytes pass.
 #[derive(Debug)]
 enum Way {
@@ -152,6 +163,12 @@ impl RelayPipe {
         ))
     }
 
+    /// Which way it goes.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
     /// All that it has open.
     pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         let also = match &self.way {
@@ -222,23 +239,27 @@ impl RelayPipe {
 
     /// Relays, for a thread of its own, until it is finished or the other end of `wake` is closed.
     pub fn run(mut self, wake: BorrowedFd<'_>) {
-        while !self.finished() {
-            let [socket, pipe] = self.wishes();
-            let wishes = [socket, pipe, Some((wake, PollFlags::POLLIN))];
-            let found = wait(&wishes, PollTimeout::NONE).unwrap_or_default();
-            let at = |index: usize| found.get(index).copied().unwrap_or(PollFlags::empty());
-            if !at(2).is_empty() {
-                break;
-            }
-            self.moved([at(0), at(1)]);
-        }
+        let wake = Some((wake, PollFlags::POLLIN));
+        while !self.finished() && self.turn(wake, PollTimeout::NONE) != Turn::Woken {}
         // What waits in the box's pipe is not lost, however slowly it is read.
         while self.direction == Direction::Out && self.waits() {
-            let found = wait(&self.wishes(), PollTimeout::NONE).unwrap_or_default();
-            let at = |index: usize| found.get(index).copied().unwrap_or(PollFlags::empty());
-            self.moved([at(0), at(1)]);
+            self.turn(None, PollTimeout::NONE);
         }
         self.end();
+    }
+
+    /// Waits for one of its wishes, or for `wake`, and moves what can be moved.
+    fn turn(&mut self, wake: Wish<'_>, timeout: PollTimeout) -> Turn {
+        let [socket, pipe] = self.wishes();
+        let Some(found) = wait(&[socket, pipe, wake], timeout) else {
+            return Turn::Still;
+        };
+        let at = |index: usize| found.get(index).copied().unwrap_or(PollFlags::empty());
+        if !at(2).is_empty() {
+            return Turn::Woken;
+        }
+        self.moved([at(0), at(1)]);
+        Turn::Moved
     }
 
     fn waits(&self) -> bool {
@@ -260,11 +281,9 @@ impl RelayPipe {
         }
         let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
         while !self.finished() {
-            let Some(found) = wait(&self.wishes(), timeout) else {
+            if self.turn(None, timeout) == Turn::Still {
                 return Drained::Stuck;
-            };
-            let at = |index: usize| found.get(index).copied().unwrap_or(PollFlags::empty());
-            self.moved([at(0), at(1)]);
+            }
         }
         Drained::Complete
     }
