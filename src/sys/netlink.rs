@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd as _;
 const LOOPBACK: u32 = 1;
 
 /// struct nlmsghdr: length, type, flags, sequence, port.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 
 /// A family of routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ fn message(kind: u16, body: &[u8], (attribute, value): (u16, &[u8])) -> Vec<u8> 
 }
 
 /// An NLMSG_ERROR carries the errno, negative; 0 is the acknowledgement.
-fn verdict(answer: &[u8]) -> Result<(), Errno> {
+pub(super) fn verdict(answer: &[u8]) -> Result<(), Errno> {
     let code = answer
         .get(HEADER..HEADER + 4)
         .and_then(|bytes| bytes.try_into().ok())

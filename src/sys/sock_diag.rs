@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::netlink::{HEADER, verdict};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockProtocol, SockType, recv, sendmsg,
@@ -11,8 +12,6 @@ use std::collections::HashSet;
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-/// struct nlmsghdr: length, type, flags, sequence, port.
-const HEADER: usize = 16;
 /// SOCK_DIAG_BY_FAMILY (linux/sock_diag.h).
 const BY_FAMILY: u16 = 20;
 /// UDIAG_SHOW_VFS (linux/unix_diag.h).
@@ -118,10 +117,7 @@ fn read(mut bytes: &[u8], found: &mut HashSet<(u64, u32)>) -> Result<More, Errno
         let message = bytes.get(..length).ok_or(Errno::EPROTO)?;
         match i32::from(kind) {
             libc::NLMSG_DONE => return Ok(More::No),
-            libc::NLMSG_ERROR => {
-                let code = word(message, HEADER).ok_or(Errno::EPROTO)?;
-                return Err(Errno::from_raw(code.cast_signed().saturating_neg()));
-            }
+            libc::NLMSG_ERROR => verdict(message)?,
             _ => found.extend(inode(message.get(HEADER + BODY..).unwrap_or_default())),
         }
         bytes = bytes.get(aligned(length).max(HEADER)..).unwrap_or_default();
