@@ -28,10 +28,7 @@ fn waiting(b: &TestBox, script: &str) -> Live {
 
 /// Does something on the host, as the test user, and lets the box go on.
 fn host(b: &TestBox, script: &str) {
-    let mut command = Command::new("/bin/sh");
-    command.arg("-ec").arg(b.fill(script));
-    b.around(&mut command, &b.command(["true"]));
-    run(command).ok();
+    b.on_host(&format!("set -e; {script}")).ok();
 }
 
 fn go_on(b: &TestBox) {

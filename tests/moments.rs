@@ -7,7 +7,6 @@ mod common;
 use common::{Live, TestBox, run, until};
 use serde_json::Value;
 use std::fs;
-use std::process::Command;
 
 /// Names that are hidden, and their twins.
 const HIDDEN: [&str; 8] = [
@@ -61,10 +60,7 @@ fn boxed() -> TestBox {
 }
 
 fn host(b: &TestBox, script: &str) {
-    let mut command = Command::new("/bin/sh");
-    command.arg("-ec").arg(b.fill(script));
-    b.around(&mut command, &b.command(["true"]));
-    run(command).ok();
+    b.on_host(&format!("set -e; {script}")).ok();
 }
 
 fn events(b: &TestBox, what: &str, name: &str) -> usize {

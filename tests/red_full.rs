@@ -4,18 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Feature, Ran, TestBox, missing, run};
+use common::{Feature, Ran, TestBox, missing};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// Does something on the host, as the test user, in the working copy.
 fn host(b: &TestBox, script: &str) -> Ran {
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(b.fill(&format!("set -e; {script}")));
-    b.around(&mut command, &b.command(["true"]));
-    run(command)
+    b.on_host(&format!("set -e; {script}"))
 }
 
 /// A small disk; unmounted when dropped.

@@ -4,18 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Ran, TestBox, run};
+use common::{COMMITTER, GIT, Ran, TestBox};
 use std::fs;
-use std::process::Command;
 
 /// Does something on the host, as the test user, in the working copy.
 fn host(b: &TestBox, script: &str) -> Ran {
-    let mut command = Command::new("/bin/sh");
-    let git = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_CONFIG_COUNT=2 \
-               GIT_CONFIG_KEY_0=protocol.file.allow GIT_CONFIG_VALUE_0=always GIT_CONFIG_KEY_1=init.defaultBranch GIT_CONFIG_VALUE_1=main;";
-    command.arg("-c").arg(b.fill(&format!("{git} {script}")));
-    b.around(&mut command, &b.command(["true"]));
-    run(command)
+    b.on_host(&format!("{COMMITTER} {GIT} {script}"))
 }
 
 /// A repository with a submodule, a worktree and a bare repository with a hook of the user's.

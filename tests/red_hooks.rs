@@ -4,19 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Ran, TestBox, run};
+use common::{COMMITTER, Ran, TestBox};
 use nix::errno::Errno;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
 /// Does something on the host, as the test user, in the working copy.
 fn host(b: &TestBox, script: &str) -> Ran {
-    let mut command = Command::new("/bin/sh");
-    let who = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b;";
-    command.arg("-c").arg(b.fill(&format!("{who} {script}")));
-    b.around(&mut command, &b.command(["true"]));
-    run(command)
+    b.on_host(&format!("{COMMITTER} {script}"))
 }
 
 /// A repository whose hooks are looked for there.

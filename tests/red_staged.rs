@@ -3,20 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Ran, TestBox, run};
-use std::process::Command;
-
-const WHO: &str =
-    "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b;";
+use common::{COMMITTER, Ran, TestBox};
 
 /// Does something on the host, as the test user, in the working copy.
 fn host(b: &TestBox, script: &str) -> Ran {
-    let mut command = Command::new("/bin/sh");
-    command
-        .arg("-c")
-        .arg(b.fill(&format!("set -e; {WHO} {script}")));
-    b.around(&mut command, &b.command(["true"]));
-    run(command)
+    b.on_host(&format!("set -e; {COMMITTER} {script}"))
 }
 
 /// A repository with a branch on which a workflow is another one.
@@ -108,7 +99,9 @@ fn what_is_staged_of_a_protected_file_that_is_put_back_is_told() {
     ] {
         let b = repository(init);
         host(&b, "echo left | git hash-object -w --stdin").ok();
-        let ran = b.sh(&format!("{WHO} echo y >> README; git add README; {does}"));
+        let ran = b.sh(&format!(
+            "{COMMITTER} echo y >> README; git add README; {does}"
+        ));
         // Only what is protected.
         assert!(said(&ran, &b.fill(file)), "{what}: {ran:?}");
         assert!(!said(&ran, &b.fill("{ws}/README")), "{what}: {ran:?}");
@@ -158,7 +151,7 @@ fn what_was_there_before_is_not_told_as_staged() {
     ] {
         let b = repository("");
         host(&b, before).ok();
-        let ran = b.sh(&format!("{WHO} {does}"));
+        let ran = b.sh(&format!("{COMMITTER} {does}"));
         ran.ok();
         assert!(!ran.complaint().contains("--staged"), "{what}: {ran:?}");
         assert!(!ran.complaint().contains("--cached"), "{what}: {ran:?}");
@@ -176,7 +169,7 @@ fn an_index_that_is_not_read_as_a_whole_is_told() {
         ("a large one", "truncate -s 20M .git/index"),
     ] {
         let b = repository("");
-        let ran = b.sh(&format!("{WHO} {does}"));
+        let ran = b.sh(&format!("{COMMITTER} {does}"));
         let text = ran.complaint().to_owned();
         let told = text
             .lines()

@@ -33,6 +33,14 @@ pub use world::{Feature, missing};
 /// After this a command of the product counts as hung.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// For a script: who commits.
+pub const COMMITTER: &str =
+    "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b;";
+
+/// For a script: git takes submodules from directories, and the first branch is `main`.
+pub const GIT: &str = "export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=protocol.file.allow GIT_CONFIG_VALUE_0=always \
+                       GIT_CONFIG_KEY_1=init.defaultBranch GIT_CONFIG_VALUE_1=main;";
+
 /// A world of its own for one test, and how `agentbox run` is to be called in it. Gone when dropped.
 pub struct TestBox {
     world: world::World,
@@ -278,6 +286,14 @@ impl TestBox {
             .current_dir(self.ws())
             .stdin(Stdio::null());
         self.world.user.become_it(&mut command);
+        run(command)
+    }
+
+    /// Does something on the host, as the test user, in the working copy: a script for sh.
+    pub fn on_host(&self, script: &str) -> Ran {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(self.fill(script));
+        self.around(&mut command, &self.command(["true"]));
         run(command)
     }
 
