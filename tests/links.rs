@@ -123,6 +123,30 @@ fn a_copy_is_what_the_file_was() {
     assert_eq!(tree(&b.ws().join("node_modules")).len(), 2);
 }
 
+/// A user who has left the group of a file cannot give it to a copy.
+#[test]
+fn a_file_of_a_group_that_the_user_is_not_in_becomes_a_copy_too() {
+    const FOREIGN: u32 = 54_321;
+    let b = linked();
+    let root = nix::unistd::geteuid().is_root();
+    let (uid, gid) = b.ids();
+    let file = b.ws().join("node_modules/left-pad/index.js");
+    if root {
+        std::os::unix::fs::chown(&file, None, Some(FOREIGN)).unwrap();
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o764)).unwrap();
+    sh(&b, "cat node_modules/left-pad/index.js").ok();
+    let after = fs::metadata(&file).unwrap();
+    assert_eq!(after.nlink(), 1);
+    // root can: its copy is what the file was. Nobody gets what only the group had.
+    let expected = match (root, uid) {
+        (true, 0) => (FOREIGN, 0o764),
+        (true, _) => (gid, 0o744),
+        (false, _) => (gid, 0o764),
+    };
+    assert_eq!((after.gid(), after.mode() & 0o7777), expected);
+}
+
 #[test]
 fn refused_by_profile() {
     let rule = "extends = [\"base\", \"git\"]\n[files]\nhard-links = \"refuse\"\n";
