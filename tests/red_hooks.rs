@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{COMMITTER, Ran, TestBox};
+use common::{COMMITTER, Ran, TestBox, run};
 use nix::errno::Errno;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -173,4 +173,93 @@ fn a_link_of_the_users_on_the_way_to_hooks_stays() {
             .mode();
         assert_eq!(mode & 0o111, 0o111, "{hooks}");
     }
+}
+
+/// Other work trees in the working copy, each with hooks that git looks for from its own top: a linked one, a submodule and a
+/// repository of its own, whose configuration includes another file.
+fn trees() -> TestBox {
+    let b = repository("tools/hooks");
+    hook(&b, "tools/hooks/pre-commit");
+    host(
+        &b,
+        "set -e; git worktree add -q wt; git init -q {home}/lib; git -C {home}/lib commit -q --allow-empty -m lib; \
+         git -c protocol.file.allow=always submodule --quiet add {home}/lib sub; git -C sub config core.hooksPath own/hooks; \
+         git init -q nest; git -C nest config core.hooksPath scripts/git; git -C nest config include.path ../inc; \
+         printf '[alias]\\n\\tst = status\\n' > nest/inc; echo x > nest/file; git init -q old; \
+         git -C old config core.hooksPath .githooks",
+    )
+    .ok();
+    for dir in ["wt/tools/hooks", "sub/own/hooks", "nest/scripts/git"] {
+        hook(&b, &format!("{dir}/pre-commit"));
+    }
+    hook(&b, "old/.githooks/pre-commit");
+    b
+}
+
+#[test]
+fn a_relative_hooks_path_is_that_of_every_work_tree() {
+    let b = trees();
+    for dir in ["wt/tools/hooks", "sub/own/hooks", "nest/scripts/git"] {
+        b.probe(&format!("write {{ws}}/{dir}/pre-commit x"))
+            .refused(Errno::EROFS);
+        b.probe(&format!("create {{ws}}/{dir}/post-commit"))
+            .refused(Errno::EROFS);
+    }
+    b.probe("rename {ws}/wt {ws}/w2").refused(Errno::EBUSY);
+    b.probe("rename {ws}/nest/scripts {ws}/nest/s2")
+        .refused(Errno::EBUSY);
+    b.probe("create {ws}/nest/scripts/build").allowed();
+    b.probe("create {ws}/sub/own/twin").allowed();
+    let why = run(b.agentbox(["why", "write", "nest/scripts/git/pre-commit"]));
+    assert!(why.text().contains("core.hooksPath"), "{why:?}");
+    // What is tracked anyway may be made anew, and does not stay.
+    let ran = b.sh(&b.fill(&format!(
+        "{EVIL} evil old/.githooks; printf '[core]\\n\\tfsmonitor = touch {{home}}/mark\\n' >> nest/inc"
+    )));
+    ran.ok();
+    let status = "for d in . wt sub nest old; do git -C $d status >/dev/null; git -C $d commit -q --allow-empty -m user; done";
+    let done = host(&b, status);
+    done.ok();
+    assert!(!b.home().join("mark").exists(), "{ran:?} {done:?}");
+    assert!(b.home().join("own").exists(), "{done:?}");
+}
+
+#[test]
+fn hooks_of_another_work_tree_that_are_made_later_do_not_stay() {
+    let b = trees();
+    host(&b, "rm -r wt/tools sub/own nest/scripts").ok();
+    let ran = b.sh(&b.fill(&format!(
+        "{EVIL} for d in wt/tools/hooks sub/own/hooks nest/scripts/git; do evil $d; done; echo twin > nest/scripts/twin"
+    )));
+    ran.ok();
+    let done = host(
+        &b,
+        "for d in wt sub nest; do git -C $d commit -q --allow-empty -m user; done",
+    );
+    done.ok();
+    assert!(!b.home().join("mark").exists(), "{ran:?} {done:?}");
+    assert!(b.ws().join("nest/scripts/twin").exists(), "{ran:?}");
+}
+
+#[test]
+fn what_the_user_lets_be_written_of_another_work_trees_hooks_is_written() {
+    let b = trees().option("--write").option("{ws}/nest/scripts/git");
+    let ran = b.sh("echo '# mine' >> nest/scripts/git/pre-commit");
+    ran.ok();
+    let text = fs::read_to_string(b.ws().join("nest/scripts/git/pre-commit")).unwrap();
+    assert!(text.contains("# mine"), "{ran:?}");
+}
+
+#[test]
+fn a_relative_hooks_path_of_the_users_own_is_that_of_nested_repositories() {
+    let b = trees();
+    host(
+        &b,
+        "git config --global core.hooksPath ci/hooks && git init -q plain",
+    )
+    .ok();
+    hook(&b, "plain/ci/hooks/pre-commit");
+    b.probe("write {ws}/plain/ci/hooks/pre-commit x")
+        .refused(Errno::EROFS);
+    b.probe("create {ws}/plain/ci/twin").allowed();
 }

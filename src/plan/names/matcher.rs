@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::git::in_dot_git;
-use super::{Holds, NameKind, NameRule, Verdict};
+use super::{Decision, Holds, NameKind, NameRule, Verdict};
 use crate::plan::Kind;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -154,36 +154,6 @@ impl Cursor {
     #[must_use]
     pub fn is_spelled(&self) -> bool {
         self.way == Way::Spelled
-    }
-}
-
-/// Which rules, by their index, are about a name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Decision {
-    /// It is hidden by that rule.
-    pub hide: Option<usize>,
-    /// It is hidden by that rule if its content is what the rule is about; no other rule hides it.
-    pub hide_if: Option<usize>,
-    /// It is frozen by that rule.
-    pub freeze: Option<usize>,
-    /// It is tracked by that rule.
-    pub track: Option<usize>,
-}
-
-impl Decision {
-    /// Is there a rule about it, be it one that depends on the content?
-    #[must_use]
-    pub fn is_any(&self) -> bool {
-        self.hide_if.is_some() || self.strongest().is_some()
-    }
-
-    /// The strongest of those that do not depend on the content: hidden before frozen before tracked.
-    #[must_use]
-    pub fn strongest(&self) -> Option<(NameKind, usize)> {
-        let hide = self.hide.map(|rule| (NameKind::Hide, rule));
-        let freeze = self.freeze.map(|rule| (NameKind::Freeze, rule));
-        let track = self.track.map(|rule| (NameKind::Track, rule));
-        hide.or(freeze).or(track)
     }
 }
 

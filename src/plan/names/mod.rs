@@ -4,12 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+mod decision;
 pub mod git;
 pub mod index;
 pub mod matcher;
 
 use super::{Kind, OsText};
 use crate::policy::Origin;
+pub use decision::Decision;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -10,8 +10,9 @@
 #![forbid(unsafe_code)]
 
 mod clean;
+mod named;
 
-use super::expand::{below, within};
+use super::expand::within;
 use super::grants::give;
 use super::names::{asked_for, is_hidden, places};
 use super::pathmap::PathMap;
@@ -19,11 +20,10 @@ use super::scene::{Scene, show};
 use super::workspace::tidy;
 use crate::host::FileType;
 use crate::plan::gitconfig;
-use crate::plan::names::matcher::literal;
 use crate::plan::names::{NameKind, Names};
 use crate::plan::{Access, Env, GrantKind, Kind, MountOp, OsText};
 use crate::policy::Origin;
-use std::collections::{BTreeSet, VecDeque};
+pub(super) use named::{Named, everywhere, in_workspace, values};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -72,16 +72,19 @@ pub(super) fn origin(scene: &Scene<'_>, common: &Path) -> Option<String> {
     String::from_utf8(value).ok().filter(|url| !url.is_empty())
 }
 
-/// Looks through every configuration that the box will see and grants what the user's own includes.
-pub(super) fn look(scene: &mut Scene<'_>) {
-    let mut todo: Vec<(PathBuf, Whose)> = Vec::new();
-    for path in [
+/// The user's own configuration, and the system's.
+fn users_own(scene: &Scene<'_>) -> [PathBuf; 3] {
+    [
         scene.home.path.join(".gitconfig"),
         scene.xdg("XDG_CONFIG_HOME", ".config").join("git/config"),
         PathBuf::from("/etc/gitconfig"),
-    ] {
-        todo.push((path, Whose::User));
-    }
+    ]
+}
+
+/// Looks through every configuration that the box will see and grants what the user's own includes.
+pub(super) fn look(scene: &mut Scene<'_>) {
+    let mut todo: Vec<(PathBuf, Whose)> = Vec::new();
+    todo.extend(users_own(scene).map(|path| (path, Whose::User)));
     let repositories = repositories(scene);
     todo.extend(
         repositories
@@ -299,65 +302,6 @@ fn named(scene: &Scene<'_>, value: &[u8], dir: &Path) -> PathBuf {
         Some(rest) => tidy(&scene.home.path.join(OsStr::from_bytes(rest))),
         None => tidy(&dir.join(OsStr::from_bytes(value))),
     }
-}
-
-/// What git's configuration names in the workspace, as patterns below it.
-#[derive(Debug, Default)]
-pub(super) struct Named {
-    /// Where `core.hooksPath` leads.
-    pub(super) hooks: Vec<OsText>,
-    /// Files that are included: configuration as well.
-    pub(super) included: Vec<OsText>,
-}
-
-/// What any of these files, and of those that they include, names in the workspace.
-pub(super) fn in_workspace(scene: &Scene<'_>) -> Named {
-    let mut files = VecDeque::from([
-        scene.home.path.join(".gitconfig"),
-        scene.xdg("XDG_CONFIG_HOME", ".config").join("git/config"),
-        PathBuf::from("/etc/gitconfig"),
-    ]);
-    files.extend(repositories(scene));
-    let work = &scene.workspace.real;
-    let mut seen: BTreeSet<PathBuf> = files.iter().cloned().collect();
-    let mut out = Named::default();
-    let add = |path: &Path, to: &mut Vec<OsText>| {
-        let Some(way) = below(path, work).filter(|way| !way.is_empty()) else {
-            return;
-        };
-        let names: Vec<Vec<u8>> = way.split(|b| *b == b'/').map(literal).collect();
-        let pattern = OsText::from(OsString::from_vec(names.join(&b'/')));
-        if !to.contains(&pattern) {
-            to.push(pattern);
-        }
-    };
-    while let Some(file) = files.pop_front() {
-        let Some(text) = scene.walk.look.read(&file, MOST) else {
-            continue;
-        };
-        let Ok(config) = gitconfig::parse(&text) else {
-            continue;
-        };
-        for value in config
-            .entries
-            .iter()
-            .filter(|v| v.section == b"core" && v.subsection.is_none() && v.key == b"hookspath")
-            .filter_map(|v| v.value.as_deref())
-        {
-            // As it is written, too: a link on the way can be made, or become another one.
-            let written = named(scene, value, work);
-            add(&scene.real_of(&written), &mut out.hooks);
-            add(&written, &mut out.hooks);
-        }
-        for path in included(scene, &config, file.parent().unwrap_or(work)) {
-            let real = scene.real_of(&path);
-            add(&real, &mut out.included);
-            if seen.len() < FILES && seen.insert(real.clone()) {
-                files.push_back(real);
-            }
-        }
-    }
-    out
 }
 
 /// Puts the cleaned copies where the files are.

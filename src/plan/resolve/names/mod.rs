@@ -16,6 +16,7 @@ mod hidden;
 mod linked;
 mod links;
 mod memory;
+mod nested;
 mod places;
 mod rules;
 mod search;
@@ -82,7 +83,7 @@ struct Target {
 
 /// Finds what exists and decides how it is covered. Nothing is added to the tree after this.
 pub(super) fn find(scene: &mut Scene<'_>) -> Named {
-    let rules = rules::rules(scene);
+    let mut rules = rules::rules(scene);
     if rules.is_empty() {
         return Named::default();
     }
@@ -98,6 +99,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
     for root in &roots {
         below_root(scene, &rules, root, &mut found);
     }
+    nested::add(scene, &mut rules, &mut found.hits);
     let targets = decide(scene, &rules, found.hits);
     let mut targets = dedupe(targets);
     aliases::hard_links(scene, &mut targets, &mut found.skipped);

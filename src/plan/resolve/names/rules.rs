@@ -33,7 +33,9 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
             }
         }
         if rank == Rank::Builtin {
-            hooks(scene, &mut out);
+            let named = gitconfig::in_workspace(scene);
+            let more = of_git(&scene.workspace.real, named, &out);
+            out.extend(more);
         }
     }
     repository(scene, &mut out);
@@ -60,40 +62,41 @@ impl Rank {
     }
 }
 
-/// The files that git's configuration includes, and the directories that `core.hooksPath` names; of these not what is tracked, so that a tool may make its hooks anew (husky).
-fn hooks(scene: &Scene<'_>, out: &mut Vec<NameRule>) {
-    let root = &scene.workspace.real;
-    let named = gitconfig::in_workspace(scene);
-    for pattern in named.included {
-        out.push(NameRule {
-            kind: NameKind::Track,
-            root: root.as_path().into(),
-            pattern,
-            verdict: Verdict::Applies,
-            holds: None,
-            origin: Origin::agentbox("git's include.path"),
-        });
+/// Rules about the files that git's configuration includes, and about the directories that `core.hooksPath` names; of these not
+/// what `rules` track, so that a tool may make its hooks anew (husky).
+pub(super) fn of_git(root: &Path, named: gitconfig::Named, rules: &[NameRule]) -> Vec<NameRule> {
+    let rule = |kind, pattern, why: &str| NameRule {
+        kind,
+        root: root.into(),
+        pattern,
+        verdict: Verdict::Applies,
+        holds: None,
+        origin: Origin::agentbox(why),
+    };
+    let mut out: Vec<NameRule> = named
+        .included
+        .into_iter()
+        .map(|pattern| rule(NameKind::Track, pattern, "git's include.path"))
+        .collect();
+    if named.hooks.is_empty() {
+        return out;
     }
-    for pattern in named.hooks {
-        let matcher = Matcher::new(out, root);
+    let matcher = Matcher::new(rules, root);
+    let is_tracked = |pattern: &OsText| {
         let mut cursor = Some(matcher.start());
-        let mut tracked = false;
-        for name in pattern.bytes().split(|b| *b == b'/') {
-            let Some(at) = cursor else { break };
-            tracked |= matcher.entry_of(&at, name, Kind::Dir).track.is_some();
+        pattern.bytes().split(|b| *b == b'/').any(|name| {
+            let Some(at) = cursor.take() else {
+                return false;
+            };
             cursor = matcher.enter(&at, name);
-        }
-        if !tracked {
-            out.push(NameRule {
-                kind: NameKind::Freeze,
-                root: root.as_path().into(),
-                pattern,
-                verdict: Verdict::Applies,
-                holds: None,
-                origin: Origin::agentbox("core.hooksPath"),
-            });
-        }
-    }
+            matcher.entry_of(&at, name, Kind::Dir).track.is_some()
+        })
+    };
+    let mut hooks = named.hooks;
+    hooks.retain(|pattern| !is_tracked(pattern));
+    let frozen = hooks.into_iter();
+    out.extend(frozen.map(|pattern| rule(NameKind::Freeze, pattern, "core.hooksPath")));
+    out
 }
 
 /// A pattern as it is written: the directory that its variable stands for, and the components.
@@ -164,7 +167,7 @@ fn rule(scene: &mut Scene<'_>, kind: NameKind, wish: &Wish<NameWish>, out: &mut 
 }
 
 /// A component without its escapes.
-fn plain_name(name: &[u8]) -> OsString {
+pub(super) fn plain_name(name: &[u8]) -> OsString {
     let mut out = Vec::with_capacity(name.len());
     let mut bytes = name.iter();
     while let Some(byte) = bytes.next() {

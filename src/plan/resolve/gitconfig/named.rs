@@ -1,0 +1,102 @@
+//! What git's configuration names in the workspace: the directories of `core.hooksPath`, and files that are included.
+
+#![forbid(unsafe_code)]
+
+use super::super::expand::{below, within};
+use super::super::scene::Scene;
+use super::{FILES, MOST, included, named, repositories, users_own};
+use crate::plan::OsText;
+use crate::plan::gitconfig;
+use crate::plan::names::matcher::literal;
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// What configuration names, as it is written there.
+#[derive(Debug, Default)]
+pub(in super::super) struct Values {
+    hooks: Vec<Vec<u8>>,
+    /// Without the links on the way.
+    included: Vec<PathBuf>,
+}
+
+/// What the user's own configuration and the system's name, wherever git runs.
+pub(in super::super) fn everywhere(scene: &Scene<'_>) -> Values {
+    values(scene, users_own(scene).to_vec())
+}
+
+/// What these files name, and those that they include.
+pub(in super::super) fn values(scene: &Scene<'_>, files: Vec<PathBuf>) -> Values {
+    let mut seen: BTreeSet<PathBuf> = files.iter().cloned().collect();
+    let mut files = VecDeque::from(files);
+    let mut out = Values::default();
+    while let Some(file) = files.pop_front() {
+        let Some(text) = scene.walk.look.read(&file, MOST) else {
+            continue;
+        };
+        let Ok(config) = gitconfig::parse(&text) else {
+            continue;
+        };
+        let is_it = |v: &&gitconfig::Entry| {
+            v.section == b"core" && v.subsection.is_none() && v.key == b"hookspath"
+        };
+        let hooks = config.entries.iter().filter(is_it);
+        out.hooks.extend(hooks.filter_map(|v| v.value.clone()));
+        let dir = file.parent().unwrap_or(Path::new("/"));
+        for path in included(scene, &config, dir) {
+            let real = scene.real_of(&path);
+            if seen.len() < FILES && seen.insert(real.clone()) {
+                files.push_back(real.clone());
+            }
+            out.included.push(real);
+        }
+    }
+    out
+}
+
+/// What git's configuration names in the workspace, as patterns below it.
+#[derive(Debug, Default)]
+pub(in super::super) struct Named {
+    /// Where `core.hooksPath` leads.
+    pub(in super::super) hooks: Vec<OsText>,
+    /// Files that are included: configuration as well.
+    pub(in super::super) included: Vec<OsText>,
+}
+
+/// What the workspace's own repository and the user's configuration name there.
+pub(in super::super) fn in_workspace(scene: &Scene<'_>) -> Named {
+    let mut out = Named::default();
+    let top = &scene.workspace.real;
+    out.add(scene, &everywhere(scene), top);
+    out.add(scene, &values(scene, repositories(scene)), top);
+    out
+}
+
+impl Named {
+    /// What the values name for a work tree whose top is `top`: git takes a relative `core.hooksPath` from where it runs the hook,
+    /// which is there (git-config(1)).
+    pub(in super::super) fn add(&mut self, scene: &Scene<'_>, values: &Values, top: &Path) {
+        let work = &scene.workspace.real;
+        let add = |path: &Path, to: &mut Vec<OsText>| {
+            // A top as a whole, or what holds it, is a place to work in and no name.
+            let Some(way) = below(path, work).filter(|_| !within(top, path)) else {
+                return;
+            };
+            let names: Vec<Vec<u8>> = way.split(|b| *b == b'/').map(literal).collect();
+            let pattern = OsText::from(OsString::from_vec(names.join(&b'/')));
+            if !to.contains(&pattern) {
+                to.push(pattern);
+            }
+        };
+        for value in &values.hooks {
+            // As it is written, too: a link on the way can be made, or become another one.
+            let written = named(scene, value, top);
+            add(&scene.real_of(&written), &mut self.hooks);
+            add(&written, &mut self.hooks);
+        }
+        for path in &values.included {
+            add(path, &mut self.included);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Other work trees below the workspace: nested repositories, linked work trees and submodules. What their git configuration names
+//! as hooks and includes is known only when the search has found them.
+
+#![forbid(unsafe_code)]
+
+use super::super::expand::{below, same};
+use super::super::gitconfig::{self, Named};
+use super::super::scene::Scene;
+use super::rules::{Rank, of_git, plain_name};
+use super::search::Hit;
+use crate::host::FileType;
+use crate::plan::Kind;
+use crate::plan::names::matcher::Matcher;
+use crate::plan::names::{Decision, NameRule, Verdict};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// More than git writes into `.git` or `commondir`.
+const MOST: usize = 64 * 1024;
+
+/// How many work trees are looked at.
+const TREES: usize = 1024;
+
+/// Adds rules about what the work trees among `hits` name, beside those that are built in, and what exists of that.
+pub(super) fn add(scene: &Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut Vec<Hit>) {
+    let work = &scene.workspace.real;
+    let dot_gits: BTreeSet<PathBuf> = hits
+        .iter()
+        .filter_map(|hit| dot_git(&hit.path))
+        .map(Path::to_owned)
+        .collect();
+    let mut named = Named::default();
+    let mut everywhere = None;
+    for dot_git in dot_gits.iter().take(TREES) {
+        let Some(top) = dot_git.parent().filter(|top| !same(top, work)) else {
+            continue;
+        };
+        let everywhere = everywhere.get_or_insert_with(|| gitconfig::everywhere(scene));
+        named.add(scene, everywhere, top);
+        let files = configurations(scene, top, dot_git);
+        named.add(scene, &gitconfig::values(scene, files), top);
+    }
+    let mut more = of_git(work, named, rules);
+    let known = |rule: &NameRule| {
+        let is_same = |other: &NameRule| {
+            other.kind == rule.kind
+                && other.verdict == Verdict::Applies
+                && same(other.root.path(), work)
+                && other.pattern == rule.pattern
+        };
+        rules.iter().any(is_same)
+    };
+    more.retain(|rule| !known(rule));
+    if more.is_empty() {
+        return;
+    }
+    // What others than the profiles that are built in say comes after it, and wins.
+    let is_builtin = |rule: &NameRule| Rank::of(&rule.origin) == Rank::Builtin;
+    let from = rules
+        .iter()
+        .position(|rule| !is_builtin(rule))
+        .unwrap_or(rules.len());
+    for hit in hits.iter_mut() {
+        hit.decision = hit.decision.shifted(from, more.len());
+    }
+    let paths: Vec<PathBuf> = more.iter().map(|rule| path_of(work, rule)).collect();
+    rules.splice(from..from, more);
+    let matcher = Matcher::new(rules, work);
+    for path in paths {
+        // Behind a link it is another name, which has a rule as well.
+        let found = scene.walk.look.lstat(&path);
+        let Some(stat) = found.filter(|_| same(&scene.real_of(&path), &path)) else {
+            continue;
+        };
+        let file_type = stat.file_type;
+        let decision = decision(&matcher, &path, work, file_type);
+        hits.push(Hit {
+            path,
+            file_type,
+            decision,
+        });
+    }
+}
+
+/// The `.git` of a work tree, where a name that was found is that, as a file, or the configuration in it.
+fn dot_git(path: &Path) -> Option<&Path> {
+    let is = |path: &Path, name: &str| path.file_name() == Some(OsStr::new(name));
+    if is(path, "config") {
+        return path.parent().filter(|dir| is(dir, ".git"));
+    }
+    Some(path).filter(|path| is(path, ".git"))
+}
+
+/// The configuration files of a work tree's repository.
+fn configurations(scene: &Scene<'_>, top: &Path, dot_git: &Path) -> Vec<PathBuf> {
+    let line = |file: &Path| {
+        let text = scene.walk.look.read(file, MOST)?;
+        let end = text.iter().position(|b| *b == b'\n').unwrap_or(text.len());
+        Some(text.get(..end)?.trim_ascii().to_vec())
+    };
+    // As a file it leads to the directory.
+    let own = match line(dot_git) {
+        Some(line) => line.strip_prefix(b"gitdir:").and_then(|named| {
+            let named = OsStr::from_bytes(named.trim_ascii());
+            scene.walk.canonical(&top.join(named))
+        }),
+        None => Some(dot_git.to_owned()),
+    };
+    let Some(own) = own else {
+        return Vec::new();
+    };
+    let common = line(&own.join("commondir"))
+        .and_then(|named| scene.walk.canonical(&own.join(OsStr::from_bytes(&named))))
+        .unwrap_or_else(|| own.clone());
+    vec![common.join("config"), own.join("config.worktree")]
+}
+
+/// The path that a rule spells out.
+fn path_of(work: &Path, rule: &NameRule) -> PathBuf {
+    let names = rule.pattern.bytes().split(|b| *b == b'/');
+    work.join(names.map(plain_name).collect::<PathBuf>())
+}
+
+/// What the rules say of a path as a whole.
+fn decision(matcher: &Matcher, path: &Path, work: &Path, file_type: FileType) -> Decision {
+    let way = below(path, work).unwrap_or_default();
+    let mut names = way.split(|b| *b == b'/').peekable();
+    let mut cursor = Some(matcher.start());
+    while let (Some(name), Some(at)) = (names.next(), &cursor) {
+        if names.peek().is_none() {
+            let kind = match file_type {
+                FileType::Dir => Kind::Dir,
+                _ => Kind::File,
+            };
+            return matcher.entry_of(at, name, kind);
+        }
+        cursor = matcher.enter(at, name);
+    }
+    Decision::default()
+}
