@@ -263,3 +263,30 @@ fn a_relative_hooks_path_of_the_users_own_is_that_of_nested_repositories() {
         .refused(Errno::EROFS);
     b.probe("create {ws}/plain/ci/twin").allowed();
 }
+
+#[test]
+fn hooks_of_a_work_tree_that_the_session_adds_do_not_stay() {
+    let b = repository("tools/hooks");
+    hook(&b, "tools/hooks/pre-commit");
+    host(&b, "git add -A; git commit -qm hooks").ok();
+    let ran = b.sh(&b.fill(&format!(
+        "{EVIL} {COMMITTER} for t in wt other deep/er; do git worktree add -q $t -b b-$(basename $t); done; \
+         evil wt/tools/hooks; printf x > wt/tools/twin; evil evil; rm -r deep/er/tools; ln -s ../../evil deep/er/tools; \
+         mkdir evil/hooks; cp evil/pre-commit evil/hooks; mkdir -p plain; evil plain/tools/hooks; git -C other status"
+    )));
+    ran.ok();
+    let done = host(
+        &b,
+        "for t in wt other deep/er; do git -C $t commit -q --allow-empty -m user; done",
+    );
+    assert!(!b.home().join("mark").exists(), "{ran:?} {done:?}");
+    // What the branch has stays, and ran; and what is at the top of no work tree is work.
+    assert!(b.home().join("own").exists(), "{ran:?} {done:?}");
+    for file in [
+        "other/tools/hooks/pre-commit",
+        "wt/tools/twin",
+        "plain/tools/hooks/pre-commit",
+    ] {
+        assert!(b.ws().join(file).exists(), "{file}: {ran:?}");
+    }
+}

@@ -10,6 +10,7 @@ mod clones;
 mod gits;
 mod known;
 mod links;
+mod worktrees;
 
 use self::clones::is_theirs;
 use self::gits::is_config;
@@ -28,6 +29,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, openat};
 use nix::sys::stat::{Mode, SFlag};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -150,7 +152,8 @@ fn runs(kinds: &search::Kinds, file: &Path) -> bool {
 
 /// Settles files.
 pub struct Settler<'a> {
-    names: &'a Names,
+    /// With rules about what the session has added.
+    names: Cow<'a, Names>,
     baseline: &'a Baseline,
     session: BorrowedFd<'a>,
     root: OwnedFd,
@@ -177,7 +180,7 @@ impl<'a> Settler<'a> {
         session: BorrowedFd<'a>,
     ) -> Result<Settler<'a>, Errno> {
         Ok(Settler {
-            names,
+            names: Cow::Borrowed(names),
             baseline,
             session,
             root: openat(AT_FDCWD, "/", files::DIR, Mode::empty())?,
@@ -212,7 +215,7 @@ impl<'a> Settler<'a> {
                 let mut touched = touched.clone();
                 let mut born = born.clone();
                 if *search == Search::Yes {
-                    let found = search::search(self.root.as_fd(), self.names, self.baseline);
+                    let found = search::search(self.root.as_fd(), &self.names, self.baseline);
                     touched.extend(found.names);
                     born.extend(found.born);
                     for (dir, why) in found.unseen {
@@ -222,10 +225,12 @@ impl<'a> Settler<'a> {
                 born.sort();
                 born.dedup();
                 let clones = self.clones(&born);
-                let kinds = search::Kinds::new(self.names);
+                let added = self.added_hooks(&touched);
+                touched.extend(added);
+                let kinds = search::Kinds::new(&self.names);
                 touched.retain(|file| !is_theirs(&born, &clones, &kinds, file));
                 touched.extend(self.baseline.changed());
-                self.strayed = strayed::strayed(self.baseline, self.names);
+                self.strayed = strayed::strayed(self.baseline, &self.names);
                 touched.extend(self.strayed.iter().cloned());
                 // What runs things at once comes first, should the time or the disk not be enough for all.
                 let (first, rest): (Vec<PathBuf>, Vec<PathBuf>) =
@@ -297,7 +302,7 @@ impl<'a> Settler<'a> {
             Err(Errno::ENOENT) => return,
             Err(errno) => return self.failed(file, errno),
         };
-        let kind = search::kind_of(self.names, file);
+        let kind = search::kind_of(&self.names, file);
         let is_link = files::is(&stat, SFlag::S_IFLNK);
         if kind.is_none() && is_link && self.is_plain_link(file) {
             if self.is_on_the_way(file) || self.is_led_out(file) {

@@ -48,7 +48,7 @@ impl Settler<'_> {
                     Ok(_) | Err(Errno::ENOENT) => true,
                     Err(_) => false,
                 };
-                real && git::is_looked_at(self.names, &to)
+                real && git::is_looked_at(&self.names, &to)
             }),
             Pointer::CommonDir => git::is_common_dir(file, &now),
             Pointer::Strategy => git::is_strategy(&now),
@@ -64,7 +64,7 @@ impl Settler<'_> {
             return base.to_vec();
         }
         let taken = self.baseline.taken;
-        let gone = |path: &[u8]| strayed::is_astray(self.names, file, path, taken);
+        let gone = |path: &[u8]| strayed::is_astray(&self.names, file, path, taken);
         gitconfig::without_paths(base, gone)
     }
 
@@ -175,14 +175,14 @@ impl Settler<'_> {
 
     /// Does the path of a URL lead to where git directories are looked for, and through no link?
     fn leads(&self, config: &Path, path: &[u8]) -> bool {
-        strayed::ways(self.names, config, path)
+        strayed::ways(&self.names, config, path)
             .iter()
             .all(|at| self.is_plain(at))
     }
 
     fn is_plain(&self, at: &Path) -> bool {
         let roots = self.names.rules.iter().map(|rule| rule.root.path());
-        if roots.into_iter().any(|root| at.starts_with(root)) && !git::is_looked_at(self.names, at)
+        if roots.into_iter().any(|root| at.starts_with(root)) && !git::is_looked_at(&self.names, at)
         {
             return false;
         }

@@ -29,7 +29,7 @@ impl Settler<'_> {
             return false;
         }
         let gone = nix::sys::stat::lstat(file).is_err();
-        let home = objects::home(root, self.names, file).filter(|_| gone);
+        let home = objects::home(root, &self.names, file).filter(|_| gone);
         home.is_some_and(|home| {
             // A linked worktree has a HEAD of its own.
             let main = home.git.parent().map(|top| top.join(&home.rel));
@@ -43,7 +43,7 @@ impl Settler<'_> {
     /// Had a commit that a reference named when the session began this content under this name? Then it is the user's own.
     pub(super) fn is_named(&self, file: &Path, bytes: &[u8]) -> bool {
         let root = self.root.as_fd();
-        let home = objects::home(root, self.names, file);
+        let home = objects::home(root, &self.names, file);
         home.is_some_and(|home| {
             let known = self.baseline.repository(&home.git);
             known.is_some_and(|known| {
@@ -63,7 +63,7 @@ impl Settler<'_> {
             return true;
         }
         let root = self.root.as_fd();
-        let Some(home) = objects::home(root, self.names, file) else {
+        let Some(home) = objects::home(root, &self.names, file) else {
             return false;
         };
         // That the store had it is not enough: any earlier session can have put it there, for this one to use.
@@ -87,7 +87,7 @@ impl Settler<'_> {
             return Did::Secret;
         };
         let root = self.root.as_fd();
-        let home = objects::home(root, self.names, file);
+        let home = objects::home(root, &self.names, file);
         let store = home.and_then(|home| objects::store(root, &home));
         // An empty file has no content to be known.
         if bytes.is_empty() || !store.is_some_and(|store| objects::has(store.as_fd(), &bytes)) {
@@ -119,7 +119,7 @@ impl Settler<'_> {
         for index in indexes {
             let look = staged::Look {
                 root: self.root.as_fd(),
-                names: self.names,
+                names: &self.names,
                 baseline: self.baseline,
                 repository,
             };
@@ -139,7 +139,7 @@ impl Settler<'_> {
     pub(super) fn history(&mut self, repository: &Repository) {
         self.replacements(repository);
         let taken = self.baseline.taken;
-        let report = history::look(self.root.as_fd(), self.names, repository, taken);
+        let report = history::look(self.root.as_fd(), &self.names, repository, taken);
         for found in report.commits {
             let did = Did::Committed {
                 reference: found.reference,

@@ -23,7 +23,7 @@ impl Settler<'_> {
     /// it has other names than that rule knows.
     pub(super) fn is_on_the_way(&self, file: &Path) -> bool {
         search::is_on_the_way(&self.names.rules, file)
-            && strayed::goes(self.names, file, self.baseline.taken)
+            && strayed::goes(&self.names, file, self.baseline.taken)
     }
 
     /// Is it a link that was there when the session began, to what was there, so that its own content is looked at? Neither the
@@ -82,18 +82,19 @@ impl Settler<'_> {
     /// one. The box's own caches are no place for a link of the working copy: it leads there outside of the box only, and what is
     /// behind it is another one tomorrow.
     pub(super) fn is_led_out(&self, file: &Path) -> bool {
-        if !strayed::goes(self.names, file, self.baseline.taken) {
+        if !strayed::goes(&self.names, file, self.baseline.taken) {
             return false;
         }
         let to = behind(file);
-        if git::is_looked_at(self.names, &to) || std::fs::metadata(&to).is_ok_and(|m| !m.is_dir()) {
+        if git::is_looked_at(&self.names, &to) || std::fs::metadata(&to).is_ok_and(|m| !m.is_dir())
+        {
             return false;
         }
         if is_private(&to) {
             return true;
         }
         let roots = self.names.rules.iter().map(|rule| rule.root.path());
-        let looked_at = roots.filter(|root| git::is_looked_at(self.names, root));
+        let looked_at = roots.filter(|root| git::is_looked_at(&self.names, root));
         let granted = self.baseline.writable.iter().map(|place| place.path());
         let mut places = looked_at.chain(granted);
         let place = places.find(|place| to.starts_with(place));
@@ -108,7 +109,7 @@ impl Settler<'_> {
         let open = |path: &Path| files::open_path(self.root.as_fd(), path);
         let mut above = to
             .ancestors()
-            .take_while(|dir| dir.starts_with(place) && !git::is_looked_at(self.names, dir));
+            .take_while(|dir| dir.starts_with(place) && !git::is_looked_at(&self.names, dir));
         if above.any(|dir| open(dir).is_ok_and(|dir| is_git(&dir))) {
             return true;
         }

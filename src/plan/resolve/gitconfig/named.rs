@@ -9,9 +9,9 @@ use crate::plan::OsText;
 use crate::plan::gitconfig;
 use crate::plan::names::matcher::literal;
 use std::collections::{BTreeSet, VecDeque};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
 
 /// What configuration names, as it is written there.
 #[derive(Debug, Default)]
@@ -62,14 +62,24 @@ pub(in super::super) struct Named {
     pub(in super::super) hooks: Vec<OsText>,
     /// Files that are included: configuration as well.
     pub(in super::super) included: Vec<OsText>,
+    /// The values of `core.hooksPath` that are relative, and so another directory in each work tree of the repository.
+    pub(in super::super) relative: Vec<OsText>,
 }
 
 /// What the workspace's own repository and the user's configuration name there.
 pub(in super::super) fn in_workspace(scene: &Scene<'_>) -> Named {
     let mut out = Named::default();
     let top = &scene.workspace.real;
-    out.add(scene, &everywhere(scene), top);
-    out.add(scene, &values(scene, repositories(scene)), top);
+    for values in [everywhere(scene), values(scene, repositories(scene))] {
+        out.add(scene, &values, top);
+        out.relative.extend(values.hooks.iter().filter_map(|value| {
+            let path = Path::new(OsStr::from_bytes(value));
+            let mut parts = path.components().peekable();
+            let plain =
+                parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)));
+            (plain && !value.starts_with(b"~/")).then(|| path.into())
+        }));
+    }
     out
 }
 

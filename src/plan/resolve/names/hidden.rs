@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::super::expand::{below, within};
+use super::super::gitconfig;
 use super::super::scene::Scene;
 use super::rules;
 use crate::plan::Kind;
@@ -13,7 +14,7 @@ use std::path::Path;
 pub(in super::super) fn is_hidden(scene: &mut Scene<'_>, real: &Path) -> bool {
     // What is wrong with a rule is said when the names are searched.
     let problems = scene.problems.len();
-    let rules = rules::rules(scene);
+    let rules = rules::rules(scene, &gitconfig::in_workspace(scene));
     scene.problems.truncate(problems);
     let mut roots: Vec<&Path> = rules.iter().map(|rule| rule.root.path()).collect();
     roots.retain(|root| within(real, root));

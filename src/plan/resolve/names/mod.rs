@@ -24,6 +24,7 @@ mod tracked;
 mod whole;
 
 use super::expand::{below, same, upward, within};
+use super::gitconfig;
 use super::scene::{Scene, show};
 use crate::host::FileType;
 use crate::outcome::Layer;
@@ -83,7 +84,8 @@ struct Target {
 
 /// Finds what exists and decides how it is covered. Nothing is added to the tree after this.
 pub(super) fn find(scene: &mut Scene<'_>) -> Named {
-    let mut rules = rules::rules(scene);
+    let git = gitconfig::in_workspace(scene);
+    let mut rules = rules::rules(scene, &git);
     if rules.is_empty() {
         return Named::default();
     }
@@ -125,6 +127,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
         named.names.watch = Watch::Always;
     }
     named.names.rules = rules;
+    named.names.hooks = git.relative;
     summary(scene, &named.names);
     named
 }

@@ -6,11 +6,11 @@
 use super::super::expand::{below, same};
 use super::super::gitconfig::{self, Named};
 use super::super::scene::Scene;
-use super::rules::{Rank, of_git, plain_name};
+use super::rules::{Rank, of_git};
 use super::search::Hit;
 use crate::host::FileType;
 use crate::plan::Kind;
-use crate::plan::names::matcher::Matcher;
+use crate::plan::names::matcher::{Matcher, spelled};
 use crate::plan::names::{Decision, NameRule, Verdict};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -42,7 +42,7 @@ pub(super) fn add(scene: &Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut Vec<H
         let files = configurations(scene, top, dot_git);
         named.add(scene, &gitconfig::values(scene, files), top);
     }
-    let mut more = of_git(work, named, rules);
+    let mut more = of_git(work, &named, rules);
     let known = |rule: &NameRule| {
         let is_same = |other: &NameRule| {
             other.kind == rule.kind
@@ -65,7 +65,10 @@ pub(super) fn add(scene: &Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut Vec<H
     for hit in hits.iter_mut() {
         hit.decision = hit.decision.shifted(from, more.len());
     }
-    let paths: Vec<PathBuf> = more.iter().map(|rule| path_of(work, rule)).collect();
+    let paths: Vec<PathBuf> = more
+        .iter()
+        .map(|rule| work.join(spelled(rule.pattern.bytes())))
+        .collect();
     rules.splice(from..from, more);
     let matcher = Matcher::new(rules, work);
     for path in paths {
@@ -115,12 +118,6 @@ fn configurations(scene: &Scene<'_>, top: &Path, dot_git: &Path) -> Vec<PathBuf>
         .and_then(|named| scene.walk.canonical(&own.join(OsStr::from_bytes(&named))))
         .unwrap_or_else(|| own.clone());
     vec![common.join("config"), own.join("config.worktree")]
-}
-
-/// The path that a rule spells out.
-fn path_of(work: &Path, rule: &NameRule) -> PathBuf {
-    let names = rule.pattern.bytes().split(|b| *b == b'/');
-    work.join(names.map(plain_name).collect::<PathBuf>())
 }
 
 /// What the rules say of a path as a whole.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// The rules, weakest first: what is built in, what files say, what the command line says, what the floor says. A grant of exactly one name lifts
 /// what weaker sources say of it; said by the same source the rule wins.
-pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
+pub(super) fn rules(scene: &mut Scene<'_>, git: &gitconfig::Named) -> Vec<NameRule> {
     let files = &scene.policy.wishes.files;
     let mut out = Vec::new();
     for rank in [Rank::Builtin, Rank::File, Rank::Cli, Rank::Floor] {
@@ -33,8 +33,7 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
             }
         }
         if rank == Rank::Builtin {
-            let named = gitconfig::in_workspace(scene);
-            let more = of_git(&scene.workspace.real, named, &out);
+            let more = of_git(&scene.workspace.real, git, &out);
             out.extend(more);
         }
     }
@@ -64,18 +63,18 @@ impl Rank {
 
 /// Rules about the files that git's configuration includes, and about the directories that `core.hooksPath` names; of these not
 /// what `rules` track, so that a tool may make its hooks anew (husky).
-pub(super) fn of_git(root: &Path, named: gitconfig::Named, rules: &[NameRule]) -> Vec<NameRule> {
-    let rule = |kind, pattern, why: &str| NameRule {
+pub(super) fn of_git(root: &Path, named: &gitconfig::Named, rules: &[NameRule]) -> Vec<NameRule> {
+    let rule = |kind, pattern: &OsText, why: &str| NameRule {
         kind,
         root: root.into(),
-        pattern,
+        pattern: pattern.clone(),
         verdict: Verdict::Applies,
         holds: None,
         origin: Origin::agentbox(why),
     };
     let mut out: Vec<NameRule> = named
         .included
-        .into_iter()
+        .iter()
         .map(|pattern| rule(NameKind::Track, pattern, "git's include.path"))
         .collect();
     if named.hooks.is_empty() {
@@ -92,9 +91,7 @@ pub(super) fn of_git(root: &Path, named: gitconfig::Named, rules: &[NameRule]) -
             matcher.entry_of(&at, name, Kind::Dir).track.is_some()
         })
     };
-    let mut hooks = named.hooks;
-    hooks.retain(|pattern| !is_tracked(pattern));
-    let frozen = hooks.into_iter();
+    let frozen = named.hooks.iter().filter(|pattern| !is_tracked(pattern));
     out.extend(frozen.map(|pattern| rule(NameKind::Freeze, pattern, "core.hooksPath")));
     out
 }
@@ -167,7 +164,7 @@ fn rule(scene: &mut Scene<'_>, kind: NameKind, wish: &Wish<NameWish>, out: &mut 
 }
 
 /// A component without its escapes.
-pub(super) fn plain_name(name: &[u8]) -> OsString {
+fn plain_name(name: &[u8]) -> OsString {
     let mut out = Vec::with_capacity(name.len());
     let mut bytes = name.iter();
     while let Some(byte) = bytes.next() {
