@@ -4,12 +4,8 @@
 #![forbid(unsafe_code)]
 
 use super::Settler;
-use crate::plan::OsText;
-use crate::plan::names::matcher::literal;
-use crate::plan::names::{NameKind, NameRule, Verdict};
-use crate::policy::Origin;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use crate::plan::names::{NameKind, NameRule};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 impl Settler<'_> {
@@ -40,14 +36,7 @@ impl Settler<'_> {
             .filter(|root| path.starts_with(root.path()))
             .max_by_key(|root| root.bytes().len())?;
         let way = path.strip_prefix(root.path()).ok()?;
-        let names: Vec<Vec<u8>> = way.iter().map(|name| literal(name.as_bytes())).collect();
-        Some(NameRule {
-            kind: NameKind::Track,
-            root: root.clone(),
-            pattern: OsText::from(OsString::from_vec(names.join(&b'/'))),
-            verdict: Verdict::Applies,
-            holds: None,
-            origin: Origin::agentbox("core.hooksPath"),
-        })
+        let rule = NameRule::about(NameKind::Track, root.path(), way, "core.hooksPath");
+        Some(rule)
     }
 }

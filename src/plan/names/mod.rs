@@ -13,6 +13,8 @@ use super::{Kind, OsText};
 use crate::policy::Origin;
 pub use decision::Decision;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 /// Rules about names, and what existed at the start.
@@ -92,6 +94,23 @@ pub struct NameRule {
 }
 
 impl NameRule {
+    /// Agentbox's own word about exactly this path below `root`, and why.
+    #[must_use]
+    pub fn about(kind: NameKind, root: &Path, way: &Path, why: &str) -> NameRule {
+        let names: Vec<Vec<u8>> = way
+            .iter()
+            .map(|name| matcher::literal(name.as_bytes()))
+            .collect();
+        NameRule {
+            kind,
+            root: root.into(),
+            pattern: OsText::from(OsString::from_vec(names.join(&b'/'))),
+            verdict: Verdict::Applies,
+            holds: None,
+            origin: Origin::agentbox(why),
+        }
+    }
+
     /// Is it part of the program and not the user's own word?
     #[must_use]
     pub fn is_builtin(&self) -> bool {

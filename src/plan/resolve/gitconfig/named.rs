@@ -7,10 +7,9 @@ use super::super::scene::Scene;
 use super::{FILES, MOST, included, named, repositories, users_own};
 use crate::plan::OsText;
 use crate::plan::gitconfig;
-use crate::plan::names::matcher::literal;
 use std::collections::{BTreeSet, VecDeque};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 /// What configuration names, as it is written there.
@@ -55,13 +54,13 @@ pub(in super::super) fn values(scene: &Scene<'_>, files: Vec<PathBuf>) -> Values
     out
 }
 
-/// What git's configuration names in the workspace, as patterns below it.
+/// What git's configuration names in the workspace, by the ways from there.
 #[derive(Debug, Default)]
 pub(in super::super) struct Named {
     /// Where `core.hooksPath` leads.
-    pub(in super::super) hooks: Vec<OsText>,
+    pub(in super::super) hooks: Vec<PathBuf>,
     /// Files that are included: configuration as well.
-    pub(in super::super) included: Vec<OsText>,
+    pub(in super::super) included: Vec<PathBuf>,
     /// The values of `core.hooksPath` that are relative, and so another directory in each work tree of the repository.
     pub(in super::super) relative: Vec<OsText>,
 }
@@ -88,15 +87,14 @@ impl Named {
     /// which is there (git-config(1)).
     pub(in super::super) fn add(&mut self, scene: &Scene<'_>, values: &Values, top: &Path) {
         let work = &scene.workspace.real;
-        let add = |path: &Path, to: &mut Vec<OsText>| {
+        let add = |path: &Path, to: &mut Vec<PathBuf>| {
             // A top as a whole, or what holds it, is a place to work in and no name.
             let Some(way) = below(path, work).filter(|_| !within(top, path)) else {
                 return;
             };
-            let names: Vec<Vec<u8>> = way.split(|b| *b == b'/').map(literal).collect();
-            let pattern = OsText::from(OsString::from_vec(names.join(&b'/')));
-            if !to.contains(&pattern) {
-                to.push(pattern);
+            let way = PathBuf::from(OsStr::from_bytes(way));
+            if !to.contains(&way) {
+                to.push(way);
             }
         };
         for value in &values.hooks {

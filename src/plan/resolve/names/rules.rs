@@ -64,35 +64,29 @@ impl Rank {
 /// Rules about the files that git's configuration includes, and about the directories that `core.hooksPath` names; of these not
 /// what `rules` track, so that a tool may make its hooks anew (husky).
 pub(super) fn of_git(root: &Path, named: &gitconfig::Named, rules: &[NameRule]) -> Vec<NameRule> {
-    let rule = |kind, pattern: &OsText, why: &str| NameRule {
-        kind,
-        root: root.into(),
-        pattern: pattern.clone(),
-        verdict: Verdict::Applies,
-        holds: None,
-        origin: Origin::agentbox(why),
-    };
+    let rule = |kind, way: &Path, why: &str| NameRule::about(kind, root, way, why);
     let mut out: Vec<NameRule> = named
         .included
         .iter()
-        .map(|pattern| rule(NameKind::Track, pattern, "git's include.path"))
+        .map(|way| rule(NameKind::Track, way, "git's include.path"))
         .collect();
     if named.hooks.is_empty() {
         return out;
     }
     let matcher = Matcher::new(rules, root);
-    let is_tracked = |pattern: &OsText| {
+    let is_tracked = |way: &Path| {
         let mut cursor = Some(matcher.start());
-        pattern.bytes().split(|b| *b == b'/').any(|name| {
+        way.iter().any(|name| {
             let Some(at) = cursor.take() else {
                 return false;
             };
-            cursor = matcher.enter(&at, name);
-            matcher.entry_of(&at, name, Kind::Dir).track.is_some()
+            cursor = matcher.enter(&at, name.as_bytes());
+            let said = matcher.entry_of(&at, name.as_bytes(), Kind::Dir);
+            said.track.is_some()
         })
     };
-    let frozen = named.hooks.iter().filter(|pattern| !is_tracked(pattern));
-    out.extend(frozen.map(|pattern| rule(NameKind::Freeze, pattern, "core.hooksPath")));
+    let frozen = named.hooks.iter().filter(|way| !is_tracked(way));
+    out.extend(frozen.map(|way| rule(NameKind::Freeze, way, "core.hooksPath")));
     out
 }
 
