@@ -557,3 +557,49 @@ fn on_fuse_it_polls_and_says_so() {
     // And the next one does not start.
     b.sh("echo ran").refused(&["not started: the stop file"]);
 }
+
+/// A stop file needs a directory in which a name can be made: an agent closed its working copy, and neither `touch` nor
+/// `agentbox stop` could stop it there.
+#[test]
+fn a_working_copy_that_the_agent_closes_is_opened_for_the_stop_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for mode in ["000", "555", "677"] {
+        let b = TestBox::new();
+        let mut live = b.start([
+            "/bin/sh",
+            "-c",
+            &format!("chmod {mode} .; echo closed; sleep 60"),
+        ]);
+        live.wait_line("closed");
+        let open = || fs::metadata(b.ws()).unwrap().permissions().mode() & 0o700 == 0o700;
+        until("it is open again", open);
+        let file = b.ws().join(".claude-stop");
+        fs::write(&file, "").unwrap();
+        let ran = live.end();
+        stopped(&ran, &file);
+        assert!(ran.complaint().contains("is open again"), "{ran:?}");
+        fs::remove_file(&file).unwrap();
+        // Whoever fights for it loses.
+        let fights = format!("while :; do chmod {mode} . 2>/dev/null; done");
+        let ran = b.sh(&fights);
+        assert_eq!(ran.code(), 137, "{ran:?}");
+        assert!(ran.complaint().contains("again and again"), "{ran:?}");
+        assert!(open());
+        // As the last thing that it does, and with nobody there to open it.
+        b.sh(&format!("chmod {mode} .")).ok();
+        assert!(open());
+        let closed = fs::Permissions::from_mode(u32::from_str_radix(mode, 8).unwrap());
+        fs::set_permissions(b.ws(), closed).unwrap();
+        let mut stop = b.agentbox(["stop", "-C", b.ws().to_str().unwrap()]);
+        stop.current_dir("/");
+        let ran = run(stop);
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        assert!(b.ws().join(".agentbox-stop").exists());
+    }
+    // The twins: bits of others, what is below it, and one that was closed before.
+    let b = TestBox::new();
+    let ran = b.sh("chmod 700 . && mkdir d && chmod 555 d && chmod 755 . && stat -c %a . d");
+    assert_eq!(ran.ok(), "755\n555");
+    fs::set_permissions(b.ws(), fs::Permissions::from_mode(0o555)).unwrap();
+    assert_eq!(b.sh("sleep 0.2; stat -c %a .").ok(), "555");
+}

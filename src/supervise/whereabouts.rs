@@ -1,6 +1,8 @@
 //! [`Whereabouts`]: the session's directory is where it was. A session whose directory was removed or moved is in no list, and
-//! neither `kill` nor `pause` reaches it: it ends. So does one whose directory, or that of the stop file, was closed by its mode,
-//! which an agent on the rung `landlock` can do; the mode is put back. And its record has room, from its first moment on.
+//! neither `kill` nor `pause` reaches it: it ends. So does one whose directory, or that of the user's stop file, was closed by
+//! its mode, which an agent on the rung `landlock` can do; the mode is put back. The working copy, where a stop file may be made as
+//! well, an agent can close on every rung: it is opened again, and the session ends where that does not help. And its record has
+//! room, from its first moment on.
 
 #![forbid(unsafe_code)]
 
@@ -8,9 +10,9 @@ use super::ear::Ear;
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use crate::outcome::Trigger;
-use crate::plan::Plan;
 use crate::plan::rung::Rung;
 use crate::plan::stop::StopScope;
+use crate::plan::{OsText, Plan};
 use crate::session::{CONTROL, EVENTS, Session};
 use crate::sys::own;
 use nix::sys::stat::{FileStat, fstat, lstat};
@@ -29,19 +31,41 @@ const LEVELS: usize = 3;
 const LOOK: Duration = Duration::from_secs(1);
 /// After this time a session is no longer a short one, and room for its record is kept in reserve.
 const MOMENT: Duration = Duration::from_millis(300);
+/// How often the working copy is opened again. Programs close a directory once; more is an agent that fights for it.
+const PATIENT: u32 = 16;
 
 /// The directory of the session that runs.
 pub(super) struct Whereabouts {
     /// What has to be there, and what it was.
     files: Vec<(PathBuf, Inode)>,
-    /// What its owner has to get at, from the top down: what it was, and which bits the owner has.
-    modes: Vec<(PathBuf, Inode, u32)>,
+    /// What its owner has to get at, from the top down.
+    modes: Vec<Door>,
+    /// How often a directory of [`Whose::Work`] was opened again.
+    reopened: u32,
     ear: Option<Ear>,
     next: Option<Instant>,
     reserve: Option<Instant>,
 }
 
 type Inode = (u64, u64);
+
+/// A directory or file that lets its owner through.
+struct Door {
+    path: PathBuf,
+    was: Inode,
+    /// Which bits the owner has.
+    bits: u32,
+    whose: Whose,
+}
+
+/// What is behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// The session, or the user's stop file: none of the agent's.
+    Session,
+    /// The stop files of the working copy and of its repository: the agent works there.
+    Work,
+}
 
 fn inode(stat: &FileStat) -> Inode {
     (stat.st_dev, stat.st_ino)
@@ -79,8 +103,8 @@ impl Whereabouts {
         let modes = modes(plan, session);
         if let Some(watched) = &ear {
             // One that cannot be watched is looked at with the others; those of other users are none of them.
-            for (path, ..) in &modes {
-                let _ = watched.watch(path, MODE);
+            for door in &modes {
+                let _ = watched.watch(&door.path, MODE);
             }
         }
         // Where the agent can change modes it is looked for as well: not everything of that need be watched.
@@ -89,6 +113,7 @@ impl Whereabouts {
         let whereabouts = Whereabouts {
             files,
             modes,
+            reopened: 0,
             ear,
             next,
             reserve: Some(Instant::now() + MOMENT),
@@ -107,21 +132,43 @@ impl Whereabouts {
         }
     }
 
-    /// Gives the owner back what was taken by a change of modes; the first path of which that was so.
-    fn open_up(&self) -> Option<String> {
-        let mut changed = None;
-        for (path, was, bits) in &self.modes {
-            if own::give_back(path, *was, *bits) {
-                changed.get_or_insert_with(|| {
-                    format!(
-                        "the hold on the session: {} was closed by its mode (which is as it was again), and nobody could list or \
-                         end the session any more",
-                        path.display()
-                    )
-                });
+    /// Gives the owner back what was taken by a change of modes; the first path of each kind of which that was so.
+    fn open_up(&self) -> Opened {
+        let mut opened = Opened::default();
+        for door in &self.modes {
+            if own::give_back(&door.path, door.was, door.bits) {
+                let first = match door.whose {
+                    Whose::Session => &mut opened.session,
+                    Whose::Work => &mut opened.work,
+                };
+                first.get_or_insert_with(|| OsText::from(door.path.as_path()));
             }
         }
-        changed
+        opened
+    }
+
+    /// Why the session has to end, if a change of modes is a reason.
+    fn closed(&mut self, running: &Running) -> Option<String> {
+        let opened = self.open_up();
+        if let Some(path) = opened.session {
+            return Some(format!(
+                "the hold on the session: {path} was closed by its mode (which is as it was again), and nobody could list or \
+                 end the session any more"
+            ));
+        }
+        let path = opened.work?;
+        self.reopened += 1;
+        if self.reopened == 1 {
+            running.say(&format!(
+                "{path} was closed by its mode and is open again: a stop file has to find room there"
+            ));
+        }
+        (self.reopened > PATIENT).then(|| {
+            format!(
+                "the hold on the session: {path} was closed by its mode again and again (which is as it was), and nobody could \
+                 make a stop file there"
+            )
+        })
     }
 
     /// What is not there any more.
@@ -139,6 +186,13 @@ impl Whereabouts {
             )
         })
     }
+}
+
+/// What was closed and is open again.
+#[derive(Default)]
+struct Opened {
+    session: Option<OsText>,
+    work: Option<OsText>,
 }
 
 impl Part for Whereabouts {
@@ -161,7 +215,7 @@ impl Part for Whereabouts {
             return;
         }
         // In this order: what was closed is missing as well.
-        if let Some(what) = self.open_up().or_else(|| self.missing()) {
+        if let Some(what) = self.closed(running).or_else(|| self.missing()) {
             self.next = None;
             self.ear = None;
             running.stop(Trigger::Lost { what });
@@ -174,25 +228,42 @@ impl Part for Whereabouts {
     }
 }
 
-/// What the owner has to get at to list and end the session: its directory, the ones above it, what is in it, and the directory
-/// of the user's stop file.
-fn modes(plan: &Plan, session: &Session) -> Vec<(PathBuf, Inode, u32)> {
+/// What the owner has to get at to list and end the session: its directory, the ones above it, what is in it, and the directories
+/// of the stop files.
+fn modes(plan: &Plan, session: &Session) -> Vec<Door> {
     let dir = session.path();
-    let stop = plan.stop_files.iter();
-    let stop = stop.filter(|stop| stop.scope == StopScope::User);
-    let mut paths: Vec<&Path> = dir.ancestors().collect();
-    for stop in stop {
-        paths.extend(stop.file.path().ancestors().skip(1));
-    }
-    let mut paths: Vec<PathBuf> = paths.into_iter().map(Path::to_owned).collect();
-    paths.extend([EVENTS, CONTROL].map(|name| dir.join(name)));
-    paths.sort_by_key(|path| path.components().count());
-    paths.dedup();
+    let above = |wanted: fn(StopScope) -> bool| {
+        let stop = plan
+            .stop_files
+            .iter()
+            .filter(move |stop| wanted(stop.scope));
+        stop.flat_map(|stop| stop.file.path().ancestors().skip(1))
+    };
+    let user = above(|scope| scope == StopScope::User);
+    let work = above(|scope| matches!(scope, StopScope::Workspace | StopScope::Repository));
+    let mut paths: Vec<(PathBuf, Whose)> = dir
+        .ancestors()
+        .chain(user)
+        .map(|path| (path.to_owned(), Whose::Session))
+        .collect();
+    paths.extend([EVENTS, CONTROL].map(|name| (dir.join(name), Whose::Session)));
+    paths.extend(work.map(|path| (path.to_owned(), Whose::Work)));
+    // Of what is above both, the first one stays.
+    paths.sort_by(|(a, of_a), (b, of_b)| {
+        let depth = |path: &Path| path.components().count();
+        (depth(a), a, *of_a == Whose::Work).cmp(&(depth(b), b, *of_b == Whose::Work))
+    });
+    paths.dedup_by(|(a, _), (b, _)| a == b);
     let uid = nix::unistd::geteuid().as_raw();
-    let own = |path: PathBuf| {
+    let own = |(path, whose): (PathBuf, Whose)| {
         // A directory that is reached by a link is not ours to keep, and the link has no mode.
         let stat = lstat(&path).ok().filter(|stat| stat.st_uid == uid)?;
-        Some((path, inode(&stat), stat.st_mode & 0o700))
+        Some(Door {
+            was: inode(&stat),
+            bits: stat.st_mode & 0o700,
+            path,
+            whose,
+        })
     };
     paths.into_iter().filter_map(own).collect()
 }

@@ -6,9 +6,9 @@ use crate::record::Timestamp;
 use crate::sys::own;
 use crate::sys::rename::{Taken, renameat2};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -91,12 +91,7 @@ pub fn make(path: &Path, reason: &str, by: &str, dir_mode: Option<u32>) -> Resul
     if dir_mode.is_some() {
         own::open_up_path(dir);
     }
-    let at = open(
-        dir,
-        OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(failed("open", dir))?;
+    let at = open_writable(dir).map_err(failed("open", dir))?;
     let now = Timestamp::now();
     let text = format!("{reason}\n{MARK} ({by}) at {now}; `agentbox start` removes it\n");
     // Where nobody else writes, whole at once, so that who is stopped can read why. In a working copy under its own name at
@@ -120,6 +115,16 @@ pub fn make(path: &Path, reason: &str, by: &str, dir_mode: Option<u32>) -> Resul
         .write_all(text.as_bytes())
         .map_err(|error| failed("write", path)(crate::sys::errno_of(&error)))?;
     Ok(Made::New)
+}
+
+/// A directory in which a name can be made: an agent can have closed its working copy, which is the user's to open.
+fn open_writable(dir: &Path) -> Result<OwnedFd, Errno> {
+    let all = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
+    if faccessat(AT_FDCWD, dir, all, AtFlags::AT_EACCESS) == Err(Errno::EACCES) {
+        own::open_up_path(dir);
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    open(dir, flags, Mode::empty())
 }
 
 const WRITE: OFlag = OFlag::O_WRONLY
@@ -156,7 +161,7 @@ pub fn unmake(path: &Path) -> Result<Unmade, StopError> {
         other => other.map_err(failed("open", dir))?,
     };
     // What is no regular file is not opened: that has effects.
-    let ours = match nix::sys::stat::fstatat(&at, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW) {
+    let ours = match nix::sys::stat::fstatat(&at, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Err(Errno::ENOENT) => return Ok(Unmade::Nothing),
         Ok(stat) if regular(&stat) => {
             let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
