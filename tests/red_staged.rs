@@ -177,3 +177,40 @@ fn an_index_that_is_not_read_as_a_whole_is_told() {
         assert!(told, "{what}: {ran:?}");
     }
 }
+
+/// The remedy had the file's name as it was, and who copied it into a shell ran what the agent had put into the name.
+#[test]
+fn a_remedy_that_is_copied_into_a_shell_runs_nothing_of_the_name() {
+    let b = repository("");
+    for name in [
+        "a;touch pwned;$(touch pwned).yml",
+        "it's'; touch pwned; '`touch pwned`.yml",
+    ] {
+        let ran = b.run([
+            "/bin/bash",
+            "-c",
+            "echo x > \".github/workflows/$1\"; git add -A; echo own > \".env.$1\"; sleep 1.5",
+            "bash",
+            name,
+        ]);
+        let complaint = ran.complaint().to_owned();
+        let remedy = complaint
+            .split_once("still staged: `")
+            .and_then(|(_, rest)| rest.split_once("` before you commit"))
+            .map(|(remedy, _)| remedy.to_owned());
+        let remedy = remedy.unwrap_or_else(|| panic!("{name}: {ran:?}"));
+        let staged = |b: &TestBox| host(b, "git diff --cached --name-only -z").text();
+        assert!(staged(&b).contains("workflows"), "{name}: {ran:?}");
+        host(&b, &remedy).ok();
+        assert!(!staged(&b).contains("workflows"), "{name}: {remedy}");
+        // Said after a second of doubt.
+        let flag = complaint
+            .split_once("and `--read ")
+            .and_then(|(_, rest)| rest.split_once("` shows it"))
+            .map(|(flag, _)| flag.to_owned());
+        let flag = flag.unwrap_or_else(|| panic!("{name}: {ran:?}"));
+        host(&b, &format!("echo {flag}")).ok();
+        assert!(!b.ws().join("pwned").exists(), "{name}: {complaint}");
+        host(&b, "git reset -q; rm -f .env.*").ok();
+    }
+}

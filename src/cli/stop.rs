@@ -302,7 +302,10 @@ fn sessions_of(count: usize) -> String {
 fn lift(which: &WhichArgs, switch: &Switch) -> String {
     match (which.global, &which.workspace) {
         (true, _) => "`agentbox start --global`".to_owned(),
-        (_, Some(_)) => format!("`agentbox start --workspace {}`", parent(&switch.file)),
+        (_, Some(_)) => format!(
+            "`agentbox start --workspace {}`",
+            parent(&switch.file).shell_word()
+        ),
         _ => "`agentbox start`".to_owned(),
     }
 }

@@ -32,11 +32,28 @@ impl OsText {
         self.0.as_bytes()
     }
 
+    /// As one word of a shell, for lines that people copy: whoever chose the name must not choose what else is run.
+    #[must_use]
+    pub fn shell_word(&self) -> String {
+        let text = self.to_string();
+        if !text.is_empty() && self.bytes().iter().all(is_plain) {
+            text
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+    }
+
     /// As an `OsStr`.
     #[must_use]
     pub fn os(&self) -> &OsStr {
         &self.0
     }
+}
+
+/// Means nothing but itself to a shell, wherever it stands in a word.
+#[must_use]
+pub fn is_plain(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/._-+,:@%=~".contains(byte)
 }
 
 /// For people: control characters and what is not UTF-8 are escaped, so that a file name cannot write on a terminal.
@@ -167,6 +184,20 @@ mod tests {
         }
         assert!(serde_json::from_str::<OsText>(r#"{"bytes":"fff"}"#).is_err());
         assert!(serde_json::from_str::<OsText>(r#"{"bytes":"zz"}"#).is_err());
+    }
+
+    #[test]
+    fn a_shell_word_is_one_word() {
+        for (name, word) in [
+            ("/w/.env.local", "/w/.env.local"),
+            ("", "''"),
+            ("a;touch b", "'a;touch b'"),
+            ("$(id)`id`", "'$(id)`id`'"),
+            ("it's", "'it'\\''s'"),
+            ("a\nb", "'a\\nb'"),
+        ] {
+            assert_eq!(OsText::from(name).shell_word(), word);
+        }
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub(super) fn required(why: &str) -> String {
 pub(super) fn doubtful(file: &OsText) -> String {
     format!(
         "{file} is a hidden name that appeared in the session: nothing in the box can open it, since it may be yours; \
-         /tmp and other names are free, and `--read {file}` shows it from the next start on"
+         /tmp and other names are free, and `--read {}` shows it from the next start on",
+        file.shell_word()
     )
 }
 
@@ -68,10 +69,12 @@ pub(super) fn line(act: &Act, id: &SessionId) -> String {
         }
         Did::Staged { what } => match what {
             Staged::Content => format!(
-                "{file} is protected, and what the session staged of it is still staged: `git restore --staged {file}` before you commit"
+                "{file} is protected, and what the session staged of it is still staged: `git restore --staged {}` before you commit",
+                file.shell_word()
             ),
             Staged::Deletion => format!(
-                "{file} is protected, and its deletion is staged: `git restore --staged {file}` before you commit"
+                "{file} is protected, and its deletion is staged: `git restore --staged {}` before you commit",
+                file.shell_word()
             ),
             Staged::Unknown { why } => format!(
                 "{file} changed and could not be searched for protected files ({why}): look at `git diff --cached` before you commit"

@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 use super::grants::give;
-use super::scene::{Scene, show};
+use super::scene::{Scene, shell_word, show};
 use crate::host::FileType;
 use crate::plan::Access;
 use crate::policy::Origin;
@@ -62,7 +62,7 @@ fn elsewhere(scene: &mut Scene<'_>, work: &Path, dot_git: &Path) -> Option<PathB
         scene.notices.push(format!(
             "git will not work here: its repository {} {why}; if it is yours, add --write {}",
             show(&common),
-            show(&common)
+            shell_word(&common)
         ));
         None
     };
@@ -147,8 +147,9 @@ fn alternates(scene: &mut Scene<'_>, common: &Path) {
         };
         if scene.tree.access(&store).is_none() {
             scene.notices.push(format!(
-                "this repository borrows objects from {0}, which is not in the box; if that is yours, add --read {0}",
-                show(&store)
+                "this repository borrows objects from {}, which is not in the box; if that is yours, add --read {}",
+                show(&store),
+                shell_word(&store)
             ));
         }
     }

@@ -5,7 +5,7 @@
 use super::expand::{expand, from_cli, same, within};
 use super::network;
 use super::places::{NEVER_WHOLE, SECRETS, is_host_key, secret};
-use super::scene::{Scene, show};
+use super::scene::{Scene, shell_word, show};
 use super::ssh;
 use super::tree::Shown;
 use super::walk::Walked;
@@ -219,7 +219,7 @@ fn never(
             format!("{} is or holds a secret of the system ({what})", show(path)),
             format!(
                 "it is never part of a profile; `--read {}` shows it for one run",
-                show(path)
+                shell_word(path)
             ),
         ));
     }

@@ -9,7 +9,7 @@
 use super::command::find;
 use super::grants::give;
 use super::places::system_workspace;
-use super::scene::{Scene, show};
+use super::scene::{Scene, shell_word, show};
 use crate::host::{FileType, Stat};
 use crate::plan::Access;
 use crate::policy::Origin;
@@ -50,8 +50,9 @@ fn one(scene: &mut Scene<'_>, path: &Path, origin: &Origin, by: NamedBy, depth: 
     if !known && by_agent && !is_public(scene, &walked.real, stat) {
         let real = show(&walked.real);
         scene.notices.push(format!(
-            "{} leads to {real}, which is not in the box: the agent can write what names it; if it is yours, add --read {real}",
-            show(path)
+            "{} leads to {real}, which is not in the box: the agent can write what names it; if it is yours, add --read {}",
+            show(path),
+            shell_word(&walked.real)
         ));
         return;
     }

@@ -171,6 +171,11 @@ pub(super) fn show(path: &Path) -> String {
     OsText::from(path).to_string()
 }
 
+/// A path in a flag that a human may copy.
+pub(super) fn shell_word(path: &Path) -> String {
+    OsText::from(path).shell_word()
+}
+
 fn home(host: &Host, walk: &Walker<'_>) -> Result<Place, Problem> {
     let path = &host.home;
     let set = "set HOME to your home directory";

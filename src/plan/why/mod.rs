@@ -149,17 +149,7 @@ fn no(
 /// A flag with its value as a shell takes it, and the same in a list of a profile.
 fn remedy(flag: &str, table: &str, list: &str, value: &OsText) -> Remedy {
     Remedy {
-        flag: format!("{flag} {}", shell_word(value)),
+        flag: format!("{flag} {}", value.shell_word()),
         line: format!("[{table}] {list} = [{:?}]", value.to_string()),
-    }
-}
-
-fn shell_word(value: &OsText) -> String {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+,:@%=~".contains(b);
-    let text = value.to_string();
-    if !text.is_empty() && value.bytes().iter().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
     }
 }

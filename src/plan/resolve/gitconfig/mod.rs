@@ -16,7 +16,7 @@ use super::expand::within;
 use super::grants::give;
 use super::names::{asked_for, is_hidden, places};
 use super::pathmap::PathMap;
-use super::scene::{Scene, show};
+use super::scene::{Scene, shell_word, show};
 use super::workspace::tidy;
 use crate::host::FileType;
 use crate::plan::gitconfig;
@@ -216,7 +216,7 @@ fn consider(scene: &mut Scene<'_>, real: &Path, text: &[u8], whose: Whose) {
         scene.notices.push(format!(
             "{} holds credentials: a copy without them is shown, which git cannot change (--write {} shows it as it is)",
             show(real),
-            show(real)
+            shell_word(real)
         ));
     }
     scene.cleaned.push(Cleaned {
