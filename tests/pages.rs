@@ -135,3 +135,53 @@ fn every_subcommand_has_a_manual_page() {
     let ran = run(b.agentbox(["man", "--dir", "/nonexistent"]));
     assert_eq!(ran.code(), 1, "{ran:?}");
 }
+
+/// A file of the working copy was proposed by the name that the agent had given it, and bash put `./a;touch b` into the line: two
+/// commands, the second one the agent's.
+#[test]
+fn a_name_that_a_shell_reads_as_more_is_not_proposed() {
+    let b = TestBox::new().dir("{ws}/sub").dir("{ws}/x y");
+    for name in [
+        "./a;touch b",
+        "./$(touch b)",
+        "./`id`",
+        "./two\nlines",
+        "./e\u{1b}[2J",
+    ] {
+        fs::write(b.ws().join(name), "").unwrap();
+    }
+    fs::write(b.ws().join("plain.toml"), "").unwrap();
+    fs::write(b.ws().join("größe.toml"), "").unwrap();
+    let asked = |shell: &str, words: &[&str]| {
+        let mut command = b.agentbox([&["--"], words].concat());
+        command
+            .env("AGENTBOX_COMPLETE", shell)
+            .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
+            .env("_CLAP_IFS", "|");
+        run(command).text()
+    };
+    for words in [
+        &["agentbox", "run", "-C", "./"][..],
+        &["agentbox", "run", "./"],
+        &["agentbox", "profiles", "validate", "./"],
+    ] {
+        let bash = asked("bash", words);
+        assert!(bash.contains("./sub"), "{words:?}: {bash:?}");
+        assert!(
+            !bash.contains([';', '$', '`', ' ', '\n', '\u{1b}']),
+            "{words:?}: {bash:?}"
+        );
+        // The twin: the others quote what they put into the line.
+        let fish = asked("fish", words);
+        assert!(fish.contains("./x y"), "{words:?}: {fish:?}");
+        assert!(
+            !fish.contains("two") && !fish.contains('\u{1b}'),
+            "{words:?}: {fish:?}"
+        );
+    }
+    let bash = asked("bash", &["agentbox", "profiles", "validate", "./"]);
+    assert!(
+        bash.contains("./plain.toml") && bash.contains("./größe.toml"),
+        "{bash:?}"
+    );
+}

@@ -6,10 +6,13 @@ use super::args::{Cli, CompletionsArgs, ShellName};
 use super::say::{self, Said};
 use crate::exit;
 use crate::host::Host;
+use crate::plan::text::is_plain;
 use crate::profile::{self, builtin};
 use crate::session::Sessions;
-use clap::{Command, CommandFactory as _};
-use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap::{Command, CommandFactory as _, ValueHint};
+use clap_complete::engine::{
+    ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter as _,
+};
 use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Zsh};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -68,7 +71,11 @@ pub fn answer(argv: &[OsString]) -> Option<u8> {
     // The words of the line stand behind `--`.
     let from = argv.iter().position(|word| word == "--")? + 1;
     let words = argv.get(from..).unwrap_or_default().to_vec();
-    let mut command = command();
+    let fits = match shell.name() {
+        "bash" => fits_bash,
+        _ => fits_others,
+    };
+    let mut command = command(fits);
     command.build();
     let mut answer = Vec::new();
     let cwd = std::env::current_dir().ok();
@@ -97,21 +104,48 @@ fn shell(name: ShellName) -> &'static dyn EnvCompleter {
     }
 }
 
+/// Whether a name can be proposed. Files of the working copy have the names that an agent gave them.
+type Fits = fn(&OsStr) -> bool;
+
+/// bash puts a word into the line as it is, where `a;b` is two commands: what it would have to quote is not proposed.
+fn fits_bash(name: &OsStr) -> bool {
+    name.as_encoded_bytes()
+        .iter()
+        .all(|byte| is_plain(byte) || !byte.is_ascii())
+        && fits_others(name)
+}
+
+/// The others quote. A line of the answer is a proposal, and a terminal shows it.
+fn fits_others(name: &OsStr) -> bool {
+    name.to_str()
+        .is_some_and(|name| !name.chars().any(char::is_control))
+}
+
 /// The command line, with what can be proposed for values. Here and not at the flags: a run does not pay for it.
-fn command() -> Command {
-    let names: Vec<String> = Cli::command()
+fn command(fits: Fits) -> Command {
+    proposing(Cli::command(), fits)
+}
+
+fn proposing(command: Command, fits: Fits) -> Command {
+    let names: Vec<String> = command
         .get_subcommands()
         .map(|each| each.get_name().to_owned())
         .collect();
-    names.into_iter().fold(Cli::command(), |command, name| {
-        command.mut_subcommand(name, |sub| {
-            sub.mut_args(|arg| match arg.get_id().as_str() {
-                "profile" => arg.add(ArgValueCompleter::new(profiles)),
-                "id" | "ids" | "session" => arg.add(ArgValueCompleter::new(sessions)),
-                "command" => arg.add(ArgValueCompleter::new(programs)),
-                _ => arg,
-            })
-        })
+    let command = command.mut_args(|arg| match arg.get_id().as_str() {
+        "profile" => arg.add(ArgValueCompleter::new(profiles)),
+        "id" | "ids" | "session" => arg.add(ArgValueCompleter::new(sessions)),
+        "command" => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+            programs(typed, fits)
+        })),
+        _ => match paths(arg.get_value_hint()) {
+            Some(made) => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+                files(made(), typed, fits)
+            })),
+            None => arg,
+        },
+    });
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |sub| proposing(sub, fits))
     })
 }
 
@@ -145,20 +179,33 @@ fn sessions(typed: &OsStr) -> Vec<CompletionCandidate> {
     candidates(typed, live.map(|id| (id.as_str().to_owned(), None)))
 }
 
+/// What proposes paths, for values that are such.
+fn paths(hint: ValueHint) -> Option<fn() -> PathCompleter> {
+    match hint {
+        ValueHint::AnyPath | ValueHint::ExecutablePath => Some(PathCompleter::any),
+        ValueHint::FilePath => Some(PathCompleter::file),
+        ValueHint::DirPath => Some(PathCompleter::dir),
+        _ => None,
+    }
+}
+
+fn files(paths: PathCompleter, typed: &OsStr, fits: Fits) -> Vec<CompletionCandidate> {
+    let mut found = paths.complete(typed);
+    found.retain(|candidate| fits(candidate.get_value()));
+    found
+}
+
 /// Programs of PATH, agents first: the profiles know them.
-fn programs(typed: &OsStr) -> Vec<CompletionCandidate> {
+fn programs(typed: &OsStr, fits: Fits) -> Vec<CompletionCandidate> {
     if typed.as_encoded_bytes().contains(&b'/') {
-        return clap_complete::engine::ValueCompleter::complete(
-            &clap_complete::engine::PathCompleter::file(),
-            typed,
-        );
+        return files(PathCompleter::file(), typed, fits);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found = BTreeSet::new();
     for dir in std::env::split_paths(&path).filter(|dir| dir.is_absolute()) {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let fits = name
+            let begins = name
                 .as_encoded_bytes()
                 .starts_with(typed.as_encoded_bytes());
             let runs = || {
@@ -167,7 +214,7 @@ fn programs(typed: &OsStr) -> Vec<CompletionCandidate> {
                 };
                 std::fs::metadata(entry.path()).is_ok_and(is_program)
             };
-            if fits && runs() {
+            if begins && fits(&name) && runs() {
                 found.extend(name.into_string());
             }
         }
