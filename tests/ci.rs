@@ -360,3 +360,55 @@ fn the_composite_action_closes_workflow_commands() {
     );
     assert_eq!(ran.code(), 125, "{ran:?}");
 }
+
+/// A link that the agent had left in the working copy led what `init` writes to any place of the user's.
+#[test]
+fn init_writes_through_no_link_of_the_working_copy() {
+    for (place, link, to) in [
+        ("github-actions", ".github", "outside"),
+        ("github-actions", ".github/workflows", "outside"),
+        ("gitlab-ci", ".gitlab", "outside"),
+        ("gitlab-ci", ".gitlab/agentbox.yml", "outside/new"),
+        ("devcontainer", ".devcontainer", "outside"),
+        ("devcontainer", ".devcontainer/agentbox", "outside"),
+        (
+            "devcontainer",
+            ".devcontainer/devcontainer.json",
+            "outside/new",
+        ),
+        (
+            "devcontainer",
+            ".devcontainer/devcontainer.json",
+            "outside/there.json",
+        ),
+    ] {
+        let b = TestBox::new().file("{home}/outside/there.json", "{}\n");
+        let at = b.ws().join(link);
+        let home = b.home().display().to_string();
+        b.on_host(&format!(
+            "mkdir -p $(dirname {link}) && ln -s {home}/{to} {link}"
+        ))
+        .ok();
+        let ran = run(b.agentbox(["init", place]));
+        assert_eq!(ran.code(), 1, "{place} {link}: {ran:?}");
+        assert!(
+            ran.complaint().contains("is a link"),
+            "{place} {link}: {ran:?}"
+        );
+        let outside: Vec<_> = fs::read_dir(b.home().join("outside"))
+            .unwrap()
+            .flatten()
+            .collect();
+        assert_eq!(outside.len(), 1, "{place} {link}: {outside:?}");
+        assert_eq!(
+            fs::read_to_string(b.home().join("outside/there.json")).unwrap(),
+            "{}\n"
+        );
+        // The twin: without the link it is written.
+        fs::remove_file(&at).unwrap();
+        if place == "devcontainer" {
+            let _ = fs::remove_dir_all(b.ws().join(".devcontainer"));
+        }
+        run(b.agentbox(["init", place])).ok();
+    }
+}

@@ -36,9 +36,24 @@ pub(super) fn init(args: &InitArgs) -> u8 {
     }
 }
 
+/// The working copy is the agent's to change: a link of its there would lead what is written to any place of the user's.
+fn no_links(path: &Path) -> Result<(), String> {
+    let all: Vec<&Path> = path.ancestors().collect();
+    for each in all.into_iter().rev() {
+        if each.symlink_metadata().is_ok_and(|meta| meta.is_symlink()) {
+            return Err(format!(
+                "{} is a link, and nothing is written to where it leads: replace it by what it shall be",
+                each.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Makes a file and what is missing above it, and never replaces one. False if there is one.
 fn make(path: &Path, content: &[u8], mode: u32) -> Result<bool, String> {
     let failed = |e: io::Error| format!("{}: {e}", path.display());
+    no_links(path)?;
     if let Some(above) = path.parent() {
         fs::create_dir_all(above).map_err(failed)?;
     }
@@ -81,6 +96,7 @@ fn devcontainer(print: bool) -> Result<String, String> {
             other.display()
         ));
     }
+    no_links(Path::new(CONFIG))?;
     let before = match fs::read_to_string(CONFIG) {
         Ok(text) => Some(text),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
