@@ -327,3 +327,26 @@ print([ask(c) for c in (0xc0406618,0xc0406619,0xc0506617)],ask(0x80086601))";
         "the twin: {without}"
     );
 }
+
+/// Where agentbox lies in what the box writes (`./bin/agentbox` of the work, a build of its own), the box put another program in
+/// its place, and the user's next `agentbox ps` ran that one outside.
+#[test]
+fn the_box_does_not_replace_agentbox_itself() {
+    let b = TestBox::new();
+    let program = common::world::agentbox();
+    let copy = format!("mkdir -p bin && cp {} bin/agentbox", program.display());
+    b.on_host(&copy).ok();
+    let whole = std::fs::metadata(program).unwrap().len();
+    let there = || std::fs::metadata(b.ws().join("bin/agentbox")).is_ok_and(|it| it.len() == whole);
+    let evil = "printf '#!/bin/sh\\ntouch pwned\\n' > evil; chmod +x evil; cp evil bin/agentbox; cp evil bin/other; \
+                mv evil bin/agentbox; rm -f bin/agentbox; mv bin gone; ls bin";
+    let ran = b.on_host(&format!("bin/agentbox run --net none -- sh -c \"{evil}\""));
+    assert!(there(), "{ran:?}");
+    assert!(ran.text().contains("agentbox"), "{ran:?}");
+    b.on_host("bin/agentbox ps").ok();
+    assert!(!b.ws().join("pwned").exists(), "{ran:?}");
+    // The twins: what lies beside it, and who says so.
+    assert!(b.ws().join("bin/other").exists(), "{ran:?}");
+    let ran = b.on_host("bin/agentbox run --net none --write bin -- rm bin/agentbox");
+    assert!(!there(), "{ran:?}");
+}

@@ -8,7 +8,7 @@ use super::super::scene::Scene;
 use crate::host::FileType;
 use crate::plan::names::matcher::{Matcher, literal};
 use crate::plan::names::{NameKind, NameRule, Verdict};
-use crate::plan::{Kind, OsText};
+use crate::plan::{Access, Kind, OsText};
 use crate::policy::{NameWish, Origin, PathWish, Wish};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -35,6 +35,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, git: &gitconfig::Named) -> Vec<NameRu
         if rank == Rank::Builtin {
             let more = of_git(&scene.workspace.real, git, &out);
             out.extend(more);
+            own_program(scene, &mut out);
         }
     }
     repository(scene, &mut out);
@@ -88,6 +89,30 @@ pub(super) fn of_git(root: &Path, named: &gitconfig::Named, rules: &[NameRule]) 
     let frozen = named.hooks.iter().filter(|way| !is_tracked(way));
     out.extend(frozen.map(|way| rule(NameKind::Freeze, way, "core.hooksPath")));
     out
+}
+
+/// This program, where the box may write it (`./bin/agentbox` of the work): the next command of that name runs outside.
+fn own_program(scene: &Scene<'_>, out: &mut Vec<NameRule>) {
+    let exe = &scene.host.exe;
+    if scene.tree.access(exe) != Some(Access::Write) {
+        return;
+    }
+    let (root, mut pattern) = anchor(scene, exe.parent().unwrap_or(Path::new("/")));
+    pattern = pattern
+        .split(|b| *b == b'/')
+        .chain(exe.file_name().map(OsStr::as_bytes))
+        .filter(|name| !name.is_empty())
+        .map(literal)
+        .collect::<Vec<_>>()
+        .join(&b'/');
+    out.push(NameRule {
+        kind: NameKind::Freeze,
+        root: root.into(),
+        pattern: OsText::from(OsString::from_vec(pattern)),
+        verdict: Verdict::Applies,
+        holds: None,
+        origin: Origin::agentbox("agentbox itself"),
+    });
 }
 
 /// A pattern as it is written: the directory that its variable stands for, and the components.
