@@ -18,6 +18,7 @@ mod import;
 mod init;
 mod inline;
 pub mod kill;
+mod left;
 mod live;
 pub mod logs;
 mod machine;

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::left;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -173,7 +174,7 @@ pub(super) fn text(project: &Path, agent: &str, schema: Option<&str>) -> String 
 fn services(project: &Path) -> Vec<(u16, &'static str, &'static str)> {
     let mut out: Vec<(u16, &str, &str)> = Vec::new();
     for file in COMPOSE {
-        let text = std::fs::read_to_string(project.join(file)).unwrap_or_default();
+        let text = left::text(&project.join(file)).unwrap_or_default();
         for (word, port) in SERVICES {
             let known = out.iter().any(|(known, ..)| *known == port);
             if text

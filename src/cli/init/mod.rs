@@ -8,6 +8,7 @@ mod places;
 mod user;
 
 use super::args::init::{InitArgs, PlaceName};
+use super::left;
 use super::say::{self, Said};
 use crate::exit;
 use places::File;
@@ -97,7 +98,7 @@ fn devcontainer(print: bool) -> Result<String, String> {
         ));
     }
     no_links(Path::new(CONFIG))?;
-    let before = match fs::read_to_string(CONFIG) {
+    let before = match left::text(Path::new(CONFIG)) {
         Ok(text) => Some(text),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(format!("{CONFIG}: {e}")),
