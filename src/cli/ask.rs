@@ -5,11 +5,10 @@
 #![forbid(unsafe_code)]
 
 use super::args::{AskArgs, RuleArgs};
-use super::network::only_session;
+use super::network::{NOBODY, only_session};
 use super::say;
 use super::{live, logs, save};
 use crate::exit;
-use crate::launch::diagnose::is_box;
 use crate::paint::{self, Tone};
 use crate::plan::OsText;
 use crate::plan::net::{Network, Rule, Target};
@@ -27,10 +26,6 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 /// Asks until the session ends or the human leaves. Returns the exit status.
 #[must_use]
 pub fn ask(args: &AskArgs) -> u8 {
-    if is_box() {
-        say::error("this is a box, and what it may reach is said outside of it");
-        return exit::NO;
-    }
     if !std::io::stdin().is_terminal() {
         say::error(
             "stdin is no terminal, so nobody can be asked: `agentbox allow HOST` needs none",
@@ -48,8 +43,7 @@ pub fn ask(args: &AskArgs) -> u8 {
 
 fn flow(args: &AskArgs) -> Result<(), String> {
     let sessions = live::sessions().map_err(|e| e.to_string())?;
-    let id = only_session(&sessions, args.id.as_deref())?
-        .ok_or_else(|| "there is no live session".to_owned())?;
+    let id = only_session(&sessions, args.id.as_deref())?.ok_or_else(|| NOBODY.to_owned())?;
     let watch = logs::watch(&sessions, &id);
     say::word(format!(
         "session {id}: you are asked about each host that it is refused; Ctrl-C or q leaves"

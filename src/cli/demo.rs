@@ -25,7 +25,9 @@ pub fn demo(args: &DemoArgs) -> u8 {
         Err(Failure::Error(error)) => {
             say::error(&error);
             if matches!(error, DemoError::NoBox(_)) {
-                say::error("no box can be built here: `agentbox check` says why");
+                say::error(
+                    "no box was built, and the line above says why; `agentbox check` says what can be enforced here",
+                );
             }
             exit::NO
         }

@@ -6,6 +6,7 @@ use super::args::LogsArgs;
 use super::say::{self, Said};
 use super::{CliError, live};
 use crate::exit;
+use crate::plan::OsText;
 use crate::report::events::line;
 use crate::session::{SessionId, Sessions};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -82,9 +83,11 @@ pub(super) fn watch(sessions: &Sessions, id: &SessionId) -> Option<Inotify> {
 fn find(sessions: &Sessions, text: Option<&str>) -> Result<SessionId, CliError> {
     let mut ids = sessions.ids()?;
     let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return ids
-            .pop()
-            .ok_or_else(|| CliError::NoSession("there is no session yet".to_owned()));
+        return ids.pop().ok_or_else(|| {
+            CliError::NoSession(
+                "there is no session yet; `agentbox run COMMAND` starts one".to_owned(),
+            )
+        });
     };
     ids.retain(|id| id.as_str().starts_with(text) || id.as_str().ends_with(text));
     match (ids.pop(), ids.len()) {
@@ -93,6 +96,9 @@ fn find(sessions: &Sessions, text: Option<&str>) -> Result<SessionId, CliError> 
             "`{text}` fits {} sessions; type more of the name",
             more + 1
         ))),
-        (None, _) => Err(CliError::NoSession(format!("there is no session `{text}`"))),
+        (None, _) => Err(CliError::NoSession(format!(
+            "there is no session `{text}`; all that are kept are in {}, and `agentbox logs` alone shows the last one",
+            OsText::from(sessions.path())
+        ))),
     }
 }

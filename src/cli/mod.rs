@@ -17,6 +17,7 @@ pub mod explain;
 mod import;
 mod init;
 mod inline;
+mod inside;
 pub mod kill;
 mod left;
 mod live;
@@ -82,6 +83,9 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return bad_usage(&error, usage),
     };
+    if let Some(status) = inside::refused(&cli.command) {
+        return ExitCode::from(status);
+    }
     ExitCode::from(match cli.command {
         Command::Run(args) => run::run(args),
         Command::Ps(args) => ps::ps(&args),
@@ -178,15 +182,15 @@ pub enum CliError {
     /// Options that say what a box shall be, of one that runs.
     #[error("a live session is asked about as it is: leave the options and COMMAND out")]
     Settled,
-    /// A box that shall be started in a box.
-    #[error("{}", crate::launch::diagnose::NESTED)]
-    Nested,
     /// Not even the supervisor could be forked.
     #[error("{}", crate::launch::diagnose::NO_PROCESS)]
     NoProcess,
     /// A host that is none.
     #[error("{}; {}", .0.what, .0.help)]
     NoHost(BadRule),
+    /// A question about nothing that there could be.
+    #[error("{0}")]
+    NoThing(String),
     /// There is no place for the session's record.
     #[error("the session's record cannot be written: {0}")]
     Session(#[from] SessionError),
@@ -276,10 +280,12 @@ impl CliError {
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
-            CliError::Usage(_) | CliError::Fixed | CliError::Settled | CliError::NoHost(_) => {
-                exit::USAGE
-            }
-            CliError::StatusFd(..) => exit::USAGE,
+            CliError::Usage(_)
+            | CliError::Fixed
+            | CliError::Settled
+            | CliError::NoHost(_)
+            | CliError::NoThing(_)
+            | CliError::StatusFd(..) => exit::USAGE,
             CliError::Profile(_)
             | CliError::Floor(_)
             | CliError::Problems(_)
@@ -292,7 +298,6 @@ impl CliError {
             | CliError::NoTerminal
             | CliError::NoRemote(..)
             | CliError::NotDrilled(_)
-            | CliError::Nested
             | CliError::NoProcess
             | CliError::Unmetered(_)
             | CliError::Call(..) => exit::NO,

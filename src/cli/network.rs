@@ -56,6 +56,9 @@ fn rule(
     }
 }
 
+/// What is said then.
+pub(super) const NOBODY: &str = "there is no live session; `agentbox run COMMAND` starts one";
+
 /// What it means that no session is live.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nobody {
@@ -98,7 +101,7 @@ fn tell(session: Option<&str>, change: &Change, nobody: Nobody) -> u8 {
         .and_then(|sessions| match only_session(&sessions, session)? {
             Some(id) => client::network(&sessions, &id, change).map_err(|e| e.to_string()),
             None if nobody == Nobody::IsFine => Ok(()),
-            None => Err("there is no live session".to_owned()),
+            None => Err(NOBODY.to_owned()),
         });
     match done {
         Ok(()) => 0,

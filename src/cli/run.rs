@@ -10,7 +10,7 @@ use crate::host::{Host, Idmap, RealLookup};
 use crate::launch::channel::{self, Channel};
 use crate::launch::command::{Descriptor, Inherited};
 use crate::launch::pty::HostTerminal;
-use crate::launch::{self, Inputs, diagnose, nursery, stdio};
+use crate::launch::{self, Inputs, nursery, stdio};
 use crate::outcome::{Evidence, Layer};
 use crate::plan::resolve::resolve;
 use crate::plan::rung::Rung;
@@ -53,8 +53,6 @@ fn flow(args: RunArgs) -> Result<u8, CliError> {
         let _ = say::painted(&report::plan::text(&plan, &super::steps()));
         return Ok(0);
     }
-    // Now, since the supervisor's environment is wiped before it may have to say so.
-    let _known = diagnose::is_box();
     start(args, status)
 }
 
@@ -236,7 +234,6 @@ fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
         nursery: theirs,
     };
     match process::fork_into(0).map_err(|errno| match errno {
-        nix::errno::Errno::ENOSYS if diagnose::is_box() => CliError::Nested,
         nix::errno::Errno::EAGAIN => CliError::NoProcess,
         errno => CliError::Call("clone3", errno),
     })? {

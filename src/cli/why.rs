@@ -109,6 +109,7 @@ fn own_plan(file: &Path) -> Result<Plan, CliError> {
 }
 
 fn question(args: &WhyArgs, cwd: &Path, home: &Path, side: Side) -> Result<Question, CliError> {
+    no_thing(args)?;
     let path = || match args.thing.to_str().and_then(|text| text.strip_prefix("~/")) {
         Some(below) => home.join(below),
         None => cwd.join(&args.thing),
@@ -136,6 +137,39 @@ fn question(args: &WhyArgs, cwd: &Path, home: &Path, side: Side) -> Result<Quest
             Question::Connect(Wanted { host, port, server })
         }
     })
+}
+
+/// The empty text would be the current directory, and no program and no variable is called so: an unset variable of a script.
+fn no_thing(args: &WhyArgs) -> Result<(), CliError> {
+    let (what, example) = match args.verb {
+        Verb::Read => ("a path", "`agentbox why read .` asks about this directory"),
+        Verb::Write => ("a path", "`agentbox why write .` asks about this directory"),
+        Verb::Exec => (
+            "a program",
+            "name it as a shell does: `agentbox why exec make`",
+        ),
+        Verb::Env => ("a variable", "name it: `agentbox why env HOME`"),
+        // Says itself what a host is.
+        Verb::Connect => return Ok(()),
+    };
+    let thing = args.thing.as_encoded_bytes();
+    if thing.is_empty() {
+        return Err(CliError::NoThing(format!("`` is not {what}; {example}")));
+    }
+    if args.verb == Verb::Env
+        && let Some(end) = thing.iter().position(|byte| *byte == b'=')
+    {
+        let name = String::from_utf8_lossy(thing.get(..end).unwrap_or_default());
+        return Err(CliError::NoThing(match name.is_empty() {
+            true => format!("a variable has a name; {example}"),
+            // Never the value.
+            false => format!(
+                "a variable is asked for by its name alone: `agentbox why env {}`",
+                OsText::from(&*name)
+            ),
+        }));
+    }
+    Ok(())
 }
 
 /// Who listens on a port of this box: what the kernel says of the network namespace.

@@ -8,7 +8,6 @@ use crate::sys::inotify::Inotify;
 use crate::sys::landlock;
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 fn read(path: &str) -> Option<String> {
     std::fs::read_to_string(path)
@@ -47,12 +46,10 @@ pub const NO_PROCESS: &str = "no further process is allowed: by this user's limi
 pub const NESTED: &str = "this is a box of agentbox already: start the command itself, without `agentbox run`; it has the limits \
                           of this box (`agentbox why` says which)";
 
-/// Asked once, before a process wipes its environment; forked processes inherit the answer.
-static BOX: OnceLock<bool> = OnceLock::new();
-
 /// Is this a box?
+#[must_use]
 pub fn is_box() -> bool {
-    *BOX.get_or_init(|| own_plan_file().is_some())
+    own_plan_file().is_some()
 }
 
 /// Where the plan of this box is, if this is one. Where there is no view, beside its HOME: who changes that variable in a box is
@@ -72,9 +69,6 @@ pub fn own_plan_file() -> Option<PathBuf> {
 /// Settings of this host that forbid what a box needs, each with the remedy. Empty when none is known.
 #[must_use]
 pub fn restrictions() -> Vec<String> {
-    if is_box() {
-        return vec![NESTED.to_owned()];
-    }
     let causes = forbidden();
     let mut found: Vec<String> = causes.iter().map(hint).collect();
     if causes.contains(&Cause::NoProc) || causes.contains(&Cause::NoDevNull) {

@@ -199,7 +199,7 @@ pub enum ProfileError {
     #[error("{}", list(.0))]
     Invalid(Vec<Diagnostic>),
     /// A system call failed.
-    #[error("{path}: {call}: {}", describe(*.errno), path = printable(&path.to_string_lossy()))]
+    #[error("{path}: {call}: {}{}", describe(*.errno), way_out(call, *.errno), path = printable(&path.to_string_lossy()))]
     Io {
         /// The file.
         path: PathBuf,
@@ -267,6 +267,20 @@ fn list(diagnostics: &[Diagnostic]) -> String {
 
 fn describe(errno: i32) -> String {
     nix::errno::Errno::from_raw(errno).desc().to_owned()
+}
+
+/// What can be done about a file that cannot be opened.
+fn way_out(call: &str, errno: i32) -> &'static str {
+    match (call, errno) {
+        ("open", libc::ENOENT) => {
+            "; name a file that is there, or a profile of `agentbox profiles list`"
+        }
+        // `sudo -u USER` leaves HOME as it was.
+        ("open", libc::EACCES) => {
+            "; whose profiles count says HOME (and XDG_CONFIG_HOME): set it to your own home directory, or make the file readable"
+        }
+        _ => "",
+    }
 }
 
 /// The word nearest to `word`, if one is near enough to be a slip of the finger.

@@ -7,7 +7,6 @@ use crate::cli::say::{self, Said};
 use crate::cli::{CliError, places};
 use crate::exit;
 use crate::host::Host;
-use crate::launch::diagnose::is_box;
 use crate::paint::{self, Tone};
 use crate::plan::{LimitName, OsText};
 use crate::profile::name::pattern;
@@ -26,9 +25,6 @@ enum InitError {
     /// The facts of this machine cannot be had.
     #[error(transparent)]
     Host(#[from] CliError),
-    /// This is a box.
-    #[error("this is a box, and what boxes may do is said outside of it")]
-    Inside,
     /// There is no HOME.
     #[error("you have no configuration directory: HOME is not set")]
     NoHome,
@@ -65,9 +61,6 @@ pub(super) fn init(yes: bool) -> u8 {
 }
 
 fn run(yes: bool) -> Result<u8, InitError> {
-    if is_box() {
-        return Err(InitError::Inside);
-    }
     let host = Host::gather().map_err(CliError::from)?;
     let dir = places(&host).user.ok_or(InitError::NoHome)?;
     let file = dir.join("config.toml");

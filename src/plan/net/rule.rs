@@ -374,7 +374,10 @@ fn target(host: &str) -> Result<Target, BadRule> {
             format!("`{host}` begins with a dot"),
             format!("write `*{host}` for every name below it"),
         ),
-        Err(why) => bad(format!("`{host}` is not the name of a host: {why}"), ""),
+        Err(why) => bad(
+            format!("`{host}` is not the name of a host: {why}"),
+            "write HOST or HOST:PORT, as in example.com:443",
+        ),
     }
 }
 

@@ -136,7 +136,7 @@ fn rules_as_people_write_them() {
 #[test]
 fn rules_that_are_none() {
     for (text, what, help) in [
-        ("", "a part of the name is empty", ""),
+        ("", "a part of the name is empty", "HOST:PORT"),
         ("localhost", "this machine itself", "--host-port PORT"),
         ("localhost:5432", "this machine itself", "--host-port 5432"),
         ("LOCALHOST.:5432", "this machine itself", "--host-port 5432"),
@@ -192,7 +192,7 @@ fn rules_that_are_none() {
         ("a.com+privat", "not a mark", "private"),
         ("[::1", "`]` is missing", ""),
         ("[a.com]:1", "not an IPv6 address", ""),
-        ("a_b!.com", "`!` is not part of a name", ""),
+        ("a_b!.com", "`!` is not part of a name", "HOST:PORT"),
     ] {
         let bad = Rule::allow(text).expect_err(text);
         assert!(bad.what.contains(what), "{text}: {}", bad.what);
