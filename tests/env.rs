@@ -347,3 +347,18 @@ fn a_terminal_of_an_editor_brings_no_handle_of_it() {
         assert_eq!(env[name], value, "{name}");
     }
 }
+
+/// uvx and `pipx run` could not start for whoever has used them outside: they write where tools are installed.
+#[test]
+fn installers_of_tools_have_a_place_of_their_own() {
+    let b = TestBox::new()
+        .file("home/.local/share/uv/tools/.gitignore", "*")
+        .file("home/.local/share/pipx/venvs/x", "y")
+        .dir("home/.local/bin");
+    let ran = b.sh(
+        "for dir in \"$UV_TOOL_DIR\" \"$UV_TOOL_BIN_DIR\" \"$PIPX_HOME\" \"$PIPX_BIN_DIR\"; do\n\
+         mkdir -p \"$dir\" && : >\"$dir/x\" && echo made; done\n\
+         for dir in ~/.local/share/uv/tools ~/.local/share/pipx ~/.local/bin; do touch $dir/x || echo kept; done",
+    );
+    assert_eq!(ran.ok(), "made\nmade\nmade\nmade\nkept\nkept\nkept");
+}

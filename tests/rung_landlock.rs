@@ -1243,3 +1243,15 @@ fn private_places_that_the_agent_closed_are_opened() {
         assert_eq!(ran.code(), 0, "{dir}: {ran:?}");
     }
 }
+
+/// A profile's value below /tmp means the box's own, and /tmp is the host's there.
+#[test]
+fn what_a_profile_sets_below_tmp_can_be_written() {
+    if lacks() {
+        return;
+    }
+    let script = "for dir in \"$SCREENDIR\" \"$UV_TOOL_DIR\"; do mkdir -p \"$dir\" && : >\"$dir/x\" && echo made; done; \
+                  mkdir /tmp/agentbox-not-here || echo refused";
+    let ran = inside(&accepting(), &["sh", "-c", script]);
+    assert_eq!(ran.ok(), "made\nmade\nrefused", "{ran:?}");
+}

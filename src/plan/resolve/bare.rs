@@ -219,6 +219,12 @@ pub(super) fn into(bare: &Bare, identity: &mut Identity, env: &mut Env) {
     let origin = Origin::agentbox("the session's directory, on the rung landlock");
     identity.home = bare.place.path().join("home").into();
     let tmp: OsText = bare.place.path().join("tmp").into();
+    // A profile's `/tmp/.screen` means the box's own, and /tmp is the host's there.
+    for set in &mut env.set {
+        if let Ok(below) = set.value.path().strip_prefix("/tmp") {
+            set.value = tmp.path().join(below).into();
+        }
+    }
     let ours: [(&str, &OsText); 2] = [("HOME", &identity.home), ("TMPDIR", &tmp)];
     for (name, value) in ours {
         let name = OsText::from(name);

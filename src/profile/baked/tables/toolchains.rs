@@ -84,7 +84,10 @@ pub(super) static TABLE: Table = Table {
             ("LS_COLORS", 114), ("LESS", 114), ("LESSCHARSET", 114), ("LD_LIBRARY_PATH", 115),
         ],
         deny: &[],
-        set: &[],
+        set: &[
+            ("PIPX_BIN_DIR", "/tmp/.pipx/bin", 124), ("PIPX_HOME", "/tmp/.pipx", 123),
+            ("UV_TOOL_BIN_DIR", "/tmp/.uv/bin", 122), ("UV_TOOL_DIR", "/tmp/.uv/tools", 121),
+        ],
         network: None,
         reach: &[],
         shun: &[],
