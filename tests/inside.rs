@@ -139,3 +139,41 @@ fn the_profiles_of_another_users_home_are_named_with_the_way_out() {
         ran.refused(&["HOME", "your own home directory"]);
     }
 }
+
+/// It was only the errno: of a HOME that is not the caller's own, and of a caller with `ulimit -f`.
+#[test]
+fn a_record_that_cannot_be_written_has_a_way_out() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new();
+    let inner = b.command(["true"]);
+    let ran = common::run(b.through("ulimit -f 1; exec \"$@\"", &inner));
+    ran.refused(&["record cannot be written", "ulimit -f unlimited"]);
+    let ran = common::run(b.through("exec \"$@\"", &inner));
+    ran.ok();
+}
+
+/// Only the flag of another start was named, also where a session runs that could be told.
+#[test]
+fn why_names_the_way_out_of_a_session_that_runs() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new().net("filtered");
+    let ran = b.sh(
+        "agentbox why connect no.test; agentbox why connect no.test:22; agentbox why read /nope",
+    );
+    let text = ran.text();
+    assert!(text.contains("agentbox run --allow no.test, "), "{text}");
+    for want in [
+        "or in the session that runs: agentbox allow no.test\n",
+        "or in the session that runs: agentbox allow no.test:22\n",
+    ] {
+        assert!(text.contains(want), "{text}");
+    }
+    assert_eq!(text.matches("session that runs").count(), 2, "{text}");
+    // Outside there is none.
+    let ran = common::run(b.agentbox(["why", "connect", "no.test"]));
+    assert!(!ran.text().contains("session that runs"), "{ran:?}");
+}

@@ -56,7 +56,9 @@ fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
         let plan = why_live::plan(session)?;
         let home = plan.identity.home.path().to_owned();
         let question = question(args, &host.cwd, &home, Side::Outside)?;
-        return Ok(ask(&plan, &question, Side::Outside, &RealLookup));
+        let mut answer = ask(&plan, &question, Side::Outside, &RealLookup);
+        allowed_live(&mut answer, Some(session));
+        return Ok(answer);
     }
     let mut plan_args = args.plan.clone();
     if plan_args.command.is_empty() {
@@ -91,8 +93,21 @@ fn inside(args: &WhyArgs, file: &Path) -> Result<Answer, CliError> {
     let mut answer = ask(&plan, &question, Side::Inside, &RealLookup);
     if let Question::Connect(wanted) = &question {
         why_live::correct(&mut answer, &plan, wanted);
+        // Not by its name: the variable that has it is the agent's to set, and a human may copy the line.
+        allowed_live(&mut answer, None);
     }
     Ok(answer)
+}
+
+/// A session that runs needs no other start: what would grant a host to a new one grants it to this one, too.
+fn allowed_live(answer: &mut Answer, session: Option<&str>) {
+    let remedy = answer.remedy.as_ref();
+    let Some(rule) = remedy.and_then(|remedy| remedy.flag.strip_prefix("--allow ")) else {
+        return;
+    };
+    let named = session.map_or_else(String::new, |id| format!(" --session {id}"));
+    let note = format!("or in the session that runs: agentbox allow {rule}{named}");
+    answer.notes.insert(0, note);
 }
 
 /// The plan of this box. It is written beside the start of the command, which may be faster.

@@ -31,11 +31,25 @@ pub const CONTROL: &str = "control";
 /// The most bytes of a `session.json` that are read.
 const RECORD_MAX: u64 = 64 * 1024 * 1024;
 
+/// What can be done about a place that takes no record.
+fn way_out(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EACCES | Errno::EPERM | Errno::EROFS => {
+            "; set HOME to your own, or XDG_STATE_HOME to a directory that you can write"
+        }
+        Errno::ENOSPC | Errno::EDQUOT => {
+            "; make room, or set XDG_STATE_HOME to a directory elsewhere"
+        }
+        Errno::EFBIG => "; the caller's limit of a file's size is too small: `ulimit -f unlimited`",
+        _ => "",
+    }
+}
+
 /// Why the sessions cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// A system call failed.
-    #[error("{call} of {}: {errno}", path.display())]
+    #[error("{call} of {}: {errno}{}", path.display(), way_out(*.errno))]
     Call {
         /// The call.
         call: &'static str,

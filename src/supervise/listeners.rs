@@ -80,7 +80,7 @@ fn published(port: u16) -> Result<OwnedFd, String> {
     listen::tcp_on(address).map_err(|errno| {
         let remedy = match errno {
             nix::errno::Errno::EADDRINUSE => {
-                "another program listens there; --publish OTHERPORT:PORT"
+                "another program listens there, or a box has it published already; --publish OTHERPORT:PORT"
             }
             nix::errno::Errno::EACCES => "ports below 1024 are root's; --publish OTHERPORT:PORT",
             _ => "--publish OTHERPORT:PORT takes another one",
