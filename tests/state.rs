@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Errno, Live, TestBox, until};
+use common::{Errno, Live, TestBox, run, until};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ const PROFILE: &str = "extends = [\"base\"]
 [files]
 state = [\"~/.tool.json\"]
 write = [\"~/.tool/\"]
-private = [\"~/.store\"]
+private = [\"~/.store\", \"~/.links\"]
 ";
 
 fn tool() -> TestBox {
@@ -265,8 +265,53 @@ fn private_caches() {
         "host's"
     );
     assert_eq!(b.sh("cat ~/.cache/own ~/.store/pkg").ok(), "mine\npoison");
-    // One mount: pnpm, uv and bun link from their store into other places.
-    b.sh("echo x > ~/.cache/f && ln ~/.cache/f ~/.store/f && mv ~/.cache/own ~/.store/moved && test $(stat -c %h ~/.store/f) = 2").ok();
+    // One mount for what one profile names, and one for the caches of tools: pnpm, uv and bun link from their store into other
+    // places.
+    b.sh("echo x > ~/.links/f && ln ~/.links/f ~/.store/f && mv ~/.store/pkg ~/.links/moved && test $(stat -c %h ~/.store/f) = 2").ok();
+    b.sh("mv ~/.cache/own ~/.store/moved && cat ~/.store/moved")
+        .ok();
+    let tools = "mkdir -p ~/.cache/uv && echo x > ~/.cache/uv/f && ln ~/.cache/uv/f ~/.npm/f && test $(stat -c %h ~/.npm/f) = 2";
+    run(b.agentbox([
+        "run", "--net", "none", "-p", "shell", "--", "sh", "-c", tools,
+    ]))
+    .ok();
+}
+
+/// A box had the places of all profiles by their paths: a login that another agent keeps in its own could be read and changed.
+#[test]
+fn private_places_of_other_profiles_are_not_there() {
+    let other = "extends = [\"base\"]\n[files]\nprivate = [\"~/.other\", \"~/.cache/sub\"]\n";
+    let b = tool().file("{home}/other.toml", other);
+    let as_other = |script: &str| {
+        let profile = b.fill("{home}/other.toml");
+        let args = ["run", "--net", "none", "-p", &profile, "--"];
+        run(b.agentbox([&args[..], &["/bin/sh", "-c", script]].concat()))
+    };
+    as_other("echo CANARY > ~/.other/login; mkdir -p ~/.cache/sub; echo sub > ~/.cache/sub/x").ok();
+    b.sh("echo shared > ~/.cache/shared; echo own > ~/.store/own")
+        .ok();
+    let data = b.fill("{home}/.local/share/agentbox");
+    assert_eq!(
+        fs::read_to_string(format!("{data}/private-of/other/.other/login")).unwrap(),
+        "CANARY\n"
+    );
+    let spy = format!(
+        "cd {data}; cat */.other/login */*/.other/login; echo evil >> private-of/other/.other/login; \
+         rm -rf private-of/other; mkdir private-of/new; find . -name .other -o -name login"
+    );
+    let ran = b.sh(&spy);
+    let text = ran.text();
+    assert!(
+        !text.contains("CANARY") && !text.contains(".other\n"),
+        "{ran:?}"
+    );
+    assert!(!std::path::Path::new(&format!("{data}/private-of/new")).exists());
+    // The twins: its own, and the caches that both have.
+    assert_eq!(
+        as_other("cat ~/.other/login ~/.cache/shared").ok(),
+        "CANARY\nshared"
+    );
+    assert_eq!(b.sh("cat ~/.store/own ~/.cache/sub/x").ok(), "own\nsub");
 }
 
 /// What an agent leaves in a place of its own must not lead the next session elsewhere: agentbox opens these places

@@ -6,7 +6,7 @@ use super::newroot::Source;
 use super::{StepError, identity, sources};
 use crate::enforce::seccomp;
 use crate::plan::rung::Rung;
-use crate::plan::{IdentityMode, MountOp, Plan};
+use crate::plan::{IdentityMode, MountOp, Plan, private};
 use crate::sys::mount::{self};
 use crate::sys::own;
 use ::caps::Capability;
@@ -49,20 +49,18 @@ pub(super) fn directories(p: &mut Prepare<'_>) -> Result<(), StepError> {
         MountOp::Bind { source, create, .. } => Some((source, *create)),
         _ => None,
     });
-    // The place behind private paths, which an earlier box could write.
-    let private = binds
-        .clone()
-        .find(|(source, _)| source.path().ends_with(PRIVATE))
-        .map(|(source, _)| source.path());
+    // What is behind private places, which an earlier box could write.
+    let private = p.plan.private_dirs.iter();
+    let holders: Vec<&Path> = private
+        .filter_map(|dir| private::holder(dir.path()))
+        .collect();
     let made = binds.filter(|(_, create)| *create).map(|(dir, _)| dir);
     for dir in made.chain(&p.plan.private_dirs) {
-        make_dir(&root, dir.path(), private).map_err(failed(dir))?;
+        let holder = holders.iter().find(|holder| dir.path().starts_with(holder));
+        make_dir(&root, dir.path(), holder.copied()).map_err(failed(dir))?;
     }
     Ok(())
 }
-
-/// How the path of the persistent private places ends.
-const PRIVATE: &str = "agentbox/private";
 
 /// Makes a directory and what is missing above it, and never through a symlink: below a place that a box could write, a link
 /// that an agent left there would lead anywhere on the host. What is no directory below `agents` is an agent's work and is
@@ -111,10 +109,13 @@ fn make_dir(root: &OwnedFd, dir: &Path, agents: Option<&Path>) -> Result<(), Err
     Ok(())
 }
 
-/// Is the directory that this path is in agentbox's own, the holder of the private places or something below it?
+/// Is the directory that this path is in agentbox's own: one that leads to the holder of private places, that, or one below it?
 fn is_ours(path: &Path, base: &Path) -> bool {
-    let parent = path.parent();
-    parent.is_some_and(|dir| dir.starts_with(base) || Some(dir) == base.parent())
+    let leads = |dir: &Path| {
+        base.starts_with(dir) && (dir.ends_with("agentbox") || dir.ends_with(private::OWN))
+    };
+    path.parent()
+        .is_some_and(|dir| dir.starts_with(base) || leads(dir))
 }
 
 /// Compiles the system call filter.

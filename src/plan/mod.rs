@@ -7,6 +7,7 @@ pub mod gitconfig;
 pub mod links;
 pub mod names;
 pub mod net;
+pub mod private;
 pub mod problem;
 pub mod refused;
 pub mod remote;

@@ -8,11 +8,31 @@ use super::scene::{Scene, show};
 use super::tree::Shown;
 use crate::host::FileType;
 use crate::plan::{Access, GrantKind, Kind, StateFile};
-use crate::policy::{PathWish, Wish};
-use std::path::PathBuf;
+use crate::policy::{Origin, PathWish, Wish};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
-/// `private` wishes: links into one persistent directory of the box's own. Returns the links and the host directories that
-/// have to be made.
+/// Whose private places every box has, and which share one mount, so that links and renames work among them: caches of tools.
+const SHARED: [&str; 2] = ["base", "toolchains"];
+
+/// What is behind the places of this wish. A profile's own (one may hold a login) are for boxes with that profile alone.
+fn root_of(scene: &Scene<'_>, wish: &Wish<PathWish>) -> PathBuf {
+    let of = |name: &OsStr| scene.private_own.join(name);
+    match &wish.origin {
+        Origin::Builtin { profile, .. } if !SHARED.contains(&profile.as_str()) => {
+            of(profile.as_ref())
+        }
+        Origin::File { path, .. } => match Path::new(path).file_stem() {
+            // The user's settings for every box.
+            Some(name) if name != "config" => of(name),
+            _ => scene.private_root.clone(),
+        },
+        _ => scene.private_root.clone(),
+    }
+}
+
+/// `private` wishes: links into persistent directories of the box's own. Returns the links and the host directories that have
+/// to be made.
 pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<PathBuf>) {
     let mut asked: Vec<(PathBuf, &Wish<PathWish>)> = Vec::new();
     for wish in &scene.policy.wishes.files.private {
@@ -45,6 +65,7 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
     asked.sort_by(|a, b| a.0.cmp(&b.0));
     let mut links: Vec<(PathBuf, PathBuf)> = Vec::new();
     let mut dirs = Vec::new();
+    let mut roots = Vec::new();
     // In a directory that is granted for writing no link can be made, since it would be the host's: such a place is covered.
     let mut covers = Vec::new();
     for (place, wish) in asked {
@@ -65,7 +86,10 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
             );
             continue;
         }
-        if within(&scene.private_root, &place) || scene.own_dirs.iter().any(|d| within(d, &place)) {
+        let holds = [&scene.private_root, &scene.private_own];
+        if holds.iter().any(|root| within(root, &place))
+            || scene.own_dirs.iter().any(|d| within(d, &place))
+        {
             scene.problem(
                 format!("{name} cannot be private: it holds agentbox's own directories"),
                 "name a directory in it",
@@ -73,7 +97,8 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
             );
             continue;
         }
-        let target = scene.private_root.join(rest);
+        let root = root_of(scene, wish);
+        let target = root.join(rest);
         if let Some((holder, shown)) = scene.tree.holder(&place) {
             let own = shown.access == Access::Write
                 && shown.kind == Kind::Dir
@@ -96,11 +121,14 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
         }
         scene.grant(&place, GrantKind::Private, &wish.origin, None);
         dirs.push(target.clone());
+        if !roots.contains(&root) {
+            roots.push(root);
+        }
         links.push((place, target));
     }
     for (place, target, wish) in covers {
         scene.grant(&place, GrantKind::Private, &wish.origin, None);
-        dirs.push(place.clone());
+        dirs.extend([target.clone(), place.clone()]);
         let owner = scene.walk.lstat(&target).map(|stat| stat.uid);
         scene.tree.bind(
             place,
@@ -113,8 +141,7 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
             },
         );
     }
-    if !links.is_empty() {
-        let root = scene.private_root.clone();
+    for root in roots {
         let stat = scene.walk.lstat(&root);
         scene.tree.bind(
             root.clone(),
@@ -126,6 +153,8 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
                 owner: stat.map(|stat| stat.uid),
             },
         );
+    }
+    if !links.is_empty() {
         move_grants(scene, &links, &mut dirs);
     }
     (links, dirs)

@@ -2,12 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use super::expand::within;
 use super::gitconfig::Cleaned;
 use super::tree::Tree;
 use super::walk::Walker;
 use crate::host::{FileType, Host, Lookup};
 use crate::plan::problem::{Problem, ProblemKind};
-use crate::plan::{Grant, GrantKind, OsText};
+use crate::plan::{Grant, GrantKind, OsText, private};
 use crate::policy::{Origin, Policy};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,8 @@ pub(super) struct Scene<'a> {
     pub(super) repository: Option<PathBuf>,
     /// Where the persistent private places are; canonical as far as it exists.
     pub(super) private_root: PathBuf,
+    /// Where those of single profiles are, each in a directory by its name; canonical likewise.
+    pub(super) private_own: PathBuf,
 }
 
 /// A directory under both of its names.
@@ -70,6 +73,7 @@ impl<'a> Scene<'a> {
             cleaned: Vec::new(),
             repository: None,
             private_root: PathBuf::new(),
+            private_own: PathBuf::new(),
         };
         for (var, default) in [
             ("XDG_CONFIG_HOME", ".config"),
@@ -87,17 +91,20 @@ impl<'a> Scene<'a> {
                 }
             }
         }
-        scene.private_root = scene.real_of(
-            &scene
-                .xdg("XDG_DATA_HOME", ".local/share")
-                .join("agentbox/private"),
-        );
+        let data = scene.xdg("XDG_DATA_HOME", ".local/share");
+        scene.private_root = scene.real_of(&data.join(private::SHARED));
+        scene.private_own = scene.real_of(&data.join(private::OWN));
         let mut fences: Vec<PathBuf> = ["/proc", "/dev", "/tmp", "/var/tmp", "/run/agentbox"]
             .map(PathBuf::from)
             .to_vec();
         fences.push(scene.home.real.clone());
         scene.tree = Tree::new(fences);
         Ok(scene)
+    }
+
+    /// Is it, or does it lie in, what is behind the private places?
+    pub(super) fn is_private(&self, path: &Path) -> bool {
+        within(path, &self.private_root) || within(path, &self.private_own)
     }
 
     /// A directory of the XDG base directory specification: an absolute value counts, anything else is ignored.

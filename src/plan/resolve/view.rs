@@ -384,8 +384,7 @@ fn idmap(scene: &Scene<'_>, mode: IdentityMode, shown: &Shown) -> bool {
     }
     // What is made at the start is made by root.
     let roots = shown.owner.is_none_or(|uid| uid == 0);
-    let in_home =
-        within(&shown.source, &scene.home.real) || within(&shown.source, &scene.private_root);
+    let in_home = within(&shown.source, &scene.home.real) || scene.is_private(&shown.source);
     match mode {
         IdentityMode::Same | IdentityMode::KernelRoot => false,
         IdentityMode::Shifted => {

@@ -225,7 +225,7 @@ fn roots(scene: &Scene<'_>) -> Vec<PathBuf> {
         let wanted = shown.kind == Kind::Dir
             && shown.access == Access::Write
             && shown.owner.is_some()
-            && !within(&shown.source, &scene.private_root);
+            && !scene.is_private(&shown.source);
         if wanted && !roots.iter().any(|root| within(&shown.source, root)) {
             roots.retain(|root| !within(root, &shown.source));
             roots.push(shown.source.clone());
@@ -364,7 +364,7 @@ fn single_files(scene: &Scene<'_>, roots: &[PathBuf]) -> Vec<Linked> {
             && shown.access == Access::Write
             && shown.owner.is_some()
             && !inside
-            && !within(&shown.source, &scene.private_root)
+            && !scene.is_private(&shown.source)
         {
             files.insert(shown.source.clone());
         }

@@ -3,6 +3,7 @@
 use super::world::{World, at, builtin, cli, granted, sound};
 use crate::host::FileType;
 use crate::plan::{GrantKind, LandlockAccess};
+use crate::policy::Origin;
 use std::path::Path;
 
 fn rule(plan: &crate::plan::Plan, path: &str) -> Option<LandlockAccess> {
@@ -408,7 +409,48 @@ fn a_private_place_in_a_directory_of_the_host_covers_it() {
     );
     // The mount point is a directory of the host.
     let dirs: Vec<String> = plan.private_dirs.iter().map(ToString::to_string).collect();
-    assert_eq!(dirs, ["/home/u/proj/target"]);
+    let own = format!("{root}/proj/target");
+    assert_eq!(dirs, [own.as_str(), "/home/u/proj/target"]);
+}
+
+#[test]
+fn private_places_of_a_profile_are_its_own() {
+    let mut world = World::new();
+    let data = "/home/u/.local/share/agentbox";
+    let builtin = |profile: &str| Origin::Builtin {
+        profile: profile.to_owned(),
+        line: 1,
+    };
+    let file = |path: &str| Origin::File {
+        path: path.to_owned(),
+        line: 1,
+    };
+    for (path, origin) in [
+        ("~/.cache", builtin("base")),
+        ("~/.npm", builtin("toolchains")),
+        ("~/.aider", builtin("aider")),
+        ("~/.mine", file("~/.config/agentbox/profiles/mine.toml")),
+        ("~/.all", file("~/.config/agentbox/config.toml")),
+        // Part of what is there for all.
+        ("~/.cache/aider", builtin("aider")),
+    ] {
+        world.private_by(path, origin);
+    }
+    let plan = world.plan();
+    for (place, target) in [
+        (".cache", "private/.cache"),
+        (".npm", "private/.npm"),
+        (".all", "private/.all"),
+        (".aider", "private-of/aider/.aider"),
+        (".mine", "private-of/mine/.mine"),
+    ] {
+        let link = format!("-> {data}/{target}");
+        assert_eq!(at(&plan, format!("/home/u/{place}")), link);
+    }
+    for mount in ["private", "private-of/aider", "private-of/mine"] {
+        assert_eq!(at(&plan, format!("{data}/{mount}")), "w dir create");
+    }
+    assert_eq!(at(&plan, format!("{data}/private-of")), "-");
 }
 
 #[test]

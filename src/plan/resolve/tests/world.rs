@@ -331,7 +331,11 @@ impl World {
     }
 
     pub(super) fn private(&mut self, path: &str) -> &mut Self {
-        self.policy.wishes.files.private.push(wish(path, builtin()));
+        self.private_by(path, builtin())
+    }
+
+    pub(super) fn private_by(&mut self, path: &str, origin: Origin) -> &mut Self {
+        self.policy.wishes.files.private.push(wish(path, origin));
         self
     }
 
