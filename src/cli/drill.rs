@@ -14,7 +14,7 @@ use crate::plan::stop::{NAME, WORKSPACE_NAME};
 use crate::plan::text::hex;
 use crate::plan::{OsText, Plan};
 use crate::record::Timestamp;
-use crate::supervise::switch::file::{make, unmake};
+use crate::supervise::switch::file::{Holder, make, unmake};
 use crate::sys::random;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, OpenOptions};
@@ -235,8 +235,11 @@ impl Trip<'_> {
                 remote::set(switch, Some(("a drill", "agentbox drill"))).map(|_set: Set| ())
             }
             None => {
-                let mode = matches!(self.which, Which::User(_)).then_some(0o700);
-                make(&self.file(), "a drill", "agentbox drill", mode)
+                let holder = match self.which {
+                    Which::User(_) => Holder::Own(0o700),
+                    Which::Workspace | Which::Remote(_) => Holder::Other,
+                };
+                make(&self.file(), "a drill", "agentbox drill", holder)
                     .map(|_made| ())
                     .map_err(|e| e.to_string())
             }

@@ -13,7 +13,7 @@ use crate::record::Timestamp;
 use crate::session::store::Liveness;
 use crate::session::{SessionId, Sessions};
 use crate::supervise::control::client;
-use crate::supervise::switch::file::{Made, Unmade, make, unmake};
+use crate::supervise::switch::file::{Holder, Made, Unmade, make, unmake};
 use crate::watch::message::Notice;
 use crate::watch::reader::Reader;
 use crate::watch::source::{self, Answer, Patience, Source};
@@ -115,10 +115,12 @@ pub(super) fn set(switch: &RemoteSwitch, on: Option<(&str, &str)>) -> Result<Set
     if let Target::File { path } = &switch.target {
         let failed = |e: crate::supervise::switch::file::StopError| e.to_string();
         return match on {
-            Some((reason, by)) => match make(path.path(), reason, by, None).map_err(failed)? {
-                Made::New => Ok(Set::Done),
-                Made::Already => Ok(Set::Already),
-            },
+            Some((reason, by)) => {
+                match make(path.path(), reason, by, Holder::Other).map_err(failed)? {
+                    Made::New => Ok(Set::Done),
+                    Made::Already => Ok(Set::Already),
+                }
+            }
             None => match unmake(path.path()).map_err(failed)? {
                 Unmade::Removed => Ok(Set::Done),
                 Unmade::Nothing => Ok(Set::Already),

@@ -18,7 +18,7 @@ use crate::session::store::Liveness;
 use crate::session::{SessionId, Sessions};
 use crate::supervise::control::client::{self, CallError, Killed};
 use crate::supervise::control::message::State;
-use crate::supervise::switch::file::{Made, StopError, Unmade, make, unmake};
+use crate::supervise::switch::file::{Holder, Made, StopError, Unmade, make, unmake};
 use crate::supervise::switch::{self, sentence};
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ enum SwitchError {
 struct Switch {
     file: PathBuf,
     scope: StopScope,
-    dir_mode: Option<u32>,
+    holder: Holder,
 }
 
 /// Stops. Returns the exit status.
@@ -92,7 +92,7 @@ fn try_stop(args: &StopArgs) -> Result<u8, SwitchError> {
     let reason =
         reason.unwrap_or_else(|| format!("stopped by {}", OsText::from(host.user.as_str())));
     let make = || {
-        make(&switch.file, &reason, &by, switch.dir_mode)
+        make(&switch.file, &reason, &by, switch.holder)
             .map_err(|error| needs_root(error, &args.which, "stop --global"))
     };
     let seen = args.which.global.then(machine::supervisors);
@@ -327,7 +327,7 @@ fn switch(which: &WhichArgs, host: &Host) -> Result<Switch, SwitchError> {
         return Ok(Switch {
             file: Path::new(RUN_DIR).join(NAME),
             scope: StopScope::Host,
-            dir_mode: Some(0o755),
+            holder: Holder::Own(0o755),
         });
     }
     if let Some(dir) = &which.workspace {
@@ -338,14 +338,14 @@ fn switch(which: &WhichArgs, host: &Host) -> Result<Switch, SwitchError> {
         return Ok(Switch {
             file: dir.join(WORKSPACE_NAME),
             scope: StopScope::Workspace,
-            dir_mode: None,
+            holder: Holder::Work,
         });
     }
     // Not where XDG_CONFIG_HOME says: every session looks here, whatever variables it was started with.
     Ok(Switch {
         file: host.home.join(".config/agentbox").join(NAME),
         scope: StopScope::User,
-        dir_mode: Some(0o700),
+        holder: Holder::Own(0o700),
     })
 }
 

@@ -73,13 +73,24 @@ pub enum Unmade {
     NotOurs,
 }
 
-/// Makes a stop file. Its directory is made where `dir_mode` says with which bits. `reason` is one line.
+/// Whose directory a stop file is made in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// agentbox's own, of the user or of the machine: made with these bits where it is missing.
+    Own(u32),
+    /// A working copy. Its agent can have closed it, and it is the user's to open.
+    Work,
+    /// Any other: as it is.
+    Other,
+}
+
+/// Makes a stop file. `reason` is one line.
 ///
 /// # Errors
 /// The call that failed. The file may be there all the same, empty (ENOSPC): it stops.
-pub fn make(path: &Path, reason: &str, by: &str, dir_mode: Option<u32>) -> Result<Made, StopError> {
+pub fn make(path: &Path, reason: &str, by: &str, holder: Holder) -> Result<Made, StopError> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    if let Some(mode) = dir_mode {
+    if let Holder::Own(mode) = holder {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(mode)
@@ -87,18 +98,21 @@ pub fn make(path: &Path, reason: &str, by: &str, dir_mode: Option<u32>) -> Resul
             .map_err(|error| failed("mkdir", dir)(crate::sys::errno_of(&error)))?;
     }
     let name = path.file_name().unwrap_or_default();
-    // The user's own, which an agent on the rung `landlock` can have closed.
-    if dir_mode.is_some() {
-        own::open_up_path(dir);
+    match holder {
+        // The user's, which an agent on the rung `landlock` can have closed.
+        Holder::Own(_) => _ = own::open_up_path(dir),
+        Holder::Work => open_closed(dir),
+        Holder::Other => {}
     }
-    let at = open_writable(dir).map_err(failed("open", dir))?;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let at = open(dir, flags, Mode::empty()).map_err(failed("open", dir))?;
     let now = Timestamp::now();
     let text = format!("{reason}\n{MARK} ({by}) at {now}; `agentbox start` removes it\n");
     // Where nobody else writes, whole at once, so that who is stopped can read why. In a working copy under its own name at
     // once: that is what stops, and a temporary one could be taken away before.
-    let moved = match dir_mode {
-        Some(_) => move_in(&at, name, &text),
-        None => Err(Errno::EINVAL),
+    let moved = match holder {
+        Holder::Own(_) => move_in(&at, name, &text),
+        Holder::Work | Holder::Other => Err(Errno::EINVAL),
     };
     match moved {
         Ok(()) => return Ok(Made::New),
@@ -117,14 +131,12 @@ pub fn make(path: &Path, reason: &str, by: &str, dir_mode: Option<u32>) -> Resul
     Ok(Made::New)
 }
 
-/// A directory in which a name can be made: an agent can have closed its working copy, which is the user's to open.
-fn open_writable(dir: &Path) -> Result<OwnedFd, Errno> {
+/// Gives its owner the directory back, if no name can be made there.
+fn open_closed(dir: &Path) {
     let all = AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK;
     if faccessat(AT_FDCWD, dir, all, AtFlags::AT_EACCESS) == Err(Errno::EACCES) {
         own::open_up_path(dir);
     }
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    open(dir, flags, Mode::empty())
 }
 
 const WRITE: OFlag = OFlag::O_WRONLY
