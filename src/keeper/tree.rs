@@ -12,13 +12,13 @@ use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::inotify::AddWatchFlags;
-use nix::sys::stat::{SFlag, fstatat};
+use nix::sys::stat::{SFlag, fstat, fstatat};
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often a directory that cannot be watched is looked at.
 pub(super) const POLL: Duration = Duration::from_millis(200);
@@ -97,6 +97,17 @@ pub(super) enum Filled {
     Lost,
 }
 
+/// What a directory is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: (u64, u64),
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// A directory that was changed less than this before may change again within the same tick of its clock.
+const RACY: Duration = Duration::from_secs(3);
+
 /// The watched directories.
 pub(super) struct Tree {
     inotify: Option<Inotify>,
@@ -111,6 +122,8 @@ pub(super) struct Tree {
     queue: VecDeque<Spot>,
     /// Directories that cannot be watched.
     polled: Vec<Spot>,
+    /// What those were when they were listed last, if they had been so for a while.
+    stamps: HashMap<(usize, PathBuf), Stamp>,
     next_poll: Instant,
     /// Why there are any; said once.
     gap: Option<String>,
@@ -130,6 +143,7 @@ impl Tree {
             unopened: false,
             queue: VecDeque::new(),
             polled: Vec::new(),
+            stamps: HashMap::new(),
             next_poll: Instant::now(),
             gap,
         }
@@ -336,6 +350,31 @@ impl Tree {
         }
         self.next_poll = now + POLL;
         self.polled.clone()
+    }
+
+    /// Has a directory that is polled the names that it had when it was listed last? Its identity and times say so, once they are
+    /// older than the coarsest clock of a file system.
+    pub(super) fn is_as_listed(&mut self, places: &[Place], spot: &Spot) -> bool {
+        let opened = places
+            .get(spot.place)
+            .map(|place| place.open_dir(&spot.rel));
+        let Some(stat) = opened.and_then(|dir| fstat(dir.ok()?).ok()) else {
+            return false;
+        };
+        let changed = Duration::new(stat.st_ctime.unsigned_abs(), 0);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let is_settled = now.is_ok_and(|now| now > changed + RACY);
+        let place = (spot.place, spot.rel.clone());
+        let stamp = Stamp {
+            inode: (stat.st_dev, stat.st_ino),
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        };
+        if !is_settled {
+            self.stamps.remove(&place);
+            return false;
+        }
+        self.stamps.insert(place, stamp) == Some(stamp)
     }
 
     /// Lists a directory that cannot be watched.
