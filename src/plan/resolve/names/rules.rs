@@ -97,22 +97,14 @@ fn own_program(scene: &Scene<'_>, out: &mut Vec<NameRule>) {
     if scene.tree.access(exe) != Some(Access::Write) {
         return;
     }
-    let (root, mut pattern) = anchor(scene, exe.parent().unwrap_or(Path::new("/")));
-    pattern = pattern
-        .split(|b| *b == b'/')
-        .chain(exe.file_name().map(OsStr::as_bytes))
-        .filter(|name| !name.is_empty())
-        .map(literal)
-        .collect::<Vec<_>>()
-        .join(&b'/');
-    out.push(NameRule {
-        kind: NameKind::Freeze,
-        root: root.into(),
-        pattern: OsText::from(OsString::from_vec(pattern)),
-        verdict: Verdict::Applies,
-        holds: None,
-        origin: Origin::agentbox("agentbox itself"),
-    });
+    let (root, way) = anchor(scene, exe.parent().unwrap_or(Path::new("/")));
+    let way = Path::new(OsStr::from_bytes(&way)).join(exe.file_name().unwrap_or_default());
+    out.push(NameRule::about(
+        NameKind::Freeze,
+        &root,
+        &way,
+        "agentbox itself",
+    ));
 }
 
 /// A pattern as it is written: the directory that its variable stands for, and the components.
