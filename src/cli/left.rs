@@ -3,9 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs::File;
+use crate::host::open_regular;
 use std::io::{Error, ErrorKind, Read as _, Result};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// The most bytes that are read.
@@ -16,13 +15,7 @@ const MAX: u64 = 4 << 20;
 /// # Errors
 /// It cannot be read, is none, or is larger than anything that a human writes.
 pub(super) fn text(path: &Path) -> Result<String> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "no regular file"));
-    }
+    let file = open_regular(path)?;
     let mut text = String::new();
     let read = file.take(MAX + 1).read_to_string(&mut text)?;
     if u64::try_from(read).is_ok_and(|read| read <= MAX) {
@@ -37,6 +30,7 @@ mod tests {
     use super::*;
     use crate::profile::testing::Dir;
     use nix::sys::stat::Mode;
+    use std::fs::File;
     use std::os::unix::fs::symlink;
 
     #[test]

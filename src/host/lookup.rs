@@ -31,6 +31,25 @@ pub(super) fn small_file(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealLookup;
 
+/// Opens a regular file for reading, and never waits.
+///
+/// # Errors
+/// Of open(2) and fstat(2); `InvalidInput` for what is none.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    // O_NONBLOCK: a fifo must not hold the start up; what is not a regular file is refused after the open.
+    let file = File::options()
+        .read(true)
+        .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "no regular file",
+    ))
+}
+
 impl Lookup for RealLookup {
     // By stat(2) and not by statx(2) as std does: a plan asks a few hundred times, and statx fills twice as much, the time of
     // birth included.
@@ -60,15 +79,7 @@ impl Lookup for RealLookup {
     }
 
     fn read(&self, path: &Path, max: usize) -> Option<Vec<u8>> {
-        // O_NONBLOCK: a fifo must not hold the start up; what is not a regular file is refused after the open.
-        let file = File::options()
-            .read(true)
-            .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
-            .open(path)
-            .ok()?;
-        if !file.metadata().ok()?.is_file() {
-            return None;
-        }
+        let file = open_regular(path).ok()?;
         // Without a buffer to begin with, std reads 32 bytes, then 64, and so on.
         let mut bytes = Vec::with_capacity(max.min(PAGE));
         file.take(u64::try_from(max).ok()?)

@@ -13,7 +13,7 @@ pub mod usage;
 
 pub use cause::{Cause, Cgroups, Limit, Need};
 pub use gather::HostError;
-pub use lookup::RealLookup;
+pub use lookup::{RealLookup, open_regular};
 pub use pretend::Pretend;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
