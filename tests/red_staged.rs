@@ -214,3 +214,25 @@ fn a_remedy_that_is_copied_into_a_shell_runs_nothing_of_the_name() {
         host(&b, "git reset -q; rm -f .env.*").ok();
     }
 }
+
+/// What a hidden file is was computed again for each time that the index lists it: a small index kept the next start busy for
+/// an hour.
+#[test]
+fn a_file_that_an_index_lists_a_hundred_thousand_times_is_read_once() {
+    let entry = |path: &[u8]| [&[0; 40 + 20 + 2], b"\0".as_slice(), path, b"\0"].concat();
+    let count: u32 = 100_000;
+    let mut index = [b"DIRC\0\0\0\x04", count.to_be_bytes().as_slice()].concat();
+    index.extend(entry(b"big.pem"));
+    // Version 4: nothing of the path before is dropped, and nothing is added.
+    index.extend(entry(b"").repeat(count as usize - 1));
+    index.extend([0; 20]);
+    let b = TestBox::new().file("{ws}/big.pem", vec![b'k'; 8 << 20]);
+    host(&b, "git init -q").ok();
+    let b = b
+        .file("{ws}/.git/index", index)
+        .file("{ws}/other.pem", "key");
+    // Something else than what git has lies there: closed. The twin is not listed, and reads as empty.
+    let ran = b.sh("cat other.pem; cat big.pem");
+    assert_eq!((ran.code(), ran.text().as_str()), (1, ""), "{ran:?}");
+    assert!(ran.complaint().contains("Permission denied"), "{ran:?}");
+}

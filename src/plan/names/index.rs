@@ -43,8 +43,12 @@ impl Format {
     }
 }
 
-/// More than git makes of a path.
-const LONGEST: usize = 1 << 16;
+/// The longest path, in bytes: PATH_MAX, beyond which git opens no file.
+pub const LONGEST: usize = 4096;
+
+/// All paths of an index together, in bytes: version 4 names one by how it differs from the one before, so that a small index
+/// can be long. A million files have about 100 MB.
+pub const ALL: usize = 256 << 20;
 
 /// How the repository with this configuration (`config`) names objects: `extensions.objectFormat`.
 #[must_use]
@@ -79,6 +83,7 @@ pub fn entries(
     }
     let count = from.u32()?;
     let mut path: Vec<u8> = Vec::new();
+    let mut left = ALL;
     for _ in 0..count {
         let begin = from.at;
         // ctime, mtime, dev, ino, mode, uid, gid, size.
@@ -104,6 +109,7 @@ pub fn entries(
         if path.len() > LONGEST {
             return None;
         }
+        left = left.checked_sub(path.len())?;
         each(&path, id);
     }
     // Extensions: a signature and a length; the checksum follows without either.

@@ -132,3 +132,34 @@ fn what_is_no_index_is_none_and_no_panic() {
     assert!(entries(b"", Format::Sha1, &mut |_, _| {}).is_none());
     assert!(entries(b"DIRC\0\0\0\x09\0\0\0\0", Format::Sha1, &mut |_, _| {}).is_none());
 }
+
+/// An index of version 4 whose entries are all of the same long path.
+fn repeated(length: usize, count: u32) -> Vec<u8> {
+    let mut bytes = b"DIRC\0\0\0\x04".to_vec();
+    bytes.extend(count.to_be_bytes());
+    for number in 0..count {
+        bytes.extend([0; 40 + 20 + 2]);
+        // Nothing of the one before is dropped, and nothing is added.
+        bytes.push(0);
+        if number == 0 {
+            bytes.extend(vec![b'x'; length]);
+        }
+        bytes.push(0);
+    }
+    bytes.extend([0; 20]);
+    bytes
+}
+
+/// A small index that is long when it is unfolded kept the reader busy, and who kept its paths had no memory left.
+#[test]
+fn a_small_index_does_not_become_a_large_one() {
+    let read = |bytes: &[u8]| {
+        let mut sum = 0;
+        let read = entries(bytes, Format::Sha1, &mut |path, _| sum += path.len());
+        assert!(sum <= ALL, "{sum}");
+        read.is_some()
+    };
+    assert!(read(&repeated(LONGEST, 1000)));
+    assert!(!read(&repeated(LONGEST + 1, 1)));
+    assert!(!read(&repeated(LONGEST, 100_000)));
+}

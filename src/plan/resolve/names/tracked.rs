@@ -96,17 +96,29 @@ fn ask(scene: &Scene<'_>, root: &Path, targets: &[Target], numbers: &[usize], ou
         }
     }
     let format = format(scene, &git_dir);
-    let mut ids: Vec<(usize, Vec<u8>)> = Vec::new();
+    // What lies there, read once: an index can list a path as often as it likes.
+    let mut blobs: HashMap<usize, Option<Vec<u8>>> = HashMap::new();
     let mut each = |path: &[u8], id: &[u8]| {
-        if let Some(number) = files.get(path) {
-            ids.push((*number, id.to_vec()));
+        if let Some(number) = files.get(path)
+            && let (Some(slot), Some(target)) = (out.get_mut(*number), targets.get(*number))
+            && *slot != Tracked::Same
+        {
+            let there = blobs.entry(*number).or_insert_with(|| {
+                let content = look.read(&target.path, FILE)?;
+                (content.len() < FILE).then(|| format.blob(&content))
+            });
+            *slot = match there {
+                Some(there) if there == id => Tracked::Same,
+                _ => Tracked::Differs,
+            };
         }
         for (dir, number) in &dirs {
             if path
                 .strip_prefix(*dir)
                 .is_some_and(|rest| rest.starts_with(b"/"))
+                && let Some(slot) = out.get_mut(*number)
             {
-                ids.push((*number, Vec::new()));
+                *slot = Tracked::Differs;
             }
         }
     };
@@ -134,24 +146,6 @@ fn ask(scene: &Scene<'_>, root: &Path, targets: &[Target], numbers: &[usize], ou
                 *slot = Tracked::Differs;
             }
         }
-        return;
-    }
-    for (number, id) in ids {
-        let (Some(slot), Some(target)) = (out.get_mut(number), targets.get(number)) else {
-            continue;
-        };
-        if *slot == Tracked::Same {
-            continue;
-        }
-        let same = !id.is_empty()
-            && look
-                .read(&target.path, FILE)
-                .is_some_and(|content| content.len() < FILE && format.blob(&content) == id);
-        *slot = if same {
-            Tracked::Same
-        } else {
-            Tracked::Differs
-        };
     }
 }
 
