@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::TestBox;
 use common::live::{find, init_of, parent};
 use common::world::token;
+use common::{TestBox, until};
 use nix::sys::signal::{Signal, kill};
 use std::path::PathBuf;
 
@@ -89,4 +89,59 @@ fn a_client_that_stopped_with_its_command_sees_the_end() {
     });
     live.signal(Signal::SIGCONT);
     assert_eq!(live.end().code(), 7);
+}
+
+/// While the supervisor planned and built, Ctrl-C and `timeout` had no effect at all: a start on a slow disk, or one that waits
+/// for a remote switch, could only be ended by SIGKILL.
+#[test]
+fn a_start_that_takes_long_is_ended_by_the_callers_signal() {
+    let b = TestBox::new().script(
+        "{t}/bin/ask",
+        "#!/bin/sh\nd=${0%/bin/ask}; : > $d/asked\nwhile [ ! -e $d/go ]; do sleep 0.02; done; echo clear\n",
+    );
+    let url = format!("exec:{}", b.root().join("bin/ask").display());
+    let config = format!(
+        "[[kill-switch.remote]]\nname = \"ask\"\nurl = \"{url}\"\ninterval = \"1h\"\ntimeout = \"1h\"\n\
+         on-unreachable = \"continue\"\ngrace = \"4h\"\n"
+    );
+    let b = b.file("{home}/.config/agentbox/config.toml", config);
+    let (asked, go, ran) = (
+        b.root().join("asked"),
+        b.root().join("go"),
+        b.ws().join("ran"),
+    );
+    let script = format!("touch {}; sleep 600", ran.display());
+    let begun = || {
+        let _ = std::fs::remove_file(&asked);
+        let live = b.start(["/bin/sh", "-c", &script]);
+        until("the start waits", || asked.exists());
+        live
+    };
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+    ] {
+        let live = begun();
+        let children = common::live::descendants(live.pid());
+        assert!(
+            children.len() >= 3,
+            "supervisor, watch, program: {children:?}"
+        );
+        live.signal(signal);
+        let end = live.end();
+        assert_eq!(end.code(), 128 + signal as i32, "{end:?}");
+        let words = format!("the start was ended by {signal}; the command was not started");
+        assert!(end.complaint().contains(&words), "{end:?}");
+        assert!(!ran.exists(), "{signal}");
+        common::live::all_gone(&children);
+    }
+    // The twin: what ends no start waits for the command.
+    let live = begun();
+    live.signal(Signal::SIGUSR1);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::fs::write(&go, "").unwrap();
+    let end = live.end();
+    assert_eq!(end.code(), 128 + Signal::SIGUSR1 as i32, "{end:?}");
 }

@@ -195,6 +195,7 @@ fn shell_main(
                 signals,
                 terminal,
                 nursery: None,
+                supervisor: None,
             });
             // SAFETY: _exit takes a number and does not return.
             unsafe { libc::_exit(i32::from(end.status())) }

@@ -75,6 +75,7 @@ fn show(args: &IdArgs) -> Result<u8, CliError> {
         signals,
         terminal: Some(terminal),
         nursery: None,
+        supervisor: None,
     });
     if end == ClientEnd::Detached {
         say::error(format!(

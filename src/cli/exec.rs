@@ -94,6 +94,7 @@ fn flow(args: &ExecArgs) -> Result<u8, CliError> {
         signals,
         terminal,
         nursery: None,
+        supervisor: None,
     });
     copies.end();
     if let ClientEnd::Interrupted(scope) = end {

@@ -247,7 +247,7 @@ fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
             let _ = process::short_turns();
             process::exit_now(supervisor(args, handed, terminal, inherited))
         }
-        Fork::Parent(supervisor, _pidfd) => {
+        Fork::Parent(supervisor, pidfd) => {
             drop(handed);
             let _ = process::short_turns();
             let nursery = nursery.and_then(|nursery| nursery::raise(nursery, || forecast(&args)));
@@ -271,6 +271,7 @@ fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
                 signals,
                 terminal,
                 nursery,
+                supervisor: Some(pidfd),
             });
             if end == ClientEnd::Detached {
                 return Ok(end.status());
@@ -279,6 +280,12 @@ fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
             let _ = nix::sys::wait::waitpid(supervisor, None);
             match end {
                 ClientEnd::Lost => kept.clean_up(),
+                ClientEnd::CalledOff(_, typed) => {
+                    kept.clean_up();
+                    if let Some(scope) = typed {
+                        client::end_by_it(scope);
+                    }
+                }
                 ClientEnd::Interrupted(scope) => client::end_by_it(scope),
                 ClientEnd::Ended { .. } | ClientEnd::Detached => {}
             }

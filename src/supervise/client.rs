@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod called_off;
 mod data;
 mod flow;
 mod job;
@@ -26,13 +27,14 @@ use crate::paint::{self, Tone};
 use crate::plan::text::write_escaped;
 use crate::sys::tty::{EdgeWatch, Winsize};
 use answers::Answers;
-use data::Data;
+use called_off::CalledOff;
+use data::{Data, release_redirected};
 use keys::Escape;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::Signal;
 use std::collections::VecDeque;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How many messages wait for a supervisor that does not read.
 const OUTBOX: usize = 64;
@@ -52,6 +54,8 @@ pub struct ClientLink {
     pub terminal: Option<HostTerminal>,
     /// The nursery, which is gone when the command runs.
     pub nursery: Option<Raised>,
+    /// The supervisor (a pidfd), for [`Role::Owner`].
+    pub supervisor: Option<OwnedFd>,
 }
 
 /// What the client is to the session.
@@ -78,6 +82,9 @@ pub enum ClientEnd {
     Interrupted(Scope),
     /// The supervisor is gone without a word; this has been said on stderr.
     Lost,
+    /// This signal came while the box was built, which took too long: the supervisor was killed, and this has been said. With
+    /// a scope it was typed, and [`end_by_it`] is due.
+    CalledOff(Signal, Option<Scope>),
     /// The client left, and the session goes on.
     Detached,
 }
@@ -90,6 +97,7 @@ impl ClientEnd {
             ClientEnd::Ended { status } => status,
             ClientEnd::Interrupted(_) => INTERRUPTED,
             ClientEnd::Lost => LOST,
+            ClientEnd::CalledOff(signal, _) => 128 + signal as u8,
             ClientEnd::Detached => 0,
         }
     }
@@ -120,6 +128,8 @@ pub fn run(link: ClientLink) -> ClientEnd {
         escape: Escape::new(),
         signals: link.signals,
         nursery: link.nursery,
+        supervisor: link.supervisor,
+        called_off: None,
         terminal: link.terminal.map(|host| Terminal::open(&host, stdio)),
         keys: Queue::new(),
         screen: Queue::new(),
@@ -172,6 +182,9 @@ struct Client {
     escape: Escape,
     signals: Signals,
     nursery: Option<Raised>,
+    supervisor: Option<OwnedFd>,
+    /// The caller wants no start any more.
+    called_off: Option<CalledOff>,
     terminal: Option<Terminal>,
     /// From the terminal to the box.
     keys: Queue,
@@ -225,6 +238,7 @@ impl Client {
             }
             // Before the data: `Started` is what makes the terminal raw, and `Stopped` asks for the data by itself.
             self.read_control();
+            self.lose_patience();
             self.write_control();
             if woken.contains(&Source::Data) {
                 self.read_data();
@@ -294,7 +308,7 @@ impl Client {
             }
         }
         // EINTR (a stop and a continue) wakes with nothing found, which only looks once too often.
-        let _interrupted = poll(&mut set, PollTimeout::NONE);
+        let _interrupted = poll(&mut set, self.patience());
         let woken = sources.iter().zip(&set);
         woken
             .filter(|(_, polled)| polled.any().unwrap_or(true))
@@ -309,6 +323,7 @@ impl Client {
             Sender::Process => SignalTo::Command,
         };
         let over = matches!(self.phase, Phase::Over(_));
+        self.call_off(signal);
         match signal {
             Signal::SIGWINCH => self.resize(),
             Signal::SIGCONT => self.resumed(),
@@ -464,25 +479,5 @@ impl Client {
         }
         // There is nobody left to tell that stderr is closed.
         let _closed = std::io::stderr().write_all(out.as_bytes());
-    }
-}
-
-/// Lets go of a redirected stdin and stdout, which are the command's now. Held here, they would keep a pipe from telling its
-/// end: `yes | agentbox run head -1` would write on for nobody. stderr stays, for messages.
-fn release_redirected() {
-    let is_terminal = |fd: BorrowedFd<'_>| nix::unistd::isatty(fd).unwrap_or(false);
-    let Ok(null) = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-    else {
-        return;
-    };
-    // A failure leaves the descriptor as it is, which only makes the end of the pipe later.
-    if !is_terminal(std::io::stdin().as_fd()) {
-        let _kept = nix::unistd::dup2_stdin(&null);
-    }
-    if !is_terminal(std::io::stdout().as_fd()) {
-        let _kept = nix::unistd::dup2_stdout(&null);
     }
 }

@@ -187,6 +187,21 @@ pub fn parent(pid: Pid) -> Option<Pid> {
     Some(Pid::from_raw(status_field(pid, "PPid")?.parse().ok()?))
 }
 
+/// All that descends from a process.
+pub fn descendants(pid: Pid) -> Vec<Pid> {
+    let parents: Vec<(Pid, Pid)> = all()
+        .into_iter()
+        .filter_map(|child| Some((child, parent(child)?)))
+        .collect();
+    let mut found = vec![pid];
+    let mut at = 0;
+    while let Some(above) = found.get(at).copied() {
+        found.extend(parents.iter().filter(|(_, p)| *p == above).map(|(c, _)| *c));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
 /// The pid namespace of a process, by its inode; `None` where we may not look.
 pub fn pid_namespace(pid: Pid) -> Option<String> {
     let link = fs::read_link(format!("/proc/{pid}/ns/pid")).ok()?;

@@ -1,4 +1,5 @@
 //! Where the bytes of the box's terminal come from: a socket of the supervisor, or the terminal's master itself (`exec`).
+//! Also letting go of what is not the client's any more.
 
 #![forbid(unsafe_code)]
 
@@ -60,5 +61,25 @@ impl AsFd for Data {
         match self {
             Data::Socket(fd) | Data::Master(fd) => fd.as_fd(),
         }
+    }
+}
+
+/// Lets go of a redirected stdin and stdout, which are the command's now. Held here, they would keep a pipe from telling its
+/// end: `yes | agentbox run head -1` would write on for nobody. stderr stays, for messages.
+pub(super) fn release_redirected() {
+    let is_terminal = |fd: BorrowedFd<'_>| nix::unistd::isatty(fd).unwrap_or(false);
+    let Ok(null) = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+    else {
+        return;
+    };
+    // A failure leaves the descriptor as it is, which only makes the end of the pipe later.
+    if !is_terminal(std::io::stdin().as_fd()) {
+        let _kept = nix::unistd::dup2_stdin(&null);
+    }
+    if !is_terminal(std::io::stdout().as_fd()) {
+        let _kept = nix::unistd::dup2_stdout(&null);
     }
 }
