@@ -172,3 +172,50 @@ fn a_deep_directory_is_not_the_end_of_a_search() {
         &["aa/.vscode/tasks.json", "closed/in/.envrc", &deep],
     );
 }
+
+/// What the first session has made or changed is what the second one finds: it must not be that one's "as it was".
+#[test]
+fn a_session_beside_another_brings_nothing_back_that_the_other_one_made() {
+    let b = repository()
+        .file("{ws}/.vscode/settings.json", "{}")
+        .dir("{ws}/sub/plain");
+    let first = b.start([
+        "sh",
+        "-c",
+        "echo evil > .vscode/settings.json; echo evil > .vscode/tasks.json; echo evil > sub/.envrc; echo twin > twin; \
+         git init -q sub/born; git config --file sub/born/.git/config core.fsmonitor evil; \
+         rm .github/workflows/ci.yml; touch one; while ! [ -e go ]; do sleep 0.02; done",
+    ]);
+    common::until("the first one has done it", || b.ws().join("one").exists());
+    let second = b.start([
+        "sh",
+        "-c",
+        "touch two; while ! [ -e on ]; do sleep 0.02; done; echo new > sub/plain/x",
+    ]);
+    common::until("the second one runs", || b.ws().join("two").exists());
+    fs::write(b.ws().join("go"), "").unwrap();
+    let ran = first.end();
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let names = [".vscode/tasks.json", "sub/.envrc"];
+    gone(&b, &ran, &names);
+    fs::write(b.ws().join("on"), "").unwrap();
+    let ran = second.end();
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    gone(&b, &ran, &names);
+    assert_eq!(read(&b, ".vscode/settings.json"), "{}", "{ran:?}");
+    // Deleted by the first one and put back at its end: it is no work of the second one.
+    assert_eq!(
+        read(&b, ".github/workflows/ci.yml"),
+        "on: push\n",
+        "{ran:?}"
+    );
+    assert_eq!(read(&b, "sub/plain/x"), "new\n", "{ran:?}");
+    assert!(!read(&b, "sub/born/.git/config").contains("evil"));
+
+    // What a session alone finds is its own "as it was".
+    b.on_host("echo mine > sub/.envrc; rm -f go on").ok();
+    let ran = b.sh("echo evil > sub/.envrc; echo evil > .vscode/settings.json");
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_eq!(read(&b, "sub/.envrc"), "mine\n", "{ran:?}");
+    assert_eq!(read(&b, ".vscode/settings.json"), "{}", "{ran:?}");
+}

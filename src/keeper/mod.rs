@@ -22,6 +22,7 @@ mod files;
 mod git;
 pub mod gitconfig;
 pub mod history;
+pub mod inherit;
 pub mod job;
 pub mod links;
 pub mod message;

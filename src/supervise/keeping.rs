@@ -7,6 +7,7 @@ use super::holds::Holder;
 use super::keeping_words::{doubtful, event, line, required};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
+use super::settling::baseline;
 use crate::keeper::baseline::Baseline;
 use crate::keeper::job::Job;
 use crate::keeper::message::{FromKeeper, Known, More, Seen, ToKeeper};
@@ -88,11 +89,7 @@ impl Keeping {
         plan: &Plan,
         session: &Session,
     ) -> Result<Keeping, String> {
-        session.unsettled().map_err(|e| e.to_string())?;
-        let baseline = Baseline::take(plan);
-        baseline
-            .write(session.dir())
-            .map_err(|errno| format!("the baseline of tracked files: {errno}"))?;
+        let baseline = baseline(plan, session)?;
         Ok(Keeping {
             keeper,
             names: Names {

@@ -7,9 +7,12 @@ use super::keeping::Settled;
 use super::keeping_words::{event, line};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
+use super::voice::say_directly;
 use crate::keeper::baseline::Baseline;
+use crate::keeper::inherit;
 use crate::keeper::job::Job;
 use crate::keeper::settle::{Scope, Search};
+use crate::paint::Tone;
 use crate::plan::Plan;
 use crate::plan::names::Names;
 use crate::session::{Session, SessionId};
@@ -33,11 +36,7 @@ impl Settling {
         let Some(bare) = &plan.standing.bare else {
             return Ok(None);
         };
-        session.unsettled().map_err(|e| e.to_string())?;
-        let baseline = Baseline::take(plan);
-        baseline
-            .write(session.dir())
-            .map_err(|errno| format!("the baseline of tracked files: {errno}"))?;
+        let baseline = baseline(plan, session)?;
         Ok(Some(Settling {
             names: plan.names.clone(),
             baseline,
@@ -79,6 +78,24 @@ impl Part for Settling {
         }
         remove(&self.place, running);
     }
+}
+
+/// Remembers what tracked and frozen files are, or were when the first session that has not ended began, and writes it down.
+///
+/// # Errors
+/// The session's directory cannot be written.
+pub(super) fn baseline(plan: &Plan, session: &Session) -> Result<Baseline, String> {
+    session.unsettled().map_err(|e| e.to_string())?;
+    let (earlier, lines) = inherit::earlier(session);
+    for line in lines {
+        say_directly(Tone::Word, &line);
+    }
+    let mut baseline = Baseline::take(plan);
+    baseline.inherit(&plan.names, &earlier);
+    baseline
+        .write(session.dir())
+        .map_err(|errno| format!("the baseline of tracked files: {errno}"))?;
+    Ok(baseline)
 }
 
 /// Removes the session's directory, which nobody uses any more. No link in it is followed.
