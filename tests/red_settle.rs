@@ -219,3 +219,29 @@ fn a_session_beside_another_brings_nothing_back_that_the_other_one_made() {
     assert_eq!(read(&b, "sub/.envrc"), "mine\n", "{ran:?}");
     assert_eq!(read(&b, ".vscode/settings.json"), "{}", "{ran:?}");
 }
+
+/// What is only tracked stays in a clone, which nobody has opened yet. A directory that the user knows is none, whatever has come
+/// into its place.
+#[test]
+fn a_repository_that_took_the_place_of_a_directory_is_no_new_clone() {
+    let b = repository()
+        .file("{ws}/lib/.envrc", "mine")
+        .file("{ws}/app/src/x", "x");
+    b.on_host("git add app && git -c user.name=a -c user.email=a@b commit -qm app")
+        .ok();
+    let ran = b.sh("for d in app lib new; do \
+           git init -q t; mkdir t/.vscode t/src; echo evil > t/.vscode/tasks.json; echo evil > t/.autoenv; touch t/src/x; \
+           [ -e $d ] && mv $d $d.old; mv t $d; \
+         done; \
+         git checkout -q --orphan o; git commit -qm o --allow-empty; echo twin > twin");
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let names = [
+        "app/.vscode/tasks.json",
+        "app/.autoenv",
+        "lib/.vscode/tasks.json",
+        "lib/.autoenv",
+    ];
+    gone(&b, &ran, &names);
+    assert_eq!(read(&b, "new/.vscode/tasks.json"), "evil\n", "{ran:?}");
+    assert_eq!(read(&b, "lib/.envrc"), "mine", "{ran:?}");
+}

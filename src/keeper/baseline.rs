@@ -273,6 +273,16 @@ impl Baseline {
         self.files.iter().find(|kept| kept.file.path() == file)
     }
 
+    /// Was there something that is remembered in that directory?
+    pub(super) fn knows_below(&self, dir: &Path) -> bool {
+        let files = self.files.iter().map(|kept| &kept.file);
+        let repositories = self.repositories.iter().map(|known| &known.dir);
+        files
+            .chain(&self.frozen)
+            .chain(repositories)
+            .any(|known| known.path().starts_with(dir))
+    }
+
     /// Files whose stamp is not what it was, by looking at each once.
     #[must_use]
     pub fn changed(&self) -> Vec<PathBuf> {

@@ -172,6 +172,27 @@ pub(super) fn named(
     answer == Ok(vec![1])
 }
 
+/// Had a branch of the start a file or directory of that name? What cannot be told might have been there.
+pub(super) fn stood(root: BorrowedFd<'_>, repository: &Repository, path: &Path) -> bool {
+    let Some(store) = Store::open(root, repository.dir.path()) else {
+        return true;
+    };
+    let packs = u32::try_from(store.packs.len()).unwrap_or(0);
+    let tips = repository.tips();
+    let answer = consult(
+        bounds(),
+        |question| store.answer(question, (0, 0)),
+        |asker| {
+            let asker = std::cell::RefCell::new(asker);
+            let asker = &asker;
+            let mut reader = Reader::new(Remote { asker, packs });
+            let is = walk::stood(&mut reader, &tips, path.as_os_str().as_bytes());
+            vec![u8::from(is)]
+        },
+    );
+    answer != Ok(vec![0])
+}
+
 fn bounds() -> Bounds {
     Bounds {
         who: "the process that reads git's history",

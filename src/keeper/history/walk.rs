@@ -6,7 +6,7 @@
 mod back;
 
 pub(in crate::keeper) use self::back::Back;
-pub(super) use self::back::{at, named};
+pub(super) use self::back::{at, named, stood};
 use super::reader::{Bytes, Id, Kind, Missing, Reader, id_of};
 use crate::plan::text::hex;
 use serde::{Deserialize, Serialize};

@@ -90,6 +90,26 @@ pub(in crate::keeper::history) fn named<B: Bytes>(
     }
 }
 
+/// Has one of these commits anything under that path? What cannot be read might have.
+pub(in crate::keeper::history) fn stood<B: Bytes>(
+    reader: &mut Reader<B>,
+    tips: &[Id],
+    path: &[u8],
+) -> bool {
+    let mut nothing = Nothing;
+    let mut look = look(reader, &mut nothing);
+    tips.iter().any(|tip| {
+        let commit = match look.peel(*tip) {
+            Ok(Some(commit)) => commit,
+            // A tag of something else.
+            Ok(None) => return false,
+            Err(_) => return true,
+        };
+        let tree = look.commit(&commit).map(|commit| commit.tree);
+        tree.and_then(|tree| look.entry(tree, path)) != Ok(None)
+    })
+}
+
 impl<B: Bytes, K: Known> Look<'_, B, K> {
     /// Had a reference of the start this content under this name, or a commit behind one? What git's store did not have then
     /// needs no long search.
