@@ -245,3 +245,48 @@ fn a_repository_that_took_the_place_of_a_directory_is_no_new_clone() {
     assert_eq!(read(&b, "new/.vscode/tasks.json"), "evil\n", "{ran:?}");
     assert_eq!(read(&b, "lib/.envrc"), "mine", "{ran:?}");
 }
+
+/// What one session commits and nobody has looked at is no reason for the next one to leave a protected file alone.
+#[test]
+fn two_sessions_do_not_what_one_cannot_by_way_of_a_commit() {
+    let b = repository();
+    let who = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b; ";
+    let session = |script: &str| {
+        let ran = b.sh(&format!("{who}{script}; echo twin > twin"));
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        ran
+    };
+    // The user's own file, committed by an agent, follows its branch in later sessions.
+    b.on_host("git branch old; echo mine > .github/workflows/mine.yml")
+        .ok();
+    session("git add .github && git commit -qm mine");
+    let ran = session("git checkout -q old");
+    assert_eq!(read(&b, ".github/workflows/mine.yml"), "", "{ran:?}");
+    let ran = session("git checkout -q main");
+    assert_eq!(read(&b, ".github/workflows/mine.yml"), "mine\n", "{ran:?}");
+
+    let commit = "b=$(echo evil | git hash-object -w --stdin); export GIT_INDEX_FILE=.git/other; git read-tree main; \
+         git update-index --add --cacheinfo 100644,$b,.claude/settings.json --cacheinfo 100644,$b,.envrc; \
+         git update-ref refs/zz/x $(git commit-tree -p main -m x $(git write-tree)); rm .git/other; \
+         for i in $(seq 70); do git update-ref refs/aa/$i $(git commit-tree -p main -m $i main^{tree}); done";
+    let ran = session(commit);
+    assert!(ran.complaint().contains("could not be searched"), "{ran:?}");
+    let names = [".claude/settings.json", ".envrc"];
+    let bring =
+        |name: &str| format!("git checkout -q {name} -- .claude .envrc; git reset -q; sleep 0.3");
+    gone(
+        &b,
+        &session(&format!(
+            "git update-ref refs/heads/again refs/zz/x; {}",
+            bring("refs/zz/x")
+        )),
+        &names,
+    );
+    // By another name it is the same commit still.
+    gone(&b, &session(&bring("again")), &names);
+    // A human has named it.
+    b.on_host("git branch seen refs/zz/x").ok();
+    let ran = session(&bring("seen"));
+    assert_eq!(read(&b, ".claude/settings.json"), "evil\n", "{ran:?}");
+    assert_eq!(read(&b, ".envrc"), "evil\n", "{ran:?}");
+}

@@ -89,6 +89,19 @@ impl Baseline {
                 }
             }
         }
+        for repository in &mut self.repositories {
+            for theirs in earlier
+                .iter()
+                .filter_map(|session| session.baseline.repository(repository.dir.path()))
+            {
+                let moved = repository.refs.iter();
+                let moved = moved.filter(|(name, id)| theirs.refs.get(*name) != Some(*id));
+                repository
+                    .beside
+                    .extend(moved.map(|(name, id)| (name.clone(), id.clone())));
+                repository.distrust.before.extend(theirs.trusted());
+            }
+        }
         self.files
             .retain(|kept| !known.contains_key(kept.file.path()));
         self.files.extend(known.into_values());

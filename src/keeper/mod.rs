@@ -18,6 +18,7 @@ pub mod baseline;
 mod confine;
 mod confined;
 mod covers;
+pub mod distrust;
 mod files;
 mod git;
 pub mod gitconfig;

@@ -153,7 +153,7 @@ pub(super) fn named(
         return false;
     };
     let packs = u32::try_from(store.packs.len()).unwrap_or(0);
-    let tips = repository.tips();
+    let tips = repository.trusted_tips();
     let id = content.map(objects::blob);
     let head = refs::head(root, repository.dir.path(), repository.dir.path())
         .and_then(|id| id_of(id.as_bytes()));
