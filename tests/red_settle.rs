@@ -290,3 +290,38 @@ fn two_sessions_do_not_what_one_cannot_by_way_of_a_commit() {
     assert_eq!(read(&b, ".claude/settings.json"), "evil\n", "{ran:?}");
     assert_eq!(read(&b, ".envrc"), "evil\n", "{ran:?}");
 }
+
+/// What a clone of an earlier session has is its own: neither by a copy nor by a `.git` file does it become another directory's.
+#[test]
+fn what_an_earlier_session_left_in_a_clone_does_not_come_into_the_working_copy() {
+    let b = repository().file("{ws}/lib/x", "x");
+    b.on_host("git add lib && git -c user.name=a -c user.email=a@b commit -qm lib")
+        .ok();
+    let first = b.sh(
+        "git init -q new; cd new; mkdir .vscode; echo evil > .vscode/tasks.json; echo evil > .envrc; git add -A; \
+         git -c user.name=a -c user.email=a@b commit -qm n; cd ..; echo twin > twin",
+    );
+    assert_eq!(read(&b, "new/.vscode/tasks.json"), "evil\n", "{first:?}");
+    let ran = b.sh(
+        "mkdir .vscode; cp new/.vscode/tasks.json .vscode; cp new/.envrc .envrc; echo 'gitdir: ../new/.git' > sub/.git; cp new/.envrc sub; \
+         mkdir -p lib.new; git init -q lib.new; cp new/.envrc lib.new; mv lib lib.old; mv lib.new lib; \
+         git worktree add -q -b t tree; git -C new worktree add -q ../other HEAD",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let names = [
+        ".vscode/tasks.json",
+        ".envrc",
+        "sub/.envrc",
+        "sub/.git",
+        "lib/.envrc",
+    ];
+    gone(&b, &ran, &names);
+    // Work trees that are new are their repositories'.
+    assert_eq!(
+        read(&b, "tree/.github/workflows/ci.yml"),
+        "on: push\n",
+        "{ran:?}"
+    );
+    assert_eq!(read(&b, "other/.vscode/tasks.json"), "evil\n", "{ran:?}");
+    assert!(b.ws().join("other/.git").exists(), "{ran:?}");
+}

@@ -159,6 +159,7 @@ impl Baseline {
                 baseline.repositories.push(Repository {
                     dir: OsText::from(parent),
                     distrust: Distrust::of(session, parent, &refs),
+                    head: refs::head(root.as_fd(), parent, parent),
                     refs,
                     indexes: Vec::new(),
                     beside: BTreeMap::new(),

@@ -149,6 +149,7 @@ fn is_as_it_was(root: BorrowedFd<'_>, baseline: &Baseline, file: &Path, commit: 
         let only = Repository {
             dir: repository.dir.clone(),
             refs: BTreeMap::from([one.clone()]),
+            head: None,
             indexes: Vec::new(),
             distrust: Distrust::default(),
             beside: BTreeMap::new(),

@@ -37,6 +37,9 @@ pub(in crate::keeper) struct Repository {
     pub(in crate::keeper) dir: OsText,
     /// Its references, by name, and the ids that they named.
     pub(in crate::keeper) refs: BTreeMap<String, String>,
+    /// The commit that was checked out.
+    #[serde(default)]
+    pub(in crate::keeper) head: Option<String>,
     /// What was staged.
     #[serde(default)]
     pub(in crate::keeper) indexes: Vec<Index>,
@@ -109,7 +112,7 @@ pub(in crate::keeper) fn read(root: BorrowedFd<'_>, dir: &Path) -> BTreeMap<Stri
 
 /// The commit that is checked out in a work tree of the repository in `dir`: `tree` is the work tree's own directory of that, or
 /// the same.
-pub(super) fn head(root: BorrowedFd<'_>, dir: &Path, tree: &Path) -> Option<String> {
+pub(in crate::keeper) fn head(root: BorrowedFd<'_>, dir: &Path, tree: &Path) -> Option<String> {
     let git = files::open_path(root, tree).ok()?;
     let (text, _) = files::read_most(git.as_fd(), OsStr::new("HEAD"), LINE).ok()??;
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;

@@ -367,6 +367,18 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
         }
         Ok(Some(at))
     }
+
+    /// Is that path a directory of its own? A submodule is none.
+    fn is_dir(&mut self, root: Id, path: &[u8]) -> Result<bool, Missing> {
+        let mut at = root;
+        for name in path.split(|byte| *byte == b'/') {
+            match self.tree(&at)?.get(name) {
+                Some(entry) if entry.is_tree() => at = entry.id,
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// The lines of a commit that say where it is from.

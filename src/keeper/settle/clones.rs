@@ -43,12 +43,14 @@ impl Settler<'_> {
 
     /// Was there something under that name when the session began? A new directory that has come into the place of one that the
     /// user knows (`mv app old; git clone ... app`) is no clone that nobody has opened yet: its editor is open there.
-    fn stood(&self, copy: &Path) -> bool {
+    pub(super) fn stood(&self, copy: &Path) -> bool {
         let is_known = self.baseline.knows_below(copy)
             || (self.names.found.iter()).any(|found| found.host.path().starts_with(copy));
-        if is_known {
-            return true;
-        }
+        is_known || self.stood_in_git(copy)
+    }
+
+    /// Had a branch of the start a directory there?
+    pub(super) fn stood_in_git(&self, copy: &Path) -> bool {
         let root = self.root.as_fd();
         // Not only what is a repository now: the box can take `.git` away.
         let mut above: Vec<(&Repository, PathBuf)> = (self.baseline.repositories.iter())

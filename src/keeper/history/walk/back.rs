@@ -90,24 +90,25 @@ pub(in crate::keeper::history) fn named<B: Bytes>(
     }
 }
 
-/// Has one of these commits anything under that path? What cannot be read might have.
+/// Has one of these commits, or the one that was checked out, a directory under that path? Of the others those that were pruned say
+/// nothing; that one, if it cannot be read, might have had it.
 pub(in crate::keeper::history) fn stood<B: Bytes>(
     reader: &mut Reader<B>,
     tips: &[Id],
+    head: Option<Id>,
     path: &[u8],
 ) -> bool {
     let mut nothing = Nothing;
     let mut look = look(reader, &mut nothing);
-    tips.iter().any(|tip| {
-        let commit = match look.peel(*tip) {
-            Ok(Some(commit)) => commit,
+    let mut has = |tip: Id| {
+        let Some(commit) = look.peel(tip)? else {
             // A tag of something else.
-            Ok(None) => return false,
-            Err(_) => return true,
+            return Ok(false);
         };
-        let tree = look.commit(&commit).map(|commit| commit.tree);
-        tree.and_then(|tree| look.entry(tree, path)) != Ok(None)
-    })
+        let tree = look.commit(&commit)?.tree;
+        look.is_dir(tree, path)
+    };
+    head.is_some_and(|head| has(head) != Ok(false)) || tips.iter().any(|tip| has(*tip) == Ok(true))
 }
 
 impl<B: Bytes, K: Known> Look<'_, B, K> {
