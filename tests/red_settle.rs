@@ -172,3 +172,156 @@ fn a_deep_directory_is_not_the_end_of_a_search() {
         &["aa/.vscode/tasks.json", "closed/in/.envrc", &deep],
     );
 }
+
+/// What the first session has made or changed is what the second one finds: it must not be that one's "as it was".
+#[test]
+fn a_session_beside_another_brings_nothing_back_that_the_other_one_made() {
+    let b = repository()
+        .file("{ws}/.vscode/settings.json", "{}")
+        .dir("{ws}/sub/plain");
+    let first = b.start([
+        "sh",
+        "-c",
+        "echo evil > .vscode/settings.json; echo evil > .vscode/tasks.json; echo evil > sub/.envrc; echo twin > twin; \
+         git init -q sub/born; git config --file sub/born/.git/config core.fsmonitor evil; \
+         rm .github/workflows/ci.yml; touch one; while ! [ -e go ]; do sleep 0.02; done",
+    ]);
+    common::until("the first one has done it", || b.ws().join("one").exists());
+    let second = b.start([
+        "sh",
+        "-c",
+        "touch two; while ! [ -e on ]; do sleep 0.02; done; echo new > sub/plain/x",
+    ]);
+    common::until("the second one runs", || b.ws().join("two").exists());
+    fs::write(b.ws().join("go"), "").unwrap();
+    let ran = first.end();
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let names = [".vscode/tasks.json", "sub/.envrc"];
+    gone(&b, &ran, &names);
+    fs::write(b.ws().join("on"), "").unwrap();
+    let ran = second.end();
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    gone(&b, &ran, &names);
+    assert_eq!(read(&b, ".vscode/settings.json"), "{}", "{ran:?}");
+    // Deleted by the first one and put back at its end: it is no work of the second one.
+    assert_eq!(
+        read(&b, ".github/workflows/ci.yml"),
+        "on: push\n",
+        "{ran:?}"
+    );
+    assert_eq!(read(&b, "sub/plain/x"), "new\n", "{ran:?}");
+    assert!(!read(&b, "sub/born/.git/config").contains("evil"));
+
+    // What a session alone finds is its own "as it was".
+    b.on_host("echo mine > sub/.envrc; rm -f go on").ok();
+    let ran = b.sh("echo evil > sub/.envrc; echo evil > .vscode/settings.json");
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_eq!(read(&b, "sub/.envrc"), "mine\n", "{ran:?}");
+    assert_eq!(read(&b, ".vscode/settings.json"), "{}", "{ran:?}");
+}
+
+/// What is only tracked stays in a clone, which nobody has opened yet. A directory that the user knows is none, whatever has come
+/// into its place.
+#[test]
+fn a_repository_that_took_the_place_of_a_directory_is_no_new_clone() {
+    let b = repository()
+        .file("{ws}/lib/.envrc", "mine")
+        .file("{ws}/app/src/x", "x");
+    b.on_host("git add app && git -c user.name=a -c user.email=a@b commit -qm app")
+        .ok();
+    let ran = b.sh("for d in app lib new; do \
+           git init -q t; mkdir t/.vscode t/src; echo evil > t/.vscode/tasks.json; echo evil > t/.autoenv; touch t/src/x; \
+           [ -e $d ] && mv $d $d.old; mv t $d; \
+         done; \
+         git checkout -q --orphan o; git commit -qm o --allow-empty; echo twin > twin");
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let names = [
+        "app/.vscode/tasks.json",
+        "app/.autoenv",
+        "lib/.vscode/tasks.json",
+        "lib/.autoenv",
+    ];
+    gone(&b, &ran, &names);
+    assert_eq!(read(&b, "new/.vscode/tasks.json"), "evil\n", "{ran:?}");
+    assert_eq!(read(&b, "lib/.envrc"), "mine", "{ran:?}");
+}
+
+/// What one session commits and nobody has looked at is no reason for the next one to leave a protected file alone.
+#[test]
+fn two_sessions_do_not_what_one_cannot_by_way_of_a_commit() {
+    let b = repository();
+    let who = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b; ";
+    let session = |script: &str| {
+        let ran = b.sh(&format!("{who}{script}; echo twin > twin"));
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        ran
+    };
+    // The user's own file, committed by an agent, follows its branch in later sessions.
+    b.on_host("git branch old; echo mine > .github/workflows/mine.yml")
+        .ok();
+    session("git add .github && git commit -qm mine");
+    let ran = session("git checkout -q old");
+    assert_eq!(read(&b, ".github/workflows/mine.yml"), "", "{ran:?}");
+    let ran = session("git checkout -q main");
+    assert_eq!(read(&b, ".github/workflows/mine.yml"), "mine\n", "{ran:?}");
+
+    let commit = "b=$(echo evil | git hash-object -w --stdin); export GIT_INDEX_FILE=.git/other; git read-tree main; \
+         git update-index --add --cacheinfo 100644,$b,.claude/settings.json --cacheinfo 100644,$b,.envrc; \
+         git update-ref refs/zz/x $(git commit-tree -p main -m x $(git write-tree)); rm .git/other; \
+         for i in $(seq 70); do git update-ref refs/aa/$i $(git commit-tree -p main -m $i main^{tree}); done";
+    let ran = session(commit);
+    assert!(ran.complaint().contains("could not be searched"), "{ran:?}");
+    let names = [".claude/settings.json", ".envrc"];
+    let bring =
+        |name: &str| format!("git checkout -q {name} -- .claude .envrc; git reset -q; sleep 0.3");
+    gone(
+        &b,
+        &session(&format!(
+            "git update-ref refs/heads/again refs/zz/x; {}",
+            bring("refs/zz/x")
+        )),
+        &names,
+    );
+    // By another name it is the same commit still.
+    gone(&b, &session(&bring("again")), &names);
+    // A human has named it.
+    b.on_host("git branch seen refs/zz/x").ok();
+    let ran = session(&bring("seen"));
+    assert_eq!(read(&b, ".claude/settings.json"), "evil\n", "{ran:?}");
+    assert_eq!(read(&b, ".envrc"), "evil\n", "{ran:?}");
+}
+
+/// What a clone of an earlier session has is its own: neither by a copy nor by a `.git` file does it become another directory's.
+#[test]
+fn what_an_earlier_session_left_in_a_clone_does_not_come_into_the_working_copy() {
+    let b = repository().file("{ws}/lib/x", "x");
+    b.on_host("git add lib && git -c user.name=a -c user.email=a@b commit -qm lib")
+        .ok();
+    let first = b.sh(
+        "git init -q new; cd new; mkdir .vscode; echo evil > .vscode/tasks.json; echo evil > .envrc; git add -A; \
+         git -c user.name=a -c user.email=a@b commit -qm n; cd ..; echo twin > twin",
+    );
+    assert_eq!(read(&b, "new/.vscode/tasks.json"), "evil\n", "{first:?}");
+    let ran = b.sh(
+        "mkdir .vscode; cp new/.vscode/tasks.json .vscode; cp new/.envrc .envrc; echo 'gitdir: ../new/.git' > sub/.git; cp new/.envrc sub; \
+         mkdir -p lib.new; git init -q lib.new; cp new/.envrc lib.new; mv lib lib.old; mv lib.new lib; \
+         git worktree add -q -b t tree; git -C new worktree add -q ../other HEAD",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let names = [
+        ".vscode/tasks.json",
+        ".envrc",
+        "sub/.envrc",
+        "sub/.git",
+        "lib/.envrc",
+    ];
+    gone(&b, &ran, &names);
+    // Work trees that are new are their repositories'.
+    assert_eq!(
+        read(&b, "tree/.github/workflows/ci.yml"),
+        "on: push\n",
+        "{ran:?}"
+    );
+    assert_eq!(read(&b, "other/.vscode/tasks.json"), "evil\n", "{ran:?}");
+    assert!(b.ws().join("other/.git").exists(), "{ran:?}");
+}

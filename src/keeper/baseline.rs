@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::distrust::Distrust;
 use super::files;
 use super::history::refs::{self, Repository};
 use super::history::staged;
@@ -15,6 +16,7 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -111,9 +113,9 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Reads what the plan has found.
+    /// Reads what the plan has found, for the session whose directory that is.
     #[must_use]
-    pub fn take(plan: &Plan) -> Baseline {
+    pub fn take(plan: &Plan, session: BorrowedFd<'_>) -> Baseline {
         // The times of inodes come from the kernel's coarse clock, which is up to a tick behind.
         let taken = Timestamp::now().millis().saturating_sub(20);
         let mut baseline = Baseline {
@@ -153,10 +155,14 @@ impl Baseline {
                 && name == "config"
                 && baseline.repositories.len() < REPOSITORIES
             {
+                let refs = refs::read(root.as_fd(), parent);
                 baseline.repositories.push(Repository {
                     dir: OsText::from(parent),
-                    refs: refs::read(root.as_fd(), parent),
+                    distrust: Distrust::of(session, parent, &refs),
+                    head: refs::head(root.as_fd(), parent, parent),
+                    refs,
                     indexes: Vec::new(),
+                    beside: BTreeMap::new(),
                 });
             }
             if let Ok(parent) = files::open_path(root.as_fd(), parent) {
@@ -271,6 +277,16 @@ impl Baseline {
     /// What that file was.
     pub(super) fn of(&self, file: &Path) -> Option<&Kept> {
         self.files.iter().find(|kept| kept.file.path() == file)
+    }
+
+    /// Was there something that is remembered in that directory?
+    pub(super) fn knows_below(&self, dir: &Path) -> bool {
+        let files = self.files.iter().map(|kept| &kept.file);
+        let repositories = self.repositories.iter().map(|known| &known.dir);
+        files
+            .chain(&self.frozen)
+            .chain(repositories)
+            .any(|known| known.path().starts_with(dir))
     }
 
     /// Files whose stamp is not what it was, by looking at each once.

@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::record::{Appended, Event, EventLog, Timestamp};
 use crate::session::record::{Head, State, Tail, VERSION};
 use crate::session::store::{self, DIR, EVENTS, RECORD, RECORD_NEW, errno, failed};
-use crate::session::{SessionError, SessionId, Sessions};
+use crate::session::{SessionError, SessionId, SessionRecord, Sessions};
 use crate::sys::random;
 use crate::sys::rename::{Taken, renameat2};
 use nix::errno::Errno;
@@ -41,6 +41,9 @@ pub struct Session {
     /// The final `session.json`, as far as it is written: see [`Session::prepare_end`].
     prepared: Option<File>,
 }
+
+/// Another session: its name, its directory, and its record or why that cannot be read.
+pub type OtherSession = (SessionId, OwnedFd, Result<SessionRecord, SessionError>);
 
 /// A session that has a name and an empty directory, and no record yet. Whoever finds it takes it for a live one while it
 /// is young, so the record must follow at once: it is written while init builds the box, which needs only the name.
@@ -198,6 +201,26 @@ impl Session {
         sessions
             .and_then(|sessions| store::mark(sessions.as_fd(), &self.id))
             .map_err(failed("mark", &self.path))
+    }
+
+    /// The other sessions whose files have still to be compared, oldest first: each with its directory and its record.
+    #[must_use]
+    pub fn other_unsettled(&self) -> Vec<OtherSession> {
+        let Some(parent) = self.path.parent() else {
+            return Vec::new();
+        };
+        let Ok(sessions) = Sessions::beside(self.dir.as_fd(), parent) else {
+            return Vec::new();
+        };
+        let mut ids = sessions.unsettled();
+        ids.retain(|id| *id != self.id);
+        ids.into_iter()
+            .filter_map(|id| {
+                let dir = sessions.directory(&id).ok()?;
+                let record = sessions.read(&id);
+                Some((id, dir, record))
+            })
+            .collect()
     }
 
     /// The files were compared.

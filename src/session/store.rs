@@ -199,6 +199,14 @@ impl Sessions {
         Ok(Sessions { dir, path })
     }
 
+    /// The directory that holds a session's own.
+    pub(super) fn beside(session: BorrowedFd<'_>, path: &Path) -> Result<Sessions, Errno> {
+        Ok(Sessions {
+            dir: openat(session, "..", DIR, Mode::empty())?,
+            path: path.to_owned(),
+        })
+    }
+
     /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -296,8 +304,8 @@ impl Sessions {
         }
     }
 
-    /// Sessions whose files nobody has compared with what they were, and that have no supervisor. As a rule there are none, and
-    /// this is one open(2).
+    /// Sessions whose files nobody has compared yet with what they were: those that live, and those whose supervisor is gone. As a
+    /// rule there are none, and this is one open(2).
     #[must_use]
     pub fn unsettled(&self) -> Vec<SessionId> {
         let Ok(mut dir) = Dir::openat(&self.dir, UNSETTLED, DIR, Mode::empty()) else {

@@ -7,6 +7,7 @@ use super::holds::Holder;
 use super::keeping_words::{doubtful, event, line, required};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
+use super::settling::{baseline, distrust};
 use crate::keeper::baseline::Baseline;
 use crate::keeper::job::Job;
 use crate::keeper::message::{FromKeeper, Known, More, Seen, ToKeeper};
@@ -18,7 +19,7 @@ use crate::plan::names::{Names, Watch};
 use crate::plan::rung::Rung;
 use crate::plan::{OsText, Plan};
 use crate::record::Event;
-use crate::session::{Session, SessionId, Sessions};
+use crate::session::{Adopted, Session, SessionId, Sessions};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -88,11 +89,7 @@ impl Keeping {
         plan: &Plan,
         session: &Session,
     ) -> Result<Keeping, String> {
-        session.unsettled().map_err(|e| e.to_string())?;
-        let baseline = Baseline::take(plan);
-        baseline
-            .write(session.dir())
-            .map_err(|errno| format!("the baseline of tracked files: {errno}"))?;
+        let baseline = baseline(plan, session)?;
         Ok(Keeping {
             keeper,
             names: Names {
@@ -326,6 +323,9 @@ impl Keeping {
             .map_err(|e| e.to_string())
             .and_then(Job::end);
         let settled = Settled::of(&report);
+        for line in distrust(running.session.dir(), &self.baseline, &report) {
+            running.say(&line);
+        }
         self.report(report, running);
         settled
     }
@@ -428,7 +428,7 @@ pub fn settle_dead(sessions: &Sessions) -> Vec<String> {
                 if let Some(bare) = &record.plan.standing.bare {
                     let _ = std::fs::remove_dir_all(bare.place.path());
                 }
-                let (one, said) = settle_one(&record.plan.names, &baseline, &path, &id);
+                let (one, said) = settle_one(&record.plan.names, &baseline, &dead, &path, &id);
                 settled = one;
                 lines.extend(said);
             }
@@ -449,6 +449,7 @@ pub fn settle_dead(sessions: &Sessions) -> Vec<String> {
 fn settle_one(
     names: &Names,
     baseline: &Baseline,
+    dead: &Adopted<'_>,
     path: &Path,
     id: &SessionId,
 ) -> (Settled, Vec<String>) {
@@ -461,12 +462,13 @@ fn settle_one(
         .map_err(|e| e.to_string())
         .and_then(Job::end);
     let settled = Settled::of(&report);
-    let lines = match report {
+    let mut lines = distrust(dead.dir(), baseline, &report);
+    lines.extend(match report {
         Ok(acts) => acts.iter().map(|act| line(act, id)).collect(),
         Err(why) => vec![format!(
             "files of session {} could not be compared: {why}",
             id.as_str()
         )],
-    };
+    });
     (settled, lines)
 }

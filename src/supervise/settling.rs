@@ -7,12 +7,17 @@ use super::keeping::Settled;
 use super::keeping_words::{event, line};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
+use super::voice::say_directly;
 use crate::keeper::baseline::Baseline;
+use crate::keeper::distrust;
+use crate::keeper::inherit;
 use crate::keeper::job::Job;
-use crate::keeper::settle::{Scope, Search};
+use crate::keeper::settle::{Act, Scope, Search};
+use crate::paint::Tone;
 use crate::plan::Plan;
 use crate::plan::names::Names;
 use crate::session::{Session, SessionId};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 /// What is left to do at the end of such a session.
@@ -33,11 +38,7 @@ impl Settling {
         let Some(bare) = &plan.standing.bare else {
             return Ok(None);
         };
-        session.unsettled().map_err(|e| e.to_string())?;
-        let baseline = Baseline::take(plan);
-        baseline
-            .write(session.dir())
-            .map_err(|errno| format!("the baseline of tracked files: {errno}"))?;
+        let baseline = baseline(plan, session)?;
         Ok(Some(Settling {
             names: plan.names.clone(),
             baseline,
@@ -63,6 +64,9 @@ impl Part for Settling {
             .map_err(|e| e.to_string())
             .and_then(Job::end);
         let settled = Settled::of(&report);
+        for line in distrust(running.session.dir(), &self.baseline, &report) {
+            running.say(&line);
+        }
         match report {
             Ok(acts) => {
                 for act in acts {
@@ -79,6 +83,37 @@ impl Part for Settling {
         }
         remove(&self.place, running);
     }
+}
+
+/// Remembers what tracked and frozen files are, or were when the first session that has not ended began, and writes it down.
+///
+/// # Errors
+/// The session's directory cannot be written.
+pub(super) fn baseline(plan: &Plan, session: &Session) -> Result<Baseline, String> {
+    session.unsettled().map_err(|e| e.to_string())?;
+    let (earlier, lines) = inherit::earlier(session);
+    for line in lines {
+        say_directly(Tone::Word, &line);
+    }
+    let mut baseline = Baseline::take(plan, session.dir());
+    baseline.inherit(&plan.names, &earlier);
+    baseline
+        .write(session.dir())
+        .map_err(|errno| format!("the baseline of tracked files: {errno}"))?;
+    Ok(baseline)
+}
+
+/// Remembers which references the session has moved to what nobody has looked at. What to say if it cannot be.
+pub(super) fn distrust(
+    session: BorrowedFd<'_>,
+    baseline: &Baseline,
+    report: &Result<Vec<Act>, String>,
+) -> Vec<String> {
+    let report = report.as_deref().map_err(String::as_str);
+    let failed = distrust::remember(session, baseline, report).into_iter();
+    failed
+        .map(|what| format!("the next session will trust what this one has committed in {what}"))
+        .collect()
 }
 
 /// Removes the session's directory, which nobody uses any more. No link in it is followed.

@@ -130,6 +130,8 @@ const EXECUTING: &[&str] = &[
     "stgit.alias.*",
     "stgit.?.editor",
     "stgit.?.pager",
+    // Where the next `git submodule update` has its hooks and configuration (git 2.53, `extensions.submodulePathConfig`).
+    "submodule.*.gitdir=@",
     "submodule.*.update=!",
     "submodule.*.url=@",
     "svn.?.authorsprog",
@@ -137,6 +139,8 @@ const EXECUTING: &[&str] = &[
     "tig.?",
     "trailer.*.cmd",
     "trailer.*.command",
+    // The filters of transcrypt run what `crypt-dir` and `openssl-path` say.
+    "transcrypt.?",
     "uploadpack.packobjectshook",
     "url.*.insteadof",
     "url.*.pushinsteadof",

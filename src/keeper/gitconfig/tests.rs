@@ -21,6 +21,7 @@ fn what_does_not_execute_stays() {
         "[rebase]\n\tinstructionFormat = %s (%an, %h)\n\tinstructionFormat =\n[diff]\n\ttool = vimdiff\n\tguitool = meld\n[merge]\n\ttool = x\n[pull]\n\ttwohead = ort\n",
         "[annex]\n\tuuid = x\n\tversion = 10\n[remote \"o\"]\n\tannex-uuid = x\n\tannex-ignore = true\n",
         "[mergetool]\n\tlayout = x\n[mergetool \"vimdiff\"]\n\thideResolved = true\n[format]\n\toutputDirectory = out\n",
+        "[submodule \"a\"]\n\tgitdir = .git/modules/a\n",
         "[user]\n\tname = A\n[lfs]\n\trepositoryformatversion = 0\n[gc]\n\tauto = 0\n",
     ] {
         assert_eq!(cleaned("", now), (now.to_owned(), vec![]), "{now}");
@@ -72,6 +73,11 @@ fn every_way_to_write_an_executing_entry_is_seen() {
         ("[url \"x\"]\ninsteadOf = y", "url.*.insteadof"),
         ("[pager]\nlog = x", "pager.?"),
         ("[submodule \"a\"]\nupdate = !x", "submodule.*.update=!"),
+        (
+            "[submodule \"a\"]\ngitdir = node_modules/x",
+            "submodule.*.gitdir=@",
+        ),
+        ("[transcrypt]\ncrypt-dir = x", "transcrypt.?"),
         ("[remote \"o\"]\nuploadpack = x", "remote.*.uploadpack"),
         (
             "[lfs \"customtransfer.x\"]\npath = x",

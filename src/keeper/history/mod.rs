@@ -153,7 +153,7 @@ pub(super) fn named(
         return false;
     };
     let packs = u32::try_from(store.packs.len()).unwrap_or(0);
-    let tips = repository.tips();
+    let tips = repository.trusted_tips();
     let id = content.map(objects::blob);
     let head = refs::head(root, repository.dir.path(), repository.dir.path())
         .and_then(|id| id_of(id.as_bytes()));
@@ -170,6 +170,28 @@ pub(super) fn named(
         },
     );
     answer == Ok(vec![1])
+}
+
+/// Had a branch of the start a directory of that name? Where not even what was checked out can be read it might have been there.
+pub(super) fn stood(root: BorrowedFd<'_>, repository: &Repository, path: &Path) -> bool {
+    let Some(store) = Store::open(root, repository.dir.path()) else {
+        return true;
+    };
+    let packs = u32::try_from(store.packs.len()).unwrap_or(0);
+    let tips = repository.tips();
+    let head = repository.head.as_ref().and_then(|id| id_of(id.as_bytes()));
+    let answer = consult(
+        bounds(),
+        |question| store.answer(question, (0, 0)),
+        |asker| {
+            let asker = std::cell::RefCell::new(asker);
+            let asker = &asker;
+            let mut reader = Reader::new(Remote { asker, packs });
+            let is = walk::stood(&mut reader, &tips, head, path.as_os_str().as_bytes());
+            vec![u8::from(is)]
+        },
+    );
+    answer != Ok(vec![0])
 }
 
 fn bounds() -> Bounds {

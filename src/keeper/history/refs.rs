@@ -4,6 +4,7 @@
 
 use super::reader::{Id, id_of};
 use super::staged::Index;
+use crate::keeper::distrust::Distrust;
 use crate::keeper::files;
 use crate::plan::OsText;
 use nix::fcntl::openat;
@@ -36,20 +37,38 @@ pub(in crate::keeper) struct Repository {
     pub(in crate::keeper) dir: OsText,
     /// Its references, by name, and the ids that they named.
     pub(in crate::keeper) refs: BTreeMap<String, String>,
+    /// The commit that was checked out.
+    #[serde(default)]
+    pub(in crate::keeper) head: Option<String>,
     /// What was staged.
     #[serde(default)]
     pub(in crate::keeper) indexes: Vec<Index>,
+    /// What earlier sessions have left and nobody has looked at.
+    #[serde(default)]
+    pub(in crate::keeper) distrust: Distrust,
+    /// References that sessions which still live have moved.
+    #[serde(default)]
+    pub(in crate::keeper) beside: BTreeMap<String, String>,
 }
 
 impl Repository {
     /// What the references named, each object once.
     pub(super) fn tips(&self) -> Vec<Id> {
-        let ids = self.refs.values();
-        let mut tips: Vec<Id> = ids.filter_map(|text| id_of(text.as_bytes())).collect();
-        tips.sort_unstable();
-        tips.dedup();
-        tips
+        ids(self.refs.values())
     }
+
+    /// Of those what is trusted: a content that one of these has under a name is the user's own.
+    pub(super) fn trusted_tips(&self) -> Vec<Id> {
+        ids(&self.trusted())
+    }
+}
+
+fn ids<'a>(texts: impl IntoIterator<Item = &'a String>) -> Vec<Id> {
+    let ids = texts.into_iter();
+    let mut ids: Vec<Id> = ids.filter_map(|text| id_of(text.as_bytes())).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// The references in a git directory; nothing of what cannot be read. Names that are not text are not git's.
@@ -93,7 +112,7 @@ pub(in crate::keeper) fn read(root: BorrowedFd<'_>, dir: &Path) -> BTreeMap<Stri
 
 /// The commit that is checked out in a work tree of the repository in `dir`: `tree` is the work tree's own directory of that, or
 /// the same.
-pub(super) fn head(root: BorrowedFd<'_>, dir: &Path, tree: &Path) -> Option<String> {
+pub(in crate::keeper) fn head(root: BorrowedFd<'_>, dir: &Path, tree: &Path) -> Option<String> {
     let git = files::open_path(root, tree).ok()?;
     let (text, _) = files::read_most(git.as_fd(), OsStr::new("HEAD"), LINE).ok()??;
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;

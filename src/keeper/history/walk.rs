@@ -6,7 +6,7 @@
 mod back;
 
 pub(in crate::keeper) use self::back::Back;
-pub(super) use self::back::{at, named};
+pub(super) use self::back::{at, named, stood};
 use super::reader::{Bytes, Id, Kind, Missing, Reader, id_of};
 use crate::plan::text::hex;
 use serde::{Deserialize, Serialize};
@@ -366,6 +366,18 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
             }
         }
         Ok(Some(at))
+    }
+
+    /// Is that path a directory of its own? A submodule is none.
+    fn is_dir(&mut self, root: Id, path: &[u8]) -> Result<bool, Missing> {
+        let mut at = root;
+        for name in path.split(|byte| *byte == b'/') {
+            match self.tree(&at)?.get(name) {
+                Some(entry) if entry.is_tree() => at = entry.id,
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 }
 

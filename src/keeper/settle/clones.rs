@@ -4,9 +4,11 @@
 
 use super::Settler;
 use crate::keeper::git::{self, Pointer};
+use crate::keeper::history::refs::Repository;
 use crate::keeper::search::Kinds;
 use crate::keeper::tree;
 use crate::keeper::unlocked::Unlocked;
+use crate::keeper::{history, objects};
 use crate::plan::names::NameKind;
 use crate::sys::mount;
 use std::collections::BTreeSet;
@@ -34,9 +36,39 @@ impl Settler<'_> {
         born.iter()
             .filter(|dir| dir.ends_with(".git"))
             .filter_map(|dir| dir.parent())
-            .filter(|copy| !roots.contains(copy) && is_new(copy))
+            .filter(|copy| !roots.contains(copy) && is_new(copy) && !self.stood(copy))
             .map(Path::to_owned)
             .collect()
+    }
+
+    /// Was there something under that name when the session began? A new directory that has come into the place of one that the
+    /// user knows (`mv app old; git clone ... app`) is no clone that nobody has opened yet: its editor is open there.
+    pub(super) fn stood(&self, copy: &Path) -> bool {
+        let is_known = self.baseline.knows_below(copy)
+            || (self.names.found.iter()).any(|found| found.host.path().starts_with(copy));
+        is_known || self.stood_in_git(copy)
+    }
+
+    /// Had a branch of the start a directory there?
+    pub(super) fn stood_in_git(&self, copy: &Path) -> bool {
+        let root = self.root.as_fd();
+        // Not only what is a repository now: the box can take `.git` away.
+        let mut above: Vec<(&Repository, PathBuf)> = (self.baseline.repositories.iter())
+            .filter_map(|repository| {
+                let top = repository.dir.path();
+                let top = top.parent().filter(|_| top.ends_with(".git"))?;
+                Some((repository, copy.strip_prefix(top).ok()?.to_owned()))
+            })
+            .collect();
+        // A linked work tree has its repository elsewhere.
+        if let Some(home) = objects::home(root, &self.names, copy) {
+            let known = self.baseline.repository(&home.git);
+            above.extend(known.map(|repository| (repository, home.rel)));
+        }
+        above
+            .into_iter()
+            .filter(|(_, rel)| !rel.as_os_str().is_empty())
+            .any(|(repository, rel)| history::stood(root, repository, &rel))
     }
 }
 

@@ -48,7 +48,10 @@ impl Settler<'_> {
                     Ok(_) | Err(Errno::ENOENT) => true,
                     Err(_) => false,
                 };
-                real && git::is_looked_at(&self.names, &to)
+                // A directory that was a repository's is no work tree of another one now, by whose commits it would be judged.
+                let taken_over =
+                    base.is_empty() && file.parent().is_some_and(|top| self.stood_in_git(top));
+                real && git::is_looked_at(&self.names, &to) && !taken_over
             }),
             Pointer::CommonDir => git::is_common_dir(file, &now),
             Pointer::Strategy => git::is_strategy(&now),

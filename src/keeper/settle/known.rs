@@ -43,7 +43,7 @@ impl Settler<'_> {
     /// Had a commit that a reference named when the session began this content under this name? Then it is the user's own.
     pub(super) fn is_named(&self, file: &Path, bytes: &[u8]) -> bool {
         let root = self.root.as_fd();
-        let home = objects::home(root, &self.names, file);
+        let home = self.home(file);
         home.is_some_and(|home| {
             let known = self.baseline.repository(&home.git);
             known.is_some_and(|known| {
@@ -52,20 +52,36 @@ impl Settler<'_> {
         })
     }
 
+    /// The repository that says whose a file is. A directory that was there and has got a `.git` file in the session is not of the one
+    /// that it leads to: the box would choose by whose commits its files are judged.
+    fn home(&self, file: &Path) -> Option<objects::Home> {
+        let home = objects::home(self.root.as_fd(), &self.names, file)?;
+        let top = top_of(file, &home)?;
+        let dot_git = top.join(".git");
+        let was = home.git == dot_git || self.baseline.of(&dot_git).is_some();
+        (was || !self.stood(top)).then_some(home)
+    }
+
     /// Is it content that was there before the session: under the same name in a commit behind a reference of the start, so that
     /// the file has followed its branch, or in a file of the same name, of which a worktree has a copy?
     pub(super) fn is_gits(&self, file: &Path, bytes: &[u8]) -> bool {
+        let root = self.root.as_fd();
+        let Some(home) = self.home(file) else {
+            return false;
+        };
+        // Under the same name in the same repository, or in one that is new in a place of its own (a submodule): what an earlier
+        // session has left in a clone is not the working copy's.
+        let is_new = self.baseline.repository(&home.git).is_none()
+            && top_of(file, &home).is_some_and(|top| !self.stood(top));
         let copy = |kept: &Kept| {
-            kept.file.path().file_name() == file.file_name()
+            kept.file.path().ends_with(&home.rel)
                 && self.baseline.bytes(kept) == Some(bytes)
+                && objects::home(root, &self.names, kept.file.path())
+                    .is_some_and(|of| of.rel == home.rel && (is_new || of.git == home.git))
         };
         if self.baseline.files.iter().any(copy) {
             return true;
         }
-        let root = self.root.as_fd();
-        let Some(home) = objects::home(root, &self.names, file) else {
-            return false;
-        };
         // That the store had it is not enough: any earlier session can have put it there, for this one to use.
         let had = objects::store(root, &home)
             .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken));
@@ -158,6 +174,11 @@ impl Settler<'_> {
             self.say(repository.dir.path(), Did::Unread { why });
         }
     }
+}
+
+/// The top of the working copy that a file is in.
+fn top_of<'a>(file: &'a Path, home: &objects::Home) -> Option<&'a Path> {
+    file.ancestors().nth(home.rel.iter().count())
 }
 
 /// Replacements that were not there.

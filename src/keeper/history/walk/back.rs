@@ -90,6 +90,27 @@ pub(in crate::keeper::history) fn named<B: Bytes>(
     }
 }
 
+/// Has one of these commits, or the one that was checked out, a directory under that path? Of the others those that were pruned say
+/// nothing; that one, if it cannot be read, might have had it.
+pub(in crate::keeper::history) fn stood<B: Bytes>(
+    reader: &mut Reader<B>,
+    tips: &[Id],
+    head: Option<Id>,
+    path: &[u8],
+) -> bool {
+    let mut nothing = Nothing;
+    let mut look = look(reader, &mut nothing);
+    let mut has = |tip: Id| {
+        let Some(commit) = look.peel(tip)? else {
+            // A tag of something else.
+            return Ok(false);
+        };
+        let tree = look.commit(&commit)?.tree;
+        look.is_dir(tree, path)
+    };
+    head.is_some_and(|head| has(head) != Ok(false)) || tips.iter().any(|tip| has(*tip) == Ok(true))
+}
+
 impl<B: Bytes, K: Known> Look<'_, B, K> {
     /// Had a reference of the start this content under this name, or a commit behind one? What git's store did not have then
     /// needs no long search.

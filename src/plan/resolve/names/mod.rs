@@ -20,6 +20,7 @@ mod nested;
 mod places;
 mod rules;
 mod search;
+mod spelling;
 mod tracked;
 mod whole;
 
@@ -90,6 +91,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
         return Named::default();
     }
     floor::conflicts(scene, &rules);
+    spelling::check(scene);
     let mut found = Found::default();
     found.searched.begun = Some(Begun::new(scene));
     let mut roots: Vec<PathBuf> = Vec::new();
