@@ -6,6 +6,7 @@ use super::expand::{parent, same};
 use super::pathmap::PathMap;
 use super::runnable;
 use super::scene::{Scene, show};
+use super::walk::Walked;
 use super::workspace::{tidy, working_directory};
 use crate::host::FileType;
 use crate::plan::problem::{Problem, ProblemKind};
@@ -231,7 +232,12 @@ fn in_box(scene: &Scene<'_>, links: &PathMap<PathBuf>, path: &Path) -> bool {
     if !walked.is_dir() || !scene.tree.has_links(&walked, links) {
         return false;
     }
-    scene.tree.access(&walked.real).is_some()
+    shows(scene, links, &walked)
         // Nothing of it was granted but a program or two, by agentbox itself.
         || scene.tree.binds().keys().chain(links.keys()).any(|at| parent(at).is_some_and(|dir| same(dir, &walked.real)))
+}
+
+/// Is it in the box under the name that was followed?
+pub(super) fn shows(scene: &Scene<'_>, links: &PathMap<PathBuf>, walked: &Walked) -> bool {
+    scene.tree.has_links(walked, links) && scene.tree.access(&walked.real).is_some()
 }
