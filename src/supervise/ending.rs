@@ -200,10 +200,14 @@ pub(super) fn not_started(name: &str, how: &How) -> Option<String> {
     }
 }
 
+/// What execve(2) may not have found. A profile of one's own that extends nothing has no loader, and every program is "not there".
+const ABSENT: &str = " (the command, its dynamic loader or the interpreter of its `#!` line; those of the system are in the box \
+                      where the profile extends `base`)";
+
 /// Why this command was never started, if so: what the kernel said to execve(2), or to the fork before it.
 fn not_executed(name: impl std::fmt::Display, how: &How) -> Option<String> {
     let (errno, of) = match how {
-        How::NotFound { errno } => (errno, " (the command or the interpreter of its `#!` line)"),
+        How::NotFound { errno } => (errno, ABSENT),
         How::CannotExecute { errno } => (errno, ""),
         _ => return None,
     };

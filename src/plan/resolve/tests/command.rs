@@ -350,3 +350,31 @@ fn a_command_in_a_place_that_is_never_granted() {
     world.run("/home/u/.config/agentbox/tool");
     assert!(world.refused().contains("never granted"));
 }
+
+/// With the line ends of Windows the kernel looks for `/bin/sh\r`, and said no more than "No such file or directory".
+#[test]
+fn an_interpreter_that_is_not_there_is_named() {
+    let said = |line: &str| {
+        let mut world = World::new();
+        world
+            .fs
+            .program("/home/u/proj/run.sh", &format!("{line}\necho\n"));
+        world.policy.request.argv = vec!["./run.sh".into()];
+        let notices = world.plan().notices;
+        notices.into_iter().find(|n| n.contains("`#!` line"))
+    };
+    assert_eq!(
+        said("#!/bin/sh\r").unwrap(),
+        "the `#!` line of /home/u/proj/run.sh names /bin/sh\\r, which is not there"
+    );
+    assert!(said("#! /opt/none/python -u").is_some());
+    for fine in [
+        "#!/bin/sh",
+        "#! /bin/sh -e",
+        "#!/usr/bin/env none",
+        "#!",
+        "echo",
+    ] {
+        assert_eq!(said(fine), None, "{fine}");
+    }
+}
