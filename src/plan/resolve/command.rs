@@ -154,9 +154,23 @@ fn usable(scene: &Scene<'_>, path: &Path) -> Usable {
 }
 
 fn not_found(name: &OsText, wher: &str) -> Problem {
+    let bytes = name.bytes();
+    let assigns = bytes.iter().position(|b| *b == b'=').is_some_and(|at| {
+        bytes
+            .iter()
+            .take(at)
+            .all(|b| b.is_ascii_alphanumeric() || *b == b'_')
+    });
+    let remedy = if bytes.contains(&b' ') {
+        "the command and each of its arguments are words of their own; a line for a shell is `agentbox run -- sh -c 'LINE'`"
+    } else if assigns {
+        "a variable is set by --env NAME=VALUE, before the command"
+    } else {
+        "install it, or name it with its path"
+    };
     Problem {
         what: format!("{name}: command not found{wher}"),
-        remedy: "install it, or name it with its path".into(),
+        remedy: remedy.into(),
         origin: None,
         kind: ProblemKind::CommandNotFound,
     }

@@ -378,3 +378,20 @@ fn an_interpreter_that_is_not_there_is_named() {
         assert_eq!(said(fine), None, "{fine}");
     }
 }
+
+/// `agentbox run "npm test"` and `agentbox run FOO=1 make` were told to install it.
+#[test]
+fn what_is_no_command_is_told_what_it_is() {
+    let said = |argv: &[&str]| {
+        let mut world = World::new();
+        world.policy.request.argv = argv.iter().map(|a| (*a).into()).collect();
+        world
+            .resolve()
+            .err()
+            .map_or_else(String::new, |p| p[0].remedy.clone())
+    };
+    assert!(said(&["npm test"]).contains("sh -c"));
+    assert!(said(&["FOO_1=2", "bash"]).contains("--env NAME=VALUE"));
+    assert!(said(&["nosuch"]).contains("install it"));
+    assert_eq!(said(&["bash", "-c", "A=1 true"]), "");
+}
