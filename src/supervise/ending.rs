@@ -10,7 +10,7 @@ use crate::host::Cgroup;
 use crate::launch::diagnose::NO_PROCESS;
 use crate::launch::message::ToClient;
 use crate::outcome::{Evidence, How, Outcome, Trigger};
-use crate::plan::Plan;
+use crate::plan::{OsText, Plan};
 use crate::record::{Event, Timestamp};
 use crate::session::{Retention, SessionId, Sessions, Swept};
 use nix::errno::Errno;
@@ -91,6 +91,7 @@ pub(super) fn finish(end: End<'_>) -> ! {
     }
     strip_set_id_bits(plan, evidence, begun.elapsed(), &mut running);
     remove_links(plan, &mut running);
+    tell_lost_trees(plan, &mut running);
     if let Some(line) = last_line(&how, plan) {
         running.say(&line);
     }
@@ -187,6 +188,21 @@ fn remove_links(plan: &Plan, running: &mut Running) {
             )),
         }
     }
+}
+
+/// Work trees that went with the box.
+fn tell_lost_trees(plan: &Plan, running: &mut Running) {
+    let gone = super::trees::gone(plan, since_start(running));
+    let Some(first) = gone.first() else { return };
+    let others = match gone.len() {
+        1 => String::new(),
+        more => format!(" and {} more", more - 1),
+    };
+    running.say(&format!(
+        "gone with the directories of the box's own: the work tree {}{others}, and what was not committed there; below the working \
+         copy one stays, `git worktree prune` forgets this",
+        OsText::from(first.as_path())
+    ));
 }
 
 /// Why a command that was to join was never started, if so. Its name was looked for in the box, as that of `run` is outside.
