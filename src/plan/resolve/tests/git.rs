@@ -186,12 +186,12 @@ fn a_part_of_a_repository_is_told() {
     // Others' working copies are not looked for, and HOME is none.
     for (mark, program) in [(".hg", "hg"), (".svn", "svn"), (".jj", "jj")] {
         let mut world = World::new();
-        world.fs.dir(&format!("/home/u/x/{mark}"));
+        world.fs.dir(format!("/home/u/x/{mark}"));
         world
             .fs
             .dir("/home/u/x/y")
             .dir("/home/u/z")
-            .dir(&format!("/home/u/{mark}"));
+            .dir(format!("/home/u/{mark}"));
         repository(&mut world.fs, "/home/u/.git");
         world.host.cwd = "/home/u/x/y".into();
         let line = said(&mut world).unwrap();
