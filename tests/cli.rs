@@ -196,6 +196,20 @@ fn the_status_descriptor() {
     }
 }
 
+/// "Bad file number", of a descriptor that is open.
+#[test]
+fn the_status_is_never_written_to_the_commands_own_descriptors() {
+    for fd in ["0", "1", "2"] {
+        let b = TestBox::new().option("--status-fd").option(fd);
+        let words = ["0, 1 and 2 are the command's", "3>FILE"];
+        b.run(["/bin/true"]).refused(&words);
+    }
+    let closed = TestBox::new().option("--status-fd").option("9");
+    let ran = closed.run(["/bin/true"]);
+    ran.refused(&["--status-fd 9", "3>FILE"]);
+    assert!(!ran.complaint().contains("the command's"), "{ran:?}");
+}
+
 #[test]
 fn explain_shows_each_grant_with_its_origin() {
     let b = TestBox::new().file("data/f", "x");

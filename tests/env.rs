@@ -362,3 +362,21 @@ fn installers_of_tools_have_a_place_of_their_own() {
     );
     assert_eq!(ran.ok(), "made\nmade\nmade\nmade\nkept\nkept\nkept");
 }
+
+/// A terminal that is described in `~/.terminfo` alone (kitty's and Ghostty's ssh put it there) was unknown in the box: no vim, no
+/// less, no tmux.
+#[test]
+fn a_terminal_that_only_home_describes_is_known() {
+    let tput = || TestBox::new().env("TERM", "x-only-here");
+    let described = tput();
+    described
+        .on_host("infocmp xterm | sed 's/^xterm|/x-only-here|/' > d && TERMINFO=$HOME/.terminfo tic -x -o $HOME/.terminfo d")
+        .ok();
+    assert_eq!(
+        described
+            .sh("tput cols; touch ~/.terminfo/x 2>/dev/null || echo read-only")
+            .text(),
+        "80\nread-only"
+    );
+    assert_ne!(tput().sh("tput cols").code(), 0);
+}

@@ -41,6 +41,30 @@ fn what_cannot_start_says_which_of_both_is_missing() {
     assert!(ran.complaint().contains("/no/such: "), "{ran:?}");
 }
 
+/// The 65th was told of limits of processes, which had nothing to do with it.
+#[test]
+fn the_command_that_is_one_too_many_is_told_so() {
+    let b = TestBox::new();
+    let (_live, id) = live(&b);
+    let mut sleepers: Vec<Live> = (0..64)
+        .map(|_| {
+            let said = "echo up; exec sleep 600";
+            let mut one = Live::start(b.agentbox(["exec", &id, "--", "/bin/sh", "-c", said]));
+            one.wait_line("up");
+            one
+        })
+        .collect();
+    let ran = run(b.agentbox(["exec", &id, "--", "/bin/true"]));
+    ran.refused(&["64 commands", "wait until one has ended"]);
+    assert!(!ran.complaint().contains("ulimit"), "{ran:?}");
+    let one = sleepers.pop().unwrap();
+    one.signal(Signal::SIGTERM);
+    one.end();
+    until("there is room again", || {
+        run(b.agentbox(["exec", &id, "--", "/bin/true"])).code() == 0
+    });
+}
+
 fn sh(b: &TestBox, id: &str, script: &str) -> Ran {
     run(b.agentbox(["exec", id, "--", "/bin/sh", "-c", &b.fill(script)]))
 }

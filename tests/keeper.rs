@@ -910,3 +910,40 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
     assert_eq!(read(&b, "conf/own.json"), "{}\n");
     clean(&b);
 }
+
+/// The human renames the working copy, or a directory above it, while the box runs. What was compared by its old name found nothing
+/// there: `.mcp.json` and git configuration that runs programs stayed as the box had made them, and the next `git status` ran them.
+#[test]
+fn a_working_copy_that_is_renamed_is_settled_where_it_is() {
+    let script = "git config core.fsmonitor ./before; mkdir -p .github/workflows; echo early > .github/workflows/ci.yml; \
+                  echo ready; until [ -e go ]; do sleep 0.01; done; \
+                  echo evil > .mcp.json; git config core.pager ./evil; echo late > .github/workflows/other.yml; echo work > work";
+    for (from, to) in [("{t}/top/ws", "{t}/top/store"), ("{t}/top", "{t}/tree")] {
+        let mut b = boxed();
+        b.on_host("mkdir -p {t}/top/ws; cd {t}/top/ws; git init -q -b main .; mkdir -p .github/workflows; echo ci > .github/workflows/ci.yml; git add .; git -c user.name=a -c user.email=b commit -qm one").ok();
+        let ws = b.fill("{t}/top/ws");
+        b = b.cwd(&ws);
+        let (from, to) = (b.fill(from), b.fill(to));
+        let now = ws.replacen(&from, &to, 1);
+        let mut live = b.start(["/bin/sh", "-c", script]);
+        live.wait_line("ready");
+        fs::rename(&from, &to).unwrap();
+        fs::write(format!("{now}/go"), "").unwrap();
+        let ran = live.end();
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        let told = format!("the working copy was moved to {now}");
+        assert_eq!(ran.complaint().matches(&told).count(), 1, "{ran:?}");
+        let read = |file: &str| fs::read_to_string(format!("{now}/{file}"));
+        let config = read(".git/config").unwrap();
+        assert!(
+            !config.contains("before") && !config.contains("evil"),
+            "{config}: {ran:?}"
+        );
+        assert!(read(".mcp.json").is_err(), "{ran:?}");
+        assert_eq!(read(".github/workflows/ci.yml").unwrap(), "ci\n", "{ran:?}");
+        assert!(read(".github/workflows/other.yml").is_err(), "{ran:?}");
+        // The work itself stays, and nothing is made in the old place.
+        assert_eq!(read("work").unwrap(), "work\n");
+        assert!(!Path::new(&from).exists(), "{ran:?}");
+    }
+}

@@ -98,6 +98,35 @@ fn a_user_without_processes_left_is_told_so() {
     );
 }
 
+/// `--limit memory=8`, where 8GiB was meant: init of the box died, and so said its language.
+#[test]
+fn a_limit_of_memory_that_is_too_small_is_refused() {
+    let limited = |value: &str| {
+        TestBox::new()
+            .option("--limit")
+            .option(&format!("memory={value}"))
+    };
+    for small in ["8", "64KiB", "4095KiB"] {
+        limited(small)
+            .run(["/bin/true"])
+            .refused(&["memory = ", "512MiB"]);
+    }
+    limited("4MiB").run(["/bin/true"]).ok();
+}
+
+/// A box that could not be built of so small files was told to be in a container.
+#[test]
+fn a_limit_of_a_files_size_that_is_too_small_is_named() {
+    let small = TestBox::new().option("--limit").option("file-size=1KiB");
+    let ran = small.run(["/bin/true"]);
+    ran.refused(&["`--limit file-size`", "1MiB is enough"]);
+    for untrue in ["container", "--rung"] {
+        assert!(!ran.complaint().contains(untrue), "{untrue}: {ran:?}");
+    }
+    let enough = TestBox::new().option("--limit").option("file-size=1MiB");
+    enough.run(["/bin/true"]).ok();
+}
+
 /// The default alone must stop an endless one.
 #[test]
 fn an_endless_fork_bomb_ends_by_default() {

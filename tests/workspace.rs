@@ -226,3 +226,59 @@ fn a_git_worktree() {
     ));
     assert_eq!(log.ok(), "two\none", "the commit is in the repository");
 }
+
+/// `git worktree add ../x` made it in a directory of the box's own: it was gone in the end, with what was not committed, and nobody
+/// said so.
+#[test]
+fn work_trees_that_go_with_the_box_are_named() {
+    if missing(Feature::Tool("git")) {
+        return;
+    }
+    let b = TestBox::new().profile("extends = [\"shell\"]");
+    let begin = "set -e; git init -q -b main .; git config user.name A; git config user.email a@b; \
+                 git commit -q --allow-empty -m one; git worktree add -q ../earlier; rm -r ../earlier";
+    b.on_host(begin).ok();
+    let told = "gone with the directories of the box's own: the work tree ";
+    for (place, rest) in [
+        ("../beside", ""),
+        ("~/deep/er", ""),
+        ("/tmp/x", ""),
+        ("../a ../b", " and 1 more"),
+    ] {
+        let script =
+            format!("for t in {place}; do git worktree add -q $t && echo lost > $t/note; done");
+        let ran = b.sh(&script);
+        assert_eq!(ran.code(), 0, "{place}: {ran:?}");
+        let line = ran.complaint();
+        let line = line.lines().find(|line| line.contains(told));
+        let line = line.unwrap_or_else(|| panic!("{place}: {ran:?}"));
+        assert!(
+            line.contains(&format!("{rest}, and what")),
+            "{place}: {line}"
+        );
+        b.on_host("git worktree prune").ok();
+    }
+    // Below the working copy it stays; one that was removed is not missed, nor one of an earlier session, nor the host's own.
+    b.on_host("git worktree add -q ../earlier2; rm -r ../earlier2")
+        .ok();
+    let fine = "git worktree add -q below && echo kept > below/note; git worktree add -q ../off && git worktree remove ../off; \
+                touch go; until [ -e went ]; do sleep 0.01; done";
+    let host =
+        "until [ -e {ws}/go ]; do sleep 0.01; done; git worktree add -q ../theirs && touch went";
+    let ran = std::thread::scope(|scope| {
+        let box_ = scope.spawn(|| b.sh(fine));
+        b.on_host(host).ok();
+        box_.join().unwrap()
+    });
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!ran.complaint().contains(told), "{ran:?}");
+    assert_eq!(
+        fs::read_to_string(b.ws().join("below/note")).unwrap(),
+        "kept\n"
+    );
+    // What the box writes there is no path, or a fifo: nothing is said, and nothing waits.
+    let odd = "cd .git/worktrees && mkdir p q r && mkfifo p/gitdir && echo ../../x/.git > q/gitdir && ln -s /etc/passwd r/gitdir";
+    let ran = b.sh(odd);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!ran.complaint().contains(told), "{ran:?}");
+}

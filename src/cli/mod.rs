@@ -217,7 +217,7 @@ pub enum CliError {
     #[error("none of stdin, stdout and stderr is a terminal")]
     NoTerminal,
     /// `--status-fd` names a descriptor that cannot be written.
-    #[error("--status-fd {0}: {why}; open it in the shell, as in `--status-fd 3 3>FILE`", why = .1.desc())]
+    #[error("--status-fd {0}: {why}; open one in the shell, as in `--status-fd 3 3>FILE`", why = if *.0 < 3 { "0, 1 and 2 are the command's" } else { .1.desc() })]
     StatusFd(RawFd, Errno),
 }
 

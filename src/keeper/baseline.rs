@@ -341,6 +341,15 @@ impl Baseline {
             || !strayed(self, names).is_empty()
     }
 
+    /// The same with other paths, as `change` says.
+    #[must_use]
+    pub fn followed(&self, change: impl FnOnce(&Baseline) -> Option<Baseline>) -> Option<Baseline> {
+        let changed = change(self)?;
+        // What is not in its text.
+        let bytes = self.bytes.clone();
+        Some(Baseline { bytes, ..changed })
+    }
+
     /// Writes it into a session's directory.
     ///
     /// # Errors

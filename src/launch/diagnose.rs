@@ -26,6 +26,10 @@ pub fn hints(failure: &str) -> Vec<String> {
             "too few files may be open: by `--limit open-files` (`[limits]`) or by the caller's own limit; 256 are enough: `ulimit -n 256`",
         ),
         (
+            "EFBIG: ",
+            "files may be too small for what the box is built of: by `--limit file-size` (`[limits]`) or by the caller's own limit; 1MiB is enough: `ulimit -f unlimited`",
+        ),
+        (
             "ENFILE: ",
             "the whole machine has too many open files (fs.file-max)",
         ),

@@ -384,7 +384,7 @@ impl Built {
             Err(failed) => {
                 let how = match failed {
                     Failed::Call(errno) => failed_exec(errno),
-                    Failed::Directory(why) => How::Refused { why },
+                    Failed::Refused(why) => How::Refused { why },
                 };
                 let told = Told::NotYet;
                 channel.send(&FromInit::JoinEnded { id, how, told }, &[])

@@ -175,7 +175,9 @@ impl Joins {
         around: &Surroundings<'_>,
     ) -> Result<Option<OwnedFd>, Failed> {
         if self.list.len() >= MOST {
-            return Err(Errno::EAGAIN.into());
+            return Err(Failed::Refused(format!(
+                "{MOST} commands of `agentbox exec` run in this session already; wait until one has ended"
+            )));
         }
         let mut fds = fds;
         let asker = fds.pop().ok_or(Errno::EBADF)?;
@@ -259,7 +261,7 @@ impl Joins {
             worst
         });
         let pid = pid.map_err(|errno| match no_dir {
-            Some(errno) => Failed::Directory(no_directory(join.cwd.as_ref(), errno)),
+            Some(errno) => Failed::Refused(no_directory(join.cwd.as_ref(), errno)),
             None => Failed::Call(errno),
         })?;
         let asker = join.terminal.is_none().then(|| Channel::from(asker));
@@ -294,8 +296,8 @@ impl Joins {
 pub(super) enum Failed {
     /// A call, or execve(2) itself.
     Call(Errno),
-    /// It has no directory to start in: for people.
-    Directory(String),
+    /// It has no directory to start in, or there are enough: for people.
+    Refused(String),
 }
 
 impl From<Errno> for Failed {

@@ -162,7 +162,11 @@ fn trusted(path: &Path, meta: &std::fs::Metadata, trust: Trust) -> Result<(), Pr
                     "it belongs to uid {}, not to you (uid {uid}) or root",
                     meta.uid()
                 ),
-                "look at what it grants, then chown it",
+                match uid {
+                    // Most often by `sudo` with the HOME of its user, who could not use it after a chown.
+                    0 => "start agentbox as that user, without sudo",
+                    _ => "look at what it grants, then chown it",
+                },
             );
         }
         if group {

@@ -45,6 +45,15 @@ fn way_out(errno: Errno) -> &'static str {
     }
 }
 
+/// What to do about a directory of somebody else's. What root meets, by `sudo` with the HOME of its user, are that user's
+/// records: not to be removed.
+fn whose(uid: u32) -> &'static str {
+    match uid {
+        0 => "start agentbox as that user, without sudo",
+        _ => "remove it",
+    }
+}
+
 /// Why the sessions cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -59,7 +68,7 @@ pub enum SessionError {
         errno: Errno,
     },
     /// A directory belongs to another user.
-    #[error("{} belongs to uid {owner}, not to you (uid {uid}); remove it, or set XDG_STATE_HOME to a directory of your own", path.display())]
+    #[error("{} belongs to uid {owner}, not to you (uid {uid}); {}, or set XDG_STATE_HOME to a directory of your own", path.display(), whose(*.uid))]
     Owner {
         /// The directory.
         path: PathBuf,

@@ -10,7 +10,7 @@ use crate::host::Cgroup;
 use crate::launch::diagnose::NO_PROCESS;
 use crate::launch::message::ToClient;
 use crate::outcome::{Evidence, How, Outcome, Trigger};
-use crate::plan::Plan;
+use crate::plan::{OsText, Plan};
 use crate::record::{Event, Timestamp};
 use crate::session::{Retention, SessionId, Sessions, Swept};
 use crate::sys::parked::Parked;
@@ -95,6 +95,7 @@ pub(super) fn finish(end: End<'_>) -> ! {
     }
     strip_set_id_bits(plan, evidence, begun.elapsed(), &mut running);
     remove_links(plan, &mut running);
+    tell_lost_trees(plan, &mut running);
     if let Some(line) = last_line(&how, plan) {
         running.say(&line);
     }
@@ -196,6 +197,21 @@ fn remove_links(plan: &Plan, running: &mut Running) {
     }
 }
 
+/// Work trees that went with the box.
+fn tell_lost_trees(plan: &Plan, running: &mut Running) {
+    let gone = super::trees::gone(plan, since_start(running));
+    let Some(first) = gone.first() else { return };
+    let others = match gone.len() {
+        1 => String::new(),
+        more => format!(" and {} more", more - 1),
+    };
+    running.say(&format!(
+        "gone with the directories of the box's own: the work tree {}{others}, and what was not committed there; below the working \
+         copy one stays, `git worktree prune` forgets this",
+        OsText::from(first.as_path())
+    ));
+}
+
 /// Why a command that was to join was never started, if so. Its name was looked for in the box, as that of `run` is outside.
 pub(super) fn not_started(name: &str, how: &How) -> Option<String> {
     match how {
@@ -207,10 +223,14 @@ pub(super) fn not_started(name: &str, how: &How) -> Option<String> {
     }
 }
 
+/// What execve(2) may not have found. A profile of one's own that extends nothing has no loader, and every program is "not there".
+const ABSENT: &str = " (the command, its dynamic loader or the interpreter of its `#!` line; those of the system are in the box \
+                      where the profile extends `base`)";
+
 /// Why this command was never started, if so: what the kernel said to execve(2), or to the fork before it.
 fn not_executed(name: impl std::fmt::Display, how: &How) -> Option<String> {
     let (errno, of) = match how {
-        How::NotFound { errno } => (errno, " (the command or the interpreter of its `#!` line)"),
+        How::NotFound { errno } => (errno, ABSENT),
         How::CannotExecute { errno } => (errno, ""),
         _ => return None,
     };

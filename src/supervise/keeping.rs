@@ -3,6 +3,10 @@
 
 #![forbid(unsafe_code)]
 
+mod last;
+mod moved;
+
+use self::moved::Home;
 use super::holds::Holder;
 use super::keeping_words::{doubtful, event, line, required};
 use super::part::{Part, PollSet, Ready};
@@ -46,6 +50,7 @@ pub(super) struct Keeping {
     keeper: Keeper,
     names: Names,
     baseline: Baseline,
+    home: Option<Home>,
     session: PathBuf,
     id: SessionId,
     job: Option<Job>,
@@ -97,6 +102,7 @@ impl Keeping {
                 ..Names::default()
             },
             baseline,
+            home: Home::of(plan),
             session: session.path().to_owned(),
             id: session.id().clone(),
             job: None,
@@ -152,7 +158,8 @@ impl Keeping {
                 inode,
             } => {
                 if let Some(inode) = inode {
-                    self.baseline.renew(file.path(), inode);
+                    let place = self.place(file.path());
+                    self.baseline.renew(&place, inode);
                 }
                 running.note(&Event::NameClosed { file, how, times });
             }
@@ -175,9 +182,10 @@ impl Keeping {
             }
             FromKeeper::Failed { why } => lost(running, &why),
             FromKeeper::Touched { files, judge } => {
+                self.follow(running);
                 let scope = Scope::Now {
-                    names: paths(files).collect(),
-                    judge: paths(judge).collect(),
+                    names: self.places(paths(files).collect()),
+                    judge: self.places(paths(judge).collect()),
                 };
                 match Job::start(&self.names, &self.baseline, &self.session, &scope) {
                     Ok(job) => self.job = Some(job),
@@ -298,36 +306,6 @@ impl Keeping {
                 running.say(&doubtful(&OsText::from(file)));
             }
         }
-    }
-
-    /// Everything that the end has to look at; nothing, as a rule.
-    fn settle(&mut self, running: &mut Running) -> Settled {
-        if let Some(job) = self.job.take() {
-            let report = job.end();
-            self.report(report, running);
-        }
-        let seen_all = self.over && self.seen == Seen::All;
-        if seen_all
-            && self.touched.is_empty()
-            && self.born.is_empty()
-            && !self.baseline.has_changed(&self.names)
-        {
-            return Settled::Yes;
-        }
-        let scope = Scope::End {
-            touched: std::mem::take(&mut self.touched),
-            born: std::mem::take(&mut self.born),
-            search: if seen_all { Search::No } else { Search::Yes },
-        };
-        let report = Job::start(&self.names, &self.baseline, &self.session, &scope)
-            .map_err(|e| e.to_string())
-            .and_then(Job::end);
-        let settled = Settled::of(&report);
-        for line in distrust(running.session.dir(), &self.baseline, &report) {
-            running.say(&line);
-        }
-        self.report(report, running);
-        settled
     }
 }
 

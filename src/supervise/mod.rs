@@ -42,6 +42,7 @@ pub mod state;
 pub mod switch;
 pub mod syncjob;
 mod terminal;
+mod trees;
 mod voice;
 mod watch;
 mod whereabouts;

@@ -76,6 +76,8 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
          what you would change there, and let the human do it. A `.env`, key or certificate that appears in \
          the working copy cannot be opened by anybody here (EACCES), unless git has its content: give what is yours another \
          name or put it into /tmp.\n\
+         - A work tree of git (`git worktree add`) has to be below the working copy: beside it (`../name`) or in /tmp it vanishes \
+         with this session, and what is not committed with it.\n\
          - Of git's operations only those fail that move a hidden or protected name: `git clean -x` and `git stash -u` of \
          one, checking out a branch in which it differs, `git submodule absorbgitdirs`. Commits that change protected files \
          are named to the human when the session ends.\n",

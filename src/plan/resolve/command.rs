@@ -6,6 +6,7 @@ use super::expand::{parent, same};
 use super::pathmap::PathMap;
 use super::runnable;
 use super::scene::{Scene, show};
+use super::walk::Walked;
 use super::workspace::{tidy, working_directory};
 use crate::host::FileType;
 use crate::plan::problem::{Problem, ProblemKind};
@@ -153,9 +154,23 @@ fn usable(scene: &Scene<'_>, path: &Path) -> Usable {
 }
 
 fn not_found(name: &OsText, wher: &str) -> Problem {
+    let bytes = name.bytes();
+    let assigns = bytes.iter().position(|b| *b == b'=').is_some_and(|at| {
+        bytes
+            .iter()
+            .take(at)
+            .all(|b| b.is_ascii_alphanumeric() || *b == b'_')
+    });
+    let remedy = if bytes.contains(&b' ') {
+        "the command and each of its arguments are words of their own; a line for a shell is `agentbox run -- sh -c 'LINE'`"
+    } else if assigns {
+        "a variable is set by --env NAME=VALUE, before the command"
+    } else {
+        "install it, or name it with its path"
+    };
     Problem {
         what: format!("{name}: command not found{wher}"),
-        remedy: "install it, or name it with its path".into(),
+        remedy: remedy.into(),
         origin: None,
         kind: ProblemKind::CommandNotFound,
     }
@@ -231,7 +246,12 @@ fn in_box(scene: &Scene<'_>, links: &PathMap<PathBuf>, path: &Path) -> bool {
     if !walked.is_dir() || !scene.tree.has_links(&walked, links) {
         return false;
     }
-    scene.tree.access(&walked.real).is_some()
+    shows(scene, links, &walked)
         // Nothing of it was granted but a program or two, by agentbox itself.
         || scene.tree.binds().keys().chain(links.keys()).any(|at| parent(at).is_some_and(|dir| same(dir, &walked.real)))
+}
+
+/// Is it in the box under the name that was followed?
+pub(super) fn shows(scene: &Scene<'_>, links: &PathMap<PathBuf>, walked: &Walked) -> bool {
+    scene.tree.has_links(walked, links) && scene.tree.access(&walked.real).is_some()
 }

@@ -9,12 +9,21 @@
 
 use super::grants::give;
 use super::scene::{Scene, shell_word, show};
+use super::workspace::repository_around;
 use crate::host::FileType;
 use crate::plan::Access;
 use crate::policy::Origin;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Which program's a directory is that has an entry of this name.
+const MARKS: [(&str, &str); 4] = [
+    ("git", ".git"),
+    ("jj", ".jj"),
+    ("hg", ".hg"),
+    ("svn", ".svn"),
+];
 
 /// More than git itself writes into `.git`, `commondir` or `gitdir`.
 const MAX: usize = 64 * 1024;
@@ -27,13 +36,44 @@ pub(super) fn grants(scene: &mut Scene<'_>) -> Option<PathBuf> {
     let common = match scene.walk.stat(&dot_git).map(|stat| stat.file_type) {
         Some(FileType::Dir) => scene.walk.canonical(&dot_git),
         Some(FileType::File) => elsewhere(scene, &work, &dot_git),
-        _ => None,
+        _ => {
+            part(scene, &work);
+            None
+        }
     };
     if let Some(common) = &common {
         alternates(scene, common);
         scene.repository = Some(common.clone());
     }
     common
+}
+
+/// Says that what is above this working copy, and makes it one of git, Jujutsu, Mercurial or Subversion, is not in the box: `-C`
+/// named a part of it, or it is none of git's.
+fn part(scene: &mut Scene<'_>, work: &Path) {
+    if is_repository(scene, work) {
+        return;
+    }
+    let holds = |dir: &&Path| {
+        MARKS.iter().find(|(_, mark)| {
+            let found = scene.walk.stat(&dir.join(mark));
+            found.is_some_and(|stat| stat.file_type != FileType::File || *mark == ".git")
+        })
+    };
+    let above = work.ancestors().skip(1);
+    // A HOME (or /etc, or /) that is kept so is no project.
+    let mut above = above.take_while(|dir| !scene.home.real.starts_with(dir));
+    let Some((dir, (program, _))) = above.find_map(|dir| Some((dir, holds(&dir)?))) else {
+        return;
+    };
+    if *program == "git" && repository_around(scene, work).is_none() {
+        return;
+    }
+    scene.notices.push(format!(
+        "{program} will not work here: the working copy is a part of {}; -C {} takes all of it",
+        show(dir),
+        shell_word(dir)
+    ));
 }
 
 /// Follows a `.git` file. Returns the common directory, if it is usable in the box.

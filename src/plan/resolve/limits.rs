@@ -12,6 +12,10 @@ use crate::policy::{LimitWish, Origin};
 /// Seconds between SIGTERM and SIGKILL when nobody asked for another.
 const STOP_GRACE: f64 = 3.0;
 
+/// Of less memory, init of the box dies while it builds it (below 2 MiB), or a control group refuses the value. `memory=8` is a
+/// slip of somebody who means GiB.
+const LEAST_MEMORY: f64 = 4.0 * 1024.0 * 1024.0;
+
 /// The limits, the last wish of each name.
 pub(super) fn limits(scene: &mut Scene<'_>, mode: IdentityMode) -> Limits {
     let wishes = &scene.policy.wishes;
@@ -51,6 +55,13 @@ pub(super) fn limits(scene: &mut Scene<'_>, mode: IdentityMode) -> Limits {
         if !value.is_finite() || value <= 0.0 {
             let what = format!("the limit {} = {value} is not above 0", name.word());
             scene.problem(what, "write a number, or \"none\"", Some(&wish.origin));
+            continue;
+        }
+        if *name == LimitName::Memory && value < LEAST_MEMORY {
+            let what =
+                format!("the limit memory = {value} bytes is less than what starts the box (4MiB)");
+            let remedy = "write a size with its unit, as 512MiB or 8GiB";
+            scene.problem(what, remedy, Some(&wish.origin));
             continue;
         }
         list.push(limit(scene.host, *name, value, wish.origin.clone(), mode));

@@ -269,6 +269,19 @@ fn script(scene: &mut Scene<'_>, real: &Path, origin: &Origin, depth: u32) {
     } else {
         NamedBy::Caller
     };
+    // Only these two end a word for the kernel: with the line ends of Windows the name has a `\r`.
+    let literal = line
+        .split(|b| matches!(b, b' ' | b'\t'))
+        .find(|w| !w.is_empty());
+    let literal = literal.map(|word| Path::new(OsStr::from_bytes(word)));
+    if let Some(name) = literal.filter(|name| name.is_absolute() && scene.walk.stat(name).is_none())
+    {
+        scene.notices.push(format!(
+            "the `#!` line of {} names {}, which is not there",
+            show(real),
+            show(name)
+        ));
+    }
     if interpreter.is_absolute() {
         one(scene, &interpreter, origin, by, depth + 1);
     }

@@ -350,3 +350,48 @@ fn a_command_in_a_place_that_is_never_granted() {
     world.run("/home/u/.config/agentbox/tool");
     assert!(world.refused().contains("never granted"));
 }
+
+/// With the line ends of Windows the kernel looks for `/bin/sh\r`, and said no more than "No such file or directory".
+#[test]
+fn an_interpreter_that_is_not_there_is_named() {
+    let said = |line: &str| {
+        let mut world = World::new();
+        world
+            .fs
+            .program("/home/u/proj/run.sh", &format!("{line}\necho\n"));
+        world.policy.request.argv = vec!["./run.sh".into()];
+        let notices = world.plan().notices;
+        notices.into_iter().find(|n| n.contains("`#!` line"))
+    };
+    assert_eq!(
+        said("#!/bin/sh\r").unwrap(),
+        "the `#!` line of /home/u/proj/run.sh names /bin/sh\\r, which is not there"
+    );
+    assert!(said("#! /opt/none/python -u").is_some());
+    for fine in [
+        "#!/bin/sh",
+        "#! /bin/sh -e",
+        "#!/usr/bin/env none",
+        "#!",
+        "echo",
+    ] {
+        assert_eq!(said(fine), None, "{fine}");
+    }
+}
+
+/// `agentbox run "npm test"` and `agentbox run FOO=1 make` were told to install it.
+#[test]
+fn what_is_no_command_is_told_what_it_is() {
+    let said = |argv: &[&str]| {
+        let mut world = World::new();
+        world.policy.request.argv = argv.iter().map(|a| (*a).into()).collect();
+        world
+            .resolve()
+            .err()
+            .map_or_else(String::new, |p| p[0].remedy.clone())
+    };
+    assert!(said(&["npm test"]).contains("sh -c"));
+    assert!(said(&["FOO_1=2", "bash"]).contains("--env NAME=VALUE"));
+    assert!(said(&["nosuch"]).contains("install it"));
+    assert_eq!(said(&["bash", "-c", "A=1 true"]), "");
+}

@@ -276,3 +276,65 @@ fn tmpdir_passes_when_it_is_there() {
         assert_eq!(passes(&world.plan(), "TMPDIR"), want, "{dir}");
     }
 }
+
+/// `SSL_CERT_FILE=~/corp.pem` passed and the file was not there: every connection failed "certificate verify failed", and nobody
+/// said why.
+#[test]
+fn variables_that_name_what_is_not_in_the_box_are_told() {
+    let said = |pairs: &[(&str, &str)], read: &[&str]| {
+        let mut world = World::new();
+        world
+            .fs
+            .file("/home/u/corp.pem", "")
+            .dir("/home/u/jdk/bin")
+            .dir("/home/u/.cargo/bin")
+            .file("/home/u/proj/ca.crt", "")
+            .file("/tmp/ca", "");
+        world.fs.link("/home/u/current", "jdk");
+        for (name, value) in pairs {
+            world.var(name, value);
+        }
+        let keep: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
+        world.policy.wishes.env.keep = names(&keep, &builtin());
+        world.read("/home/u/.cargo/bin", builtin());
+        for path in read {
+            world.read(path, cli("--read"));
+        }
+        let notes = world.plan().notes;
+        notes
+            .into_iter()
+            .find(|note| note.contains("not in the box"))
+    };
+    let all = [
+        ("SSL_CERT_FILE", "/home/u/corp.pem"),
+        ("JAVA_HOME", "/home/u/jdk"),
+    ];
+    assert_eq!(
+        said(&all, &[]).unwrap(),
+        "JAVA_HOME and SSL_CERT_FILE name what is not in the box; --read \"$JAVA_HOME\" shows it"
+    );
+    assert_eq!(
+        said(&all, &["/home/u/jdk"]).unwrap(),
+        "SSL_CERT_FILE names what is not in the box; --read \"$SSL_CERT_FILE\" shows it"
+    );
+    assert_eq!(said(&all, &["/home/u/jdk", "/home/u/corp.pem"]), None);
+    // By a link that the box has, or that has to be granted by itself; and the host's /tmp is not the box's.
+    let linked = [("JAVA_HOME", "/home/u/current")];
+    assert!(said(&linked, &["/home/u/jdk"]).is_some());
+    assert_eq!(said(&linked, &["/home/u/current"]), None);
+    assert!(said(&[("CA", "/tmp/ca")], &[]).is_some());
+    // What is visible, in part visible, missing outside as well, no path, or a list of them.
+    for (name, value) in [
+        ("CA", "/home/u/proj/ca.crt"),
+        ("EDITOR", "/usr/bin/true"),
+        ("CARGO_HOME", "/home/u/.cargo"),
+        ("NOWHERE", "/home/u/none"),
+        ("TEMP", "/tmp"),
+        ("TTY", "/dev"),
+        ("RELATIVE", "corp.pem"),
+        ("LIST", "/home/u/jdk:/home/u"),
+        ("EMPTY", ""),
+    ] {
+        assert_eq!(said(&[(name, value)], &[]), None, "{name}");
+    }
+}

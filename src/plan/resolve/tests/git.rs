@@ -159,3 +159,47 @@ fn borrowed_objects_are_named_and_not_granted() {
         plan.notices
     );
 }
+
+/// `-C packages/web` of a repository: git said "not a git repository", and nobody why.
+#[test]
+fn a_part_of_a_repository_is_told() {
+    let said = |world: &mut World| {
+        let notices = world.plan().notices;
+        notices
+            .into_iter()
+            .find(|n| n.contains("will not work here"))
+    };
+    let mut world = World::new();
+    assert_eq!(said(&mut world), None);
+    world.policy.request.workspace = Some("src".into());
+    assert_eq!(
+        said(&mut world).unwrap(),
+        "git will not work here: the working copy is a part of /home/u/proj; -C /home/u/proj takes all of it"
+    );
+    // A repository of its own, with a work tree and bare.
+    repository(&mut world.fs, "/home/u/proj/src/.git");
+    assert_eq!(said(&mut world), None);
+    let mut world = World::new();
+    world.policy.request.workspace = Some("src".into());
+    repository(&mut world.fs, "/home/u/proj/src");
+    assert_eq!(said(&mut world), None);
+    // Others' working copies are not looked for, and HOME is none.
+    for (mark, program) in [(".hg", "hg"), (".svn", "svn"), (".jj", "jj")] {
+        let mut world = World::new();
+        world.fs.dir(format!("/home/u/x/{mark}"));
+        world
+            .fs
+            .dir("/home/u/x/y")
+            .dir("/home/u/z")
+            .dir(format!("/home/u/{mark}"));
+        repository(&mut world.fs, "/home/u/.git");
+        world.host.cwd = "/home/u/x/y".into();
+        let line = said(&mut world).unwrap();
+        assert!(line.starts_with(&format!("{program} will not")), "{line}");
+        assert!(line.contains("-C /home/u/x "), "{line}");
+        for fine in ["/home/u/x", "/home/u/z"] {
+            world.host.cwd = fine.into();
+            assert_eq!(said(&mut world), None, "{mark} {fine}");
+        }
+    }
+}

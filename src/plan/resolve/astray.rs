@@ -1,0 +1,67 @@
+//! Variables that pass and name what the box has not: `SSL_CERT_FILE`, `JAVA_HOME`, `TERMINFO`. Their programs fail in words
+//! that say nothing of a box ("unable to get local issuer certificate", "JAVA_HOME is not defined correctly").
+
+#![forbid(unsafe_code)]
+
+use super::command::shows;
+use super::credential;
+use super::expand::within;
+use super::pathmap::PathMap;
+use super::scene::Scene;
+use crate::plan::Env;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Where the box has places of its own, which are not the host's.
+const OWN: [&str; 4] = ["/proc", "/dev", "/tmp", "/var/tmp"];
+
+/// One line about all of them. `links` are those that the box has. Only the names: no value of the environment is in a plan.
+pub(super) fn note(scene: &Scene<'_>, env: &Env, links: &PathMap<PathBuf>) -> Option<String> {
+    let names: Vec<String> = env
+        .pass
+        .iter()
+        .filter(|pass| {
+            let mut env = scene.host.env.iter();
+            env.any(|(name, value)| name == pass.name.os() && is_astray(scene, links, value))
+        })
+        .map(|pass| pass.name.to_string())
+        .collect();
+    let first = names.first()?;
+    let verb = match names.len() {
+        1 => "names",
+        _ => "name",
+    };
+    Some(format!(
+        "{} {verb} what is not in the box; --read \"${first}\" shows it",
+        names.join(" and ")
+    ))
+}
+
+/// Is it one absolute path, there outside, and neither in the box nor around something that is?
+fn is_astray(scene: &Scene<'_>, links: &PathMap<PathBuf>, value: &OsStr) -> bool {
+    let path = Path::new(value);
+    let is_path = path.is_absolute() && !value.as_bytes().contains(&b':');
+    if !is_path || credential::value(value.as_bytes()) {
+        return false;
+    }
+    let Some(walked) = scene.walk.follow(path).filter(|w| w.stat.is_some()) else {
+        // It leads nowhere outside, either.
+        return false;
+    };
+    if OWN.iter().any(|own| walked.real == Path::new(own))
+        || ["/proc", "/dev"]
+            .iter()
+            .any(|kernels| within(&walked.real, Path::new(kernels)))
+    {
+        return false;
+    }
+    // Something of it is shown, or a link to a file is shown as that file.
+    let linked = scene.tree.has_links(&walked, links);
+    let has = |at: &PathBuf| linked && within(at, &walked.real) || within(at, path);
+    // Below a link of the box's own it is in a private place, and made there when it is needed.
+    let in_private = || links.keys().any(|at| within(&walked.real, at));
+    !shows(scene, links, &walked)
+        && !scene.tree.binds().keys().chain(links.keys()).any(has)
+        && !in_private()
+}
