@@ -42,11 +42,6 @@ impl Found {
     }
 }
 
-/// The strongest rule about a path, also one about a directory above it.
-pub(super) fn kind_of(names: &Names, file: &Path) -> Option<NameKind> {
-    Kinds::new(names).of(file)
-}
-
 /// Does the way to a name that a rule spells out, and that is frozen or tracked, lead through this one?
 pub(super) fn is_on_the_way(rules: &[NameRule], file: &Path) -> bool {
     rules.iter().any(|rule| {
@@ -106,7 +101,7 @@ impl Kinds {
         self.of(file) == Some(NameKind::Hide) || self.rules.iter().any(may)
     }
 
-    /// As [`kind_of`].
+    /// The strongest rule about a path, also one about a directory above it.
     pub(super) fn of(&self, file: &Path) -> Option<NameKind> {
         let rules = self.rules.iter();
         rules

@@ -12,7 +12,7 @@ mod known;
 mod links;
 mod worktrees;
 
-use self::clones::is_theirs;
+use self::clones::Theirs;
 use self::gits::is_config;
 use self::known::written;
 use super::baseline::{Baseline, Content, Kept};
@@ -20,6 +20,7 @@ use super::files;
 use super::git::{self, Pointer};
 use super::history::{How, Staged};
 use super::quarantine::{Quarantine, Why};
+use super::search::Kinds;
 use super::unlocked::Unlocked;
 use super::{search, strayed};
 use crate::plan::OsText;
@@ -34,6 +35,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// What is to be settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +148,7 @@ pub enum Did {
 }
 
 /// Does a name run something by itself, or say what git runs?
-fn runs(kinds: &search::Kinds, file: &Path) -> bool {
+fn runs(kinds: &Kinds, file: &Path) -> bool {
     kinds.is_frozen(file) || git::is_named_config(file) || Pointer::of(file).is_some()
 }
 
@@ -154,6 +156,8 @@ fn runs(kinds: &search::Kinds, file: &Path) -> bool {
 pub struct Settler<'a> {
     /// With rules about what the session has added.
     names: Cow<'a, Names>,
+    /// The same, for looking up.
+    kinds: Rc<Kinds>,
     baseline: &'a Baseline,
     session: BorrowedFd<'a>,
     root: OwnedFd,
@@ -181,6 +185,7 @@ impl<'a> Settler<'a> {
     ) -> Result<Settler<'a>, Errno> {
         Ok(Settler {
             names: Cow::Borrowed(names),
+            kinds: Rc::new(Kinds::new(names)),
             baseline,
             session,
             root: openat(AT_FDCWD, "/", files::DIR, Mode::empty())?,
@@ -227,14 +232,20 @@ impl<'a> Settler<'a> {
                 let clones = self.clones(&born);
                 let added = self.added_hooks(&touched);
                 touched.extend(added);
-                let kinds = search::Kinds::new(&self.names);
-                touched.retain(|file| !is_theirs(&born, &clones, &kinds, file));
-                touched.extend(self.baseline.changed());
+                let kinds = Rc::clone(&self.kinds);
+                let theirs = Theirs::new(&born, &clones);
+                touched.retain(|file| !theirs.has(&kinds, file));
                 self.strayed = strayed::strayed(self.baseline, &self.names);
-                touched.extend(self.strayed.iter().cloned());
-                // What runs things at once comes first, should the time or the disk not be enough for all.
-                let (first, rest): (Vec<PathBuf>, Vec<PathBuf>) =
-                    touched.into_iter().partition(|file| runs(&kinds, file));
+                let mut known = self.baseline.changed();
+                known.extend(self.strayed.iter().cloned());
+                // Should the time or the disk not be enough for all: what was there before comes first, since the user goes on with
+                // that and the box can make as much else as it likes; of both what runs things at once.
+                let by_itself = |files: Vec<PathBuf>| -> (Vec<PathBuf>, Vec<PathBuf>) {
+                    files.into_iter().partition(|file| runs(&kinds, file))
+                };
+                let ((known, calm), (first, rest)) = (by_itself(known), by_itself(touched));
+                self.files(known);
+                self.files(calm);
                 self.files(first);
                 for dir in born {
                     // The modes that the box gave it are no reason to leave it.
@@ -302,7 +313,7 @@ impl<'a> Settler<'a> {
             Err(Errno::ENOENT) => return,
             Err(errno) => return self.failed(file, errno),
         };
-        let kind = search::kind_of(&self.names, file);
+        let kind = self.kinds.of(file);
         let is_link = files::is(&stat, SFlag::S_IFLNK);
         if kind.is_none() && is_link && self.is_plain_link(file) {
             if self.is_on_the_way(file) || self.is_led_out(file) {

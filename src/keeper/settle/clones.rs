@@ -72,16 +72,34 @@ impl Settler<'_> {
     }
 }
 
-/// Is it settled with a repository of the session, or a file of its working copy that is only tracked? What would be frozen
-/// is looked at everywhere.
-pub(super) fn is_theirs(born: &[PathBuf], clones: &[PathBuf], kinds: &Kinds, file: &Path) -> bool {
-    let inside = |dir: &PathBuf| file.strip_prefix(dir).is_ok_and(git::is_gits);
-    if born.iter().any(inside) {
-        return true;
+/// What is settled with the repositories of the session. There may be tens of thousands of either.
+pub(super) struct Theirs {
+    born: BTreeSet<PathBuf>,
+    clones: BTreeSet<PathBuf>,
+}
+
+impl Theirs {
+    pub(super) fn new(born: &[PathBuf], clones: &[PathBuf]) -> Theirs {
+        Theirs {
+            born: born.iter().cloned().collect(),
+            clones: clones.iter().cloned().collect(),
+        }
     }
-    clones.iter().any(|copy| file.starts_with(copy))
-        && Pointer::of(file).is_none()
-        && !file.is_symlink()
-        && kinds.of(file) == Some(NameKind::Track)
-        && !kinds.is_frozen(file)
+
+    /// Is it settled with a repository of the session, or a file of its working copy that is only tracked? What would be frozen
+    /// is looked at everywhere.
+    pub(super) fn has(&self, kinds: &Kinds, file: &Path) -> bool {
+        let inside = |dir: &Path| file.strip_prefix(dir).is_ok_and(git::is_gits);
+        if file
+            .ancestors()
+            .any(|dir| self.born.contains(dir) && inside(dir))
+        {
+            return true;
+        }
+        file.ancestors().any(|dir| self.clones.contains(dir))
+            && Pointer::of(file).is_none()
+            && !file.is_symlink()
+            && kinds.of(file) == Some(NameKind::Track)
+            && !kinds.is_frozen(file)
+    }
 }

@@ -4,9 +4,11 @@
 #![forbid(unsafe_code)]
 
 use super::Settler;
+use crate::keeper::search::Kinds;
 use crate::plan::names::{NameKind, NameRule};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 impl Settler<'_> {
     /// Tracks the hooks of each work tree whose `.git` file is new, so that what its branch has of them stays. Where they are.
@@ -25,7 +27,10 @@ impl Settler<'_> {
             .flat_map(|top| self.names.hooks.iter().map(|path| top.join(path.path())))
             .collect();
         let rules: Vec<NameRule> = hooks.iter().filter_map(|dir| self.tracked(dir)).collect();
-        self.names.to_mut().rules.extend(rules);
+        if !rules.is_empty() {
+            self.names.to_mut().rules.extend(rules);
+            self.kinds = Rc::new(Kinds::new(&self.names));
+        }
         hooks
     }
 
