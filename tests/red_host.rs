@@ -143,7 +143,8 @@ fn a_low_limit_of_open_files_is_named_as_the_reason() {
     let ran = run(b.through("ulimit -n 24; exec \"$@\"", &inner));
     assert_eq!(ran.code(), 125, "{ran:?}");
     assert!(
-        ran.complaint().contains("256 are enough: `ulimit -n 256`"),
+        ran.complaint()
+            .contains("256 are enough, and one more for each nested repository"),
         "{ran:?}"
     );
     for untrue in ["container", "user namespaces"] {

@@ -325,3 +325,24 @@ fn what_an_earlier_session_left_in_a_clone_does_not_come_into_the_working_copy()
     assert_eq!(read(&b, "other/.vscode/tasks.json"), "evil\n", "{ran:?}");
     assert!(b.ws().join("other/.git").exists(), "{ran:?}");
 }
+
+/// The end has a minute: a box that made tens of thousands of protected names had it used up before the user's own files, which came
+/// last, were looked at.
+#[test]
+fn what_was_there_is_put_back_before_what_the_box_has_made_is_looked_at() {
+    let b = repository().file("{ws}/.vscode/tasks.json", "{}\n");
+    let ran = b.sh(
+        "for i in $(seq 6); do mkdir .a$i; echo evil > .a$i/.envrc; done; echo evil > .vscode/tasks.json; echo twin > twin",
+    );
+    assert_eq!(read(&b, ".vscode/tasks.json"), "{}\n", "{ran:?}");
+    gone(&b, &ran, &[".a1/.envrc", ".a6/.envrc"]);
+    let said = ran.complaint();
+    let at = |words: &str| {
+        said.find(words)
+            .unwrap_or_else(|| panic!("{words}: {said}"))
+    };
+    assert!(
+        at("tasks.json is protected and was changed") < at(".envrc was made in the session"),
+        "{said}"
+    );
+}

@@ -8,7 +8,7 @@ mod moved;
 
 use self::moved::Home;
 use super::holds::Holder;
-use super::keeping_words::{doubtful, event, line, required};
+use super::keeping_words::{doubtful, event, line, not_compared, required};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use super::settling::{baseline, distrust};
@@ -238,7 +238,7 @@ impl Keeping {
         let acts = match report {
             Ok(acts) => acts,
             Err(why) => {
-                running.say(&format!("files could not be compared: {why}"));
+                running.say(&not_compared("files", &why));
                 running.note(&Event::SettleFailed {
                     file: OsText::from(self.session.clone()),
                     why,
@@ -443,9 +443,9 @@ fn settle_one(
     let mut lines = distrust(dead.dir(), baseline, &report);
     lines.extend(match report {
         Ok(acts) => acts.iter().map(|act| line(act, id)).collect(),
-        Err(why) => vec![format!(
-            "files of session {} could not be compared: {why}",
-            id.as_str()
+        Err(why) => vec![not_compared(
+            &format!("files of session {}", id.as_str()),
+            &why,
         )],
     });
     (settled, lines)

@@ -8,6 +8,14 @@ use crate::plan::OsText;
 use crate::record::Event;
 use crate::session::SessionId;
 
+/// Whose files were not compared to their end, and what that means.
+pub(super) fn not_compared(whose: &str, why: &str) -> String {
+    format!(
+        "{whose} could not be compared: {why}; protected files may be as the box left them until the next `agentbox run` has compared them: \
+         look at them before git or an editor does"
+    )
+}
+
 /// What a profile asked for cannot be had.
 pub(super) fn required(why: &str) -> String {
     format!(

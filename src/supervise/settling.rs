@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::keeping::Settled;
-use super::keeping_words::{event, line};
+use super::keeping_words::{event, line, not_compared};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use super::voice::say_directly;
@@ -76,7 +76,7 @@ impl Part for Settling {
                     }
                 }
             }
-            Err(why) => running.say(&format!("files could not be compared: {why}")),
+            Err(why) => running.say(&not_compared("files", &why)),
         }
         if settled == Settled::Yes {
             running.session.settled();
