@@ -16,10 +16,10 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -289,6 +289,14 @@ impl Baseline {
             .any(|known| known.path().starts_with(dir))
     }
 
+    /// The directories above everything that is remembered of files.
+    pub(super) fn above(&self) -> BTreeSet<&Path> {
+        let files = self.files.iter();
+        files
+            .flat_map(|kept| kept.file.path().ancestors().skip(1))
+            .collect()
+    }
+
     /// Files whose stamp is not what it was, by looking at each once.
     #[must_use]
     pub fn changed(&self) -> Vec<PathBuf> {
@@ -376,6 +384,31 @@ impl Baseline {
         let mut baseline: Baseline = serde_json::from_slice(text.get(..line)?).ok()?;
         baseline.bytes = text.split_off(line + 1);
         Some(baseline)
+    }
+
+    /// Could the session of that baseline write in one of these directories, or in one that holds them? Yes, where it does not say.
+    pub(super) fn may_reach(session: BorrowedFd<'_>, roots: &BTreeSet<&Path>) -> bool {
+        #[derive(Deserialize)]
+        struct Head {
+            #[serde(default)]
+            writable: Vec<OsText>,
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let Ok(file) = openat(session, FILE, flags, Mode::empty()) else {
+            // Its command does not run yet.
+            return false;
+        };
+        let mut line = Vec::new();
+        let read = BufReader::new(File::from(file)).read_until(b'\n', &mut line);
+        let head = read.is_ok().then(|| serde_json::from_slice::<Head>(&line));
+        let Some(Ok(Head { writable })) = head else {
+            return true;
+        };
+        let meets = |dir: &Path| {
+            let near = |root: &&Path| root.starts_with(dir) || dir.starts_with(root);
+            roots.iter().any(near)
+        };
+        writable.is_empty() || writable.iter().any(|dir| meets(dir.path()))
     }
 
     /// The session was looked at to its end.

@@ -252,10 +252,14 @@ pub(super) fn open_path(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Er
     mount::open(root, &c_path(below)?, flags)
 }
 
-/// The same, making what is missing of it.
-pub(super) fn make_path(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, TreeError> {
-    let mut dir = open_path(root, Path::new("/")).map_err(failed("open", OsStr::new("/")))?;
-    for part in path.components() {
+/// The same, making what is missing of it below `tree`, which has to be there.
+pub(super) fn make_path(
+    root: BorrowedFd<'_>,
+    tree: &Path,
+    path: &Path,
+) -> Result<OwnedFd, TreeError> {
+    let mut dir = open_path(root, tree).map_err(failed("open", tree.as_os_str()))?;
+    for part in path.strip_prefix(tree).unwrap_or(path).components() {
         let Component::Normal(name) = part else {
             continue;
         };

@@ -9,7 +9,7 @@ use super::search::Kinds;
 use crate::plan::names::{NameKind, Names};
 use crate::plan::rung::Rung;
 use crate::session::Session;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
@@ -20,14 +20,22 @@ pub struct Earlier {
     rung: Rung,
 }
 
-/// The sessions that may have changed files and are not settled yet, oldest first, and what could not be read of them. To be
-/// asked before the files are looked at: one that is settled in between has put them right by then.
+/// The sessions that may have changed files of these names and are not settled yet, oldest first, and what could not be read of
+/// them. To be asked before the files are looked at: one that is settled in between has put them right by then.
 #[must_use]
-pub fn earlier(session: &Session) -> (Vec<Earlier>, Vec<String>) {
+pub fn earlier(session: &Session, names: &Names) -> (Vec<Earlier>, Vec<String>) {
     let mut all = Vec::new();
     let mut lines = Vec::new();
-    for (id, dir, record) in session.other_unsettled() {
-        match (record, Baseline::read(dir.as_fd())) {
+    let roots: BTreeSet<&Path> = (names.rules.iter())
+        .filter(|rule| rule.kind != NameKind::Hide)
+        .map(|rule| rule.root.path())
+        .collect();
+    for (id, dir) in session.other_unsettled() {
+        // A user may have hundreds of them elsewhere, and a record takes a millisecond.
+        if !Baseline::may_reach(dir.as_fd(), &roots) {
+            continue;
+        }
+        match (session.other(&id), Baseline::read(dir.as_fd())) {
             (Ok(record), Some(baseline)) => all.push(Earlier {
                 names: record.plan.names,
                 baseline,

@@ -199,7 +199,7 @@ impl Quarantine {
             return Err(failed("restore")(Errno::EINVAL));
         };
         let root = openat(AT_FDCWD, "/", files::DIR, Mode::empty()).map_err(failed("open /"))?;
-        let parent = files::make_path(root.as_fd(), parent)?;
+        let parent = files::make_path(root.as_fd(), Path::new("/"), parent)?;
         let instead = if files::exists(parent.as_fd(), name) {
             Some(self.take(parent.as_fd(), name, item.file.path(), Why::Replaced)?)
         } else {

@@ -243,7 +243,13 @@ impl<'a> Settler<'a> {
                 let by_itself = |files: Vec<PathBuf>| -> (Vec<PathBuf>, Vec<PathBuf>) {
                     files.into_iter().partition(|file| runs(&kinds, file))
                 };
+                // What may stand on the way to it comes before it.
+                let above = self.baseline.above();
+                let (way, touched): (Vec<PathBuf>, Vec<PathBuf>) = touched
+                    .into_iter()
+                    .partition(|file| above.contains(file.as_path()));
                 let ((known, calm), (first, rest)) = (by_itself(known), by_itself(touched));
+                self.files(way);
                 self.files(known);
                 self.files(calm);
                 self.files(first);
@@ -421,6 +427,9 @@ impl<'a> Settler<'a> {
         let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
             return;
         };
+        if self.is_gone_with_its_tree(file) {
+            return;
+        }
         // A directory that cannot be searched is not one in which nothing is.
         let _ = self.unlocked.open_to_write(self.root.as_fd(), parent);
         if kept.kind == NameKind::Track && self.is_gone_with_its_branch(file) {

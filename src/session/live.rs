@@ -43,7 +43,7 @@ pub struct Session {
 }
 
 /// Another session: its name, its directory, and its record or why that cannot be read.
-pub type OtherSession = (SessionId, OwnedFd, Result<SessionRecord, SessionError>);
+pub type OtherSession = (SessionId, OwnedFd);
 
 /// A session that has a name and an empty directory, and no record yet. Whoever finds it takes it for a live one while it
 /// is young, so the record must follow at once: it is written while init builds the box, which needs only the name.
@@ -203,24 +203,32 @@ impl Session {
             .map_err(failed("mark", &self.path))
     }
 
-    /// The other sessions whose files have still to be compared, oldest first: each with its directory and its record.
+    /// The other sessions whose files have still to be compared, oldest first: each with its directory.
     #[must_use]
     pub fn other_unsettled(&self) -> Vec<OtherSession> {
-        let Some(parent) = self.path.parent() else {
-            return Vec::new();
-        };
-        let Ok(sessions) = Sessions::beside(self.dir.as_fd(), parent) else {
+        let Ok(sessions) = self.beside() else {
             return Vec::new();
         };
         let mut ids = sessions.unsettled();
         ids.retain(|id| *id != self.id);
-        ids.into_iter()
-            .filter_map(|id| {
-                let dir = sessions.directory(&id).ok()?;
-                let record = sessions.read(&id);
-                Some((id, dir, record))
-            })
-            .collect()
+        let with_directory = |id: SessionId| {
+            let dir = sessions.directory(&id).ok()?;
+            Some((id, dir))
+        };
+        ids.into_iter().filter_map(with_directory).collect()
+    }
+
+    /// The record of one of them.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be understood.
+    pub fn other(&self, id: &SessionId) -> Result<SessionRecord, SessionError> {
+        self.beside().map_err(failed("open", &self.path))?.read(id)
+    }
+
+    fn beside(&self) -> Result<Sessions, Errno> {
+        let parent = self.path.parent().unwrap_or(&self.path);
+        Sessions::beside(self.dir.as_fd(), parent)
     }
 
     /// The files were compared.

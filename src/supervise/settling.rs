@@ -91,7 +91,7 @@ impl Part for Settling {
 /// The session's directory cannot be written.
 pub(super) fn baseline(plan: &Plan, session: &Session) -> Result<Baseline, String> {
     session.unsettled().map_err(|e| e.to_string())?;
-    let (earlier, lines) = inherit::earlier(session);
+    let (earlier, lines) = inherit::earlier(session, &plan.names);
     for line in lines {
         say_directly(Tone::Word, &line);
     }

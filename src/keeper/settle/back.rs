@@ -40,6 +40,33 @@ impl Settler<'_> {
         }
     }
 
+    /// Is the tree gone that it was in? The box cannot move that: somebody outside has removed it, or has it elsewhere now, and
+    /// nothing is made in the old place.
+    pub(super) fn is_gone_with_its_tree(&mut self, file: &Path) -> bool {
+        let Some(root) = self.tree_of(file).map(Path::to_owned) else {
+            return false;
+        };
+        if nix::sys::stat::lstat(&root).err() != Some(Errno::ENOENT) {
+            return false;
+        }
+        // While the session runs it is found out where that is.
+        if self.at_end && self.done.insert(root.clone()) {
+            let why = "it is gone, so that protected files in it were not compared: if it is elsewhere now, look at its .git/config and \
+                       hooks before you run git there";
+            let why = why.to_owned();
+            self.say(&root, Did::Beyond { why });
+        }
+        true
+    }
+
+    /// The tree of the rules that it is in.
+    fn tree_of(&self, file: &Path) -> Option<&Path> {
+        let roots = self.names.rules.iter().map(|rule| rule.root.path());
+        roots
+            .filter(|root| file.starts_with(root))
+            .max_by_key(|root| root.as_os_str().len())
+    }
+
     /// The directory, made again where it is missing. What stands in its way (a link, a file) goes to the quarantine.
     pub(super) fn parent_of(&mut self, path: &Path) -> Result<OwnedFd, String> {
         for _ in 0..32 {
@@ -50,7 +77,9 @@ impl Settler<'_> {
                     let root = self.root.as_fd();
                     let mut above = path.ancestors().skip(1);
                     let _ = above.find(|dir| self.unlocked.open_to_write(root, dir).is_ok());
-                    return files::make_path(self.root.as_fd(), path).map_err(|e| e.to_string());
+                    // By the tree as it is now: it may be moved in this moment.
+                    let tree = self.tree_of(path).unwrap_or(Path::new("/"));
+                    return files::make_path(root, tree, path).map_err(|e| e.to_string());
                 }
                 Err(Errno::ELOOP | Errno::ENOTDIR) => {}
                 Err(errno) => return Err(errno.to_string()),
