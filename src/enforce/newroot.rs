@@ -99,8 +99,9 @@ impl LateFile {
         let LateFile { file, tree } = self;
         // To close a detached mount waits as long as umount(2), for a grace period of RCU (0.1 ms, several on a busy
         // machine).
-        drop(file);
-        drop(tree.map(Parked::new));
+        let parked = tree.as_ref().map(|tree| Parked::new(tree.as_fd()));
+        drop((file, tree));
+        drop(parked);
     }
 
     /// What has to stay open until then.

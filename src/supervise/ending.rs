@@ -13,7 +13,6 @@ use crate::outcome::{Evidence, How, Outcome, Trigger};
 use crate::plan::{OsText, Plan};
 use crate::record::{Event, Timestamp};
 use crate::session::{Retention, SessionId, Sessions, Swept};
-use crate::sys::parked::Parked;
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
 
@@ -46,8 +45,6 @@ pub(super) struct End<'a> {
     pub(super) seen: Seen,
     pub(super) running: Running,
     pub(super) parts: Vec<Box<dyn Part>>,
-    /// The box's mount namespace.
-    pub(super) mounts: Option<Parked>,
     pub(super) begun: Instant,
 }
 
@@ -64,7 +61,6 @@ pub(super) fn finish(end: End<'_>) -> ! {
         seen,
         mut running,
         mut parts,
-        mounts,
         begun,
     } = end;
     for part in &mut parts {
@@ -119,9 +115,6 @@ pub(super) fn finish(end: End<'_>) -> ! {
     voice.tell(&ToClient::Ended {
         status: outcome.exit_status,
     });
-    if let Some(mounts) = &mounts {
-        mounts.park();
-    }
     // The client waits for this process. What destructors would give back piece by piece, the kernel takes at once.
     crate::sys::process::exit_now(outcome.exit_status)
 }

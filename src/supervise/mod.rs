@@ -81,7 +81,7 @@ use seen::Seen;
 use start::{Started, accept, build};
 use state::{Initial, StateSync};
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::time::Instant;
 use switch::StopFiles;
@@ -270,7 +270,7 @@ pub fn run(job: Job) -> u8 {
         extract,
         pty,
         home,
-        mut namespaces,
+        namespaces,
         listeners,
         evidence,
     } = ready;
@@ -329,9 +329,10 @@ pub fn run(job: Job) -> u8 {
     }
     voice.tell(&ToClient::Started { pty: has_pty });
     start::tell_box(extract, &plan, &session);
-    // The last one to leave a mount namespace takes its mounts apart, one grace period of RCU after the other: not the box,
-    // nor this process, for whose end the caller waits.
-    let mounts = (namespaces.len() > MNT).then(|| Parked::new(namespaces.swap_remove(MNT)));
+    // The last one to leave a mount namespace takes its mounts apart, one grace period of RCU after the other: not this
+    // process, for whose end the caller waits. Without it the end is slower, and that is all.
+    let mounts = namespaces.get(MNT).map(|fd| Parked::new(fd.as_fd()));
+    let _parked = mounts.and_then(Result::ok);
     drop(namespaces);
     session.prepare_end();
     if let (Some(text), Some(place)) = (spawned.forecast.take(), &forecast) {
@@ -385,7 +386,6 @@ pub fn run(job: Job) -> u8 {
         seen,
         running,
         parts,
-        mounts,
         begun,
     })
 }

@@ -40,7 +40,8 @@ const COMMON: u32 = 0xfff;
 #[derive(Debug)]
 pub struct Fanotify {
     // As in `Inotify`: the last reference is not this process's.
-    fd: Parked,
+    fd: OwnedFd,
+    _parked: Option<Parked>,
     known: RefCell<Known>,
 }
 
@@ -80,15 +81,12 @@ impl Fanotify {
         let fd = c_int::try_from(fd).map_err(|_| Errno::EOVERFLOW)?;
         // SAFETY: the kernel has just made this descriptor and nobody else knows it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let parked = Parked::new(fd.as_fd()).ok();
         Ok(Fanotify {
-            fd: Parked::new(fd),
+            fd,
+            _parked: parked,
             known: RefCell::default(),
         })
-    }
-
-    /// The process ends soon, without dropping this.
-    pub fn park(&self) {
-        self.fd.park();
     }
 
     /// Watches what the path names, beside what is watched of it already; `mask` as inotify's. The same inode has the same
@@ -126,7 +124,7 @@ impl Fanotify {
         let mask = u64::from(mask & COMMON) | libc::FAN_ONDIR;
         // SAFETY: the path is a NUL-terminated string that lives until after the call, and both descriptors are open.
         let done = unsafe {
-            let group = self.fd.as_fd().as_raw_fd();
+            let group = self.fd.as_raw_fd();
             libc::fanotify_mark(group, how, mask, libc::AT_FDCWD, link.as_ptr())
         };
         cvt(c_long::from(done)).map(|_| ())
@@ -153,7 +151,7 @@ impl Fanotify {
     /// # Errors
     /// The errno of read(2) but EAGAIN; EPROTO for events of another form than this kernel's documented one.
     pub fn read(&self, buffer: &mut [u8], mut seen: impl FnMut(Seen<'_>)) -> Result<Read, Errno> {
-        let bytes = match nix::unistd::read(self.fd.as_fd(), buffer) {
+        let bytes = match nix::unistd::read(&self.fd, buffer) {
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Read::Nothing),
             other => other?,
         };

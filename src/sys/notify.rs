@@ -48,14 +48,6 @@ impl Notify {
         }
     }
 
-    /// The process ends soon, without dropping this.
-    pub fn park(&self) {
-        match self {
-            Notify::Inotify(inotify) => inotify.park(),
-            Notify::Fanotify(fanotify) => fanotify.park(),
-        }
-    }
-
     /// Reads as much as the buffer holds (4 KiB at least) and hands it out, event by event.
     ///
     /// # Errors

@@ -135,10 +135,4 @@ impl Part for StopFiles {
             running.stop(trigger(&tripped, (self.caller.0, &self.caller.1)));
         }
     }
-
-    fn finish(&mut self, _: &mut Running) {
-        if let Some(events) = self.switches.inotify() {
-            events.park();
-        }
-    }
 }
