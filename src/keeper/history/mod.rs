@@ -152,24 +152,13 @@ pub(super) fn named(
     let Some(store) = Store::open(root, repository.dir.path()) else {
         return false;
     };
-    let packs = u32::try_from(store.packs.len()).unwrap_or(0);
     let tips = repository.trusted_tips();
     let id = content.map(objects::blob);
     let head = refs::head(root, repository.dir.path(), repository.dir.path())
         .and_then(|id| id_of(id.as_bytes()));
-    let answer = consult(
-        bounds(),
-        |question| store.answer(question, (0, 0)),
-        |asker| {
-            let asker = std::cell::RefCell::new(asker);
-            let asker = &asker;
-            let mut reader = Reader::new(Remote { asker, packs });
-            let path = path.as_os_str().as_bytes();
-            let is = walk::named(&mut reader, &tips, head, path, id.as_ref(), back);
-            vec![u8::from(is)]
-        },
-    );
-    answer == Ok(vec![1])
+    let path = path.as_os_str().as_bytes();
+    let answer = store.asked(|reader| walk::named(reader, &tips, head, path, id.as_ref(), back));
+    answer == Some(true)
 }
 
 /// Had a branch of the start a directory of that name? Where not even what was checked out can be read it might have been there.
@@ -177,21 +166,10 @@ pub(super) fn stood(root: BorrowedFd<'_>, repository: &Repository, path: &Path) 
     let Some(store) = Store::open(root, repository.dir.path()) else {
         return true;
     };
-    let packs = u32::try_from(store.packs.len()).unwrap_or(0);
     let tips = repository.tips();
     let head = repository.head.as_ref().and_then(|id| id_of(id.as_bytes()));
-    let answer = consult(
-        bounds(),
-        |question| store.answer(question, (0, 0)),
-        |asker| {
-            let asker = std::cell::RefCell::new(asker);
-            let asker = &asker;
-            let mut reader = Reader::new(Remote { asker, packs });
-            let is = walk::stood(&mut reader, &tips, head, path.as_os_str().as_bytes());
-            vec![u8::from(is)]
-        },
-    );
-    answer != Ok(vec![0])
+    let path = path.as_os_str().as_bytes();
+    store.asked(|reader| walk::stood(reader, &tips, head, path)) != Some(false)
 }
 
 fn bounds() -> Bounds {
@@ -322,6 +300,26 @@ struct Store {
 }
 
 impl Store {
+    /// Asks one thing in a confined child. `None`: it did not say.
+    fn asked(&self, look: impl FnOnce(&mut Reader<Remote<'_, '_>>) -> bool) -> Option<bool> {
+        let packs = u32::try_from(self.packs.len()).unwrap_or(0);
+        let answer = consult(
+            bounds(),
+            |question| self.answer(question, (0, 0)),
+            |asker| {
+                let asker = std::cell::RefCell::new(asker);
+                let asker = &asker;
+                let mut reader = Reader::new(Remote { asker, packs });
+                vec![u8::from(look(&mut reader))]
+            },
+        );
+        match answer.as_deref() {
+            Ok([0]) => Some(false),
+            Ok([1]) => Some(true),
+            _ => None,
+        }
+    }
+
     fn open(root: BorrowedFd<'_>, git: &Path) -> Option<Store> {
         let dir = files::open_path(root, &git.join("objects")).ok()?;
         let mut packs = Vec::new();
