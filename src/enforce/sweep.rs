@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 use crate::outcome::{Evidence, Layer, Status};
-use crate::plan::{Access, MountOp, OsText, Plan};
+use crate::plan::{OsText, Plan};
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
@@ -45,18 +45,9 @@ pub fn worth(plan: &Plan, evidence: &[Evidence]) -> Worth {
 /// The host's paths that the box could write, without those that lie below another.
 #[must_use]
 pub fn writable(plan: &Plan) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = plan
-        .view
-        .ops
-        .iter()
-        .filter_map(|op| match op {
-            MountOp::Bind {
-                source,
-                access: Access::Write,
-                ..
-            } => Some(source.path().to_owned()),
-            _ => None,
-        })
+    let written = plan.view.written();
+    let mut paths: Vec<PathBuf> = written
+        .map(|(source, _)| source.path().to_owned())
         .collect();
     paths.sort();
     paths.dedup_by(|later, earlier| later.starts_with(&*earlier));

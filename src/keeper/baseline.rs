@@ -9,7 +9,7 @@ use super::history::refs::{self, Repository};
 use super::history::staged;
 use super::strayed::strayed;
 use crate::plan::names::{NameKind, Names};
-use crate::plan::{Access, Kind, MountOp, OsText, Plan};
+use crate::plan::{Kind, OsText, Plan};
 use crate::record::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
@@ -125,17 +125,8 @@ impl Baseline {
             ),
             ..Baseline::default()
         };
-        for op in &plan.view.ops {
-            if let MountOp::Bind {
-                source,
-                access: Access::Write,
-                kind: Kind::Dir,
-                ..
-            } = op
-            {
-                baseline.writable.push(source.clone());
-            }
-        }
+        let dirs = plan.view.written().filter(|(_, kind)| *kind == Kind::Dir);
+        baseline.writable.extend(dirs.map(|(dir, _)| dir.clone()));
         let Ok(root) = openat(AT_FDCWD, "/", files::DIR, Mode::empty()) else {
             return baseline;
         };

@@ -15,6 +15,7 @@ pub mod resolve;
 pub mod rung;
 pub mod stop;
 pub mod text;
+mod view;
 pub mod why;
 
 use crate::outcome::Layer;

@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::plan::{Access, MountOp, Plan};
+use crate::plan::Plan;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
@@ -29,19 +29,8 @@ const DIR: OFlag = OFlag::O_RDONLY
 
 /// Those that are gone. `since` is the start of the session by the inodes' clock: what a repository knew before is not the box's.
 pub(super) fn gone(plan: &Plan, since: (i64, i64)) -> Vec<PathBuf> {
-    let written: Vec<&Path> = plan
-        .view
-        .ops
-        .iter()
-        .filter_map(|op| match op {
-            MountOp::Bind {
-                source,
-                access: Access::Write,
-                ..
-            } => Some(source.path()),
-            _ => None,
-        })
-        .collect();
+    let written = plan.view.written().map(|(source, _)| source.path());
+    let written: Vec<&Path> = written.collect();
     let mut all = Vec::new();
     for dir in &written {
         // The working copy, or the repository of a linked one.
