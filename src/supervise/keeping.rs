@@ -11,7 +11,7 @@ use super::holds::Holder;
 use super::keeping_words::{doubtful, event, line, not_compared, required};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
-use super::settling::{baseline, distrust};
+use super::settling::{baseline, settle};
 use crate::keeper::baseline::Baseline;
 use crate::keeper::job::Job;
 use crate::keeper::message::{FromKeeper, Known, More, Seen, ToKeeper};
@@ -436,11 +436,8 @@ fn settle_one(
         born: Vec::new(),
         search: Search::Yes,
     };
-    let report = Job::start(names, baseline, path, &scope)
-        .map_err(|e| e.to_string())
-        .and_then(Job::end);
+    let (report, mut lines) = settle(names, baseline, (dead.dir(), path), &scope);
     let settled = Settled::of(&report);
-    let mut lines = distrust(dead.dir(), baseline, &report);
     lines.extend(match report {
         Ok(acts) => acts.iter().map(|act| line(act, id)).collect(),
         Err(why) => vec![not_compared(

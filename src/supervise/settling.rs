@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::plan::names::Names;
 use crate::session::{Session, SessionId};
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is left to do at the end of such a session.
 pub(super) struct Settling {
@@ -60,11 +60,10 @@ impl Part for Settling {
             born: Vec::new(),
             search: Search::Yes,
         };
-        let report = Job::start(&self.names, &self.baseline, &self.session, &scope)
-            .map_err(|e| e.to_string())
-            .and_then(Job::end);
+        let dir = running.session.dir();
+        let (report, lines) = settle(&self.names, &self.baseline, (dir, &self.session), &scope);
         let settled = Settled::of(&report);
-        for line in distrust(running.session.dir(), &self.baseline, &report) {
+        for line in lines {
             running.say(&line);
         }
         match report {
@@ -103,8 +102,23 @@ pub(super) fn baseline(plan: &Plan, session: &Session) -> Result<Baseline, Strin
     Ok(baseline)
 }
 
+/// The settling of the session in that directory, from its start to its end, and what is remembered of it. What could not be is
+/// said.
+pub(super) fn settle(
+    names: &Names,
+    baseline: &Baseline,
+    (dir, path): (BorrowedFd<'_>, &Path),
+    scope: &Scope,
+) -> (Result<Vec<Act>, String>, Vec<String>) {
+    let report = Job::start(names, baseline, path, scope)
+        .map_err(|e| e.to_string())
+        .and_then(Job::end);
+    let lines = distrust(dir, baseline, &report);
+    (report, lines)
+}
+
 /// Remembers which references the session has moved to what nobody has looked at. What to say if it cannot be.
-pub(super) fn distrust(
+fn distrust(
     session: BorrowedFd<'_>,
     baseline: &Baseline,
     report: &Result<Vec<Act>, String>,

@@ -4,12 +4,11 @@
 
 use super::moved::Home;
 use super::{Keeping, Settled};
-use crate::keeper::job::Job;
 use crate::keeper::message::Seen;
 use crate::keeper::settle::{Scope, Search};
 use crate::plan::OsText;
 use crate::supervise::running::Running;
-use crate::supervise::settling::distrust;
+use crate::supervise::settling::settle;
 use std::path::{Path, PathBuf};
 
 impl Keeping {
@@ -82,11 +81,10 @@ impl Keeping {
             born: self.places(born),
             search: if seen_all { Search::No } else { Search::Yes },
         };
-        let report = Job::start(&self.names, &self.baseline, &self.session, &scope)
-            .map_err(|e| e.to_string())
-            .and_then(Job::end);
+        let dir = running.session.dir();
+        let (report, lines) = settle(&self.names, &self.baseline, (dir, &self.session), &scope);
         let settled = Settled::of(&report);
-        for line in distrust(running.session.dir(), &self.baseline, &report) {
+        for line in lines {
             running.say(&line);
         }
         self.report(report, running);
