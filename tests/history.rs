@@ -333,6 +333,50 @@ fn what_is_shown_is_shown_for_this_file_alone() {
     assert!(text.ends_with("notes\nA TEST KEY"), "{ran:?}");
 }
 
+/// `cp .env.example .env` was readable, since git has the content, and stayed so when the user wrote the real keys into it.
+#[test]
+fn a_copy_of_what_git_has_is_closed_when_somebody_writes_into_it() {
+    let b = world();
+    host(
+        &b,
+        "echo KEY= > .env.example; git add -A; git commit -qm example; git checkout -qb local; echo LOCAL= > .env; git add -f .env; \
+         git commit -qm env; git checkout -q main",
+    )
+    .ok();
+    let script = "UNTIL echo ready; until_read .env; cat .env; ln .env env.txt; echo shown; \
+         until_closed .env; cat .env; echo \"cat=$?\"; cat env.txt; echo \"cat=$?\"; \
+         echo written > go; until_read .env; cat .env; echo again; \
+         until [ -e end ]; do sleep 0.01; done"
+        .replace("UNTIL", UNTIL);
+    let mut live = b.start(["/bin/sh", "-c", &script]);
+    live.wait_line("ready");
+    host(&b, "cp .env.example .env").ok();
+    live.wait_line("shown");
+    // Not by another name of it either.
+    host(&b, "echo SECRET >> .env").ok();
+    until("it was closed", || b.ws().join("go").exists());
+    // The twin: with that content again, and no other name, it is no secret.
+    host(&b, "rm env.txt; cp .env.example .env").ok();
+    live.wait_line("again");
+    host(&b, "touch end").ok();
+    let ran = live.end();
+    let text = ran.text();
+    assert!(!text.contains("SECRET"), "{ran:?}");
+    assert_eq!(text.matches("cat=1").count(), 2, "{ran:?}");
+    assert_eq!(text.matches("KEY=").count(), 2, "{ran:?}");
+    assert!(
+        fs::read_to_string(b.ws().join(".env")).is_ok_and(|text| text == "KEY=\n"),
+        "{ran:?}"
+    );
+    // What a branch has under that name stays an ordinary file of the working copy, whoever writes into it.
+    host(&b, "rm .env go end").ok();
+    let ran = b.sh(&format!(
+        "{ME} {UNTIL} git checkout -q local; until_read .env; echo more >> .env; sleep 0.1; n=0; while [ $n -lt 20 ]; do cat .env >/dev/null || exit 1; \
+         n=$((n+1)); sleep 0.01; done; cat .env; git commit -qam more; git status --short"
+    ));
+    assert_eq!(ran.ok(), "LOCAL=\nmore", "{ran:?}");
+}
+
 /// Directories above what was made under a protected name stayed mount points, and nobody could remove or move them; and a
 /// worktree lost what its branch had.
 #[test]

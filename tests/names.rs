@@ -61,7 +61,7 @@ fn git(b: &TestBox, dir: &Path, args: &[&str]) -> String {
     run(command).ok()
 }
 
-const HIDDEN: [&str; 26] = [
+const HIDDEN: [&str; 33] = [
     ".env",
     "a/b/.env.local",
     "deep/1/2/3/4/5/6/7/8/9/.env",
@@ -88,6 +88,13 @@ const HIDDEN: [&str; 26] = [
     "tls/server.key~",
     "x/.cargo/credentials.toml",
     "x/.envrc",
+    "deploy/prod.env",
+    ".secrets",
+    "ios/AuthKey_ABC.p8",
+    "android/release.keystore",
+    "#.env#",
+    "kube/prod.kubeconfig",
+    "x/serviceAccountKey.json",
 ];
 
 fn content(name: &str) -> String {
@@ -113,6 +120,9 @@ fn a_hidden_name_is_empty_by_every_way() {
         .file("home/ws/plain-dir/plain.txt", "PLAIN\n")
         .file("home/ws/.env.example", "PLAIN\n")
         .file("home/ws/y/.env_example", "PLAIN\n")
+        .file("home/ws/y/example.env", "PLAIN\n")
+        .file("home/ws/y/.secrets.baseline", "PLAIN\n")
+        .file("home/ws/y/translationKeys.json", "{\"a\": \"PLAIN\"}\n")
         .file("home/ws/y/.envrc", "use flake PLAIN\n")
         .file("home/ws/y/.npmrc", "registry=https://PLAIN/\n")
         .file("home/ws/y/a-b.json", "{\"a\": \"PLAIN\"}\n")
@@ -158,6 +168,7 @@ fn a_hidden_name_is_empty_by_every_way() {
         "{ws}/y/.npmrc",
         "{ws}/y/.envrc",
         "{ws}/y/a-b.json",
+        "{ws}/y/translationKeys.json",
     ];
     for answer in ways(&b, &plain) {
         for (way, out) in answer["ways"].as_object().unwrap() {
@@ -170,7 +181,12 @@ fn a_hidden_name_is_empty_by_every_way() {
         }
     }
     b.probe("read {ws}/plain.txt").allowed();
-    for name in [".env.example", "y/.env_example"] {
+    for name in [
+        ".env.example",
+        "y/.env_example",
+        "y/example.env",
+        "y/.secrets.baseline",
+    ] {
         let read = b.probe(&format!("read {{ws}}/{name}"));
         assert_eq!(read.allowed()["text"], "PLAIN\n", "{name}");
     }

@@ -4,6 +4,7 @@
 
 use crate::plan::OsText;
 use crate::record::Closed;
+use nix::sys::stat::FileStat;
 use serde::{Deserialize, Serialize};
 
 /// From the supervisor to the keeper.
@@ -84,6 +85,26 @@ pub struct Known {
     pub inode: (u64, u64),
     /// When it was last changed (ctime): a younger one was not looked at.
     pub changed: (i64, i64),
+    /// How long that counts.
+    pub until: Until,
+}
+
+impl Known {
+    /// Is it this file, as it was then?
+    pub(super) fn is(&self, stat: &FileStat) -> bool {
+        (stat.st_dev, stat.st_ino) == self.inode
+            && (stat.st_ctime, stat.st_ctime_nsec) == self.changed
+    }
+}
+
+/// How long a file is no secret from the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    /// As long as it is that inode: a commit has it under its name.
+    Replaced,
+    /// As long as nobody writes into it: git has its content, but not as this file (`cp .env.example .env`).
+    Written,
 }
 
 /// Whether the keeper saw everything.

@@ -62,9 +62,9 @@ pub(super) fn had_id(store: BorrowedFd<'_>, id: &[u8; 20], before: Moment) -> bo
     loose(store, id, before) || packed(store, id, before).unwrap_or(false)
 }
 
-/// Does the store have a blob of this content, since whenever? Who can read the store can read it there.
-pub(super) fn has(store: BorrowedFd<'_>, content: &[u8]) -> bool {
-    had(store, content, (i64::MAX, 0))
+/// Does the store have an object of that id, since whenever? Who can read the store can read it there.
+pub(super) fn has_id(store: BorrowedFd<'_>, id: &[u8; 20]) -> bool {
+    had_id(store, id, (i64::MAX, 0))
 }
 
 /// The id of a blob with that content.

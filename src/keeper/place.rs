@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::message::Known;
 use super::view::Inode;
 use crate::enforce::mounts::cover_name;
 use crate::plan::names::NameKind;
@@ -220,6 +221,15 @@ pub(super) fn inode(place: &Place, rel: &Path) -> Result<Inode, Errno> {
         flags,
     )?)?;
     Ok((stat.st_dev, stat.st_ino))
+}
+
+/// Whether a file is still what was looked at, unchanged.
+pub(super) fn is_as_known(place: &Place, rel: &Path, known: &Known) -> bool {
+    let flags = libc::O_PATH | libc::O_NOFOLLOW;
+    let stat = c_path(rel)
+        .and_then(|rel| mount::open_beneath(place.host.as_fd(), &rel, flags))
+        .and_then(fstat);
+    stat.is_ok_and(|stat| known.is(&stat))
 }
 
 /// Whether somebody has the file open for writing. A directory has no writers.

@@ -19,6 +19,7 @@ use super::baseline::{Baseline, Content, Kept};
 use super::files;
 use super::git::{self, Pointer};
 use super::history::{How, Staged};
+use super::message::Until;
 use super::quarantine::{Quarantine, Why};
 use super::search::Kinds;
 use super::unlocked::Unlocked;
@@ -125,6 +126,8 @@ pub enum Did {
         inode: (u64, u64),
         /// When it was last changed.
         changed: (i64, i64),
+        /// How long that counts.
+        until: Until,
     },
     /// A frozen name has appeared with what a commit had there when the session began: a worktree's copy.
     Followed {
@@ -206,10 +209,7 @@ impl<'a> Settler<'a> {
         match scope {
             Scope::Now { names, judge } => {
                 self.files(names.clone());
-                for file in judge {
-                    let did = self.judged(file);
-                    self.say(file, did);
-                }
+                self.judge(judge);
             }
             Scope::End {
                 touched,

@@ -208,10 +208,6 @@ impl BoxView {
         let (Some(boxed), Some(name)) = (&place.boxed, rel.file_name()) else {
             return Ok(false);
         };
-        let judged = |stat: &FileStat| {
-            (stat.st_dev, stat.st_ino) == known.inode
-                && (stat.st_ctime, stat.st_ctime_nsec) == known.changed
-        };
         let parent = c_path(rel.parent().unwrap_or(Path::new("")))?;
         let name = c_path(Path::new(name))?;
         let open = |dir: BorrowedFd<'_>, path: &CStr, more: i32| {
@@ -222,7 +218,7 @@ impl BoxView {
         let (Ok(host), Ok(dir)) = (host, dir) else {
             return Ok(false);
         };
-        if !judged(&fstat(&host)?) {
+        if !known.is(&fstat(&host)?) {
             return Ok(false);
         }
         for _ in 0..TRIES {
@@ -231,7 +227,7 @@ impl BoxView {
             };
             let stat = fstat(&there)?;
             if !self.covers(&stat) {
-                return Ok(judged(&stat));
+                return Ok(known.is(&stat));
             }
             drop(there);
             nix::unistd::fchdir(&dir)?;
@@ -357,8 +353,7 @@ impl BoxView {
                 return Ok(false);
             };
             let stat = fstat(&there)?;
-            let judged = (stat.st_dev, stat.st_ino) == known.inode
-                && (stat.st_ctime, stat.st_ctime_nsec) == known.changed;
+            let judged = known.is(&stat);
             if !judged || !mount::is_mount_root(there.as_fd())? {
                 return Ok(judged);
             }

@@ -296,6 +296,9 @@ impl<'a> Watchman<'a> {
         if event.has(Mask::IN_CLOSE_WRITE) {
             self.written(&file);
         }
+        if event.has(Mask::IN_MODIFY | Mask::IN_CLOSE_WRITE) {
+            self.overwritten(event, spot, &file)?;
+        }
         if event.has(Mask::IN_DELETE | Mask::IN_MOVED_FROM) {
             self.secrets.forget(&file);
         }

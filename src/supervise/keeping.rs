@@ -14,7 +14,7 @@ use super::running::Running;
 use super::settling::{baseline, settle};
 use crate::keeper::baseline::Baseline;
 use crate::keeper::job::Job;
-use crate::keeper::message::{FromKeeper, Known, More, Seen, ToKeeper};
+use crate::keeper::message::{FromKeeper, Known, More, Seen, ToKeeper, Until};
 use crate::keeper::process::{self, Keeper};
 use crate::keeper::settle::{Act, Did, Scope, Search, is_complete};
 use crate::launch::channel::{Received, Sent};
@@ -248,7 +248,11 @@ impl Keeping {
         };
         for act in acts {
             match act.did {
-                Did::Known { inode, changed } => {
+                Did::Known {
+                    inode,
+                    changed,
+                    until,
+                } => {
                     self.doubtful.remove(act.file.path());
                     // Once for each: a branch may be checked out again and again.
                     if self.shown.len() < SHOWN && self.shown.insert(act.file.clone().into()) {
@@ -260,6 +264,7 @@ impl Keeping {
                         file: act.file,
                         inode,
                         changed,
+                        until,
                     });
                     continue;
                 }
@@ -268,6 +273,7 @@ impl Keeping {
                         file: act.file,
                         inode,
                         changed,
+                        until: Until::Replaced,
                     });
                     continue;
                 }

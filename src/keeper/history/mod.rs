@@ -161,6 +161,29 @@ pub(super) fn named(
     answer == Some(true)
 }
 
+/// Of files and the ids of their contents: which have that content under their name in a commit that a reference names?
+pub(super) fn each_named(
+    root: BorrowedFd<'_>,
+    repository: &Repository,
+    names: &[(&Path, Id)],
+) -> Vec<bool> {
+    let none = vec![false; names.len()];
+    let Some(store) = Store::open(root, repository.dir.path()) else {
+        return none;
+    };
+    let tips = repository.trusted_tips();
+    let answer = store.asked_each(|reader| {
+        let named = names.iter().map(|(path, id)| {
+            let path = path.as_os_str().as_bytes();
+            walk::named(reader, &tips, None, path, Some(id), Back::Tips)
+        });
+        named.collect()
+    });
+    answer
+        .filter(|answer| answer.len() == names.len())
+        .unwrap_or(none)
+}
+
 /// Had a branch of the start a directory of that name? Where not even what was checked out can be read it might have been there.
 pub(super) fn stood(root: BorrowedFd<'_>, repository: &Repository, path: &Path) -> bool {
     let Some(store) = Store::open(root, repository.dir.path()) else {
@@ -302,6 +325,15 @@ struct Store {
 impl Store {
     /// Asks one thing in a confined child. `None`: it did not say.
     fn asked(&self, look: impl FnOnce(&mut Reader<Remote<'_, '_>>) -> bool) -> Option<bool> {
+        let answer = self.asked_each(|reader| vec![look(reader)])?;
+        answer.first().copied()
+    }
+
+    /// Asks for several.
+    fn asked_each(
+        &self,
+        look: impl FnOnce(&mut Reader<Remote<'_, '_>>) -> Vec<bool>,
+    ) -> Option<Vec<bool>> {
         let packs = u32::try_from(self.packs.len()).unwrap_or(0);
         let answer = consult(
             bounds(),
@@ -310,14 +342,16 @@ impl Store {
                 let asker = std::cell::RefCell::new(asker);
                 let asker = &asker;
                 let mut reader = Reader::new(Remote { asker, packs });
-                vec![u8::from(look(&mut reader))]
+                look(&mut reader).into_iter().map(u8::from).collect()
             },
         );
-        match answer.as_deref() {
-            Ok([0]) => Some(false),
-            Ok([1]) => Some(true),
+        let said = answer.ok()?.into_iter();
+        said.map(|byte| match byte {
+            0 => Some(false),
+            1 => Some(true),
             _ => None,
-        }
+        })
+        .collect()
     }
 
     fn open(root: BorrowedFd<'_>, git: &Path) -> Option<Store> {

@@ -63,6 +63,18 @@ impl Repository {
     }
 }
 
+/// A repository that was not there when the session began, by what it is now.
+pub(in crate::keeper) fn as_they_are(root: BorrowedFd<'_>, dir: &Path) -> Repository {
+    Repository {
+        dir: OsText::from(dir.as_os_str()),
+        refs: read(root, dir),
+        head: None,
+        indexes: Vec::new(),
+        distrust: Distrust::default(),
+        beside: BTreeMap::new(),
+    }
+}
+
 fn ids<'a>(texts: impl IntoIterator<Item = &'a String>) -> Vec<Id> {
     let ids = texts.into_iter();
     let mut ids: Vec<Id> = ids.filter_map(|text| id_of(text.as_bytes())).collect();

@@ -7,6 +7,7 @@ use crate::keeper::baseline::Kept;
 use crate::keeper::history::refs::{self, Repository};
 use crate::keeper::history::staged;
 use crate::keeper::history::{Back, Staged};
+use crate::keeper::message::Until;
 use crate::keeper::quarantine::Why;
 use crate::keeper::{files, git, history, objects, tree};
 use crate::plan::OsText;
@@ -14,8 +15,15 @@ use nix::sys::stat::FileStat;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// A file that the box can read in an object store.
+struct Readable {
+    home: objects::Home,
+    id: [u8; 20],
+    stat: FileStat,
+}
 
 impl Settler<'_> {
     /// Is a file gone because what is checked out has none, as a branch of the start had none?
@@ -91,28 +99,66 @@ impl Settler<'_> {
             .is_some_and(|known| history::named(root, known, &home.rel, Some(bytes), back))
     }
 
-    /// Is the content of a file under a hidden name in the object store of its repository? Then the box can read it there,
+    /// Is the content of files under hidden names in the object store of their repository? Then the box can read it there,
     /// and git in the box needs it: who has the id of a content had the content.
-    pub(super) fn judged(&self, file: &Path) -> Did {
-        let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
-            return Did::Secret;
-        };
-        let read = files::open_path(self.root.as_fd(), parent)
-            .and_then(|dir| files::read(dir.as_fd(), name));
-        let Ok(Some((bytes, stat))) = read else {
-            return Did::Secret;
-        };
+    pub(super) fn judge(&mut self, files: &[PathBuf]) {
+        let found: Vec<_> = files.iter().map(|file| self.in_store(file)).collect();
+        let mut at: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
+        for (number, readable) in found.iter().enumerate() {
+            if let Some(readable) = readable {
+                at.entry(&readable.home.git).or_default().push(number);
+            }
+        }
+        let mut committed = vec![false; files.len()];
+        for (git, numbers) in at {
+            let names = numbers.iter().filter_map(|number| {
+                let readable = found.get(*number)?.as_ref()?;
+                Some((readable.home.rel.as_path(), readable.id))
+            });
+            let names: Vec<_> = names.collect();
+            let root = self.root.as_fd();
+            let named = match self.baseline.repository(git) {
+                Some(known) => history::each_named(root, known, &names),
+                // It was born in the session, and is the box's own.
+                None => history::each_named(root, &refs::as_they_are(root, git), &names),
+            };
+            for (number, named) in numbers.iter().zip(named) {
+                if let Some(committed) = committed.get_mut(*number) {
+                    *committed = named;
+                }
+            }
+        }
+        let stats: Vec<_> = found.into_iter().map(|it| it.map(|it| it.stat)).collect();
+        for ((file, stat), committed) in files.iter().zip(stats).zip(committed) {
+            let until = match committed {
+                true => Until::Replaced,
+                false => Until::Written,
+            };
+            // What is written into another name of it would be seen there alone.
+            let did = match stat.filter(|stat| committed || stat.st_nlink == 1) {
+                Some(stat) => Did::Known {
+                    inode: (stat.st_dev, stat.st_ino),
+                    changed: (stat.st_ctime, stat.st_ctime_nsec),
+                    until,
+                },
+                None => Did::Secret,
+            };
+            self.say(file, did);
+        }
+    }
+
+    fn in_store(&self, file: &Path) -> Option<Readable> {
         let root = self.root.as_fd();
-        let home = objects::home(root, &self.names, file);
-        let store = home.and_then(|home| objects::store(root, &home));
+        let dir = files::open_path(root, file.parent()?).ok()?;
+        let (bytes, stat) = files::read(dir.as_fd(), file.file_name()?).ok()??;
         // An empty file has no content to be known.
-        if bytes.is_empty() || !store.is_some_and(|store| objects::has(store.as_fd(), &bytes)) {
-            return Did::Secret;
+        if bytes.is_empty() {
+            return None;
         }
-        Did::Known {
-            inode: (stat.st_dev, stat.st_ino),
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
-        }
+        let home = objects::home(root, &self.names, file)?;
+        let store = objects::store(root, &home)?;
+        let id = objects::blob(&bytes);
+        objects::has_id(store.as_fd(), &id).then_some(Readable { home, id, stat })
     }
 
     /// `refs/replace/ID` has git read another object wherever that one is named: the next checkout writes what no commit has.

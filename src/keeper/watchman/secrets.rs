@@ -4,18 +4,20 @@
 //! file system has a pid or a mount in it. So every one is taken for the host's and masked at once. What the box cannot have
 //! made reads as empty, as at the start. Anything else can be opened by nobody, so that git stops instead of committing
 //! nothing; and it is shown where its content is in the object store of its repository, since the box can read it there
-//! (`git checkout`, `git clone`). That is decided for this one inode: the next one under the name is masked again.
+//! (`git checkout`, `git clone`). That is decided for this one inode: the next one under the name is masked again, and so is this
+//! one when somebody writes into it, where git has its content under another name (`cp .env.example .env`).
 
 #![forbid(unsafe_code)]
 
-use super::{Name, Phase, Watchman};
-use crate::keeper::message::Known;
+use super::{Cause, Name, Phase, Watchman};
+use crate::keeper::message::{Known, Until};
 use crate::keeper::place::{self, Place};
-use crate::keeper::tree::What;
+use crate::keeper::tree::{Happened, Spot, What};
 use crate::keeper::view::{Covered, Inode, Mask};
 use crate::plan::names::{How, NameKind, Names};
 use crate::plan::{Access, Kind};
 use nix::errno::Errno;
+use nix::sys::inotify::AddWatchFlags;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -30,10 +32,10 @@ pub(super) struct Secrets {
     /// The inodes of hidden files, and a name of each: under another one they are the same secret. The number of an inode
     /// that is gone is given to the next file, so a number counts only while its name has it.
     inodes: HashMap<Inode, (usize, PathBuf)>,
-    /// Masked in the session where the box can write: the place and the path below it.
-    doubtful: HashMap<PathBuf, (usize, PathBuf)>,
-    /// Shown, as long as they are these inodes.
-    shown: HashMap<PathBuf, Inode>,
+    /// Masked in the session where the box can write: the directory.
+    doubtful: HashMap<PathBuf, Spot>,
+    /// Shown, as long as they are what was looked at.
+    shown: HashMap<PathBuf, Known>,
     /// Frozen names that appeared in the session and are looked at: the place and the path below it.
     suspects: HashMap<PathBuf, (usize, PathBuf)>,
     /// Those that were what a commit had there: ordinary files, until somebody writes them.
@@ -125,8 +127,11 @@ impl Watchman<'_> {
             self.early.insert((it.spot.place, rel, NameKind::Hide));
             return Ok(());
         }
-        if let Some(inode) = self.secrets.shown.get(file)
-            && place::inode(place, &rel) == Ok(*inode)
+        if let Some(known) = self.secrets.shown.get(file)
+            && match known.until {
+                Until::Replaced => place::inode(place, &rel) == Ok(known.inode),
+                Until::Written => place::is_as_known(place, &rel, known),
+            }
         {
             return Ok(());
         }
@@ -145,8 +150,9 @@ impl Watchman<'_> {
         }
         let writable = self.mask_of(it.spot.place, file) == Mask::Refused;
         if is_file && builtin && writable && self.secrets.doubtful.len() < MOST {
-            let at = (it.spot.place, rel);
-            self.secrets.doubtful.insert(file.to_owned(), at);
+            self.secrets
+                .doubtful
+                .insert(file.to_owned(), it.spot.clone());
             self.secrets.shown.remove(file);
             // It may be half written: it is asked about again when its writer has closed it.
             self.tree.watch_ends(&self.places, it.spot);
@@ -217,6 +223,43 @@ impl Watchman<'_> {
         }
     }
 
+    /// Somebody has written into a file, or has closed it: one that was shown for its content alone is closed again, and looked at
+    /// anew.
+    ///
+    /// # Errors
+    /// It cannot be closed.
+    pub(super) fn overwritten(
+        &mut self,
+        event: &Happened,
+        spot: &Spot,
+        file: &Path,
+    ) -> Result<(), String> {
+        let shown = self.secrets.shown.get(file);
+        let (Some(known), Some(place), Some(name)) = (
+            shown.filter(|known| known.until == Until::Written),
+            self.places.get(spot.place),
+            file.file_name(),
+        ) else {
+            return Ok(());
+        };
+        // Of what is written through a mapping only the end is an event. That one says nothing of whether it was; else the clock of
+        // the file system may be too coarse to tell.
+        if !event.has(AddWatchFlags::IN_MODIFY)
+            && place::is_as_known(place, &spot.rel.join(name), known)
+        {
+            return Ok(());
+        }
+        self.secrets.shown.remove(file);
+        let it = Name {
+            spot,
+            name,
+            what: What::Other,
+            cause: Cause::Listed,
+            linked: None,
+        };
+        self.name(&it)
+    }
+
     /// Takes the masks off what is no secret from the box, if it still is what was looked at.
     ///
     /// # Errors
@@ -235,21 +278,29 @@ impl Watchman<'_> {
                 }
                 continue;
             }
-            let Some((number, rel)) = self.secrets.doubtful.get(file).cloned() else {
+            let Some(spot) = self.secrets.doubtful.get(file).cloned() else {
                 continue;
             };
-            let (Some(view), Some(place)) = (&self.view, self.places.get(number)) else {
+            let (Some(view), Some(place)) = (&self.view, self.places.get(spot.place)) else {
                 continue;
             };
+            let rel = spot.rel.join(file.file_name().unwrap_or_default());
+            if known.until == Until::Written {
+                // Before: what is written from now on is an event, and what was written until then has made it a younger file.
+                self.tree.watch_closely(&self.places, &spot);
+            }
             match view.uncover(place, &rel, known) {
                 Ok(true) => {
                     self.secrets.doubtful.remove(file);
-                    self.secrets.inodes.remove(&known.inode);
-                    self.secrets.shown.insert(file.to_owned(), known.inode);
+                    // A link to the other kind stays closed: its name says nothing of what is written through it.
+                    if known.until == Until::Replaced {
+                        self.secrets.inodes.remove(&known.inode);
+                    }
+                    self.secrets.shown.insert(file.to_owned(), known.clone());
                 }
                 // Another one by now: it is masked as it appeared, or here.
                 Ok(false) => {
-                    self.mask(number, &rel, file)
+                    self.mask(spot.place, &rel, file)
                         .map_err(|errno| format!("{} cannot be hidden: {errno}", file.display()))?;
                 }
                 Err(errno) => {
