@@ -509,3 +509,61 @@ fn a_reference_with_more_in_its_file_is_told() {
         );
     }
 }
+
+/// Rules about content looked at what existed at the start alone: a token that you wrote into an `.npmrc` while the box ran, or a
+/// service account that you downloaded, could be read in it.
+#[test]
+fn what_gets_a_secret_content_later_is_closed() {
+    const KEY: &str = r#"{\"type\": \"service_account\", \"private_key\": \"S3CRET\"}"#;
+    let b = world();
+    host(
+        &b,
+        "echo save-exact=true > .npmrc; mkdir src/in; echo '{}' > src/in/a-b.json; git add -A; git commit -qm npm; mkdir web; \
+         echo save-exact=true > web/.npmrc",
+    )
+    .ok();
+    let names = "web/.npmrc x-1.json new/.npmrc sub/deep/key.json src/moved-key.json";
+    let script = format!(
+        "{UNTIL} echo ready; for f in {names}; do while [ ! -e $f ]; do sleep 0.01; done; done; until_closed web/.npmrc; until_closed x-1.json; \
+         until_closed new/.npmrc; until_closed sub/deep/key.json; until_closed src/moved-key.json; for f in {names}; do cat $f; echo \"$f=$?\"; done; \
+         echo plain > p-1.json; mv p-1.json p-2.json; cat p-2.json plain-x.json .npmrc src/in/a-b.json; echo a >> plain-x.json; sleep 0.5; \
+         cat plain-x.json; echo closed > go; until_read web/.npmrc; cat web/.npmrc; echo again; until [ -e end ]; do sleep 0.01; done"
+    );
+    let mut live = b.start(["/bin/sh", "-c", &script]);
+    live.wait_line("ready");
+    host(
+        &b,
+        &format!(
+            "echo harmless > plain-x.json; echo '//r/:_authToken=S3CRET' >> web/.npmrc; echo \"{KEY}\" > x-1.json; \
+             mkdir ../o; echo '//r/:_authToken=S3CRET' > ../o/.npmrc; mv ../o new; mkdir -p sub/deep; echo \"{KEY}\" > sub/deep/key.json; \
+             echo \"{KEY}\" > ../y; mv ../y src/moved-key.json"
+        ),
+    )
+    .ok();
+    until("they were closed", || b.ws().join("go").exists());
+    // Without it, the file is an ordinary one again.
+    host(&b, "echo save-exact=false > web/.npmrc").ok();
+    live.wait_line("again");
+    host(&b, "touch end").ok();
+    let ran = live.end();
+    let text = ran.text();
+    assert!(!text.contains("S3CRET"), "{ran:?}");
+    for name in names.split(' ') {
+        assert!(text.contains(&format!("{name}=1")), "{name}: {ran:?}");
+    }
+    for plain in [
+        "plain\nharmless\nsave-exact=true\n{}\n",
+        "harmless\na\n",
+        "save-exact=false\nagain",
+    ] {
+        assert!(text.contains(plain), "{plain:?}: {ran:?}");
+    }
+    let said = ran.complaint();
+    assert_eq!(
+        said.matches("is a hidden name that appeared").count(),
+        5,
+        "{said}"
+    );
+    // Nothing of it is another file outside.
+    assert!(fs::read_to_string(b.ws().join("x-1.json")).is_ok_and(|text| text.contains("S3CRET")));
+}

@@ -90,6 +90,20 @@ pub(super) fn read_most(
     name: &OsStr,
     most: u64,
 ) -> Result<Option<(Vec<u8>, FileStat)>, Errno> {
+    let (bytes, stat) = match read_first(dir, name, most + 1)? {
+        Some(read) => read,
+        None => return Ok(None),
+    };
+    let fits = u64::try_from(bytes.len()).is_ok_and(|len| len <= most);
+    Ok(fits.then_some((bytes, stat)))
+}
+
+/// The same, of a larger one so many bytes.
+pub(super) fn read_first(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    most: u64,
+) -> Result<Option<(Vec<u8>, FileStat)>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = match openat(dir, name, flags, Mode::empty()) {
         Ok(file) => file,
@@ -103,11 +117,10 @@ pub(super) fn read_most(
     }
     let mut bytes = Vec::new();
     File::from(file)
-        .take(most + 1)
+        .take(most)
         .read_to_end(&mut bytes)
         .map_err(|e| crate::sys::errno_of(&e))?;
-    let fits = u64::try_from(bytes.len()).is_ok_and(|len| len <= most);
-    Ok(fits.then_some((bytes, stat)))
+    Ok(Some((bytes, stat)))
 }
 
 /// Writes a file under another name and renames it: a reader sees the old one or the new one.

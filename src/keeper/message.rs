@@ -15,8 +15,10 @@ pub enum ToKeeper {
     Join,
     /// What the last [`FromKeeper::Touched`] named was looked at.
     Settled {
-        /// Of the files to be judged, those that the box could read elsewhere anyway.
+        /// Of the files to be judged, those that the box could read elsewhere anyway, or that are no secrets.
         known: Vec<Known>,
+        /// Those that may be secrets.
+        secret: Vec<OsText>,
     },
     /// The box ends: when its init is dead, and so everybody in it, say what the end has to look at, and end.
     Finish,
@@ -51,7 +53,8 @@ pub enum FromKeeper {
     Touched {
         /// The host's paths.
         files: Vec<OsText>,
-        /// Files under hidden names that appeared where the box may have made them: are they a secret of the host's?
+        /// Files under hidden names that appeared where the box may have made them, and files that a rule hides for their content: are
+        /// they a secret of the host's?
         judge: Vec<OsText>,
     },
     /// Events were lost (IN_Q_OVERFLOW): everything is looked at anew, and the box stands still meanwhile.

@@ -24,6 +24,12 @@ const ROOM: usize = 16 * 1024;
 /// The same of files that are read to be judged: names that run things must not wait long for the end of that.
 const JUDGE_ROOM: usize = 1024;
 
+/// The same of files that a rule hides for their content: most hold nothing of that kind, and a build may write thousands.
+const READ_ROOM: usize = 4 * 1024;
+
+/// How often such files are read.
+const READ_PACE: Duration = Duration::from_millis(50);
+
 #[derive(Default)]
 pub(super) struct Outbox {
     closed: BTreeMap<(PathBuf, Closed), (u32, Option<Inode>)>,
@@ -32,6 +38,9 @@ pub(super) struct Outbox {
     now: BTreeSet<PathBuf>,
     /// Files under hidden names that may be no secrets.
     judge: BTreeSet<PathBuf>,
+    /// Files that a rule hides for what they hold, and when some were last read.
+    read: BTreeSet<PathBuf>,
+    was_read: Option<Instant>,
     /// The supervisor is at work on the last ones.
     asked: bool,
     /// Names for the end.
@@ -79,6 +88,13 @@ impl Outbox {
         }
     }
 
+    /// A file that a rule hides for what it holds: somebody has to look into it.
+    pub(super) fn read(&mut self, file: PathBuf) {
+        if self.read.len() < MOST {
+            self.read.insert(file);
+        }
+    }
+
     /// A name to be looked at in the end.
     pub(super) fn touched(&mut self, file: PathBuf) {
         if self.touched.len() < MOST {
@@ -107,7 +123,10 @@ impl Outbox {
 
     /// When [`flush`](Outbox::flush) has something to say that it kept back.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        (!self.closed.is_empty()).then(|| self.said.map_or_else(Instant::now, |at| at + PACE))
+        let after = |at: Option<Instant>, pace| at.map_or_else(Instant::now, |at| at + pace);
+        let said = (!self.closed.is_empty()).then(|| after(self.said, PACE));
+        let read = (!self.read.is_empty() && !self.asked).then(|| after(self.was_read, READ_PACE));
+        said.into_iter().chain(read).min()
     }
 
     /// Says what can be said without waiting.
@@ -135,10 +154,14 @@ impl Outbox {
                 }
             }
         }
-        let nothing = self.now.is_empty() && self.judge.is_empty();
+        let reads = !self.read.is_empty() && self.was_read.is_none_or(|at| at + READ_PACE <= now);
+        let nothing = self.now.is_empty() && self.judge.is_empty() && !reads;
         if !self.asked && !nothing {
             let files = batch(&self.now, ROOM);
-            let judge = batch(&self.judge, JUDGE_ROOM);
+            let mut judge = batch(&self.judge, JUDGE_ROOM);
+            if reads {
+                judge.extend(batch(&self.read, READ_ROOM));
+            }
             let texts = |paths: &[PathBuf]| paths.iter().cloned().map(OsText::from).collect();
             let message = FromKeeper::Touched {
                 files: texts(&files),
@@ -151,6 +174,10 @@ impl Outbox {
                 }
                 for file in judge {
                     self.judge.remove(&file);
+                    self.read.remove(&file);
+                }
+                if reads {
+                    self.was_read = Some(now);
                 }
             }
         }

@@ -7,7 +7,7 @@ use super::unlocked::Unlocked;
 use super::{files, git, tree};
 use crate::plan::Kind;
 use crate::plan::names::matcher::{self, Cursor, Matcher, heavy};
-use crate::plan::names::{NameKind, NameRule, Names, Verdict};
+use crate::plan::names::{Holds, NameKind, NameRule, Names, Verdict};
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::sys::stat::SFlag;
@@ -96,9 +96,17 @@ impl Kinds {
     pub(super) fn is_hidden(&self, file: &Path) -> bool {
         let may = |(root, matcher): &(PathBuf, Matcher)| {
             let rel = file.strip_prefix(root);
-            rel.is_ok_and(|rel| may_hide(matcher, rel))
+            rel.is_ok_and(|rel| may_hide(matcher, rel).is_some())
         };
         self.of(file) == Some(NameKind::Hide) || self.rules.iter().any(may)
+    }
+
+    /// What a file has to hold to be hidden by a rule about that.
+    pub(super) fn content(&self, rules: &[NameRule], file: &Path) -> Option<Holds> {
+        let rule =
+            |(root, matcher): &(PathBuf, Matcher)| may_hide(matcher, file.strip_prefix(root).ok()?);
+        let rule = self.rules.iter().find_map(rule)?;
+        rules.get(rule)?.holds
     }
 
     /// The strongest rule about a path, also one about a directory above it.
@@ -110,19 +118,15 @@ impl Kinds {
     }
 }
 
-/// May a rule hide what has this path, for its content?
-fn may_hide(matcher: &Matcher, rel: &Path) -> bool {
-    let (Some(parent), Some(name)) = (rel.parent(), rel.file_name()) else {
-        return false;
-    };
+/// The rule that may hide what has this path, for its content.
+fn may_hide(matcher: &Matcher, rel: &Path) -> Option<usize> {
+    let (parent, name) = (rel.parent()?, rel.file_name()?);
     let mut names = parent.components();
     let cursor = names.try_fold(matcher.start(), |at, part| {
         matcher.enter(&at, part.as_os_str().as_bytes())
     });
-    cursor.is_some_and(|at| {
-        let said = matcher.entry_of(&at, name.as_bytes(), Kind::File);
-        said.hide_if.is_some()
-    })
+    let said = matcher.entry_of(&cursor?, name.as_bytes(), Kind::File);
+    said.hide_if
 }
 
 fn matchers(rules: &[NameRule]) -> Vec<(PathBuf, Matcher)> {

@@ -138,6 +138,13 @@ pub enum Did {
     },
     /// It is not.
     Secret,
+    /// A rule is about what such a file holds, and it holds nothing of that kind.
+    Harmless {
+        /// Device and inode.
+        inode: (u64, u64),
+        /// When it was last changed.
+        changed: (i64, i64),
+    },
     /// It could not be settled: it has to be tried again.
     Failed {
         /// Why.

@@ -18,13 +18,13 @@ use super::place::{self, Place, Purpose};
 use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, linked};
 use super::view::{BoxView, Covered, Inode, Stay};
 use crate::plan::names::git::{Shape, in_dot_git};
-use crate::plan::names::{NameKind, NameRule};
+use crate::plan::names::{Decision, NameKind, NameRule};
 use crate::plan::refused::Refused;
 use crate::plan::{Kind, OsText, Plan};
 use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -179,6 +179,7 @@ impl<'a> Watchman<'a> {
             return Ok(());
         }
         let names = self.tree.watch_and_list(&self.places, &spot);
+        self.secrets.listing();
         let spot = self.as_git(spot, &names);
         self.names(&spot, names)
     }
@@ -213,7 +214,7 @@ impl<'a> Watchman<'a> {
         deadlines.into_iter().flatten().min()
     }
 
-    fn names(&mut self, spot: &Spot, names: Vec<(std::ffi::OsString, What)>) -> Result<(), String> {
+    fn names(&mut self, spot: &Spot, names: Vec<(OsString, What)>) -> Result<(), String> {
         for (name, what) in names {
             self.name(&Name {
                 spot,
@@ -295,6 +296,17 @@ impl<'a> Watchman<'a> {
         }
         if event.has(Mask::IN_CLOSE_WRITE) {
             self.written(&file);
+            if self.purpose(spot) == Purpose::Names {
+                let it = Name {
+                    spot,
+                    name,
+                    what: What::Other,
+                    cause: Cause::Made,
+                    linked: None,
+                };
+                let said = self.said(spot, name, What::Other);
+                self.look_into(&it, &file, &said);
+            }
         }
         if event.has(Mask::IN_MODIFY | Mask::IN_CLOSE_WRITE) {
             self.overwritten(event, spot, &file)?;
@@ -326,12 +338,21 @@ impl<'a> Watchman<'a> {
 
     /// The strongest rule about a name, with its number; below a tracked directory everything is tracked.
     fn rule(&self, spot: &Spot, name: &OsStr, what: What) -> Option<(NameKind, usize)> {
-        let place = self.places.get(spot.place)?;
+        self.strongest(self.said(spot, name, what), spot, name)
+    }
+
+    fn said(&self, spot: &Spot, name: &OsStr, what: What) -> Decision {
         let kind = match what {
             What::Dir => Kind::Dir,
             What::Link | What::Socket | What::Other => Kind::File,
         };
-        let mut said = place.matcher.entry_of(&spot.cursor, name.as_bytes(), kind);
+        let place = self.places.get(spot.place);
+        let said = |place: &Place| place.matcher.entry_of(&spot.cursor, name.as_bytes(), kind);
+        place.map_or_else(Decision::default, said)
+    }
+
+    fn strongest(&self, said: Decision, spot: &Spot, name: &OsStr) -> Option<(NameKind, usize)> {
+        let mut said = said;
         // The start has looked into it; whatever has its name now is taken for the same.
         let known = |_: &usize| self.secrets.is_known(&self.host_path(spot, name));
         said.hide = said.hide.or(said.hide_if.filter(known));
@@ -350,8 +371,10 @@ impl<'a> Watchman<'a> {
             self.meet(it);
         }
         self.cover(it, &file)?;
+        let said = self.said(it.spot, it.name, it.what);
+        self.look_into(it, &file, &said);
         let mut within = it.spot.within;
-        match self.rule(it.spot, it.name, it.what) {
+        match self.strongest(said, it.spot, it.name) {
             Some((NameKind::Hide, rule)) if self.hides(it, rule, &file) => {
                 return self.hide(it, &file, rule);
             }
@@ -409,6 +432,7 @@ impl<'a> Watchman<'a> {
                 return Ok(());
             };
             let names = self.tree.watch_and_list(&self.places, &spot);
+            self.secrets.listing();
             let spot = self.as_git(spot, &names);
             for (name, what) in names {
                 let it = Name {

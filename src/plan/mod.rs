@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod credential;
 pub mod gitconfig;
 pub mod links;
 pub mod names;

@@ -223,8 +223,8 @@ impl Keeping {
     fn job_ended(&mut self, running: &mut Running) {
         if let Some(report) = self.job.as_mut().and_then(Job::try_end) {
             self.job = None;
-            let known = self.report(report, running);
-            let settled = ToKeeper::Settled { known };
+            let (known, secret) = self.report(report, running);
+            let settled = ToKeeper::Settled { known, secret };
             // What the keeper does not hear stays masked, and it asks for nothing more: the box must not go on so.
             if !matches!(self.keeper.channel.try_send(&settled, &[]), Ok(Sent::Yes)) {
                 lost(running, "it does not listen");
@@ -232,9 +232,13 @@ impl Keeping {
         }
     }
 
-    /// Says and records what was done; what is known to the box anyway comes back.
-    fn report(&mut self, report: Result<Vec<Act>, String>, running: &mut Running) -> Vec<Known> {
-        let mut known = Vec::new();
+    /// Says and records what was done; what is known to the box anyway comes back, and what may be a secret.
+    fn report(
+        &mut self,
+        report: Result<Vec<Act>, String>,
+        running: &mut Running,
+    ) -> (Vec<Known>, Vec<OsText>) {
+        let (mut known, mut secret) = (Vec::new(), Vec::new());
         let acts = match report {
             Ok(acts) => acts,
             Err(why) => {
@@ -243,7 +247,7 @@ impl Keeping {
                     file: OsText::from(self.session.clone()),
                     why,
                 });
-                return known;
+                return (known, secret);
             }
         };
         for act in acts {
@@ -279,7 +283,18 @@ impl Keeping {
                 }
                 Did::Secret => {
                     let at = Instant::now() + DOUBT;
+                    secret.push(act.file.clone());
                     self.doubtful.entry(act.file.into()).or_insert(at);
+                    continue;
+                }
+                Did::Harmless { inode, changed } => {
+                    self.doubtful.remove(act.file.path());
+                    known.push(Known {
+                        file: act.file,
+                        inode,
+                        changed,
+                        until: Until::Written,
+                    });
                     continue;
                 }
                 _ => {}
@@ -297,7 +312,7 @@ impl Keeping {
                 running.note(&event);
             }
         }
-        known
+        (known, secret)
     }
 
     /// Names that appeared and stay closed are said once, and what can be done about it: they may be the agent's own.

@@ -91,7 +91,9 @@ pub(super) fn line(act: &Act, id: &SessionId) -> String {
         Did::Unread { why } => format!(
             "{file}: references changed and could not be searched for protected files ({why}): look at what you push"
         ),
-        Did::Known { .. } | Did::Followed { .. } | Did::Secret => format!("{file} was looked at"),
+        Did::Known { .. } | Did::Followed { .. } | Did::Harmless { .. } | Did::Secret => {
+            format!("{file} was looked at")
+        }
         Did::Failed { why } | Did::Beyond { why } => {
             format!("{file} is protected and could not be put back: {why}")
         }
@@ -139,7 +141,9 @@ pub(super) fn event(act: Act) -> Option<Event> {
                 what: "deleted".to_owned(),
             },
         },
-        Did::Known { .. } | Did::Followed { .. } | Did::Secret => return None,
+        Did::Known { .. } | Did::Followed { .. } | Did::Harmless { .. } | Did::Secret => {
+            return None;
+        }
         Did::Failed { why } | Did::Beyond { why } | Did::Unread { why } => {
             Event::SettleFailed { file, why }
         }

@@ -11,6 +11,8 @@ use crate::keeper::message::Until;
 use crate::keeper::quarantine::Why;
 use crate::keeper::{files, git, history, objects, tree};
 use crate::plan::OsText;
+use crate::plan::names::content;
+use nix::errno::Errno;
 use nix::sys::stat::FileStat;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -101,7 +103,16 @@ impl Settler<'_> {
 
     /// Is the content of files under hidden names in the object store of their repository? Then the box can read it there,
     /// and git in the box needs it: who has the id of a content had the content.
+    /// Of a file that a rule hides for its content that is looked for first.
     pub(super) fn judge(&mut self, files: &[PathBuf]) {
+        let mut rest = Vec::new();
+        for file in files {
+            match self.harmless(file) {
+                Some(did) => self.say(file, did),
+                None => rest.push(file.clone()),
+            }
+        }
+        let files = rest.as_slice();
         let found: Vec<_> = files.iter().map(|file| self.in_store(file)).collect();
         let mut at: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
         for (number, readable) in found.iter().enumerate() {
@@ -144,6 +155,33 @@ impl Settler<'_> {
                 None => Did::Secret,
             };
             self.say(file, did);
+        }
+    }
+
+    /// Is it there for a rule about its content, and has nothing of that kind? One that cannot be read may have.
+    fn harmless(&self, file: &Path) -> Option<Did> {
+        let what = self.kinds.content(&self.names.rules, file)?;
+        let most = u64::try_from(content::MOST).unwrap_or(u64::MAX);
+        let (parent, name) = (file.parent()?, file.file_name()?);
+        let look = files::open_path(self.root.as_fd(), parent).and_then(|dir| {
+            match files::read_first(dir.as_fd(), name, most)? {
+                Some((text, stat)) => Ok((content::holds(what, &text), stat)),
+                // A link, a fifo.
+                None => Ok((false, files::stat(dir.as_fd(), name)?)),
+            }
+        });
+        match look {
+            Ok((true, _)) => None,
+            Ok((false, stat)) => Some(Did::Harmless {
+                inode: (stat.st_dev, stat.st_ino),
+                changed: (stat.st_ctime, stat.st_ctime_nsec),
+            }),
+            // It is gone. There is no such inode, so that nothing is taken for it.
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Some(Did::Harmless {
+                inode: (0, 0),
+                changed: (0, 0),
+            }),
+            Err(_) => None,
         }
     }
 

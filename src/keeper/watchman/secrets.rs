@@ -14,8 +14,8 @@ use crate::keeper::message::{Known, Until};
 use crate::keeper::place::{self, Place};
 use crate::keeper::tree::{Happened, Spot, What};
 use crate::keeper::view::{Covered, Inode, Mask};
-use crate::plan::names::{How, NameKind, Names};
-use crate::plan::{Access, Kind};
+use crate::plan::names::{Decision, How, NameKind, Names};
+use crate::plan::{Access, Kind, OsText};
 use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
 use std::collections::{HashMap, HashSet};
@@ -36,6 +36,14 @@ pub(super) struct Secrets {
     doubtful: HashMap<PathBuf, Spot>,
     /// Shown, as long as they are what was looked at.
     shown: HashMap<PathBuf, Known>,
+    /// Files that a rule hides for their content: the directory of those that are looked into, ...
+    unread: HashMap<PathBuf, Spot>,
+    /// ... what those were that held nothing of that kind, ...
+    read: HashMap<PathBuf, Known>,
+    /// ... and those that did.
+    holding: HashSet<PathBuf>,
+    /// Of the directory that was listed last it is known when files are written.
+    ends: bool,
     /// Frozen names that appeared in the session and are looked at: the place and the path below it.
     suspects: HashMap<PathBuf, (usize, PathBuf)>,
     /// Those that were what a commit had there: ordinary files, until somebody writes them.
@@ -67,6 +75,11 @@ impl Secrets {
         secrets
     }
 
+    /// Another directory was listed.
+    pub(super) fn listing(&mut self) {
+        self.ends = false;
+    }
+
     /// Has the start hidden it?
     pub(super) fn is_known(&self, file: &Path) -> bool {
         self.masks.contains_key(file)
@@ -93,6 +106,61 @@ impl Secrets {
 }
 
 impl Watchman<'_> {
+    /// A name has appeared, or a file of that name was written: where a rule is about the content it is looked into, since the keeper
+    /// reads none. What existed at the start was then; when it is written matters.
+    pub(super) fn look_into(&mut self, it: &Name<'_>, file: &Path, said: &Decision) {
+        let may_hold = said.hide.is_none() && said.hide_if.is_some();
+        if it.what != What::Other || !may_hold || self.secrets.is_known(file) {
+            return;
+        }
+        // Once for each listing.
+        if it.cause != Cause::Listed || !std::mem::replace(&mut self.secrets.ends, true) {
+            self.tree.watch_ends(&self.places, it.spot);
+        }
+        if it.cause == Cause::Listed {
+            let same = |place: &Place| {
+                let read = self.secrets.read.get(file);
+                read.is_some_and(|known| place::is_as_known(place, &it.rel(), known))
+            };
+            if self.phase == Phase::Before || self.places.get(it.spot.place).is_some_and(same) {
+                return;
+            }
+        }
+        if self.secrets.unread.len() < MOST {
+            self.secrets.unread.insert(file.to_owned(), it.spot.clone());
+            self.outbox.read(file.to_owned());
+        }
+    }
+
+    /// Closes files that were looked into and hold what a rule hides.
+    ///
+    /// # Errors
+    /// One that cannot be closed.
+    pub(in crate::keeper) fn close_secrets(&mut self, secret: &[OsText]) -> Result<(), String> {
+        for file in secret {
+            let file = file.path();
+            let Some(spot) = self.secrets.unread.remove(file) else {
+                continue;
+            };
+            // From now on the name is as one that the start has found.
+            let mask = self.mask_of(spot.place, file);
+            self.secrets.masks.insert(file.to_owned(), mask);
+            self.secrets.holding.insert(file.to_owned());
+            let Some(name) = file.file_name() else {
+                continue;
+            };
+            let it = Name {
+                spot: &spot,
+                name,
+                what: What::Other,
+                cause: Cause::Listed,
+                linked: None,
+            };
+            self.name(&it)?;
+        }
+        Ok(())
+    }
+
     /// Is the rule about what is there?
     pub(super) fn hides(&self, it: &Name<'_>, rule: usize, file: &Path) -> bool {
         let Some(rule) = self.rules.get(rule) else {
@@ -267,6 +335,9 @@ impl Watchman<'_> {
     pub(in crate::keeper) fn show(&mut self, known: &[Known]) -> Result<(), String> {
         for known in known {
             let file = known.file.path();
+            if self.secrets.unread.remove(file).is_some() && self.secrets.read.len() < MOST {
+                self.secrets.read.insert(file.to_owned(), known.clone());
+            }
             if let Some((number, rel)) = self.secrets.suspects.get(file).cloned()
                 && let (Some(view), Some(place)) = (&self.view, self.places.get(number))
             {
@@ -296,7 +367,12 @@ impl Watchman<'_> {
                     if known.until == Until::Replaced {
                         self.secrets.inodes.remove(&known.inode);
                     }
-                    self.secrets.shown.insert(file.to_owned(), known.clone());
+                    if self.secrets.holding.remove(file) {
+                        // It is looked into again when it was written.
+                        self.secrets.masks.remove(file);
+                    } else {
+                        self.secrets.shown.insert(file.to_owned(), known.clone());
+                    }
                 }
                 // Another one by now: it is masked as it appeared, or here.
                 Ok(false) => {

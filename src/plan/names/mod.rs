@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod content;
 mod decision;
 pub mod git;
 pub mod index;

@@ -4,11 +4,11 @@
 #![forbid(unsafe_code)]
 
 use super::command::shows;
-use super::credential;
 use super::expand::within;
 use super::pathmap::PathMap;
 use super::scene::Scene;
 use crate::plan::Env;
+use crate::plan::credential;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::credential;
 use super::scene::Scene;
+use crate::plan::credential;
 use crate::plan::{
     Command, Env, EnvPass, EnvSet, EnvStripped, Identity, IdentityMode, OsText, Stripped,
 };

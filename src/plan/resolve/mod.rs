@@ -12,7 +12,6 @@ mod briefing;
 mod cgroups;
 mod command;
 mod conditions;
-mod credential;
 mod env;
 mod expand;
 mod git;
@@ -44,6 +43,7 @@ mod tests;
 
 use super::{Hangup, Plan, VERSION, Workspace, problem::Problem, problem::ProblemKind};
 use crate::host::{Host, Lookup};
+use crate::plan::credential;
 use crate::plan::remote::Remote;
 use crate::plan::rung::Rung;
 use crate::policy::{OnHangup, Origin, Policy, Request};

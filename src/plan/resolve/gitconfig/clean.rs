@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::credential;
+use crate::plan::credential;
 use crate::plan::gitconfig::{Config, Entry, parse, write};
 
 /// A text that git would not read, or what is left of it: `None` if nothing had to go.

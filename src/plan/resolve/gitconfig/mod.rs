@@ -226,7 +226,8 @@ fn consider(scene: &mut Scene<'_>, real: &Path, text: &[u8], whose: Whose) {
 }
 
 fn credential(text: &[u8]) -> bool {
-    text.split(|b| *b == b'\n').any(super::credential::value)
+    text.split(|b| *b == b'\n')
+        .any(crate::plan::credential::value)
 }
 
 /// The configurations of the workspace's repository: its own, its work trees' and its submodules'.

@@ -10,7 +10,6 @@
 
 mod ahead;
 mod aliases;
-mod content;
 mod floor;
 mod hidden;
 mod linked;
@@ -29,6 +28,7 @@ use super::gitconfig;
 use super::scene::{Scene, show};
 use crate::host::FileType;
 use crate::outcome::Layer;
+use crate::plan::names::content;
 use crate::plan::names::matcher::{Matcher, heavy_names};
 use crate::plan::names::{FoundName, How, NameKind, NameRule, Names, Watch};
 use crate::plan::{Access, GrantKind, Kind, OsText};

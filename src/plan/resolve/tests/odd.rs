@@ -114,7 +114,7 @@ fn no_odd_string_panics() {
 
 #[test]
 fn credentials_of_odd_values() {
-    use crate::plan::resolve::credential;
+    use crate::plan::credential;
     let mut dice = Dice(7);
     for _ in 0..3000 {
         let text = dice.text();

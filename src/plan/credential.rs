@@ -52,7 +52,7 @@ const PREFIXES: [(&[u8], usize); 44] = [
 ];
 
 /// Does the value hold something with the shape of a credential?
-pub(super) fn value(value: &[u8]) -> bool {
+pub(in crate::plan) fn value(value: &[u8]) -> bool {
     tokens(value).any(is_token)
         || holds(value, b"-----BEGIN ") && holds(value, b"PRIVATE KEY")
         || has_password(value)
@@ -60,7 +60,7 @@ pub(super) fn value(value: &[u8]) -> bool {
 }
 
 /// Does the name of a variable say that it holds a credential?
-pub(super) fn name(name: &[u8]) -> bool {
+pub(in crate::plan) fn name(name: &[u8]) -> bool {
     const WORDS: [&[u8]; 17] = [
         b"TOKEN",
         b"TOKENS",

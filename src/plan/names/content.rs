@@ -2,14 +2,15 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::credential;
-use crate::plan::names::Holds;
+use super::Holds;
+use crate::plan::credential;
 
-/// What is read of a file.
-pub(super) const MOST: usize = 256 * 1024;
+/// What is read of a file, in bytes.
+pub const MOST: usize = 256 * 1024;
 
 /// Is there what the rule is about?
-pub(super) fn holds(what: Holds, text: &[u8]) -> bool {
+#[must_use]
+pub fn holds(what: Holds, text: &[u8]) -> bool {
     match what {
         Holds::Token => text.split(|b| *b == b'\n').any(is_token),
         Holds::ServiceAccount => {
