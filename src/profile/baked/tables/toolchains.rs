@@ -39,8 +39,7 @@ pub(super) static TABLE: Table = Table {
         ],
         hide: &[
             ("~/.local/share/uv/credentials", Verdict::Applies, None, 65), ("~/.cargo/config.toml", Verdict::Applies, Some(Holds::Token), 66),
-            ("~/.cargo/config", Verdict::Applies, Some(Holds::Token), 66),
-            ("~/.nvm/versions/node/*/etc/npmrc", Verdict::Applies, Some(Holds::Token), 67),
+            ("~/.cargo/config", Verdict::Applies, Some(Holds::Token), 66), ("~/.nvm/versions/node/*/etc/npmrc", Verdict::Applies, Some(Holds::Token), 67),
         ],
         protect: &[],
         track: &[],
