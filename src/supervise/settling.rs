@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::keeping::Settled;
-use super::keeping_words::{event, line, not_compared};
+use super::keeping_words::{Lines, event, not_compared};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use super::voice::say_directly;
@@ -68,8 +68,10 @@ impl Part for Settling {
         }
         match report {
             Ok(acts) => {
+                for line in Lines::default().of(&acts, &self.id) {
+                    running.say(&line);
+                }
                 for act in acts {
-                    running.say(&line(&act, &self.id));
                     if let Some(event) = event(act) {
                         running.note(&event);
                     }
