@@ -16,7 +16,7 @@ use crate::keeper::settle::{Act, Scope, Search};
 use crate::paint::Tone;
 use crate::plan::Plan;
 use crate::plan::names::Names;
-use crate::session::{Session, SessionId};
+use crate::session::{Session, SessionError, SessionId};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
@@ -98,9 +98,16 @@ pub(super) fn baseline(plan: &Plan, session: &Session) -> Result<Baseline, Strin
     }
     let mut baseline = Baseline::take(plan, session.dir());
     baseline.inherit(&plan.names, &earlier);
-    baseline
-        .write(session.dir())
-        .map_err(|errno| format!("the baseline of tracked files: {errno}"))?;
+    baseline.write(session.dir()).map_err(|errno| {
+        let path = session.path().to_owned();
+        // With what to do about a place that is full.
+        let why = SessionError::Call {
+            call: "write",
+            path,
+            errno,
+        };
+        format!("what tracked files are cannot be remembered: {why}")
+    })?;
     Ok(baseline)
 }
 
