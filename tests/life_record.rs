@@ -156,7 +156,7 @@ fn a_disk_that_is_full_at_the_start_is_not_taken_for_a_container() {
     if missing(Feature::HostRoot) {
         return;
     }
-    let b = TestBox::new().file("{ws}/.vscode/tasks.json", &"x".repeat(700 << 10));
+    let b = TestBox::new().file("{ws}/.vscode/tasks.json", "x".repeat(700 << 10));
     let small = Small::mount(&b, 600 << 10);
     let ran = b.run(["true"]);
     ran.refused(&[
