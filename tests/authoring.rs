@@ -392,6 +392,39 @@ fn a_new_profile_is_begun_compared_and_tested() {
     );
 }
 
+/// A profile without tests was valid whatever it granted, and no box started with it.
+#[test]
+fn what_is_never_granted_is_said_by_validate_without_a_test() {
+    for (grant, words) in [
+        ("read = [\"/\"]", "/ is never granted as a whole"),
+        ("write = [\"/etc\"]", "/etc is never granted as a whole"),
+        ("read = [\"~/\"]", "HOME is never granted as a whole"),
+        ("read = [\"${xdg_data}/agentbox\"]", "is agentbox's own"),
+    ] {
+        let b = world().file(
+            "p.toml",
+            format!("extends = [\"shell\"]\n[files]\n{grant}\n"),
+        );
+        let checked = agentbox(&b, &["profiles", "validate", "{t}/p.toml"]);
+        assert_eq!(checked.code(), 1, "{grant}: {checked:?}");
+        let said = checked.complaint();
+        assert!(said.contains(words) && said.contains("p.toml:3"), "{said}");
+        let started = agentbox(&b, &["run", "-p", "{t}/p.toml", "--", "true"]);
+        started.refused(&["p.toml:3"]);
+    }
+    // What only another host has is no mistake.
+    for grant in [
+        "[files]\nread = [\"/srv/nobody-has-this\", \"~/nor/that\"]\nwrite = [\"~/made/\", \"/srv/a-file\"]\nstate = [\"~/.x.json\"]",
+        "[ssh]\nhosts = [\"github.com\"]\nkeys = [\"~/.ssh/nobody.pub\"]",
+    ] {
+        for start in ["extends = [\"shell\"]\n", ""] {
+            let b = world().file("p.toml", format!("{start}{grant}\n"));
+            let checked = agentbox(&b, &["profiles", "validate", "{t}/p.toml"]);
+            assert_eq!(checked.code(), 0, "{start}{grant}: {checked:?}");
+        }
+    }
+}
+
 #[test]
 fn claudes_settings_become_a_profile() {
     let b = world().file(

@@ -5,7 +5,7 @@
 mod common;
 use common::{Errno, Feature, Layer, TestBox, missing, run};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 const HELLO: &str = "#!/bin/sh\necho hello \"$@\"\n";
 
@@ -205,5 +205,30 @@ fn signals_that_the_caller_ignored() {
         );
         let boxed = b.through(&format!("exec {with} \"$@\""), &inner);
         assert_eq!(run(boxed).ok(), run(bare).ok(), "{ignored}");
+    }
+}
+
+/// "install it" was said of a program that is there, and of one with a space in its name that it is a line for a shell.
+#[test]
+fn a_path_that_is_one_from_the_working_copy_is_told_where_it_is() {
+    let b = TestBox::new()
+        .file("{ws}/tool", "#!/bin/sh\necho ran\n")
+        .file("{ws}/my tool", "#!/bin/sh\necho ran\n");
+    for name in ["tool", "my tool"] {
+        let file = b.ws().join(name);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        let from = |program: &str| {
+            let mut command = b.agentbox(["run", "-q", "-C", b.ws().to_str().unwrap(), program]);
+            command.current_dir("/");
+            run(command)
+        };
+        let ran = from(&format!("./{name}"));
+        assert_eq!(ran.code(), 127, "{ran:?}");
+        let words = "from the current directory, and `-C` names the working copy: it is ";
+        assert!(ran.complaint().contains(words), "{ran:?}");
+        assert!(ran.complaint().contains(file.to_str().unwrap()), "{ran:?}");
+        assert_eq!(from(file.to_str().unwrap()).ok(), "ran");
+        let ran = from("./nosuch");
+        assert!(ran.complaint().contains("install it"), "{ran:?}");
     }
 }

@@ -150,6 +150,24 @@ fn a_full_disk_ends_the_session_and_the_record_says_so() {
     assert!(log.contains("lost the session's record"), "{log}");
 }
 
+/// It was said of a full disk that this is a container, whose engine forbids namespaces.
+#[test]
+fn a_disk_that_is_full_at_the_start_is_not_taken_for_a_container() {
+    if missing(Feature::HostRoot) {
+        return;
+    }
+    let b = TestBox::new().file("{ws}/.vscode/tasks.json", "x".repeat(700 << 10));
+    let small = Small::mount(&b, 600 << 10);
+    let ran = b.run(["true"]);
+    ran.refused(&[
+        "what tracked files are cannot be remembered",
+        "No space left on device; make room",
+    ]);
+    assert!(!ran.complaint().contains("container"), "{ran:?}");
+    drop(small);
+    b.run(["true"]).ok();
+}
+
 #[test]
 fn without_room_for_a_record_nothing_starts() {
     if missing(Feature::HostRoot) {

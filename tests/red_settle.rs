@@ -346,3 +346,44 @@ fn what_was_there_is_put_back_before_what_the_box_has_made_is_looked_at() {
         "{said}"
     );
 }
+
+/// Twenty lines were said of files in one session, of whatever kind: who made many files under protected names kept it back that a commit
+/// has another CI file, which nobody undoes.
+#[test]
+fn many_files_that_are_moved_away_hide_no_commit_and_no_remote() {
+    let b = repository();
+    let ran = b.sh("for i in $(seq 40); do mkdir .a$i; echo evil > .a$i/.envrc; done\n\
+         mkdir -p .husky/_; for i in $(seq 9); do echo evil > .husky/_/h$i; done; mkdir .b; echo evil > .b/.envrc\n\
+         echo evil > .github/workflows/ci.yml; echo twin > twin\n\
+         git -c user.name=a -c user.email=a@b commit -qam evil && git update-ref refs/heads/other HEAD");
+    gone(&b, &ran, &[".a1/.envrc", ".a40/.envrc", ".husky/_/h9"]);
+    let said = ran.complaint();
+    assert!(
+        said.contains("more files were put back or moved away: `agentbox restore"),
+        "{said}"
+    );
+    assert!(
+        said.contains("ci.yml is new or changed: the file is protected"),
+        "{said}"
+    );
+    assert!(
+        said.matches(".envrc was made in the session").count() <= 20,
+        "{said}"
+    );
+}
+
+/// Each `npm install` of a project with husky made eighteen lines.
+#[test]
+fn many_files_of_one_directory_are_one_line() {
+    let b = repository();
+    let ran = b.sh("mkdir -p .husky/_ .few; for i in $(seq 18); do echo evil > .husky/_/h$i; done; echo evil > .few/.envrc; echo twin > twin");
+    gone(&b, &ran, &[".husky/_/h1", ".husky/_/h18", ".few/.envrc"]);
+    let said = ran.complaint();
+    assert!(said.contains(".husky/_ were made in the session under protected names, and moved away: `agentbox restore"), "{said}");
+    assert!(said.contains("18 files in "), "{said}");
+    assert!(
+        said.contains(".few/.envrc was made in the session"),
+        "{said}"
+    );
+    assert!(!said.contains("h1 was made"), "{said}");
+}

@@ -9,7 +9,7 @@ use crate::plan::resolve::{Resolution, decide, resolve_all};
 use crate::plan::why::connect::{OwnServer, Wanted};
 use crate::plan::why::{Question, Side, ask};
 use crate::plan::{OsText, Plan};
-use crate::policy::{Fragment, PathWish, Policy, Request, Wish, merge};
+use crate::policy::{Fragment, Origin, PathWish, Policy, Request, Wish, merge};
 use crate::profile::inline::{InlineTest, Verb};
 use crate::profile::{Diagnostic, Tested};
 use std::ffi::OsString;
@@ -54,25 +54,52 @@ pub(super) fn failed(profile: &Tested) -> Vec<Diagnostic> {
     out
 }
 
+/// Why there is no box with that profile on any host: what it grants is never granted. Its tests say so as well; a profile need not
+/// have one.
+#[must_use]
+pub(super) fn refused(profile: &Tested) -> Vec<String> {
+    if !profile.tests.is_empty() {
+        return Vec::new();
+    }
+    let mut look = Pretend::new(&RealLookup, (ID, ID));
+    let mut policy = policy(profile, &host(), &mut look);
+    // Of the files alone: a remote switch or a key may want what only the user's own host has.
+    policy.wishes = Fragment {
+        files: policy.wishes.files,
+        ..Fragment::default()
+    };
+    let problems = resolve_all(&policy, &host(), &look).problems;
+    // What nobody wished is of this host, or of the command.
+    let wished = problems
+        .iter()
+        .filter(|problem| matches!(problem.origin, Some(Origin::File { .. })));
+    wished.map(ToString::to_string).collect()
+}
+
+/// What it asks for, on a host that has what it needs.
+fn policy(profile: &Tested, host: &Host, look: &mut Pretend<'_>) -> Policy {
+    look.dir(Path::new(WORKSPACE));
+    let request = Request {
+        argv: vec![OsText::from("/bin/sh")],
+        workspace: Some(PathBuf::from(WORKSPACE)),
+        drill: None,
+    };
+    let fragments = decide(profile.fragments.clone(), &request, host, look);
+    for fragment in &fragments {
+        exist(fragment, look);
+    }
+    merge(vec![profile.label.clone()], fragments, request)
+}
+
 /// The answer, and it in words.
 fn answer(
     profile: &Tested,
     test: &InlineTest,
 ) -> Result<(crate::plan::why::Verdict, String), String> {
     let mut look = Pretend::new(&RealLookup, (ID, ID));
-    look.dir(Path::new(WORKSPACE));
     let mut host = host();
     let question = question(test, &mut look, &mut host);
-    let request = Request {
-        argv: vec![OsText::from("/bin/sh")],
-        workspace: Some(PathBuf::from(WORKSPACE)),
-        drill: None,
-    };
-    let fragments = decide(profile.fragments.clone(), &request, &host, &look);
-    for fragment in &fragments {
-        exist(fragment, &mut look);
-    }
-    let policy = merge(vec![profile.label.clone()], fragments, request);
+    let policy = policy(profile, &host, &mut look);
     let plan = plan(&policy, &host, &look)?;
     let answer = ask(&plan, &question, Side::Outside, &look);
     let word = if answer.allowed { "yes" } else { "no" };

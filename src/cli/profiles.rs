@@ -110,6 +110,7 @@ fn complaints(file: &Path, places: &Places) -> Vec<String> {
         Ok(tested) => inline::failed(&tested)
             .iter()
             .map(ToString::to_string)
+            .chain(inline::refused(&tested))
             .collect(),
         Err(error) => vec![error.to_string()],
     }

@@ -5,6 +5,7 @@
 
 mod frozen;
 mod gits;
+mod rules;
 mod secrets;
 mod sockets;
 mod stubs;
@@ -18,9 +19,9 @@ use super::place::{self, Place, Purpose};
 use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, linked};
 use super::view::{BoxView, Covered, Inode, Stay};
 use crate::plan::names::git::{Shape, in_dot_git};
-use crate::plan::names::{Decision, NameKind, NameRule};
+use crate::plan::names::{NameKind, NameRule};
 use crate::plan::refused::Refused;
-use crate::plan::{Kind, OsText, Plan};
+use crate::plan::{OsText, Plan};
 use nix::errno::Errno;
 use nix::sys::inotify::AddWatchFlags;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -334,32 +335,6 @@ impl<'a> Watchman<'a> {
     fn host_path(&self, spot: &Spot, name: &OsStr) -> PathBuf {
         let place = self.places.get(spot.place);
         place.map_or_else(PathBuf::new, |place| place.path.join(&spot.rel).join(name))
-    }
-
-    /// The strongest rule about a name, with its number; below a tracked directory everything is tracked.
-    fn rule(&self, spot: &Spot, name: &OsStr, what: What) -> Option<(NameKind, usize)> {
-        self.strongest(self.said(spot, name, what), spot, name)
-    }
-
-    fn said(&self, spot: &Spot, name: &OsStr, what: What) -> Decision {
-        let kind = match what {
-            What::Dir => Kind::Dir,
-            What::Link | What::Socket | What::Other => Kind::File,
-        };
-        let place = self.places.get(spot.place);
-        let said = |place: &Place| place.matcher.entry_of(&spot.cursor, name.as_bytes(), kind);
-        place.map_or_else(Decision::default, said)
-    }
-
-    fn strongest(&self, said: Decision, spot: &Spot, name: &OsStr) -> Option<(NameKind, usize)> {
-        let mut said = said;
-        // The start has looked into it; whatever has its name now is taken for the same.
-        let known = |_: &usize| self.secrets.is_known(&self.host_path(spot, name));
-        said.hide = said.hide.or(said.hide_if.filter(known));
-        match spot.within {
-            Within::Rules => said.strongest(),
-            Within::Tracked => said.strongest().or(Some((NameKind::Track, usize::MAX))),
-        }
     }
 
     fn name(&mut self, it: &Name<'_>) -> Result<(), String> {

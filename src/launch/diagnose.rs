@@ -39,7 +39,15 @@ pub fn hints(failure: &str) -> Vec<String> {
         ),
     ];
     let known = own.iter().find(|(errno, _)| failure.contains(errno));
-    known.map_or_else(restrictions, |(_, hint)| vec![(*hint).to_owned()])
+    if let Some((_, hint)) = known {
+        return vec![(*hint).to_owned()];
+    }
+    // A full disk is nobody's rule. clone3(2) says the same of a bound on namespaces.
+    let full = ["ENOSPC: ", "EDQUOT: "];
+    if full.iter().any(|errno| failure.contains(errno)) && !failure.contains("clone3") {
+        return Vec::new();
+    }
+    restrictions()
 }
 
 /// What fork(2) and clone3(2) mean by EAGAIN.
@@ -216,6 +224,10 @@ mod tests {
                 "{hints}"
             );
         }
-        assert_eq!(hints(&format!("clone3: {}", Errno::EPERM)), restrictions());
+        let full = format!("step `keeper`: write of /s: {}", Errno::ENOSPC);
+        assert_eq!(hints(&full), [""; 0]);
+        for errno in [Errno::EPERM, Errno::ENOSPC] {
+            assert_eq!(hints(&format!("clone3: {errno}")), restrictions());
+        }
     }
 }

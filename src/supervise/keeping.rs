@@ -8,7 +8,7 @@ mod moved;
 
 use self::moved::Home;
 use super::holds::Holder;
-use super::keeping_words::{doubtful, event, line, not_compared, required};
+use super::keeping_words::{LINES, Lines, doubtful, event, not_compared, required};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use super::settling::{baseline, settle};
@@ -42,9 +42,6 @@ const DOUBT: Duration = Duration::from_millis(500);
 /// How many names that were shown are recorded.
 const SHOWN: usize = 1_000;
 
-/// How many lines about files are said in one session; the rest is counted.
-const LINES: usize = 20;
-
 /// The keeper of a box.
 pub(super) struct Keeping {
     keeper: Keeper,
@@ -54,7 +51,7 @@ pub(super) struct Keeping {
     session: PathBuf,
     id: SessionId,
     job: Option<Job>,
-    said: usize,
+    said: Lines,
     touched: Vec<PathBuf>,
     born: Vec<PathBuf>,
     seen: Seen,
@@ -106,7 +103,7 @@ impl Keeping {
             session: session.path().to_owned(),
             id: session.id().clone(),
             job: None,
-            said: 0,
+            said: Lines::default(),
             touched: Vec::new(),
             born: Vec::new(),
             seen: Seen::All,
@@ -250,6 +247,9 @@ impl Keeping {
                 return (known, secret);
             }
         };
+        for line in self.said.of(&acts, &self.id) {
+            running.say(&line);
+        }
         for act in acts {
             match act.did {
                 Did::Known {
@@ -298,15 +298,6 @@ impl Keeping {
                     continue;
                 }
                 _ => {}
-            }
-            self.said += 1;
-            match self.said.cmp(&(LINES + 1)) {
-                std::cmp::Ordering::Less => running.say(&line(&act, &self.id)),
-                std::cmp::Ordering::Equal => running.say(&format!(
-                    "more files were put back or moved away: `agentbox restore {}` lists them",
-                    self.id.as_str()
-                )),
-                std::cmp::Ordering::Greater => {}
             }
             if let Some(event) = event(act) {
                 running.note(&event);
@@ -460,7 +451,7 @@ fn settle_one(
     let (report, mut lines) = settle(names, baseline, (dead.dir(), path), &scope);
     let settled = Settled::of(&report);
     lines.extend(match report {
-        Ok(acts) => acts.iter().map(|act| line(act, id)).collect(),
+        Ok(acts) => Lines::default().of(&acts, id),
         Err(why) => vec![not_compared(
             &format!("files of session {}", id.as_str()),
             &why,

@@ -7,6 +7,119 @@ use crate::keeper::settle::{Act, Did};
 use crate::plan::OsText;
 use crate::record::Event;
 use crate::session::SessionId;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// How many lines of one kind are said in one session; the rest is counted.
+pub(super) const LINES: usize = 20;
+
+/// From how many files on those that were made in one directory are one line.
+const MANY: usize = 4;
+
+/// Kinds of lines. Each has a number of its own: the box makes as many files under protected names as it likes, and what is not undone
+/// (a commit, a remote, a file that could not be put back) must be said behind them all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Settled,
+    Led,
+    Committed,
+    Staged,
+    Unread,
+    Failed,
+}
+
+/// What is said of files on the terminal.
+#[derive(Default)]
+pub(super) struct Lines {
+    said: HashMap<Kind, usize>,
+}
+
+impl Lines {
+    /// The lines of a report.
+    pub(super) fn of(&mut self, acts: &[Act], id: &SessionId) -> Vec<String> {
+        let mut made: HashMap<PathBuf, usize> = HashMap::new();
+        for act in acts.iter().filter(|act| act.did == Did::Quarantined) {
+            *made.entry(directory(act)).or_default() += 1;
+        }
+        let mut lines = Vec::new();
+        for act in acts {
+            let Some(kind) = kind(&act.did) else { continue };
+            let line = match made.get_mut(&directory(act)) {
+                Some(0) if act.did == Did::Quarantined => continue,
+                Some(many) if act.did == Did::Quarantined && *many >= MANY => {
+                    several(&directory(act), std::mem::take(many), id)
+                }
+                _ => line(act, id),
+            };
+            let said = self.said.entry(kind).or_default();
+            *said = said.saturating_add(1);
+            match (*said).cmp(&(LINES + 1)) {
+                Ordering::Less => lines.push(line),
+                Ordering::Equal => lines.push(more(kind, id)),
+                Ordering::Greater => {}
+            }
+        }
+        lines
+    }
+}
+
+fn directory(act: &Act) -> PathBuf {
+    let file = act.file.path();
+    file.parent().unwrap_or(file).to_owned()
+}
+
+/// Nothing of what the box is told of only.
+fn kind(did: &Did) -> Option<Kind> {
+    Some(match did {
+        Did::Quarantined | Did::PutBack | Did::Restored | Did::Undone { .. } => Kind::Settled,
+        Did::Led => Kind::Led,
+        Did::Committed { .. } => Kind::Committed,
+        Did::Staged {
+            what: Staged::Unknown { .. },
+        }
+        | Did::Unread { .. } => Kind::Unread,
+        Did::Staged { .. } => Kind::Staged,
+        Did::Failed { .. } | Did::Beyond { .. } => Kind::Failed,
+        Did::Known { .. } | Did::Followed { .. } | Did::Harmless { .. } | Did::Secret => {
+            return None;
+        }
+    })
+}
+
+/// Files that were made in one directory: what a manager of hooks installs.
+fn several(directory: &Path, many: usize, id: &SessionId) -> String {
+    format!(
+        "{many} files in {} were made in the session under protected names, and moved away: `agentbox restore {}` lists them and gives them back",
+        OsText::from(directory.to_owned()),
+        id.as_str()
+    )
+}
+
+/// What is behind the last line of a kind.
+fn more(kind: Kind, id: &SessionId) -> String {
+    let id = id.as_str();
+    match kind {
+        Kind::Settled => {
+            format!("more files were put back or moved away: `agentbox restore {id}` lists them")
+        }
+        Kind::Led => {
+            format!("more remotes lead elsewhere now: `agentbox logs {id}` lists them")
+        }
+        Kind::Committed => format!(
+            "more commits have protected files: `agentbox logs {id}` lists them, look at them before you push"
+        ),
+        Kind::Staged => {
+            format!("more protected files are staged: `agentbox logs {id}` lists them")
+        }
+        Kind::Unread => {
+            format!("more could not be searched for protected files: `agentbox logs {id}` lists it")
+        }
+        Kind::Failed => format!(
+            "more files are protected and could not be put back: `agentbox logs {id}` lists them"
+        ),
+    }
+}
 
 /// Whose files were not compared to their end, and what that means.
 pub(super) fn not_compared(whose: &str, why: &str) -> String {
@@ -34,7 +147,7 @@ pub(super) fn doubtful(file: &OsText) -> String {
 }
 
 /// One line for the terminal.
-pub(super) fn line(act: &Act, id: &SessionId) -> String {
+fn line(act: &Act, id: &SessionId) -> String {
     let (file, id) = (&act.file, id.as_str());
     match &act.did {
         Did::Quarantined => format!(

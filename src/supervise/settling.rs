@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::keeping::Settled;
-use super::keeping_words::{event, line, not_compared};
+use super::keeping_words::{Lines, event, not_compared};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use super::voice::say_directly;
@@ -16,7 +16,7 @@ use crate::keeper::settle::{Act, Scope, Search};
 use crate::paint::Tone;
 use crate::plan::Plan;
 use crate::plan::names::Names;
-use crate::session::{Session, SessionId};
+use crate::session::{Session, SessionError, SessionId};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
@@ -68,8 +68,10 @@ impl Part for Settling {
         }
         match report {
             Ok(acts) => {
+                for line in Lines::default().of(&acts, &self.id) {
+                    running.say(&line);
+                }
                 for act in acts {
-                    running.say(&line(&act, &self.id));
                     if let Some(event) = event(act) {
                         running.note(&event);
                     }
@@ -96,9 +98,16 @@ pub(super) fn baseline(plan: &Plan, session: &Session) -> Result<Baseline, Strin
     }
     let mut baseline = Baseline::take(plan, session.dir());
     baseline.inherit(&plan.names, &earlier);
-    baseline
-        .write(session.dir())
-        .map_err(|errno| format!("the baseline of tracked files: {errno}"))?;
+    baseline.write(session.dir()).map_err(|errno| {
+        let path = session.path().to_owned();
+        // With what to do about a place that is full.
+        let why = SessionError::Call {
+            call: "write",
+            path,
+            errno,
+        };
+        format!("what tracked files are cannot be remembered: {why}")
+    })?;
     Ok(baseline)
 }
 

@@ -85,7 +85,9 @@ pub(super) fn find(scene: &Scene<'_>, name: &OsStr) -> Result<PathBuf, Problem> 
         }
         return match usable(scene, &path) {
             Usable::Yes => Ok(path),
-            Usable::Missing => Err(not_found(&display, "")),
+            Usable::Missing => {
+                Err(elsewhere(scene, &display).unwrap_or_else(|| not_found(&display, "")))
+            }
             Usable::No(why) => Err(not_executable(&format!("{display} {}", why.text()), why)),
         };
     }
@@ -151,6 +153,18 @@ fn usable(scene: &Scene<'_>, path: &Path) -> Usable {
         Some(FileType::File) => Usable::No(Unusable::NotExecutable),
         Some(_) => Usable::No(Unusable::NoFile),
     }
+}
+
+/// A path that is one from the working copy: what `make -C` and `env -C` would start.
+fn elsewhere(scene: &Scene<'_>, name: &OsText) -> Option<Problem> {
+    let path = tidy(&scene.workspace.path.join(name.path()));
+    matches!(usable(scene, &path), Usable::Yes).then(|| Problem {
+        remedy: format!(
+            "a path is one from the current directory, and `-C` names the working copy: it is {}",
+            OsText::from(path).shell_word()
+        ),
+        ..not_found(name, "")
+    })
 }
 
 fn not_found(name: &OsText, wher: &str) -> Problem {

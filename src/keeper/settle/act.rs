@@ -1,0 +1,128 @@
+//! What is to be settled, and what was done.
+
+#![forbid(unsafe_code)]
+
+use crate::keeper::history::{How, Staged};
+use crate::keeper::message::Until;
+use crate::plan::OsText;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What is to be settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// These names, while the session runs.
+    Now {
+        /// Names that run things.
+        names: Vec<PathBuf>,
+        /// Files under hidden names, of which only this is asked: could the box read their content elsewhere anyway?
+        judge: Vec<PathBuf>,
+    },
+    /// Everything, of a session that is over. Where not all of it was seen, the trees are searched.
+    End {
+        /// Names that were made or changed.
+        touched: Vec<PathBuf>,
+        /// Git directories that were born.
+        born: Vec<PathBuf>,
+        /// Whether there may be others.
+        search: Search,
+    },
+}
+
+/// Whether the trees are searched for what nobody has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// Yes.
+    Yes,
+    /// All was seen.
+    No,
+}
+
+/// What was done about one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Act {
+    /// The host's path.
+    pub file: OsText,
+    /// What was done.
+    pub did: Did,
+}
+
+/// Was everything done that can be? What is left has to be tried again.
+#[must_use]
+pub fn is_complete(acts: &[Act]) -> bool {
+    !acts.iter().any(|act| matches!(act.did, Did::Failed { .. }))
+}
+
+/// What can be done about a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Did {
+    /// Moved to the quarantine: it did not exist when the session began.
+    Quarantined,
+    /// What was there when the session began is there again; the other one is in the quarantine.
+    PutBack,
+    /// It was deleted, and is there again.
+    Restored,
+    /// Entries of a git configuration that run things were undone.
+    Undone {
+        /// Which, in the words of agentbox's list.
+        keys: Vec<String>,
+    },
+    /// Remotes of a git configuration that were there lead elsewhere.
+    Led,
+    /// A commit that a reference came to name has another one, or none.
+    Committed {
+        /// The reference.
+        reference: OsText,
+        /// The commit.
+        commit: String,
+        /// What is in it.
+        how: How,
+    },
+    /// It is staged in a repository's index with a content that was nowhere when the session began, or is staged to be
+    /// deleted: the next commit has that.
+    Staged {
+        /// What is staged.
+        what: Staged,
+    },
+    /// Of the references of a repository not all that changed could be read.
+    Unread {
+        /// Why.
+        why: String,
+    },
+    /// The content of a file under a hidden name is in a git object store that the box can read.
+    Known {
+        /// Device and inode.
+        inode: (u64, u64),
+        /// When it was last changed.
+        changed: (i64, i64),
+        /// How long that counts.
+        until: Until,
+    },
+    /// A frozen name has appeared with what a commit had there when the session began: a worktree's copy.
+    Followed {
+        /// Device and inode.
+        inode: (u64, u64),
+        /// When it was last changed.
+        changed: (i64, i64),
+    },
+    /// It may be a secret of the host's.
+    Secret,
+    /// A rule is about what such a file holds, and it holds nothing of that kind.
+    Harmless {
+        /// Device and inode.
+        inode: (u64, u64),
+        /// When it was last changed.
+        changed: (i64, i64),
+    },
+    /// It could not be settled: it has to be tried again.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// It could not be settled as it should, and trying again is of no use.
+    Beyond {
+        /// Why, or what was done instead.
+        why: String,
+    },
+}
