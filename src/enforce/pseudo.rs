@@ -188,6 +188,10 @@ pub(super) fn open_devices(host: BorrowedFd<'_>) -> Result<Devices, StepError> {
         .map(Devices)
 }
 
+/// How many pseudo-terminals a box may have at once. All boxes and containers of the machine share 3,072 by default
+/// (kernel.pty.max less kernel.pty.reserve), and without one no other box with a terminal starts.
+const PTYS: &CStr = c"512";
+
 /// The minimal /dev: devices, a devpts of its own, /dev/shm, and the usual links. Its tmpfs is read-only: a program that
 /// replaces /dev/null by a file (one agent does, as root) cannot.
 pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<(), StepError> {
@@ -219,6 +223,7 @@ pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<()
             (c"newinstance", c""),
             (c"ptmxmode", c"0666"),
             (c"mode", c"0600"),
+            (c"max", PTYS),
         ],
         attr::NOSUID | attr::NOEXEC,
     )
