@@ -196,6 +196,47 @@ fn a_root_callers_agent_is_not_root() {
     }
 }
 
+/// What is the machine's and root's (the mode of a device node, of a file of /proc) asked chmod(2) for nothing but the owner's uid.
+#[test]
+fn kernel_root_changes_no_mode_of_the_machines_devices_and_proc() {
+    if missing(Feature::Root) {
+        return;
+    }
+    /// Unmounts it, whatever becomes of the test.
+    struct Mounted(std::path::PathBuf);
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+        }
+    }
+    let b = TestBox::new();
+    let far = b.root().join("far");
+    fs::create_dir(&far).unwrap();
+    // A file system that cannot be id-mapped.
+    let (none, flags) = (None::<&str>, nix::mount::MsFlags::empty());
+    nix::mount::mount(none, &far, Some("ramfs"), flags, none).unwrap();
+    let _mounted = Mounted(far.clone());
+    let b = b.cwd(&far).option("--allow-missing").option("identity");
+    // To what they are already, should it succeed.
+    let try_all = "cat /proc/self/uid_map; touch mine && chmod 600 mine && echo allowed
+        for change in '666 /dev/null' '666 /dev/tty' '555 /proc' '444 /proc/meminfo'; do chmod $change && echo changed $change; done
+        echo x > /dev/null && echo x | tee /dev/stdout && : < /proc/self/status && echo works";
+    let ran = b.sh(try_all);
+    let said = ran.ok();
+    let map: Vec<&str> = said.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(map.get(1), Some(&"0"), "the kernel's uid: {said}");
+    assert!(
+        said.contains("allowed") && said.contains("works"),
+        "{ran:?}"
+    );
+    assert!(!said.contains("changed"), "{ran:?}");
+    assert_eq!(
+        ran.complaint().matches("Read-only file system").count(),
+        4,
+        "{ran:?}"
+    );
+}
+
 /// Root in somebody's checkout: root-owned files in it would be the surprise of the next day.
 #[test]
 fn root_in_the_workspace_of_another() {

@@ -219,6 +219,19 @@ fn inotify_instances_are_the_boxs_own() {
     drop(live);
 }
 
+/// The kernel has one pot of them for all boxes and containers of a machine: one box that took them all let no other start.
+#[test]
+fn one_box_does_not_take_all_pseudo_terminals() {
+    let b = TestBox::new();
+    let take = "n=0; while exec {fd}<>/dev/ptmx; do n=$((n+1)); done 2>said; echo $n; cat said";
+    let ran = run(b.command(["/bin/bash", "-c", take]));
+    let said = ran.text();
+    let mut lines = said.lines();
+    // `agentbox` has none of its own here.
+    assert_eq!(lines.next(), Some("512"), "{ran:?}");
+    assert!(said.contains("No space left on device"), "{ran:?}");
+}
+
 #[test]
 fn file_size_and_open_files() {
     let b = TestBox::new()

@@ -196,6 +196,85 @@ fn git_outside_runs_nothing_that_an_agent_left_in_a_git_directory_of_another_nam
     }
 }
 
+/// Git appends to its reflogs through a link, and the name of a branch is a word of the agent's: in `~/.bashrc` it is run.
+#[test]
+fn a_link_in_gits_own_directories_writes_nothing_elsewhere() {
+    const MINE: &str = "{home}/.bashrc";
+    for (way, script) in [
+        ("the reflog of HEAD", format!("ln -sf {MINE} .git/logs/HEAD")),
+        (
+            "a relative one",
+            "ln -sf $(realpath --relative-to=.git/logs {home}/.bashrc) .git/logs/HEAD".to_owned(),
+        ),
+        (
+            "the reflog of a branch",
+            format!("ln -sf {MINE} .git/logs/refs/heads/$(git branch --show-current)"),
+        ),
+        (
+            "a directory of reflogs",
+            "b=$(git branch --show-current); mv .git/logs/refs/heads h; ln -s {home} .git/logs/refs/heads; mkdir .git/refs/heads/d; \
+             git branch -q d/x; git branch -D d/x"
+                .to_owned(),
+        ),
+        (
+            "a directory that nobody may list",
+            format!("ln -sf {MINE} .git/logs/HEAD; chmod 311 .git/logs"),
+        ),
+        (
+            "a directory that is moved there",
+            format!("mkdir l; ln -s {MINE} l/HEAD; rm -rf .git/logs; mv l .git/logs"),
+        ),
+        (
+            "a repository of the session",
+            format!("git init -q nest; mkdir nest/.git/logs; ln -s {MINE} nest/.git/logs/HEAD"),
+        ),
+        (
+            "a bare one",
+            format!("git init -q --bare nest; mkdir nest/logs; ln -s {MINE} nest/logs/HEAD"),
+        ),
+        (
+            "a submodule",
+            format!("ln -sf {MINE} .git/modules/vendor/lib/logs/HEAD"),
+        ),
+        ("a graph of commits", format!("mkdir -p .git/objects/info; ln -s {MINE} .git/objects/info/commit-graph")),
+    ] {
+        let b = world().file("{home}/.bashrc", "mine");
+        let ran = b.sh(&format!("{EVIL} {script}"));
+        let said = ran.complaint();
+        assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        assert!(
+            said.contains("was made in the session") && said.contains("restore"),
+            "{way}: {said}"
+        );
+        host(
+            &b,
+            "chmod -R u+rwx .git; for d in . nest vendor/lib; do [ -d $d ] && (cd $d; git commit -q --allow-empty -m x; \
+             git update-ref refs/heads/y HEAD; git commit-graph write --reachable); done; true",
+        );
+        let mine = fs::read_to_string(b.home().join(".bashrc")).unwrap();
+        assert_eq!(mine, "mine", "{way}: {ran:?}");
+        assert!(
+            !b.home().join(".bashrc.lock").exists(),
+            "{way}: {ran:?}"
+        );
+    }
+    // The twin: what git makes of itself, and the user's own link in the store.
+    let b = world();
+    host(
+        &b,
+        "mkdir {home}/packs; rm -rf .git/objects/pack; ln -s {home}/packs .git/objects/pack",
+    )
+    .ok();
+    let ran = b.sh(&format!(
+        "{EVIL} git commit -q --allow-empty -m x; mkdir -p .git/refs/remotes/origin; ln -s main .git/refs/remotes/origin/HEAD; git checkout -q -b other"
+    ));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!ran.complaint().contains("moved away"), "{ran:?}");
+    for link in ["objects/pack", "refs/remotes/origin/HEAD"] {
+        assert!(b.ws().join(".git").join(link).is_symlink(), "{ran:?}");
+    }
+}
+
 /// `cd lib; git status` goes by what is behind a link of the agent's.
 #[test]
 fn a_link_to_a_repository_where_nobody_looks_does_not_stay() {
@@ -356,6 +435,30 @@ fn every_way_runs_something_without_a_box() {
     }
 }
 
+/// No entry runs anything, and the user's next merge says what is in a file of the user's: the next session reads it.
+#[test]
+fn configuration_puts_no_file_of_the_users_into_git() {
+    let b = world().file("{home}/.netrc", "secret of the user's");
+    let ran = b.sh(&format!(
+        "{EVIL} b=$(git branch --show-current); git checkout -q -b side; git commit -q --allow-empty -m s; git checkout -q $b; \
+         git commit -q --allow-empty -m m; git config branch.$b.mergeOptions '--no-edit -F {{home}}/.netrc'; \
+         git config format.signatureFile {{home}}/.netrc; git config branch.$b.description mine"
+    ));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let told = ran.complaint();
+    assert!(
+        told.contains("branch.*.mergeoptions") && told.contains("format.signaturefile"),
+        "{told}"
+    );
+    let script = "set -e; GIT_EDITOR=true git merge -q side </dev/null; git log --format=%B; git format-patch -1 --stdout side; git config --get-regexp description";
+    let all = host(&b, script).ok();
+    assert!(
+        all.contains("Merge branch 'side'") && all.ends_with("mine"),
+        "{all}"
+    );
+    assert!(!all.contains("secret"), "{all}");
+}
+
 /// No entry runs anything, and the next push goes to somebody else: it is said.
 #[test]
 fn a_remote_that_leads_elsewhere_is_named() {
@@ -365,6 +468,10 @@ fn a_remote_that_leads_elsewhere_is_named() {
         ("git config remote.origin.pushurl https://evil.test/x", true),
         ("git config branch.main.pushRemote evil", true),
         ("git config remote.origin.push +HEAD:refs/heads/main", true),
+        (
+            "git config remote.origin.fetch +refs/pull/1/head:refs/remotes/origin/main",
+            true,
+        ),
         (
             "git remote add fork https://fork.test/x; git config user.name b",
             false,

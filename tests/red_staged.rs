@@ -236,3 +236,35 @@ fn a_file_that_an_index_lists_a_hundred_thousand_times_is_read_once() {
     assert_eq!((ran.code(), ran.text().as_str()), (1, ""), "{ran:?}");
     assert!(ran.complaint().contains("Permission denied"), "{ran:?}");
 }
+
+/// "Read the diff": git shows none of a file that it is told not to look at.
+#[test]
+fn a_file_that_git_is_told_not_to_look_at_is_named() {
+    for (way, said) in [
+        ("--assume-unchanged", true),
+        ("--skip-worktree", true),
+        ("--no-skip-worktree", false),
+    ] {
+        let b = repository("");
+        let ran = b.sh(&format!(
+            "echo evil >> README; git update-index {way} README; git status --short"
+        ));
+        assert_eq!(ran.text().contains("README"), !said, "{way}: {ran:?}");
+        let told = ran.complaint();
+        assert_eq!(told.contains("no diff shows"), said, "{way}: {ran:?}");
+        if let Some((_, remedy)) = told.split_once("before you look, `") {
+            host(&b, remedy.split('`').next().unwrap()).ok();
+        }
+        let diff = host(&b, "git diff").ok();
+        assert!(diff.contains("+evil"), "{way}: {diff}");
+        // It is the user's own from then on.
+        let ran = b.sh("git add README");
+        assert!(!ran.complaint().contains("no diff shows"), "{ran:?}");
+    }
+    // The twins: what the user has told git, and what a sparse checkout leaves out.
+    let b = repository("");
+    host(&b, "git update-index --skip-worktree README").ok();
+    let ran = b.sh("git sparse-checkout set .vscode; git add -A");
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!ran.complaint().contains("no diff shows"), "{ran:?}");
+}

@@ -31,6 +31,7 @@ pub const CANARY: &str = "/run/agentbox/canary";
 pub(super) struct Host {
     /// Its root, from which files are copied.
     pub(super) root: OwnedFd,
+    /// Is the agent the kernel's uid 0, which owns what is the machine's?
     pub(super) agent_is_root: bool,
     /// Its device nodes, which the box's /dev is made of: opened before they are covered. `None` where /dev is there.
     pub(super) devices: Option<pseudo::Devices>,
@@ -257,8 +258,17 @@ pub(super) fn operation(
             target,
             controllers,
         } => pseudo::cgroup(root, target.path(), controllers),
-        MountOp::Proc => pseudo::proc(root),
-        MountOp::ContainerProc => pseudo::container_proc(root, host.root.as_fd()),
+        MountOp::Proc | MountOp::ContainerProc => {
+            if *op == MountOp::Proc {
+                pseudo::proc(root)?;
+            } else {
+                pseudo::container_proc(root, host.root.as_fd())?;
+            }
+            if host.agent_is_root {
+                pseudo::freeze_proc(root)?;
+            }
+            Ok(())
+        }
         MountOp::Dev => match &host.devices {
             Some(devices) => pseudo::dev(root, devices, disk),
             None => Err(StepError::new("find", "the device nodes", Errno::ENODEV)),

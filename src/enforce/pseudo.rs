@@ -45,6 +45,10 @@ const MASKED_DIRS: &[&str] = &[
 /// Directories of /proc that tools read and nobody may write: the kernel checks sysctls by uid, not by capability.
 const READ_ONLY: &[&str] = &["sys", "fs"];
 
+/// The same where the kernel has it. Everybody may write to it: each descriptor is then work for the kernel every two seconds, for
+/// the whole machine, that no limit of the box counts.
+const READ_ONLY_IF_THERE: &str = "pressure";
+
 /// A fresh procfs of the box's pid namespace. It has to be mounted while an unmasked one is still visible, that is before the
 /// old root is gone: the kernel refuses to show more than what was visible before.
 pub(super) fn proc(root: &mut NewRoot) -> Result<(), StepError> {
@@ -86,7 +90,17 @@ fn restrict(root: &mut NewRoot, at: &Path) -> Result<(), StepError> {
     for name in READ_ONLY {
         root.read_only(&at.join(name))?;
     }
-    Ok(())
+    match root.read_only(&at.join(READ_ONLY_IF_THERE)) {
+        Err(e) if e.errno == Errno::ENOENT => Ok(()),
+        other => other,
+    }
+}
+
+/// Nothing below /proc can be changed through it. For an agent that is the kernel's uid 0: it owns what is the machine's there, the
+/// mode of such a file is the same in every procfs, and chmod(2) asks neither Landlock nor for a capability. What is a process's own
+/// (`oom_score_adj`, `comm`) is given up with it.
+pub(super) fn freeze_proc(root: &NewRoot) -> Result<(), StepError> {
+    root.restrict(Path::new("/proc"), attr::RDONLY)
 }
 
 /// The procfs of the container around the box, where the kernel refuses a fresh one, with all that the engine has put over it.
@@ -174,6 +188,10 @@ pub(super) fn open_devices(host: BorrowedFd<'_>) -> Result<Devices, StepError> {
         .map(Devices)
 }
 
+/// How many pseudo-terminals a box may have at once. All boxes and containers of the machine share 3,072 by default
+/// (kernel.pty.max less kernel.pty.reserve), and without one no other box with a terminal starts.
+const PTYS: &CStr = c"512";
+
 /// The minimal /dev: devices, a devpts of its own, /dev/shm, and the usual links. Its tmpfs is read-only: a program that
 /// replaces /dev/null by a file (one agent does, as root) cannot.
 pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<(), StepError> {
@@ -182,8 +200,12 @@ pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<()
     for (name, place) in &devices.0 {
         root.bind_device(place.as_fd(), &at.join(name))?;
     }
-    // Here, before terminals and shared memory come below it: programs do execute from /dev/shm.
+    // Here, before terminals and shared memory come below it: programs do execute from /dev/shm. A device can be written where its
+    // mount is read-only, and its mode and owner, which are the host's, cannot be changed: as the kernel's uid 0 the agent owns it.
     root.restrict(at, attr::NOSUID | attr::NOEXEC)?;
+    for (name, _) in &devices.0 {
+        root.restrict(&at.join(name), attr::RDONLY)?;
+    }
     for (name, to) in [
         ("fd", "/proc/self/fd"),
         ("stdin", "/proc/self/fd/0"),
@@ -201,6 +223,7 @@ pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<()
             (c"newinstance", c""),
             (c"ptmxmode", c"0666"),
             (c"mode", c"0600"),
+            (c"max", PTYS),
         ],
         attr::NOSUID | attr::NOEXEC,
     )

@@ -7,6 +7,7 @@ use super::distrust::Distrust;
 use super::files;
 use super::history::refs::{self, Repository};
 use super::history::staged;
+use super::outward;
 use super::strayed::strayed;
 use crate::plan::names::{NameKind, Names};
 use crate::plan::{Kind, OsText, Plan};
@@ -338,6 +339,7 @@ impl Baseline {
             || !self.moved().is_empty()
             || !self.restaged().is_empty()
             || !strayed(self, names).is_empty()
+            || outward::any(self, names)
     }
 
     /// The same with other paths, as `change` says.

@@ -29,6 +29,7 @@ pub mod links;
 pub mod message;
 mod objects;
 mod outbox;
+mod outward;
 mod place;
 pub mod process;
 mod programs;

@@ -274,11 +274,11 @@ pub enum Event {
         /// What of it: `made` (a content that git did not have), `differs`, `deleted`.
         what: String,
     },
-    /// A protected file is staged in git's index as it was nowhere when the session began.
+    /// A protected file is staged in git's index as it was nowhere when the session began; or git is told not to look at a file.
     Staged {
         /// The file, where the working copy has it.
         file: OsText,
-        /// What of it: `made` (a content) or `deleted`.
+        /// What of it: `made` (a content), `deleted`, or `unseen` by git.
         what: String,
     },
     /// A file under a hidden name that appeared in the session is readable in the box: git has its content.

@@ -197,6 +197,13 @@ fn line(act: &Act, id: &SessionId) -> String {
                 "{file} is protected, and its deletion is staged: `git restore --staged {}` before you commit",
                 file.shell_word()
             ),
+            Staged::Unseen => {
+                let word = file.shell_word();
+                format!(
+                    "{file}: the session told git not to look at it, so that no diff shows what it wrote there: before you look, \
+                     `git update-index --no-assume-unchanged {word} && git update-index --no-skip-worktree {word}`"
+                )
+            }
             Staged::Unknown { why } => format!(
                 "{file} changed and could not be searched for protected files ({why}): look at `git diff --cached` before you commit"
             ),
@@ -252,6 +259,10 @@ pub(super) fn event(act: Act) -> Option<Event> {
             Staged::Deletion => Event::Staged {
                 file,
                 what: "deleted".to_owned(),
+            },
+            Staged::Unseen => Event::Staged {
+                file,
+                what: "unseen".to_owned(),
             },
         },
         Did::Known { .. } | Did::Followed { .. } | Did::Harmless { .. } | Did::Secret => {

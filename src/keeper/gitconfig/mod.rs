@@ -11,7 +11,7 @@ use crate::plan::gitconfig::{Entry, parse, write};
 use crate::plan::names::matcher::heavy;
 
 /// Entries that make git run something, read configuration from elsewhere that may, write elsewhere (`core.worktree`,
-/// `http.saveCookies`) or send the user's passwords through somebody else's hands (`http.proxy`, `http.sslVerify`). A `*` is any subsection; `?` means
+/// `http.saveCookies`), put files of the user's into commits (`branch.NAME.mergeOptions`) or send the user's passwords through somebody else's hands (`http.proxy`, `http.sslVerify`). A `*` is any subsection; `?` means
 /// with or without one. A key that ends in `=!` counts only when its value begins with `!`, one that ends in `=@` only when it is a
 /// path to where nobody looks for git directories: a push runs the hooks of a repository that is a directory. One in `=$` does not
 /// count where its value is a plain command of git's own: `difftool -x`, `rebase -x`, `grep -O`, `bisect run` and `submodule
@@ -23,12 +23,17 @@ const EXECUTING: &[&str] = &[
     "annex.*command",
     "annex.*hook",
     "annex.*options",
+    // `-F FILE` makes any file of the user's the message of the next merge, which the next session reads and a push publishes.
+    "branch.*.mergeoptions",
     "branch.*.pushremote=@",
     "branch.*.remote=@",
     "branchless.?",
     "browser.*.cmd",
     "browser.*.path",
+    "cola.blameviewer",
     "cola.terminal",
+    // A file of the user's that the next commit shows, and has in it unless somebody takes it out.
+    "commit.template=/",
     "core.alternaterefscommand",
     "core.askpass",
     "core.editor",
@@ -53,6 +58,8 @@ const EXECUTING: &[&str] = &[
     "filter.*.process",
     "filter.*.smudge",
     "format.outputdirectory=/",
+    // What is in that file goes out with each patch.
+    "format.signaturefile",
     "gc.recentobjectshook",
     "gc.repackfilterto=/",
     "gcrypt.?",
@@ -89,6 +96,7 @@ const EXECUTING: &[&str] = &[
     "lfs.extension.*.smudge",
     "lfs.standalonetransferagent",
     "lfs.*.standalonetransferagent",
+    "lfs.storage=/",
     "man.*.cmd",
     "man.*.path",
     "merge.*.driver",
@@ -102,6 +110,8 @@ const EXECUTING: &[&str] = &[
     "protocol.?.allow",
     "pull.octopus=/",
     "pull.twohead=/",
+    // What a forge is told with the next push: to merge it by itself, variables of its CI job.
+    "push.pushoption",
     "rebase.instructionformat=%",
     "receive.procreceiverefs",
     "remote.*.annex-*command",
@@ -363,10 +373,10 @@ pub fn leads_elsewhere(base: &[u8], now: &[u8]) -> bool {
     now.entries.iter().any(|entry| {
         let counts = match (entry.section.as_slice(), entry.key.as_slice()) {
             (b"remote", b"pushdefault") | (b"branch", b"pushremote") => true,
-            // `push` and `mirror` say which branches go, and to which of its.
-            (b"remote", b"url" | b"pushurl" | b"push" | b"mirror") | (b"branch", b"remote") => {
-                was(entry)
-            }
+            // `push` and `mirror` say which branches go, and to which of its; `fetch` and `merge` which come, and a forge has those
+            // of everybody (`refs/pull/1/head`).
+            (b"remote", b"url" | b"pushurl" | b"push" | b"mirror" | b"fetch")
+            | (b"branch", b"remote" | b"merge") => was(entry),
             _ => false,
         };
         counts

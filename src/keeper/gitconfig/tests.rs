@@ -169,6 +169,18 @@ fn every_way_to_write_an_executing_entry_is_seen() {
         ("[delta \"x\"]\npager = x", "delta.?.pager"),
         ("[gpg \"ssh\"]\nprogram = x", "gpg.*.program"),
         ("[hook \"x\"]\ncommand = y", "hook.*.command"),
+        (
+            "[branch \"m\"]\nmergeOptions = --no-edit -F /h/.netrc",
+            "branch.*.mergeoptions",
+        ),
+        ("[commit]\ntemplate = ~/.netrc", "commit.template=/"),
+        ("[format]\nsignatureFile = x", "format.signaturefile"),
+        (
+            "[push]\npushOption = merge_request.create",
+            "push.pushoption",
+        ),
+        ("[lfs]\nstorage = ../x", "lfs.storage=/"),
+        ("[cola]\nblameviewer = x", "cola.blameviewer"),
     ];
     for (now, row) in rows {
         // A byte order mark is one at the start of the file only.
@@ -242,6 +254,16 @@ fn remotes_that_lead_elsewhere_are_seen() {
             true,
         ),
         (base.replace("remote = origin", "remote = fork"), true),
+        (
+            format!(
+                "{base}[remote \"origin\"]\nfetch = +refs/pull/1/head:refs/remotes/origin/main\n"
+            ),
+            true,
+        ),
+        (
+            format!("{base}[branch \"main\"]\nmerge = refs/pull/1/head\n"),
+            true,
+        ),
         ("[core]\nbare = false\n".to_owned(), false),
         ("[core".to_owned(), false),
     ] {

@@ -6,7 +6,7 @@
 
 mod judge;
 
-use self::judge::{Now, Told};
+use self::judge::{FINDINGS, Now, Told};
 use super::About;
 use super::reader::id_of;
 use super::refs::{self, Repository};
@@ -37,6 +37,8 @@ pub enum Staged {
     Content,
     /// That it goes.
     Deletion,
+    /// Git does not look whether the file changed: what was written into it is in no diff.
+    Unseen,
     /// Nobody knows: the file is an index that could not be read, or not all of it.
     Unknown {
         /// Why.
@@ -141,7 +143,14 @@ impl Look<'_> {
         let file = |path: &Vec<u8>| top.join(OsStr::from_bytes(path));
         let content = told.content.iter().map(|p| (file(p), Staged::Content));
         let gone = told.deleted.iter().map(|p| (file(p), Staged::Deletion));
-        (content.chain(gone).collect(), told.unknown)
+        // What a sparse checkout leaves out is not there.
+        let unseen = told.unseen.iter().map(file);
+        let unseen = unseen
+            .filter(|file| nix::sys::stat::lstat(file.as_path()).is_ok())
+            .map(|file| (file, Staged::Unseen));
+        let mut all: Vec<_> = content.chain(gone).collect();
+        all.extend(unseen.take(FINDINGS));
+        (all, told.unknown)
     }
 
     /// The directory whose files that git directory, or that of a linked work tree, keeps.

@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 use super::Settler;
+use crate::keeper::outward::outward;
+use crate::keeper::quarantine::Why;
 use crate::keeper::{files, git, search, strayed, tree};
 use crate::plan::names::git::in_dot_git;
 use crate::plan::names::matcher::Matcher;
@@ -75,6 +77,24 @@ impl Settler<'_> {
             }
             cursor.is_some_and(|at| matcher.is_inside(&at))
         })
+    }
+
+    /// Links of the session in a git directory, through which git would write somewhere else.
+    pub(super) fn outward(&mut self, git: &Path) {
+        let found = outward(self.root.as_fd(), &self.names, self.baseline.taken, git);
+        if let Some((dir, why)) = found.unseen {
+            self.failed(&dir, format!("it was not looked at: {why}"));
+        }
+        for file in found.links {
+            let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
+                continue;
+            };
+            match self.unlocked.open_to_write(self.root.as_fd(), parent) {
+                Ok(dir) => drop(self.take(dir.as_fd(), name, &file, Why::Made)),
+                Err(errno) => self.failed(&file, errno),
+            }
+            self.unlocked.lock();
+        }
     }
 
     /// Does a link of this session lead to a directory that the box may write and in which nobody looks for git directories?

@@ -73,6 +73,16 @@ pub fn entries(
     format: Format,
     each: &mut dyn FnMut(&[u8], &[u8]),
 ) -> Option<Option<String>> {
+    marked(bytes, format, &mut |path, id, _| each(path, id))
+}
+
+/// The same; also whether git is told not to look whether that file changed (`git update-index --assume-unchanged`,
+/// `--skip-worktree`).
+pub fn marked(
+    bytes: &[u8],
+    format: Format,
+    each: &mut dyn FnMut(&[u8], &[u8], bool),
+) -> Option<Option<String>> {
     let mut from = Reader { bytes, at: 0 };
     if from.take(4)? != b"DIRC" {
         return None;
@@ -90,10 +100,12 @@ pub fn entries(
         from.take(40)?;
         let id = from.take(format.length())?;
         let flags = from.u16()?;
-        // The extended bit, from version 3 on.
-        if version >= 3 && flags & 0x4000 != 0 {
-            from.u16()?;
-        }
+        // The extended bit, from version 3 on. Git does not ask for the version when it reads.
+        let more = match flags & 0x4000 {
+            0 => 0,
+            _ => from.u16()?,
+        };
+        let unseen = flags & 0x8000 != 0 || more & 0x4000 != 0;
         if version == 4 {
             // How much of the path before is dropped, then the rest.
             let drop = from.varint()?;
@@ -106,11 +118,12 @@ pub fn entries(
             let rest = (from.at - begin).checked_next_multiple_of(8)? - (from.at - begin);
             from.take(rest)?;
         }
-        if path.len() > LONGEST {
+        // Git goes by the length, and the two differ only where somebody else wrote it.
+        if path.len() > LONGEST || usize::from(flags & 0xfff) != path.len().min(0xfff) {
             return None;
         }
         left = left.checked_sub(path.len())?;
-        each(&path, id);
+        each(&path, id, unseen);
     }
     // Extensions: a signature and a length; the checksum follows without either.
     while bytes.len().saturating_sub(from.at) > format.length() {

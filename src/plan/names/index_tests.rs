@@ -138,7 +138,9 @@ fn repeated(length: usize, count: u32) -> Vec<u8> {
     let mut bytes = b"DIRC\0\0\0\x04".to_vec();
     bytes.extend(count.to_be_bytes());
     for number in 0..count {
-        bytes.extend([0; 40 + 20 + 2]);
+        bytes.extend([0; 40 + 20]);
+        let said = u16::try_from(length.min(0xfff)).unwrap();
+        bytes.extend(said.to_be_bytes());
         // Nothing of the one before is dropped, and nothing is added.
         bytes.push(0);
         if number == 0 {

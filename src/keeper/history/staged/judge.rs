@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// What is told of one index.
-const FINDINGS: usize = 50;
+pub(super) const FINDINGS: usize = 50;
+/// Files that git does not look at: a sparse checkout has as many as are left out of it.
+const UNSEEN: usize = 20_000;
 
 /// The index as it is, and what else is known.
 pub(super) struct Now<'a> {
@@ -29,6 +31,8 @@ pub(super) struct Now<'a> {
 pub(super) struct Told {
     pub(super) content: BTreeSet<Vec<u8>>,
     pub(super) deleted: BTreeSet<Vec<u8>>,
+    /// Of whatever file: git does not look whether it changed, and did before.
+    pub(super) unseen: BTreeSet<Vec<u8>>,
     /// Why there may be more.
     pub(super) unknown: Option<String>,
 }
@@ -43,6 +47,7 @@ impl Told {
 #[derive(Default)]
 struct Listed {
     entries: Vec<(Vec<u8>, Vec<u8>)>,
+    unseen: BTreeSet<Vec<u8>>,
     whole: bool,
     split: bool,
 }
@@ -53,9 +58,12 @@ fn listed(bytes: &[u8], format: Format) -> Listed {
         listed.whole = true;
         return listed;
     }
-    let entries = &mut listed.entries;
-    let read = index::entries(bytes, format, &mut |path, id| {
+    let (entries, marked) = (&mut listed.entries, &mut listed.unseen);
+    let read = index::marked(bytes, format, &mut |path, id, unseen| {
         entries.push((path.to_vec(), id.to_vec()));
+        if unseen && marked.len() < UNSEEN {
+            marked.insert(path.to_vec());
+        }
     });
     listed.whole = read.is_some();
     listed.split = matches!(read, Some(Some(_)));
@@ -77,6 +85,15 @@ pub(super) fn judge<B: Bytes>(
     if is.split {
         told.more("it is split in two: core.splitIndex");
     }
+    if is.unseen.len() >= UNSEEN {
+        told.more("git is told not to look at too many files");
+    }
+    // Protected ones are compared in the end, whatever git is told.
+    let unseen = is.unseen.difference(&was.unseen);
+    told.unseen = unseen
+        .filter(|path| !rules.is_protected(path))
+        .cloned()
+        .collect();
     let known: HashSet<&(Vec<u8>, Vec<u8>)> = was.entries.iter().collect();
     for entry in is.entries.iter().filter(|entry| !known.contains(entry)) {
         let (path, id) = entry;

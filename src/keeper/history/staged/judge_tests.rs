@@ -122,3 +122,26 @@ fn broken_indexes_end() {
         assert!(found.unknown.is_some(), "{at}");
     }
 }
+
+/// Git asks neither for the version of an extended entry nor for the end of a name: an index that says one thing to git and another
+/// one here is none that is understood.
+#[test]
+fn an_index_that_git_reads_otherwise_is_not_understood() {
+    let plain = index(Format::Sha1, &[("p/a", 1), ("b", 2)]);
+    assert!(listed(&plain, Format::Sha1).whole);
+    // The flags of the first entry, behind the header, what stat(2) said and the id.
+    let at = 12 + 40 + 20;
+    let mut shorter = plain.clone();
+    shorter[at + 1] = 1;
+    assert!(!listed(&shorter, Format::Sha1).whole);
+    let mut extended = plain.clone();
+    extended[at] |= 0x40;
+    assert!(!listed(&extended, Format::Sha1).whole);
+    // As git reads it: two more bytes of flags, and the name behind them.
+    let mut extended = b"DIRC\0\0\0\x02\0\0\0\x01".to_vec();
+    extended.extend([0; 60]);
+    extended.extend(b"\x40\x03\x40\0p/a\0\0\0\0\0");
+    extended.extend([0; 20]);
+    let listed = listed(&extended, Format::Sha1);
+    assert!(listed.whole && listed.unseen.contains(b"p/a".as_slice()));
+}
