@@ -140,13 +140,7 @@ impl<'a> Settler<'a> {
                 self.files(known);
                 self.files(calm);
                 self.files(first);
-                let known = self.baseline.repositories.iter();
-                for dir in known
-                    .map(|known| known.dir.path())
-                    .chain(born.iter().map(PathBuf::as_path))
-                {
-                    self.outward(dir);
-                }
+                self.outward(&born);
                 for dir in born {
                     // The modes that the box gave it are no reason to leave it.
                     let root = self.root.as_fd();
