@@ -567,3 +567,34 @@ fn what_gets_a_secret_content_later_is_closed() {
     // Nothing of it is another file outside.
     assert!(fs::read_to_string(b.ws().join("x-1.json")).is_ok_and(|text| text.contains("S3CRET")));
 }
+
+/// What was written while an earlier state of it was being read counted as read; and who makes many such files kept others from being
+/// read at all.
+#[test]
+fn what_is_written_while_others_are_read_is_closed_as_well() {
+    let b = world();
+    let script = format!(
+        "{UNTIL} mkdir flood; echo ready; i=0; while [ $i -lt 40000 ]; do i=$((i+1)); echo x > flood/!-$i.json; done; echo flooded; \
+         k=0; while [ ! -e all ]; do sleep 0.01; done; for d in d*; do until_closed $d/.npmrc; cat $d/.npmrc; k=$((k+1)); done; \
+         echo dirs=$k; cat flood/!-40000.json; rm -r flood"
+    );
+    let mut live = b.start(["/bin/sh", "-c", &script]);
+    live.wait_line("ready");
+    host(
+        &b,
+        "for i in 0 1 2 3 4 5 6 7 8 9; do mkdir d$i; { echo a=1; sleep 0.00$i; echo '//r/:_authToken=S3CRET'; } > d$i/.npmrc; done",
+    )
+    .ok();
+    live.wait_line("flooded");
+    host(
+        &b,
+        "for i in 0 1 2 3 4 5 6 7 8 9; do mkdir d1$i; { echo a=1; sleep 0.00$i; echo '//r/:_authToken=S3CRET'; } > d1$i/.npmrc; done; touch all",
+    )
+    .ok();
+    let ran = live.end();
+    let text = ran.text();
+    assert!(
+        !text.contains("S3CRET") && text.ends_with("dirs=20\nx"),
+        "{ran:?}"
+    );
+}

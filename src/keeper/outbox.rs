@@ -8,8 +8,8 @@ use super::view::Inode;
 use crate::launch::channel::{Channel, ChannelError, Sent};
 use crate::plan::OsText;
 use crate::record::Closed;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often the same is said.
@@ -27,7 +27,7 @@ const JUDGE_ROOM: usize = 1024;
 /// The same of files that a rule hides for their content: most hold nothing of that kind, and a build may write thousands.
 const READ_ROOM: usize = 4 * 1024;
 
-/// How often such files are read.
+/// How often such files are read, while one message has room for all of them.
 const READ_PACE: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
@@ -38,8 +38,10 @@ pub(super) struct Outbox {
     now: BTreeSet<PathBuf>,
     /// Files under hidden names that may be no secrets.
     judge: BTreeSet<PathBuf>,
-    /// Files that a rule hides for what they hold, and when some were last read.
-    read: BTreeSet<PathBuf>,
+    /// Files that a rule hides for what they hold, in their order: who makes many must not keep others from being read.
+    read: VecDeque<PathBuf>,
+    waiting: HashSet<PathBuf>,
+    /// When some were last read.
     was_read: Option<Instant>,
     /// The supervisor is at work on the last ones.
     asked: bool,
@@ -88,11 +90,38 @@ impl Outbox {
         }
     }
 
-    /// A file that a rule hides for what it holds: somebody has to look into it.
-    pub(super) fn read(&mut self, file: PathBuf) {
-        if self.read.len() < MOST {
-            self.read.insert(file);
+    /// A file that a rule hides for what it holds: somebody has to look into it. Whether there was room for it.
+    pub(super) fn read(&mut self, file: &Path) -> bool {
+        if self.waiting.contains(file) {
+            return true;
         }
+        let room = self.read.len() < MOST;
+        if room {
+            self.waiting.insert(file.to_owned());
+            self.read.push_back(file.to_owned());
+        }
+        room
+    }
+
+    /// Does it wait for that?
+    pub(super) fn waits(&self, file: &Path) -> bool {
+        self.waiting.contains(file)
+    }
+
+    /// None of these waits.
+    pub(super) fn has_read_all(&self) -> bool {
+        self.read.is_empty()
+    }
+
+    /// When the next of them may be read.
+    fn read_at(&self, now: Instant) -> Option<Instant> {
+        let some = self.read.iter().take(READ_ROOM / 8).map(|file| size(file));
+        let more = some.sum::<usize>() > READ_ROOM;
+        let at = match self.was_read {
+            Some(at) if !more => at + READ_PACE,
+            _ => now,
+        };
+        (!self.read.is_empty() && !self.asked).then_some(at)
     }
 
     /// A name to be looked at in the end.
@@ -123,10 +152,9 @@ impl Outbox {
 
     /// When [`flush`](Outbox::flush) has something to say that it kept back.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let after = |at: Option<Instant>, pace| at.map_or_else(Instant::now, |at| at + pace);
-        let said = (!self.closed.is_empty()).then(|| after(self.said, PACE));
-        let read = (!self.read.is_empty() && !self.asked).then(|| after(self.was_read, READ_PACE));
-        said.into_iter().chain(read).min()
+        let said = || self.said.map_or_else(Instant::now, |at| at + PACE);
+        let said = (!self.closed.is_empty()).then(said);
+        said.into_iter().chain(self.read_at(Instant::now())).min()
     }
 
     /// Says what can be said without waiting.
@@ -154,14 +182,16 @@ impl Outbox {
                 }
             }
         }
-        let reads = !self.read.is_empty() && self.was_read.is_none_or(|at| at + READ_PACE <= now);
+        let reads = self.read_at(now).is_some_and(|at| at <= now);
         let nothing = self.now.is_empty() && self.judge.is_empty() && !reads;
         if !self.asked && !nothing {
             let files = batch(&self.now, ROOM);
             let mut judge = batch(&self.judge, JUDGE_ROOM);
-            if reads {
-                judge.extend(batch(&self.read, READ_ROOM));
-            }
+            let read = match reads {
+                true => batch(&self.read, READ_ROOM),
+                false => Vec::new(),
+            };
+            judge.extend(read.iter().cloned());
             let texts = |paths: &[PathBuf]| paths.iter().cloned().map(OsText::from).collect();
             let message = FromKeeper::Touched {
                 files: texts(&files),
@@ -174,9 +204,10 @@ impl Outbox {
                 }
                 for file in judge {
                     self.judge.remove(&file);
-                    self.read.remove(&file);
                 }
-                if reads {
+                for file in read {
+                    self.read.pop_front();
+                    self.waiting.remove(&file);
                     self.was_read = Some(now);
                 }
             }
@@ -245,12 +276,17 @@ impl Outbox {
     }
 }
 
+/// What a path takes of a message.
+fn size(path: &Path) -> usize {
+    path.as_os_str().len() + 8
+}
+
 /// As many as fit into a message, and at least one.
-fn batch(paths: &BTreeSet<PathBuf>, room: usize) -> Vec<PathBuf> {
+fn batch<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, room: usize) -> Vec<PathBuf> {
     let mut room = room;
     let mut batch = Vec::new();
     for path in paths {
-        let size = path.as_os_str().len() + 8;
+        let size = size(path);
         if size > room && !batch.is_empty() {
             break;
         }

@@ -190,6 +190,7 @@ impl<'a> Watchman<'a> {
     /// # Errors
     /// A name that cannot be closed.
     pub(super) fn poll(&mut self) -> Result<(), String> {
+        self.look_into_the_rest();
         for spot in self.tree.due() {
             self.outbox.missed();
             // Thousands of programs, of which only names matter, and there may be a hundred boxes that poll.

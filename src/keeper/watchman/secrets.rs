@@ -42,6 +42,8 @@ pub(super) struct Secrets {
     read: HashMap<PathBuf, Known>,
     /// ... and those that did.
     holding: HashSet<PathBuf>,
+    /// There was no room for some.
+    left_out: bool,
     /// Of the directory that was listed last it is known when files are written.
     ends: bool,
     /// Frozen names that appeared in the session and are looked at: the place and the path below it.
@@ -126,10 +128,27 @@ impl Watchman<'_> {
                 return;
             }
         }
-        if self.secrets.unread.len() < MOST {
+        if self.outbox.read(file) {
             self.secrets.unread.insert(file.to_owned(), it.spot.clone());
-            self.outbox.read(file.to_owned());
+        } else {
+            self.secrets.left_out = true;
         }
+    }
+
+    /// Files for which there was no room are found again when there is.
+    pub(super) fn look_into_the_rest(&mut self) {
+        if self.secrets.left_out && self.outbox.has_read_all() && !self.tree.is_behind() {
+            self.secrets.left_out = false;
+            self.everything_again();
+        }
+    }
+
+    /// The directory of a file that was looked into. One that was written meanwhile will be again.
+    fn was_read(&mut self, file: &Path) -> Option<Spot> {
+        if self.outbox.waits(file) {
+            return self.secrets.unread.get(file).cloned();
+        }
+        self.secrets.unread.remove(file)
     }
 
     /// Closes files that were looked into and hold what a rule hides.
@@ -139,7 +158,7 @@ impl Watchman<'_> {
     pub(in crate::keeper) fn close_secrets(&mut self, secret: &[OsText]) -> Result<(), String> {
         for file in secret {
             let file = file.path();
-            let Some(spot) = self.secrets.unread.remove(file) else {
+            let Some(spot) = self.was_read(file) else {
                 continue;
             };
             // From now on the name is as one that the start has found.
@@ -335,7 +354,7 @@ impl Watchman<'_> {
     pub(in crate::keeper) fn show(&mut self, known: &[Known]) -> Result<(), String> {
         for known in known {
             let file = known.file.path();
-            if self.secrets.unread.remove(file).is_some() && self.secrets.read.len() < MOST {
+            if self.was_read(file).is_some() && self.secrets.read.len() < MOST {
                 self.secrets.read.insert(file.to_owned(), known.clone());
             }
             if let Some((number, rel)) = self.secrets.suspects.get(file).cloned()
