@@ -249,17 +249,10 @@ impl<'a> Settler<'a> {
                     .into_iter()
                     .partition(|file| above.contains(file.as_path()));
                 let ((known, calm), (first, rest)) = (by_itself(known), by_itself(touched));
-                self.files(way);
-                self.files(known);
-                self.files(calm);
-                self.files(first);
-                let known = self.baseline.repositories.iter();
-                for dir in known
-                    .map(|known| known.dir.path())
-                    .chain(born.iter().map(PathBuf::as_path))
-                {
-                    self.outward(dir);
+                for files in [way, known, calm, first] {
+                    self.files(files);
                 }
+                self.outward(&born);
                 for dir in born {
                     // The modes that the box gave it are no reason to leave it.
                     let root = self.root.as_fd();

@@ -79,8 +79,18 @@ impl Settler<'_> {
         })
     }
 
-    /// Links of the session in a git directory, through which git would write somewhere else.
-    pub(super) fn outward(&mut self, git: &Path) {
+    /// Takes links of the session out of the git directories, through which git would write somewhere else.
+    pub(super) fn outward(&mut self, born: &[PathBuf]) {
+        let known = self.baseline.repositories.iter();
+        for dir in known.map(|known| known.dir.path()) {
+            self.outward_in(dir);
+        }
+        for dir in born {
+            self.outward_in(dir);
+        }
+    }
+
+    fn outward_in(&mut self, git: &Path) {
         let found = outward(self.root.as_fd(), &self.names, self.baseline.taken, git);
         if let Some((dir, why)) = found.unseen {
             self.failed(&dir, format!("it was not looked at: {why}"));

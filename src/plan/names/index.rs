@@ -76,13 +76,12 @@ pub fn entries(
     marked(bytes, format, &mut |path, id, _| each(path, id))
 }
 
+/// Who is told of each entry: its path, its id, and whether git does not look at the file.
+pub type Each<'a> = dyn FnMut(&[u8], &[u8], bool) + 'a;
+
 /// The same; also whether git is told not to look whether that file changed (`git update-index --assume-unchanged`,
 /// `--skip-worktree`).
-pub fn marked(
-    bytes: &[u8],
-    format: Format,
-    each: &mut dyn FnMut(&[u8], &[u8], bool),
-) -> Option<Option<String>> {
+pub fn marked(bytes: &[u8], format: Format, each: &mut Each<'_>) -> Option<Option<String>> {
     let mut from = Reader { bytes, at: 0 };
     if from.take(4)? != b"DIRC" {
         return None;
