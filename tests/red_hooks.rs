@@ -290,3 +290,93 @@ fn hooks_of_a_work_tree_that_the_session_adds_do_not_stay() {
         assert!(b.ws().join(file).exists(), "{file}: {ran:?}");
     }
 }
+
+/// Programs that git runs by itself, named in every way: `git status`, `git diff` and `git merge` run them.
+fn programs() -> TestBox {
+    let b = repository("own");
+    hook(&b, "own/pre-commit");
+    host(
+        &b,
+        "set -e; mkdir tools; for t in clean text fsm text.py merge other twin; do printf '#!/bin/sh\\ncat \"$1\" 2>/dev/null; :\\n' > tools/$t; \
+         chmod +x tools/$t; done; printf '*.x filter=x diff=x\\n*.y diff=y\\n' > .gitattributes; echo 1 > a.x; echo 1 > b.y; \
+         git config core.fsmonitor tools/fsm; git config filter.x.clean './tools/clean -x'; \
+         git config diff.x.textconv \"sh '$PWD/tools/text'\"; git config diff.y.textconv 'env A=1 sh tools/text.py'; \
+         git config merge.m.driver '\"$(git rev-parse --show-toplevel)/tools/merge\" %O'; git config filter.z.smudge tools/later; \
+         git config alias.own '!tools/other'; git config core.pager 'other | twin -x'; git add -A; git commit -qm two; git worktree add -q wt",
+    )
+    .ok();
+    b
+}
+
+#[test]
+fn programs_that_gits_configuration_names_in_the_working_copy_are_as_they_were() {
+    let b = programs();
+    let ran = b.sh(&b.fill(&format!(
+        "{COMMITTER} evil() {{ printf '#!/bin/sh\\ntouch {{home}}/mark\\n' > $1; chmod +x $1; }}; \
+         for t in clean text fsm text.py merge later other twin; do evil tools/$t; done; \
+         for t in clean text fsm text.py; do evil wt/tools/$t; done; \
+         git -c core.fsmonitor= -c filter.x.clean= worktree add -q added; for t in clean fsm text.py; do evil added/tools/$t; done; \
+         echo 2 > a.x; echo 2 > b.y; echo 2 > wt/a.x; echo 2 > wt/b.y; echo 2 > added/a.x; echo 2 > added/b.y; rm -f {{home}}/mark"
+    )));
+    ran.ok();
+    let done = host(
+        &b,
+        "for d in . wt added; do git -C $d status; git -C $d diff >/dev/null; done",
+    );
+    assert!(!b.home().join("mark").exists(), "{ran:?} {done:?}");
+    assert!(!b.ws().join("tools/later").exists(), "{ran:?}");
+    assert!(
+        ran.complaint()
+            .contains("tools/clean is protected and was changed"),
+        "{ran:?}"
+    );
+    // What runs when it is asked for by its name is work, and so is what stands beside them.
+    for file in ["tools/other", "tools/twin", "added/tools/text"] {
+        assert!(b.ws().join(file).exists(), "{file}: {ran:?}");
+    }
+    let other = fs::read_to_string(b.ws().join("tools/other")).unwrap();
+    assert!(other.contains("mark"), "{ran:?}");
+}
+
+#[test]
+fn a_link_on_the_way_to_a_program_of_gits_configuration_does_not_stay() {
+    let b = programs();
+    let ran = b.sh(&b.fill(
+        "mv tools t2; mkdir node_modules; cp -r t2 node_modules/tools; printf '#!/bin/sh\\ntouch {home}/mark\\n' > node_modules/tools/fsm; \
+         cp node_modules/tools/fsm node_modules/tools/clean; ln -s node_modules/tools tools; echo 2 > a.x",
+    ));
+    ran.ok();
+    let done = host(&b, "git status");
+    assert!(!b.home().join("mark").exists(), "{ran:?} {done:?}");
+    assert!(b.ws().join("t2/other").exists(), "{ran:?}");
+}
+
+#[test]
+fn a_program_of_gits_configuration_that_the_user_lets_be_written_is_written() {
+    let b = programs().option("--write").option("{ws}/tools/fsm");
+    let ran = b.sh("echo '# mine' >> tools/fsm; echo '# mine' >> tools/clean");
+    ran.ok();
+    let text = |file: &str| fs::read_to_string(b.ws().join(file)).unwrap();
+    assert!(text("tools/fsm").contains("# mine"), "{ran:?}");
+    assert!(!text("tools/clean").contains("# mine"), "{ran:?}");
+}
+
+#[test]
+fn what_is_installed_and_named_by_gits_configuration_can_be_installed_anew() {
+    let b = repository("own");
+    host(
+        &b,
+        "mkdir -p .venv/bin node_modules/f; ln -s /usr/bin/env .venv/bin/python; echo 1 > node_modules/f/clean.js; \
+         git config filter.n.clean '.venv/bin/python -m n'; git config filter.f.clean 'node node_modules/f/clean.js'; \
+         git config core.pager README",
+    )
+    .ok();
+    let ran = b.sh(
+        "rm -r .venv; mkdir -p .venv/bin; ln -s /usr/bin/python3 .venv/bin/python; echo 2 > node_modules/f/clean.js",
+    );
+    ran.ok();
+    let to = fs::read_link(b.ws().join(".venv/bin/python")).unwrap();
+    assert_eq!(to.to_str(), Some("/usr/bin/python3"), "{ran:?}");
+    let text = fs::read_to_string(b.ws().join("node_modules/f/clean.js")).unwrap();
+    assert_eq!(text, "2\n", "{ran:?}");
+}

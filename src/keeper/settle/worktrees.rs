@@ -1,5 +1,5 @@
-//! Work trees that the session has added: git looks for the hooks of a relative `core.hooksPath` there as well, and no rule of the
-//! start knows where that is.
+//! Work trees that the session has added: git looks for the hooks of a relative `core.hooksPath`, and for programs that its
+//! configuration names, there as well, and no rule of the start knows where that is.
 
 #![forbid(unsafe_code)]
 

@@ -28,7 +28,8 @@ pub struct Names {
     /// Of the rules those that freeze, and could only be made to track: where nothing can be mounted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guarded: Vec<usize>,
-    /// Where git looks for hooks from the top of each work tree (a relative `core.hooksPath`), also of one that is added later.
+    /// Where git looks for hooks and programs from the top of each work tree (a relative `core.hooksPath`), also of one that is
+    /// added later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<OsText>,
     /// What existed at the start and is visible in the box.

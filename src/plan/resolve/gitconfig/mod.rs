@@ -11,6 +11,7 @@
 
 mod clean;
 mod named;
+mod programs;
 
 use super::expand::within;
 use super::grants::give;

@@ -1,12 +1,15 @@
-//! What git's configuration names in the workspace: the directories of `core.hooksPath`, and files that are included.
+//! What git's configuration names in the workspace: the directories of `core.hooksPath`, files that are included, and programs.
 
 #![forbid(unsafe_code)]
 
 use super::super::expand::{below, within};
 use super::super::scene::Scene;
+use super::programs::{Word, words};
 use super::{FILES, MOST, included, named, repositories, users_own};
+use crate::host::FileType;
 use crate::plan::OsText;
 use crate::plan::gitconfig;
+use crate::plan::names::matcher::heavy;
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -18,6 +21,7 @@ pub(in super::super) struct Values {
     hooks: Vec<Vec<u8>>,
     /// Without the links on the way.
     included: Vec<PathBuf>,
+    programs: Vec<Word>,
 }
 
 /// What the user's own configuration and the system's name, wherever git runs.
@@ -42,6 +46,9 @@ pub(in super::super) fn values(scene: &Scene<'_>, files: Vec<PathBuf>) -> Values
         };
         let hooks = config.entries.iter().filter(is_it);
         out.hooks.extend(hooks.filter_map(|v| v.value.clone()));
+        let left = FILES.saturating_sub(out.programs.len());
+        out.programs
+            .extend(config.entries.iter().flat_map(words).take(left));
         let dir = file.parent().unwrap_or(Path::new("/"));
         for path in included(scene, &config, dir) {
             let real = scene.real_of(&path);
@@ -61,7 +68,9 @@ pub(in super::super) struct Named {
     pub(in super::super) hooks: Vec<PathBuf>,
     /// Files that are included: configuration as well.
     pub(in super::super) included: Vec<PathBuf>,
-    /// The values of `core.hooksPath` that are relative, and so another directory in each work tree of the repository.
+    /// Files that git runs, or hands to what it runs.
+    pub(in super::super) programs: Vec<PathBuf>,
+    /// The values of `core.hooksPath` and the programs that are relative, and so others in each work tree of the repository.
     pub(in super::super) relative: Vec<OsText>,
 }
 
@@ -71,15 +80,24 @@ pub(in super::super) fn in_workspace(scene: &Scene<'_>) -> Named {
     let top = &scene.workspace.real;
     for values in [everywhere(scene), values(scene, repositories(scene))] {
         out.add(scene, &values, top);
-        out.relative.extend(values.hooks.iter().filter_map(|value| {
-            let path = Path::new(OsStr::from_bytes(value));
-            let mut parts = path.components().peekable();
-            let plain =
-                parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)));
-            (plain && !value.starts_with(b"~/")).then(|| path.into())
-        }));
+        let hooks = values.hooks.iter().filter_map(|value| plain(value));
+        let programs = values.programs.iter().filter_map(|word| {
+            let (Word::Program(text) | Word::Other(text)) = word;
+            plain(text).filter(|path| out.programs.iter().any(|way| way == path))
+        });
+        let relative: Vec<OsText> = hooks.chain(programs).map(OsText::from).collect();
+        out.relative.extend(relative);
     }
     out
+}
+
+/// A path that is another one in each work tree.
+fn plain(value: &[u8]) -> Option<PathBuf> {
+    let parts = Path::new(OsStr::from_bytes(value)).components();
+    let parts: Vec<Component<'_>> = parts.filter(|part| *part != Component::CurDir).collect();
+    let normal = |part: &Component<'_>| matches!(part, Component::Normal(_));
+    let is_plain = !parts.is_empty() && parts.iter().all(normal) && !value.starts_with(b"~/");
+    is_plain.then(|| parts.into_iter().collect())
 }
 
 impl Named {
@@ -106,5 +124,33 @@ impl Named {
         for path in &values.included {
             add(path, &mut self.included);
         }
+        for word in &values.programs {
+            let (Word::Program(text) | Word::Other(text)) = word;
+            // What has no slash is looked up on PATH.
+            let is_program = matches!(word, Word::Program(_));
+            if is_program && !text.contains(&b'/') {
+                continue;
+            }
+            let written = named(scene, text, top);
+            let real = scene.real_of(&written);
+            // The box may make the program that is missing; another word that is no file is none.
+            let counts = match scene.walk.look.lstat(&real).map(|stat| stat.file_type) {
+                Some(file_type) => file_type == FileType::File,
+                None => is_program,
+            };
+            // What is installed there (`.venv/bin/python`) is replaced by whoever installs, and so is what it imports.
+            if counts && !is_installed(&written) && !is_installed(&real) {
+                add(&real, &mut self.programs);
+                add(&written, &mut self.programs);
+            }
+        }
     }
+}
+
+/// Is it in one of the directories that are never searched?
+fn is_installed(path: &Path) -> bool {
+    let names: Vec<&[u8]> = path.iter().map(OsStr::as_bytes).collect();
+    names
+        .windows(2)
+        .any(|two| matches!(two, [above, name] if heavy(above, name)))
 }

@@ -62,7 +62,7 @@ impl Rank {
     }
 }
 
-/// Rules about the files that git's configuration includes, and about the directories that `core.hooksPath` names; of these not
+/// Rules about the files that git's configuration includes or runs, and about the directories that `core.hooksPath` names; of these not
 /// what `rules` track, so that a tool may make its hooks anew (husky).
 pub(super) fn of_git(root: &Path, named: &gitconfig::Named, rules: &[NameRule]) -> Vec<NameRule> {
     let rule = |kind, way: &Path, why: &str| NameRule::about(kind, root, way, why);
@@ -71,6 +71,8 @@ pub(super) fn of_git(root: &Path, named: &gitconfig::Named, rules: &[NameRule]) 
         .iter()
         .map(|way| rule(NameKind::Track, way, "git's include.path"))
         .collect();
+    let programs = named.programs.iter();
+    out.extend(programs.map(|way| rule(NameKind::Track, way, "git's configuration runs it")));
     if named.hooks.is_empty() {
         return out;
     }
