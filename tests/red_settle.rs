@@ -30,6 +30,14 @@ fn repository() -> TestBox {
     b
 }
 
+/// Does something on the host, as the test user, in the working copy.
+fn on_host(b: &TestBox, script: &str) {
+    let mut command = Command::new("sh");
+    b.around(&mut command, &b.command(["true"]));
+    command.args(["-c", script]);
+    run(command).ok();
+}
+
 fn read(b: &TestBox, file: &str) -> String {
     fs::read_to_string(b.ws().join(file)).unwrap_or_default()
 }
@@ -386,4 +394,77 @@ fn many_files_of_one_directory_are_one_line() {
         "{said}"
     );
     assert!(!said.contains("h1 was made"), "{said}");
+}
+
+/// What one session leaves in its clones, whose names come first, must not take the room for what the next one changes.
+#[test]
+fn clones_of_an_earlier_session_do_not_keep_the_users_files_from_being_remembered() {
+    for (what, left) in [
+        (
+            "files",
+            "mkdir -p '!a/.idea'; cd '!a'; git init -q; for i in $(seq 4200); do echo x > .idea/$i; done",
+        ),
+        (
+            "bytes",
+            "mkdir -p '!a/.idea'; cd '!a'; git init -q; for i in $(seq 32); do head -c 1048576 /dev/zero > .idea/$i; done; echo x > .idea/x",
+        ),
+        (
+            "repositories",
+            "for i in $(seq 260); do mkdir -p \"!a/$i/.git/objects\" \"!a/$i/.git/refs\"; echo 'ref: refs/heads/x' > \"!a/$i/.git/HEAD\"; \
+             echo '[core]' > \"!a/$i/.git/config\"; done",
+        ),
+    ] {
+        let b = repository();
+        for file in [".envrc", "sub/.vscode/tasks.json"] {
+            let file = b.ws().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "mine\n").unwrap();
+        }
+        b.sh("git init -q nested").ok();
+        b.sh(left).ok();
+        assert!(b.ws().join("!a").exists(), "{what}");
+        let ran = b.sh(
+            "echo evil > .envrc; rm sub/.vscode/tasks.json; echo twin > twin; mkdir ci; cp .github/workflows/ci.yml ci/; \
+             echo evil >> .github/workflows/ci.yml; git add .github; git -c user.name=a -c user.email=a@b commit -qm two",
+        );
+        ran.ok();
+        for file in [".envrc", "sub/.vscode/tasks.json"] {
+            assert_eq!(read(&b, file), "mine\n", "{what}: {ran:?}");
+        }
+        assert_eq!(read(&b, ".github/workflows/ci.yml"), "on: push\n", "{what}");
+        assert_eq!(read(&b, "twin"), "twin\n", "{what}: {ran:?}");
+        for line in [
+            "refs/heads/main has a commit",
+            "than are remembered (4096",
+            "more than 256 repositories",
+        ] {
+            let wanted = match what {
+                "repositories" => !line.contains("4096"),
+                _ => !line.contains("256"),
+            };
+            assert_eq!(ran.complaint().contains(line), wanted, "{what}: {ran:?}");
+        }
+    }
+}
+
+/// More of them than are looked at: the user's own, which are older, are those that are.
+#[test]
+fn clones_of_an_earlier_session_do_not_keep_hooks_of_the_users_repositories_from_being_frozen() {
+    let b = repository();
+    on_host(
+        &b,
+        "git init -q zz; git -C zz config core.hooksPath tools/hooks; mkdir -p zz/tools/hooks; echo mine > zz/tools/hooks/pre-commit",
+    );
+    b.sh(
+        "for i in $(seq 1030); do mkdir -p \"!a/$i/.git/objects\" \"!a/$i/.git/refs\"; echo 'ref: refs/heads/x' > \"!a/$i/.git/HEAD\"; \
+         echo '[core]' > \"!a/$i/.git/config\"; done",
+    )
+    .ok();
+    let ran = b.sh("echo evil > zz/tools/hooks/pre-commit || echo twin > twin");
+    assert_eq!(read(&b, "zz/tools/hooks/pre-commit"), "mine\n", "{ran:?}");
+    gone(&b, &ran, &[]);
+    assert!(
+        ran.complaint().contains("more than 1024 repositories"),
+        "{ran:?}"
+    );
 }

@@ -8,6 +8,7 @@ use super::files;
 use super::history::refs::{self, Repository};
 use super::history::staged;
 use super::outward;
+use super::precedence;
 use super::strayed::strayed;
 use crate::plan::names::{NameKind, Names};
 use crate::plan::{Kind, OsText, Plan};
@@ -103,6 +104,14 @@ pub struct Baseline {
     pub(super) taken: (i64, i64),
     /// What did not fit.
     pub(super) left_out: usize,
+    /// Files whose content did not fit, and the first of both.
+    #[serde(skip)]
+    unread: usize,
+    #[serde(skip)]
+    first_left_out: Option<PathBuf>,
+    /// Repositories that did not fit, and the first of them.
+    #[serde(skip)]
+    unknown: (usize, Option<PathBuf>),
     /// Repositories, with what their references named.
     #[serde(default)]
     pub(super) repositories: Vec<Repository>,
@@ -131,7 +140,7 @@ impl Baseline {
         let Ok(root) = openat(AT_FDCWD, "/", files::DIR, Mode::empty()) else {
             return baseline;
         };
-        for found in &plan.names.found {
+        for found in precedence::of(root.as_fd(), &plan.names) {
             let whole = found.kind == NameKind::Track;
             if found.kind == NameKind::Freeze && found.dir == Kind::Dir {
                 baseline.frozen.push(found.host.clone());
@@ -143,10 +152,11 @@ impl Baseline {
             let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
                 continue;
             };
-            if found.kind == NameKind::Track
-                && name == "config"
-                && baseline.repositories.len() < REPOSITORIES
-            {
+            let is_repository = found.kind == NameKind::Track && name == "config";
+            if is_repository && baseline.repositories.len() >= REPOSITORIES {
+                baseline.unknown.0 += 1;
+                baseline.unknown.1.get_or_insert_with(|| parent.to_owned());
+            } else if is_repository {
                 let refs = refs::read(root.as_fd(), parent);
                 baseline.repositories.push(Repository {
                     dir: OsText::from(parent),
@@ -178,6 +188,7 @@ impl Baseline {
     ) {
         if self.files.len() >= FILES || depth == 0 {
             self.left_out += 1;
+            self.first_left_out.get_or_insert_with(|| file.to_owned());
             return;
         }
         let Ok(stat) = files::stat(parent, name) else {
@@ -207,6 +218,11 @@ impl Baseline {
                         at,
                     }
                 }
+                Ok(Some(_)) => {
+                    self.unread += 1;
+                    self.first_left_out.get_or_insert_with(|| file.to_owned());
+                    Content::Unread
+                }
                 _ => Content::Unread,
             }
         };
@@ -217,6 +233,29 @@ impl Baseline {
             stamp: stamp(&stat),
             renewed: false,
         });
+    }
+
+    /// What to say of what did not fit.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<String> {
+        let files = self.first_left_out.as_ref().map(|first| {
+            format!(
+                "there are more files under protected names than are remembered ({FILES}, or {} MiB): {} and {} more are not put back where \
+                 the session changes or removes them",
+                BYTES >> 20,
+                first.display(),
+                (self.left_out + self.unread).saturating_sub(1)
+            )
+        });
+        let (more, first) = &self.unknown;
+        let repositories = first.as_ref().map(|first| {
+            format!(
+                "there are more than {REPOSITORIES} repositories: what the session commits in {} and {} more is not looked at",
+                first.display(),
+                more - 1
+            )
+        });
+        files.into_iter().chain(repositories).collect()
     }
 
     /// The host has put another file there, and no process of the box could write to it: from now on this is what it was.

@@ -31,6 +31,7 @@ mod objects;
 mod outbox;
 mod outward;
 mod place;
+mod precedence;
 pub mod process;
 mod programs;
 pub mod quarantine;

@@ -97,6 +97,9 @@ pub(super) fn baseline(plan: &Plan, session: &Session) -> Result<Baseline, Strin
         say_directly(Tone::Word, &line);
     }
     let mut baseline = Baseline::take(plan, session.dir());
+    for line in baseline.left_out() {
+        say_directly(Tone::Word, &line);
+    }
     baseline.inherit(&plan.names, &earlier);
     baseline.write(session.dir()).map_err(|errno| {
         let path = session.path().to_owned();

@@ -24,13 +24,29 @@ const MOST: usize = 64 * 1024;
 const TREES: usize = 1024;
 
 /// Adds rules about what the work trees among `hits` name, beside those that are built in, and what exists of that.
-pub(super) fn add(scene: &Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut Vec<Hit>) {
-    let work = &scene.workspace.real;
-    let dot_gits: BTreeSet<PathBuf> = hits
+pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut Vec<Hit>) {
+    let work = &scene.workspace.real.clone();
+    let found: BTreeSet<PathBuf> = hits
         .iter()
         .filter_map(|hit| dot_git(&hit.path))
         .map(Path::to_owned)
         .collect();
+    let mut dot_gits: Vec<PathBuf> = found.into_iter().collect();
+    if dot_gits.len() > TREES {
+        // The oldest ones: an earlier session may have made the others, and no call sets the time of birth.
+        dot_gits.sort_by_key(|dot_git| {
+            let identity = dot_git
+                .parent()
+                .and_then(|top| scene.walk.look.identity(top));
+            let born = identity.map_or(0, |identity| identity.born);
+            if born == 0 { i128::MAX } else { born }
+        });
+        scene.notices.push(format!(
+            "there are more than {TREES} repositories and work trees: hooks, programs and files that the git configuration of {} and others \
+             names are not protected",
+            dot_gits.get(TREES).and_then(|dot_git| dot_git.parent()).unwrap_or(work).display()
+        ));
+    }
     let mut named = Named::default();
     let mut everywhere = None;
     for dot_git in dot_gits.iter().take(TREES) {
