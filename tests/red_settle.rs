@@ -468,3 +468,23 @@ fn clones_of_an_earlier_session_do_not_keep_hooks_of_the_users_repositories_from
         "{ran:?}"
     );
 }
+
+#[test]
+fn a_protected_file_that_is_not_in_git_and_was_removed_is_there_again() {
+    let b = repository();
+    fs::write(b.ws().join(".envrc"), "mine\n").unwrap();
+    let ran = b.sh("rm .envrc; echo twin > twin");
+    assert_eq!(read(&b, ".envrc"), "mine\n", "{ran:?}");
+    gone(&b, &ran, &[]);
+    // What is in git goes with its branch.
+    on_host(
+        &b,
+        "git checkout -q --orphan other; git rm -qrf .; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m other; \
+         git checkout -q main",
+    );
+    assert_eq!(read(&b, ".github/workflows/ci.yml"), "on: push\n");
+    let ran = b.sh("git checkout -q other && echo twin > twin");
+    ran.ok();
+    gone(&b, &ran, &[".github/workflows/ci.yml"]);
+    assert_eq!(read(&b, ".envrc"), "mine\n", "{ran:?}");
+}

@@ -184,6 +184,16 @@ pub(super) fn each_named(
         .unwrap_or(none)
 }
 
+/// Had what was checked out at the start a file of that name?
+pub(super) fn was_checked_out(root: BorrowedFd<'_>, repository: &Repository, path: &Path) -> bool {
+    let Some(store) = Store::open(root, repository.dir.path()) else {
+        return false;
+    };
+    let head = repository.head.as_ref().and_then(|id| id_of(id.as_bytes()));
+    let path = path.as_os_str().as_bytes();
+    store.asked(|reader| walk::at(reader, head, path).is_some()) == Some(true)
+}
+
 /// Had a branch of the start a directory of that name? Where not even what was checked out can be read it might have been there.
 pub(super) fn stood(root: BorrowedFd<'_>, repository: &Repository, path: &Path) -> bool {
     let Some(store) = Store::open(root, repository.dir.path()) else {

@@ -28,7 +28,8 @@ struct Readable {
 }
 
 impl Settler<'_> {
-    /// Is a file gone because what is checked out has none, as a branch of the start had none?
+    /// Is a file gone because what is checked out has none, as a branch of the start had none? What was not in git stays when
+    /// another branch is checked out.
     pub(super) fn is_gone_with_its_branch(&self, file: &Path) -> bool {
         let root = self.root.as_fd();
         // What no branch has ever had: a git directory that is still one has its configuration.
@@ -45,8 +46,10 @@ impl Settler<'_> {
             let main = home.git.parent().map(|top| top.join(&home.rel));
             let known = self.baseline.repository(&home.git);
             main.as_deref() == Some(file)
-                && known
-                    .is_some_and(|known| history::named(root, known, &home.rel, None, Back::Tips))
+                && known.is_some_and(|known| {
+                    history::was_checked_out(root, known, &home.rel)
+                        && history::named(root, known, &home.rel, None, Back::Tips)
+                })
         })
     }
 
