@@ -644,6 +644,21 @@ fn what_editors_agents_and_forges_run_later_does_not_stay() {
         ".windsurf/workflows/x.md",
         ".hg/sharedpath",
         ".git/gitweb/gitweb.py",
+        ".bsp/sbt.json",
+        "sub/hie.yaml",
+        ".lsp/config.edn",
+        "rust-analyzer.toml",
+        "renv/activate.R",
+        ".claude/launch.json",
+        ".opencode/package.json",
+        ".opencode.json",
+        ".lintstagedrc.mjs",
+        "commitlint.config.js",
+        "atlantis.yaml",
+        "infra/.terrateam/config.yml",
+        "bamboo-specs/x.yml",
+        ".eas/workflows/x.yml",
+        "bors.toml",
     ];
     let fine = [
         ".zedx",
@@ -660,6 +675,10 @@ fn what_editors_agents_and_forges_run_later_does_not_stay() {
         "docs/jupyter_config.md",
         "buildspec.txt",
         ".windsurf/rules/x.md",
+        ".lsp/.cache/x",
+        ".opencode/themes/x.json",
+        "renv/settings.json",
+        "package.json",
     ];
     let make = files.iter().chain(&fine).fold(String::new(), |text, file| {
         text + &format!("mkdir -p $(dirname {file}); [ -d $(dirname {file}) ] && echo x > {file}; ")
