@@ -488,3 +488,47 @@ fn a_protected_file_that_is_not_in_git_and_was_removed_is_there_again() {
     gone(&b, &ran, &[".github/workflows/ci.yml"]);
     assert_eq!(read(&b, ".envrc"), "mine\n", "{ran:?}");
 }
+
+/// What cannot be settled is tried again by whoever comes next. What the user has made meanwhile is not the session's.
+#[test]
+fn what_the_user_makes_after_a_session_that_could_not_be_settled_is_his() {
+    let b = repository();
+    let ran = b.run([
+        "python3",
+        "-c",
+        "import os\n\
+         os.makedirs('deep/.github/workflows'); os.chdir('deep/.github/workflows')\n\
+         for i in range(2500):\n \
+           os.mkdir('d'); os.chdir('d')\n\
+         open('x.yml', 'w').write('evil')",
+    ]);
+    assert!(
+        ran.complaint().contains("deep/.github/workflows"),
+        "{ran:?}"
+    );
+    on_host(
+        &b,
+        "echo mine > .envrc; echo mine > .github/workflows/own.yml; echo mine > .github/workflows/ci.yml; git config alias.own '!own'; \
+         git add .github; git -c user.name=a -c user.email=a@b commit -qm own; git init -q new; echo '#!/bin/sh' > new/.git/hooks/pre-commit; \
+         echo mine > twin; echo mine > sub/.mcp.json; rm -f sub/x",
+    );
+    let again = run(b.agentbox(["restore"]));
+    assert!(
+        again.complaint().contains("deep/.github/workflows"),
+        "{again:?}"
+    );
+    on_host(&b, "rm -r deep");
+    let ran = b.sh("true");
+    ran.ok();
+    for file in [
+        ".envrc",
+        ".github/workflows/own.yml",
+        ".github/workflows/ci.yml",
+        "sub/.mcp.json",
+    ] {
+        assert_eq!(read(&b, file), "mine\n", "{file}: {again:?} {ran:?}");
+    }
+    assert!(read(&b, ".git/config").contains("!own"), "{ran:?}");
+    assert_eq!(read(&b, "new/.git/hooks/pre-commit"), "#!/bin/sh\n");
+    assert!(!ran.complaint().contains("has a commit"), "{ran:?}");
+}

@@ -11,12 +11,15 @@ mod clones;
 mod gits;
 mod known;
 mod links;
+mod rest;
 mod worktrees;
 
 pub use self::act::{Act, Did, Scope, Search, is_complete};
 use self::clones::Theirs;
 use self::gits::is_config;
 use self::known::written;
+use self::rest::Rest;
+pub use self::rest::was_looked_at;
 use super::baseline::{Baseline, Content, Kept};
 use super::files;
 use super::git::{self, Pointer};
@@ -61,6 +64,8 @@ pub struct Settler<'a> {
     done: BTreeSet<PathBuf>,
     /// Files that lead through a link of the session, whatever they say.
     strayed: BTreeSet<PathBuf>,
+    /// What an earlier one has left.
+    rest: Option<Rest>,
 }
 
 impl<'a> Settler<'a> {
@@ -86,6 +91,7 @@ impl<'a> Settler<'a> {
             at_end: false,
             done: BTreeSet::new(),
             strayed: BTreeSet::new(),
+            rest: None,
         })
     }
 
@@ -104,6 +110,7 @@ impl<'a> Settler<'a> {
                 search,
             } => {
                 self.pauses = gits::PAUSES_AT_END;
+                self.rest = Rest::read(self.session);
                 let mut touched = touched.clone();
                 let mut born = born.clone();
                 if *search == Search::Yes {
@@ -116,6 +123,7 @@ impl<'a> Settler<'a> {
                 }
                 born.sort();
                 born.dedup();
+                born.retain(|dir| !self.is_born_later(dir));
                 let clones = self.clones(&born);
                 let added = self.added_hooks(&touched);
                 touched.extend(added);
@@ -151,12 +159,11 @@ impl<'a> Settler<'a> {
                     self.unlocked.lock();
                 }
                 self.files(rest);
-                for repository in self.baseline.moved() {
-                    self.history(repository);
+                // Told once; what was committed since is the user's.
+                if self.rest.is_none() {
+                    self.commits();
                 }
-                for (repository, indexes) in self.baseline.restaged() {
-                    self.staged(repository, &indexes);
-                }
+                self.leave_rest();
             }
         }
         self.acts
@@ -187,7 +194,7 @@ impl<'a> Settler<'a> {
 
     /// One name.
     fn file(&mut self, file: &Path) {
-        if !self.done.insert(file.to_owned()) {
+        if !self.done.insert(file.to_owned()) || self.is_later(file) {
             return;
         }
         if let Some(kept) = self.baseline.of(file) {

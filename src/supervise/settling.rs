@@ -12,7 +12,7 @@ use crate::keeper::baseline::Baseline;
 use crate::keeper::distrust;
 use crate::keeper::inherit;
 use crate::keeper::job::Job;
-use crate::keeper::settle::{Act, Scope, Search};
+use crate::keeper::settle::{Act, Scope, Search, was_looked_at};
 use crate::paint::Tone;
 use crate::plan::Plan;
 use crate::plan::names::Names;
@@ -122,10 +122,15 @@ pub(super) fn settle(
     (dir, path): (BorrowedFd<'_>, &Path),
     scope: &Scope,
 ) -> (Result<Vec<Act>, String>, Vec<String>) {
+    let again = was_looked_at(dir);
     let report = Job::start(names, baseline, path, scope)
         .map_err(|e| e.to_string())
         .and_then(Job::end);
-    let lines = distrust(dir, baseline, &report);
+    // What the references came to name since is the user's.
+    let lines = match again {
+        true => Vec::new(),
+        false => distrust(dir, baseline, &report),
+    };
     (report, lines)
 }
 

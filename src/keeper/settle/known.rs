@@ -217,8 +217,18 @@ impl Settler<'_> {
         }
     }
 
+    /// What was committed and staged.
+    pub(super) fn commits(&mut self) {
+        for repository in self.baseline.moved() {
+            self.history(repository);
+        }
+        for (repository, indexes) in self.baseline.restaged() {
+            self.staged(repository, &indexes);
+        }
+    }
+
     /// What of protected files the indexes of a repository came to have.
-    pub(super) fn staged(&mut self, repository: &Repository, indexes: &[OsText]) {
+    fn staged(&mut self, repository: &Repository, indexes: &[OsText]) {
         for index in indexes {
             let look = staged::Look {
                 root: self.root.as_fd(),
@@ -239,7 +249,7 @@ impl Settler<'_> {
     }
 
     /// What the references of a repository came to name.
-    pub(super) fn history(&mut self, repository: &Repository) {
+    fn history(&mut self, repository: &Repository) {
         self.replacements(repository);
         let taken = self.baseline.taken;
         let report = history::look(self.root.as_fd(), &self.names, repository, taken);

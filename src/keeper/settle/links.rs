@@ -99,6 +99,9 @@ impl Settler<'_> {
             let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
                 continue;
             };
+            if self.is_later(&file) {
+                continue;
+            }
             match self.unlocked.open_to_write(self.root.as_fd(), parent) {
                 Ok(dir) => drop(self.take(dir.as_fd(), name, &file, Why::Made)),
                 Err(errno) => self.failed(&file, errno),
