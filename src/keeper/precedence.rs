@@ -24,7 +24,7 @@ pub(super) fn of<'a>(root: BorrowedFd<'_>, names: &'a Names) -> Vec<&'a FoundNam
     }
     let mut all: Vec<&FoundName> = names.found.iter().collect();
     // Stable: by their paths within each.
-    all.sort_by_key(|found| {
+    all.sort_by_cached_key(|found| {
         let mut above = found.host.path().ancestors();
         above.find_map(|dir| tops.get(dir).copied())
     });
