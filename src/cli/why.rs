@@ -8,6 +8,7 @@ use super::{CliError, plan_for, why_live};
 use crate::exit;
 use crate::host::{Host, RealLookup};
 use crate::launch::diagnose::own_plan_file;
+use crate::plan::NetworkMode;
 use crate::plan::net::rule;
 use crate::plan::why::connect::{OwnServer, Wanted};
 use crate::plan::why::{Answer, Question, Side, ask};
@@ -57,7 +58,7 @@ fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
         let home = plan.identity.home.path().to_owned();
         let question = question(args, &host.cwd, &home, Side::Outside)?;
         let mut answer = ask(&plan, &question, Side::Outside, &RealLookup);
-        allowed_live(&mut answer, Some(session));
+        allowed_live(&mut answer, &plan, Some(session));
         return Ok(answer);
     }
     let mut plan_args = args.plan.clone();
@@ -94,13 +95,17 @@ fn inside(args: &WhyArgs, file: &Path) -> Result<Answer, CliError> {
     if let Question::Connect(wanted) = &question {
         why_live::correct(&mut answer, &plan, wanted);
         // Not by its name: the variable that has it is the agent's to set, and a human may copy the line.
-        allowed_live(&mut answer, None);
+        allowed_live(&mut answer, &plan, None);
     }
     Ok(answer)
 }
 
-/// A session that runs needs no other start: what would grant a host to a new one grants it to this one, too.
-fn allowed_live(answer: &mut Answer, session: Option<&str>) {
+/// A session that runs needs no other start: what would grant a host to a new one grants it to this one, too. Unless it has no gate:
+/// a network is not given to a box that was made without.
+fn allowed_live(answer: &mut Answer, plan: &Plan, session: Option<&str>) {
+    if plan.network.mode != NetworkMode::Filtered {
+        return;
+    }
     let remedy = answer.remedy.as_ref();
     let Some(rule) = remedy.and_then(|remedy| remedy.flag.strip_prefix("--allow ")) else {
         return;
