@@ -11,7 +11,7 @@ use crate::launch::diagnose::own_plan_file;
 use crate::plan::NetworkMode;
 use crate::plan::net::rule;
 use crate::plan::why::connect::{OwnServer, Wanted};
-use crate::plan::why::{Answer, Question, Side, ask};
+use crate::plan::why::{Answer, Question, Remedy, Side, ask};
 use crate::plan::{OsText, Plan};
 use crate::report;
 use std::ffi::OsString;
@@ -81,7 +81,37 @@ fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
     if unset && !value_elsewhere() {
         answer.because.push_str("; the caller has not set it");
     }
+    if let Some(remedy) = answer.remedy.take() {
+        tried(&mut answer, &remedy, &plan_args, &host, &question);
+    }
     Ok(answer)
+}
+
+/// Of files a way out is tried before it is named: much is never granted, has permissions of its own, or is reached by a link that
+/// the agent could have made. Then the real path may be one. What is left is said without a flag that would be refused.
+fn tried(answer: &mut Answer, first: &Remedy, args: &PlanArgs, host: &Host, question: &Question) {
+    let real = first.of_path(answer.thing.path());
+    let candidates = [Some(first.clone()), real];
+    for remedy in candidates.into_iter().flatten() {
+        let mut args = args.clone();
+        let value = remedy.value.os().to_owned();
+        match remedy.flag.split(' ').next() {
+            Some("--read") => args.read.push(value),
+            Some("--write") => args.write.push(value),
+            _ => {
+                answer.remedy = Some(remedy);
+                return;
+            }
+        }
+        let planned = plan_for(&args, host, &RealLookup);
+        let leads = |plan: &Plan| ask(plan, question, Side::Outside, &RealLookup).allowed;
+        if planned.is_ok_and(|planned| leads(&planned.plan)) {
+            answer.remedy = Some(remedy);
+            return;
+        }
+    }
+    let note = format!("`{}` would not change that", first.flag);
+    answer.notes.push(note);
 }
 
 fn inside(args: &WhyArgs, file: &Path) -> Result<Answer, CliError> {
