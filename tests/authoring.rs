@@ -392,6 +392,20 @@ fn a_new_profile_is_begun_compared_and_tested() {
     );
 }
 
+/// It extended the first agent that is installed, or `shell`, and took the place of the built-in one: every `agentbox run codex` went
+/// without codex's login and hosts.
+#[test]
+fn a_new_profile_with_the_name_of_an_agent_extends_that_agent() {
+    let b = world();
+    let said = agentbox(&b, &["profiles", "new", "codex"]).ok();
+    assert!(said.contains("no longer the built-in one"), "{said}");
+    let difference = agentbox(&b, &["profiles", "diff", "builtin:codex", "codex"]);
+    assert_eq!(difference.ok(), "");
+    // Any other name replaces nothing.
+    let said = agentbox(&b, &["profiles", "new", "work"]).ok();
+    assert!(!said.contains("built-in"), "{said}");
+}
+
 /// A profile without tests was valid whatever it granted, and no box started with it.
 #[test]
 fn what_is_never_granted_is_said_by_validate_without_a_test() {

@@ -118,6 +118,34 @@ fn a_raw_address_is_refused_with_words() {
     );
 }
 
+/// What a refusal says is a flag: with it the same request is answered. It was keys of a profile for what takes a mark, and of an IPv6
+/// address another address (`--allow 2001:db8::1:22`).
+#[test]
+fn what_a_refusal_offers_lets_it_through() {
+    if missing(Feature::Tool("curl")) {
+        return;
+    }
+    let way_out = |ran: &Ran| {
+        let line = ran.complaint();
+        let (_, flag) = line.split_once("to allow it: --allow ").expect(&line);
+        flag.lines().next().unwrap().trim_matches('\'').to_owned()
+    };
+    let port = server("granted");
+    let rule = format!("web.test:{port}");
+    let get = format!("curl -sS -m 20 http://{rule}/");
+    let refused = curl(&filtered(&format!("allow = [\"{rule}\"]")), &get);
+    assert_eq!(way_out(&refused), format!("{rule}+private"));
+    let b = filtered(&format!("allow = [\"{rule}\"]")).option("--allow");
+    assert_eq!(curl(&b.option(&way_out(&refused)), &get).ok(), "granted");
+    // Nobody is at that address: granted, it is not refused.
+    let dial = "curl -gsS -m 5 'telnet://[2001:db8::1]:22' </dev/null";
+    let refused = curl(&filtered(""), dial);
+    assert_eq!(way_out(&refused), "[2001:db8::1]:22");
+    let b = filtered("").option("--allow").option(&way_out(&refused));
+    let ran = b.run(["sh", "-c", dial]);
+    assert!(!ran.complaint().contains("refused 2001:db8::1"), "{ran:?}");
+}
+
 /// A port on which nobody serves is refused by the kernel of the box, at once and for every address.
 #[test]
 fn nothing_else_leaves() {

@@ -244,6 +244,28 @@ fn a_home_that_cannot_be_written() {
     assert!(ran.complaint().contains("agentbox: "), "{ran:?}");
 }
 
+/// It was taken for a container that forbids namespaces, and "make it by hand" is no way out of a HOME that is read only (a pod).
+#[test]
+fn a_home_that_cannot_be_written_is_left_out_by_variables() {
+    if missing(Feature::User) || common::world::as_root() {
+        return;
+    }
+    let b = TestBox::new().dir("away");
+    b.chown(&b.root().join("away"));
+    let shut = |variables: &str| {
+        let script = format!(
+            "chmod 0500 {{home}}; {variables} \"$@\"; code=$?; chmod 0700 {{home}}; exit $code"
+        );
+        let script = b.fill(&script);
+        through_shell(&b, &script, &b.command(["/bin/echo", "RAN"]))
+    };
+    let ran = shut("XDG_STATE_HOME={t}/away");
+    ran.refused(&["private", "set XDG_DATA_HOME to a directory"]);
+    assert!(!ran.complaint().contains("container"), "{ran:?}");
+    let ran = shut("XDG_STATE_HOME={t}/away XDG_DATA_HOME={t}/away");
+    assert_eq!(ran.ok(), "RAN");
+}
+
 /// Somebody else's directory, prepared for us: a symlink in the place of agentbox's own directories.
 #[test]
 fn symlinks_in_the_place_of_our_directories() {

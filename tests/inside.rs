@@ -177,3 +177,17 @@ fn why_names_the_way_out_of_a_session_that_runs() {
     let ran = common::run(b.agentbox(["why", "connect", "no.test"]));
     assert!(!ran.text().contains("session that runs"), "{ran:?}");
 }
+
+/// `agentbox allow` was named, which a session without a network refuses: its box is not given one.
+#[test]
+fn why_names_no_way_out_of_a_session_without_a_network() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let script = "agentbox why connect no.test";
+    let said = |net: &'static str| TestBox::new().net(net).sh(script).text();
+    let text = said("none");
+    assert!(text.contains("agentbox run --allow no.test, "), "{text}");
+    assert!(!text.contains("session that runs"), "{text}");
+    assert!(said("filtered").contains("agentbox allow no.test"));
+}

@@ -431,6 +431,49 @@ fn each_no_names_its_rule_and_what_changes_it() {
     assert_eq!(bad.code(), 2, "1 is an answer: {bad:?}");
 }
 
+/// It named `--write` of a file that does not exist yet, of agentbox's own directories and of what its permissions close, which no start
+/// takes, and of a link in the working copy, where only the real path is taken. What stands in HOME itself did "not exist".
+#[test]
+fn a_way_out_is_one() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let world = world()
+        .dir("{ws}/.git/hooks")
+        .file("{ws}/.git/HEAD", "ref: refs/heads/main\n");
+    symlink(world.fill("{home}/kept"), world.fill("{ws}/to-kept")).unwrap();
+    std::fs::write(world.fill("{home}/note"), "x").unwrap();
+    let base = ["--net=none"].map(str::to_owned);
+    for (verb, thing, way_out) in [
+        (
+            "write",
+            "{ws}/.git/hooks/new",
+            Some("--write={ws}/.git/hooks"),
+        ),
+        ("read", "{ws}/to-kept", Some("--read={home}/kept")),
+        ("read", "{home}/note", Some("--read={home}/note")),
+        ("read", "{home}/no-note", None),
+        ("read", "{home}/.local/state/agentbox", None),
+        ("write", "/sys/new", None),
+        ("write", "/etc/hosts", None),
+    ] {
+        let thing = world.fill(thing);
+        let ask = |flags: &[String]| {
+            let words = [&["why".to_owned()], &base[..], flags].concat();
+            run(world.agentbox([words, vec![verb.to_owned(), thing.clone()]].concat()))
+        };
+        let no = ask(&[]);
+        assert_eq!(no.code(), 1, "{verb} {thing}: {no:?}");
+        let Some(flag) = way_out.map(|flag| world.fill(flag)) else {
+            assert!(!no.text().contains("agentbox run"), "{thing}: {no:?}");
+            continue;
+        };
+        let told = format!("agentbox run {},", flag.replacen('=', " ", 1));
+        assert!(no.text().contains(&told), "{told}: {no:?}");
+        assert_eq!(ask(&[flag]).code(), 0, "{verb} {thing}");
+    }
+}
+
 #[test]
 fn what_the_box_is_told_holds_no_secret() {
     if missing(Feature::Userns) {

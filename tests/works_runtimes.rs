@@ -44,6 +44,23 @@ fn the_jvm_reads_the_limits_of_its_group() {
     assert_eq!(ran.code(), 0, "{said}");
 }
 
+/// pyenv runs pip by a script of its own, which writes the shims after an install: they are read only, and every `pip install` ended
+/// with 1, however well it had gone.
+#[test]
+fn pip_of_pyenv_ends_as_pip_does() {
+    let hook = "#!/bin/sh\n\"$@\" || exit\ntest -w ~/.pyenv/shims\n";
+    let exec = "hook=~/.pyenv/pyenv.d/exec/pip-rehash/pip; if [ -x $hook ]; then exec $hook \"$@\"; fi; exec \"$@\"";
+    let b = TestBox::new()
+        .script("home/.pyenv/pyenv.d/exec/pip-rehash/pip", hook)
+        .script("home/.pyenv/pyenv.d/exec/other", "#!/bin/sh\nexit 7\n")
+        .script("home/.pyenv/shims/pip", &format!("#!/bin/sh\n{exec}\n"));
+    assert_eq!(b.sh("~/.pyenv/shims/pip true").code(), 0);
+    assert_eq!(b.sh("~/.pyenv/shims/pip false").code(), 1);
+    // What else pyenv has is there, and as it is.
+    assert_eq!(b.sh("~/.pyenv/pyenv.d/exec/other").code(), 7);
+    assert_ne!(b.sh(": >~/.pyenv/shims/pip").code(), 0);
+}
+
 /// Debian's Chromium, driven by Playwright as an agent would, with nothing but what every profile grants: a page of the box's own
 /// loopback is rendered, its script runs, a picture is taken. Its own sandbox needs namespaces, which a box does not give; what holds
 /// without it is the box, so a host that is granted is reached and others are not.

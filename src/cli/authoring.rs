@@ -63,9 +63,13 @@ fn begin(
                 .ok_or_else(|| NewError::NoAgent(agent.to_owned()))?
                 .name
         }
-        None => builtin::agents()
-            .find(installed)
-            .unwrap_or(builtin::FALLBACK),
+        // Of its own name, if there is one: the file takes its place, and every run of that command would go without what it grants.
+        None => match name.and_then(OsStr::to_str).and_then(builtin::get) {
+            Some(replaced) => replaced.name,
+            None => builtin::agents()
+                .find(installed)
+                .unwrap_or(builtin::FALLBACK),
+        },
     };
     let request = Request {
         argv: Vec::new(),
@@ -95,8 +99,12 @@ fn begin(
         }
         Ok((Some(text), ()))
     })?;
+    let replaces = match builtin::get(valid) {
+        Some(_) => format!(": from now on `{valid}` is this one, and no longer the built-in one"),
+        None => String::new(),
+    };
     Ok(format!(
-        "{}\nlook at it, then: agentbox profiles validate {valid} && agentbox explain -p {valid} -- {agent}\n",
+        "{}{replaces}\nlook at it, then: agentbox profiles validate {valid} && agentbox explain -p {valid} -- {agent}\n",
         OsText::from(file.as_path())
     ))
 }

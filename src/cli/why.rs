@@ -8,9 +8,10 @@ use super::{CliError, plan_for, why_live};
 use crate::exit;
 use crate::host::{Host, RealLookup};
 use crate::launch::diagnose::own_plan_file;
+use crate::plan::NetworkMode;
 use crate::plan::net::rule;
 use crate::plan::why::connect::{OwnServer, Wanted};
-use crate::plan::why::{Answer, Question, Side, ask};
+use crate::plan::why::{Answer, Question, Remedy, Side, ask};
 use crate::plan::{OsText, Plan};
 use crate::report;
 use std::ffi::OsString;
@@ -57,7 +58,7 @@ fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
         let home = plan.identity.home.path().to_owned();
         let question = question(args, &host.cwd, &home, Side::Outside)?;
         let mut answer = ask(&plan, &question, Side::Outside, &RealLookup);
-        allowed_live(&mut answer, Some(session));
+        allowed_live(&mut answer, &plan, Some(session));
         return Ok(answer);
     }
     let mut plan_args = args.plan.clone();
@@ -80,7 +81,37 @@ fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
     if unset && !value_elsewhere() {
         answer.because.push_str("; the caller has not set it");
     }
+    if let Some(remedy) = answer.remedy.take() {
+        tried(&mut answer, &remedy, &plan_args, &host, &question);
+    }
     Ok(answer)
+}
+
+/// Of files a way out is tried before it is named: much is never granted, has permissions of its own, or is reached by a link that
+/// the agent could have made. Then the real path may be one. What is left is said without a flag that would be refused.
+fn tried(answer: &mut Answer, first: &Remedy, args: &PlanArgs, host: &Host, question: &Question) {
+    let real = first.of_path(answer.thing.path());
+    let candidates = [Some(first.clone()), real];
+    for remedy in candidates.into_iter().flatten() {
+        let mut args = args.clone();
+        let value = remedy.value.os().to_owned();
+        match remedy.flag.split(' ').next() {
+            Some("--read") => args.read.push(value),
+            Some("--write") => args.write.push(value),
+            _ => {
+                answer.remedy = Some(remedy);
+                return;
+            }
+        }
+        let planned = plan_for(&args, host, &RealLookup);
+        let leads = |plan: &Plan| ask(plan, question, Side::Outside, &RealLookup).allowed;
+        if planned.is_ok_and(|planned| leads(&planned.plan)) {
+            answer.remedy = Some(remedy);
+            return;
+        }
+    }
+    let note = format!("`{}` would not change that", first.flag);
+    answer.notes.push(note);
 }
 
 fn inside(args: &WhyArgs, file: &Path) -> Result<Answer, CliError> {
@@ -94,13 +125,17 @@ fn inside(args: &WhyArgs, file: &Path) -> Result<Answer, CliError> {
     if let Question::Connect(wanted) = &question {
         why_live::correct(&mut answer, &plan, wanted);
         // Not by its name: the variable that has it is the agent's to set, and a human may copy the line.
-        allowed_live(&mut answer, None);
+        allowed_live(&mut answer, &plan, None);
     }
     Ok(answer)
 }
 
-/// A session that runs needs no other start: what would grant a host to a new one grants it to this one, too.
-fn allowed_live(answer: &mut Answer, session: Option<&str>) {
+/// A session that runs needs no other start: what would grant a host to a new one grants it to this one, too. Unless it has no gate:
+/// a network is not given to a box that was made without.
+fn allowed_live(answer: &mut Answer, plan: &Plan, session: Option<&str>) {
+    if plan.network.mode != NetworkMode::Filtered {
+        return;
+    }
     let remedy = answer.remedy.as_ref();
     let Some(rule) = remedy.and_then(|remedy| remedy.flag.strip_prefix("--allow ")) else {
         return;

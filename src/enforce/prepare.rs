@@ -6,7 +6,7 @@ use super::newroot::Source;
 use super::{StepError, identity, sources};
 use crate::enforce::seccomp;
 use crate::plan::rung::Rung;
-use crate::plan::{IdentityMode, MountOp, Plan, private};
+use crate::plan::{IdentityMode, MountOp, OsText, Plan, private};
 use crate::sys::mount::{self};
 use crate::sys::own;
 use ::caps::Capability;
@@ -41,7 +41,6 @@ impl<'a> Prepare<'a> {
 
 /// Makes the directories that grants ask for, mode 0700.
 pub(super) fn directories(p: &mut Prepare<'_>) -> Result<(), StepError> {
-    let failed = |dir| move |errno| StepError::new("mkdir", dir, errno).remedy("make it by hand");
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root =
         open("/", flags, Mode::empty()).map_err(|errno| StepError::new("open", "/", errno))?;
@@ -55,9 +54,17 @@ pub(super) fn directories(p: &mut Prepare<'_>) -> Result<(), StepError> {
         .filter_map(|dir| private::holder(dir.path()))
         .collect();
     let made = binds.filter(|(_, create)| *create).map(|(dir, _)| dir);
+    let failed = |dir: &OsText, errno| {
+        let mut caches = p.plan.private_dirs.iter();
+        let remedy = match caches.any(|cache| cache.path().starts_with(dir.path())) {
+            true => "set XDG_DATA_HOME to a directory that you can write, or make it by hand",
+            false => "make it by hand",
+        };
+        StepError::new("mkdir", dir, errno).remedy(remedy)
+    };
     for dir in made.chain(&p.plan.private_dirs) {
         let holder = holders.iter().find(|holder| dir.path().starts_with(holder));
-        make_dir(&root, dir.path(), holder.copied()).map_err(failed(dir))?;
+        make_dir(&root, dir.path(), holder.copied()).map_err(|errno| failed(dir, errno))?;
     }
     Ok(())
 }

@@ -338,33 +338,30 @@ impl Refused {
         if !is_host(to) {
             return None;
         }
-        let port = match self.port {
-            None | Some(443 | 80) => String::new(),
-            Some(port) => format!(":{port}"),
-        };
+        // The usual ports are what a rule without one is about.
+        let port = self.port.filter(|port| !matches!(port, 443 | 80));
+        let allow = |host: &str, mark| Some(flag(host, port, mark));
         match &self.why {
             Why::NotGranted if self.is_loopback() => {
                 self.port.map(|port| format!("--host-port {port}"))
             }
             // Service records (RFC 2782, RFC 9460) are asked for beside a host; no rule is about them.
             Why::NotGranted if to.as_str().starts_with('_') => None,
-            Why::NotGranted | Why::Port { .. } => Some(format!("--allow {to}{port}")),
+            Why::NotGranted | Why::Port { .. } => allow(to.as_str(), ""),
             Why::Private {
                 kind: Special::Metadata,
                 address,
-            } => Some(format!("--allow {address}{port}")),
-            Why::Private { .. } => Some(format!(
-                "allow = [{{ host = \"{to}{port}\", private = true }}] in a profile"
-            )),
-            Why::NoSni => Some(format!(
-                "allow = [{{ host = \"{to}{port}\", no-sni = true }}] in a profile"
-            )),
-            Why::NotTls | Why::NotHttp { .. } | Why::Upgrade => Some(format!(
-                "allow = [{{ host = \"{to}{}\", plain = true }}] in a profile",
-                self.port.map(|p| format!(":{p}")).unwrap_or_default()
-            )),
-            Why::Sni { found } | Why::Host { found } => is_host(found)
-                .then(|| format!("connect to {found} by its own name (--allow {found})")),
+            } => allow(&address.to_string(), ""),
+            Why::Private { .. } => allow(to.as_str(), "+private"),
+            Why::NoSni => allow(to.as_str(), "+no-sni"),
+            // With its port even where that is a usual one: it is not meant for the other.
+            Why::NotTls | Why::NotHttp { .. } | Why::Upgrade => {
+                Some(flag(to.as_str(), self.port, "+plain"))
+            }
+            Why::Sni { found } | Why::Host { found } => is_host(found).then(|| {
+                let allow = flag(found.as_str(), port, "");
+                format!("connect to {found} by its own name ({allow})")
+            }),
             Why::Denied
             | Why::Agent { .. }
             | Why::OddHost
@@ -372,6 +369,16 @@ impl Refused {
             | Why::Unreachable { .. }
             | Why::TooMany { .. } => None,
         }
+    }
+}
+
+/// The flag that grants it, as a shell takes it. The rule in it also goes behind `agentbox allow` and into a profile.
+fn flag(host: &str, port: Option<u16>, mark: &str) -> String {
+    match port {
+        None => format!("--allow {host}{mark}"),
+        // Without brackets the port would be one more part of the address; a shell takes brackets for a pattern.
+        Some(port) if host.contains(':') => format!("--allow '[{host}]:{port}{mark}'"),
+        Some(port) => format!("--allow {host}:{port}{mark}"),
     }
 }
 

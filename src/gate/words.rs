@@ -103,6 +103,7 @@ pub fn ssh(refused: &Refused) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::super::address::Special;
     use super::super::message::Text;
     use super::*;
 
@@ -130,6 +131,51 @@ mod tests {
         let what = Text::of("Connection refused");
         let down = http(&refused(Why::Unreachable { what }), "GET");
         assert!(down.starts_with(b"HTTP/1.1 502 "));
+    }
+
+    /// They were keys of a profile where a flag does, and `--allow 2001:db8::1:22` is another address.
+    #[test]
+    fn what_is_offered_is_a_flag_and_grants_what_was_refused() {
+        let (address, kind) = (std::net::Ipv4Addr::LOCALHOST.into(), Special::Loopback);
+        for (to, port, why, remedy) in [
+            ("a.test", 443, Why::NotGranted, "--allow a.test"),
+            ("2001:db8::1", 443, Why::NotGranted, "--allow 2001:db8::1"),
+            (
+                "2001:db8::1",
+                22,
+                Why::NotGranted,
+                "--allow '[2001:db8::1]:22'",
+            ),
+            ("a.test", 8443, Why::NoSni, "--allow a.test:8443+no-sni"),
+            ("a.test", 80, Why::Upgrade, "--allow a.test:80+plain"),
+            (
+                "2001:db8::1",
+                443,
+                Why::NotTls,
+                "--allow '[2001:db8::1]:443+plain'",
+            ),
+            (
+                "a.test",
+                443,
+                Why::Private { address, kind },
+                "--allow a.test+private",
+            ),
+        ] {
+            let mut what = refused(why);
+            (what.to, what.port) = (Text::of(to), Some(port));
+            assert_eq!(what.remedy().as_deref(), Some(remedy));
+            let rule = remedy.trim_start_matches("--allow ").trim_matches('\'');
+            let rule = crate::plan::net::Rule::allow(rule).unwrap();
+            let usual = rule.ports.is_empty() && matches!(port, 80 | 443);
+            assert!(usual || rule.ports == [port], "{remedy}");
+            assert!(rule.to.to_string().starts_with(to), "{remedy}");
+        }
+        let mut other = refused(Why::Sni {
+            found: Text::of("b.test"),
+        });
+        other.port = Some(8443);
+        let remedy = other.remedy().unwrap();
+        assert!(remedy.ends_with("(--allow b.test:8443)"), "{remedy}");
     }
 
     /// Chromium asks for `_8080._https.HOST` beside a granted HOST: nobody should be told to grant that.
@@ -163,7 +209,7 @@ mod tests {
         let found = Text::of("other.test");
         assert_eq!(
             refused(Why::Host { found }).remedy().as_deref(),
-            Some("connect to other.test by its own name (--allow other.test)")
+            Some("connect to other.test by its own name (--allow other.test:22)")
         );
     }
 

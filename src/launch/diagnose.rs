@@ -42,9 +42,12 @@ pub fn hints(failure: &str) -> Vec<String> {
     if let Some((_, hint)) = known {
         return vec![(*hint).to_owned()];
     }
-    // A full disk is nobody's rule. clone3(2) says the same of a bound on namespaces.
-    let full = ["ENOSPC: ", "EDQUOT: "];
-    if full.iter().any(|errno| failure.contains(errno)) && !failure.contains("clone3") {
+    // Directories of the caller's, and what a file system is not made for, are nobody's rule; nor is a full disk. clone3(2) says ENOSPC
+    // of a bound on namespaces.
+    let full = ["ENOSPC: ", "EDQUOT: ", "EROFS: "];
+    let full = full.iter().any(|errno| failure.contains(errno)) && !failure.contains("clone3");
+    let unmapped = failure.contains("MOUNT_ATTR_IDMAP") && failure.contains("EINVAL: ");
+    if full || unmapped || failure.contains("step `directories`") {
         return Vec::new();
     }
     restrictions()
@@ -226,6 +229,8 @@ mod tests {
         }
         let full = format!("step `keeper`: write of /s: {}", Errno::ENOSPC);
         assert_eq!(hints(&full), [""; 0]);
+        let files = format!("step `directories`: mkdir /s: {}", Errno::EACCES);
+        assert_eq!(hints(&files), [""; 0]);
         for errno in [Errno::EPERM, Errno::ENOSPC] {
             assert_eq!(hints(&format!("clone3: {errno}")), restrictions());
         }

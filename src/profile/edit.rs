@@ -96,6 +96,10 @@ pub fn add(
         List::Deny => Rule::deny(rule),
     }
     .map_err(|_| EditError::ByHand)?;
+    // Also of what is there already: it is there in vain.
+    if list == List::Allow {
+        allowed_in_vain(&before, &parsed)?;
+    }
     let known = list.of(&before.egress).iter();
     if let Some(wish) = known
         .into_iter()
@@ -103,9 +107,6 @@ pub fn add(
     {
         let line = line(&wish.origin);
         return Ok(Edited::Known { line });
-    }
-    if list == List::Allow {
-        allowed_in_vain(&before, &parsed)?;
     }
     let new = insert(text, list.name(), rule).ok_or(EditError::ByHand)?;
     if !is_one_more(text, &new, list.name(), rule) {

@@ -167,3 +167,13 @@ fn a_deny_beside_it_would_be_stronger() {
         }
     }
 }
+
+/// It was said to be there already, and went on being refused.
+#[test]
+fn what_is_there_in_vain_is_not_called_known() {
+    let text = "[network]\nallow = [\"a.test\", \"b.test\"]\ndeny = [\"a.test\"]\n";
+    let rule = "a.test".to_owned();
+    let denied = EditError::Denied { rule, line: 3 };
+    assert_eq!(allow(text, "a.test"), Err(denied));
+    assert_eq!(allow(text, "b.test"), Ok(Edited::Known { line: 2 }));
+}

@@ -79,7 +79,7 @@ pub enum ProfilesCommand {
         /// The new profile's name in ~/.config/agentbox/profiles
         #[arg(value_name = "NAME")]
         name: Option<OsString>,
-        /// The built-in profile that it extends [default: that of the first agent that is installed]
+        /// The built-in profile that it extends [default: the one called NAME, else that of the first agent that is installed]
         #[arg(long, value_name = "NAME")]
         agent: Option<String>,
     },

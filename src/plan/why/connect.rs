@@ -215,6 +215,7 @@ impl<'n> Asked<'n> {
                 let remedy = Some(Remedy {
                     flag: format!("--host-port {port}"),
                     line: format!("[network] host-ports = [{port}]"),
+                    value: port.to_string().as_str().into(),
                 });
                 let origin = floor.map(|only| &only.origin);
                 let mut answer = no(self.thing(), not_host, origin, remedy);

@@ -70,17 +70,24 @@ impl<'p> Asker<'p> {
             return answer;
         }
         let target = if made { &seen.dir } else { &seen.path };
-        let remedy = || self.file_remedy(path, "--write", "write");
+        // What is not there yet cannot be granted; its directory can.
+        let grantable = if made { path.parent() } else { None }.unwrap_or(path);
+        let remedy = || self.file_remedy(grantable, "--write", "write");
         let refuse = |because: &str, grant: Option<&Grant>| {
             let origin = grant.map(|grant| &grant.origin);
             no(&*seen.path, because, origin, Some(remedy()))
         };
         match &seen.node {
             Node::OwnDir | Node::OwnFile(_) => {
-                return refuse(
+                let mut answer = refuse(
                     "it is the box's own, in which nothing can be changed",
                     self.grant(path, &seen.path, &[GrantKind::Read]),
                 );
+                // It stays the box's own file, whatever of the host's is granted there.
+                if matches!(seen.node, Node::OwnFile(_)) {
+                    answer.remedy = None;
+                }
+                return answer;
             }
             Node::Mask(_) => return self.hidden(path, &seen),
             Node::Host(hosts) if hosts.access == Access::Read => {
@@ -263,7 +270,7 @@ impl<'p> Asker<'p> {
                     seen.dir_node,
                     Node::Host(_) | Node::Temporary(_) | Node::Kernel(_)
                 );
-                let hosts = self.side == Side::Inside || self.look.lstat(typed).is_some();
+                let hosts = self.side == Side::Inside || self.look.stat(typed).is_some();
                 let answer = if hosts && !(shown && self.same_source(seen)) {
                     let because = "it is not in the box: nothing grants it";
                     let remedy = self.file_remedy(typed, flag, list);
@@ -310,9 +317,11 @@ impl<'p> Asker<'p> {
         self.plan.grants.iter().any(exact)
     }
 
-    /// The directory is the host's own of the same path: what is missing in it is missing outside as well.
+    /// The directory is the host's own of the same path: what is missing in it is missing outside as well. HOME and /tmp are the box's
+    /// own, under the same path.
     fn same_source(&self, seen: &Seen<'_>) -> bool {
-        self.side == Side::Outside && seen.dir_source == seen.dir
+        let own = matches!(seen.dir_node, Node::Temporary(_));
+        self.side == Side::Outside && seen.dir_source == seen.dir && !own
     }
 
     fn hidden(&self, typed: &Path, seen: &Seen<'_>) -> Answer {

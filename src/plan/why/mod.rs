@@ -88,6 +88,19 @@ impl Answer {
     }
 }
 
+impl Remedy {
+    /// The same of another path, where it is about files.
+    #[must_use]
+    pub fn of_path(&self, path: &std::path::Path) -> Option<Remedy> {
+        let value = OsText::from(path);
+        match self.flag.split(' ').next() {
+            Some("--read") => Some(remedy("--read", "files", "read", &value)),
+            Some("--write") => Some(remedy("--write", "files", "write", &value)),
+            _ => None,
+        }
+    }
+}
+
 /// What would change a no.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,6 +109,9 @@ pub struct Remedy {
     pub flag: String,
     /// The line of a profile.
     pub line: String,
+    /// What is granted, as the flag's value without a shell around it.
+    #[serde(skip)]
+    pub value: OsText,
 }
 
 /// Answers. `look` sees the host's files (outside) or the box's (inside).
@@ -151,5 +167,6 @@ fn remedy(flag: &str, table: &str, list: &str, value: &OsText) -> Remedy {
     Remedy {
         flag: format!("{flag} {}", value.shell_word()),
         line: format!("[{table}] {list} = [{:?}]", value.to_string()),
+        value: value.clone(),
     }
 }
