@@ -130,7 +130,7 @@ fn an_unnamed_socket_pair_works() {
     drop(command);
     let sent: Vec<u8> = (0..=255u8).cycle().take(300_000).collect();
     let copy = sent.clone();
-    let writer = std::thread::spawn(move || {
+    let writer = common::helper(move || {
         ours.write_all(&copy).unwrap();
         ours.shutdown(std::net::Shutdown::Write).unwrap();
         ours

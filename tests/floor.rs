@@ -437,7 +437,7 @@ fn ports_are_the_floors_and_no_others() {
          [network.hosts]\n\"web.test\" = \"127.0.0.1\"\n"
     );
     let listener = std::net::TcpListener::bind(("127.0.0.1", other)).unwrap();
-    std::thread::spawn(move || {
+    common::helper(move || {
         listener.incoming().flatten().for_each(|mut s| {
             use std::io::Write as _;
             let _ = s.write_all(b"reached");

@@ -12,7 +12,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 
 /// Accepts for ever and says hello, or hands over a descriptor of a secret file.
 fn serve(listener: UnixListener, secret: Option<std::fs::File>) {
-    std::thread::spawn(move || {
+    common::helper(move || {
         for stream in listener.incoming().flatten() {
             let mut stream = stream;
             match &secret {

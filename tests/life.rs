@@ -322,7 +322,7 @@ fn nothing_is_left_behind() {
 fn many_at_once() {
     let threads: Vec<_> = (0..20)
         .map(|n| {
-            std::thread::spawn(move || {
+            common::helper(move || {
                 let b = TestBox::new();
                 assert_eq!(
                     b.sh(&format!("echo {n} > f; cat f; exit {n}")).text(),

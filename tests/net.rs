@@ -10,7 +10,7 @@ use std::net::TcpListener;
 fn host_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
+    common::helper(move || {
         for stream in listener.incoming().flatten() {
             let mut stream = stream;
             let _ = stream.write_all(b"host service");

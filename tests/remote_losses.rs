@@ -49,7 +49,7 @@ impl Tap {
         let port = listener.local_addr().unwrap().port();
         let way = Arc::new(AtomicU8::new(Way::Well as u8));
         let shared = way.clone();
-        std::thread::spawn(move || {
+        common::helper(move || {
             for client in listener.incoming().flatten() {
                 if shared.load(Ordering::Relaxed) == Way::Cut as u8 {
                     continue;
@@ -60,7 +60,7 @@ impl Tap {
                 for (from, to, back) in [(&client, &server, false), (&server, &client, true)] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     let way = shared.clone();
-                    std::thread::spawn(move || carry(from, to, back, &way));
+                    common::helper(move || carry(from, to, back, &way));
                 }
             }
         });
@@ -242,9 +242,9 @@ fn by_s3(policy: &str, way: Way) -> Back {
     // Nothing of S3 but that the object is not there: requests arrive, and answers are read.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
+    common::helper(move || {
         for mut client in listener.incoming().flatten() {
-            std::thread::spawn(move || {
+            common::helper(move || {
                 let mut head = Vec::new();
                 let mut byte = [0];
                 while client.read_exact(&mut byte).is_ok() {

@@ -199,7 +199,7 @@ fn a_redis_that_restarts_is_found_again_and_one_that_does_not_kills() {
 fn one_that_is_no_redis_is_unreachable() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
+    common::helper(move || {
         use std::io::Write;
         for stream in listener.incoming().flatten() {
             let mut stream = stream;

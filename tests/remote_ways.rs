@@ -41,10 +41,10 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let tunnels = Arc::new(AtomicU32::new(0));
         let counted = tunnels.clone();
-        std::thread::spawn(move || {
+        common::helper(move || {
             for client in listener.incoming().flatten() {
                 let counted = counted.clone();
-                std::thread::spawn(move || tunnel(client, to, &counted));
+                common::helper(move || tunnel(client, to, &counted));
             }
         });
         Proxy { port, tunnels }
@@ -74,7 +74,7 @@ fn tunnel(mut client: TcpStream, to: u16, counted: &AtomicU32) -> Option<()> {
     let server = TcpStream::connect(("127.0.0.1", to)).ok()?;
     let (mut from, mut back) = (client.try_clone().ok()?, server.try_clone().ok()?);
     let mut server = server;
-    std::thread::spawn(move || {
+    common::helper(move || {
         let _ = std::io::copy(&mut from, &mut server);
         let _ = server.shutdown(Shutdown::Both);
     });
@@ -171,7 +171,7 @@ impl Names {
             .unwrap();
         let lives = Arc::new(AtomicU32::new(1));
         let asked = lives.clone();
-        std::thread::spawn(move || {
+        common::helper(move || {
             let mut buffer = [0; 600];
             while asked.load(Ordering::Relaxed) == 1 {
                 let Ok((count, from)) = socket.recv_from(&mut buffer) else {
@@ -276,10 +276,10 @@ impl Store {
             mode: mode.clone(),
             asked: asked.clone(),
         };
-        std::thread::spawn(move || {
+        common::helper(move || {
             for stream in listener.incoming().flatten() {
                 let (mode, asked) = (mode.clone(), asked.clone());
-                std::thread::spawn(move || serve(stream, &mode, &asked));
+                common::helper(move || serve(stream, &mode, &asked));
             }
         });
         store

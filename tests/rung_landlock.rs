@@ -519,7 +519,7 @@ fn server() -> u16 {
     use std::io::{Read as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
+    common::helper(move || {
         for mut stream in listener.incoming().flatten() {
             let _ = stream.read(&mut [0; 4096]);
             let _ = stream.write_all(
@@ -692,7 +692,7 @@ fn connections_wait_where_the_gate_has_no_room() {
         let pid = nix::unistd::Pid::from_raw(gate.expect("no gate").pid);
         kill(pid, Signal::SIGSTOP).unwrap();
         let (begun, resumed) = (b.ws().join("begun"), b.ws().join("resumed"));
-        std::thread::spawn(move || {
+        common::helper(move || {
             until("it has begun", || begun.exists());
             std::thread::sleep(std::time::Duration::from_secs(3));
             std::fs::write(resumed, "").unwrap();
@@ -769,7 +769,7 @@ fn connections_are_made_to_the_gate_alone() {
         let elsewhere = std::net::TcpListener::bind(("127.0.0.2", port)).unwrap();
         // Reached by whom nothing keeps from it.
         std::net::TcpStream::connect(("127.0.0.2", port)).unwrap();
-        std::thread::spawn(move || {
+        common::helper(move || {
             for _ in elsewhere.incoming() {
                 REACHED.fetch_add(1, Ordering::SeqCst);
             }
@@ -867,7 +867,7 @@ fn sockets_and_core_dumps_of_the_place() {
         format!("connect-abstract {name}"),
     ];
     for (line, listener) in lines.iter().zip([docker, hidden]) {
-        let serve = std::thread::spawn(move || listener.accept().map(drop));
+        let serve = common::helper(move || listener.accept().map(drop));
         assert_eq!(b.outside(line).json()["ok"], true, "{line}");
         serve.join().unwrap().unwrap();
     }

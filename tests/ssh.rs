@@ -410,10 +410,10 @@ fn an_agent_that_verifies_nothing_is_not_used() {
     let path = w.b.root().join("home/careless.sock");
     let listener = UnixListener::bind(&path).unwrap();
     w.b.chown(&path);
-    std::thread::spawn(move || {
+    common::helper(move || {
         for mut stream in listener.incoming().flatten() {
             let blob = blob(&public);
-            std::thread::spawn(move || {
+            common::helper(move || {
                 let mut length = [0; 4];
                 while stream.read_exact(&mut length).is_ok() {
                     let mut message = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];

@@ -414,9 +414,9 @@ fn own_first_line(world: &TestBox) -> &'static str {
 fn server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
+    common::helper(move || {
         for mut stream in listener.incoming().flatten() {
-            std::thread::spawn(move || {
+            common::helper(move || {
                 let _ = stream.read(&mut [0; 4096]);
                 let _ = stream.write_all(
                     b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nREACHED",

@@ -131,9 +131,9 @@ server.listen(0, '127.0.0.1', async () => {
 fn serve(text: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
+    common::helper(move || {
         for mut stream in listener.incoming().flatten() {
-            std::thread::spawn(move || {
+            common::helper(move || {
                 let mut head = [0; 4096];
                 // One read holds a browser's request; a connection that asks for nothing is closed.
                 if stream.read(&mut head).is_ok_and(|length| length > 0) {

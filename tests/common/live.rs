@@ -30,7 +30,7 @@ impl Live {
         let mut child = super::spawn(&mut command);
         let (stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let (send, lines) = channel();
-        std::thread::spawn(move || {
+        super::helper(move || {
             let mut reader = BufReader::new(stdout);
             loop {
                 let mut line = Vec::new();
@@ -41,7 +41,7 @@ impl Live {
                 }
             }
         });
-        let stderr = std::thread::spawn(move || {
+        let stderr = super::helper(move || {
             let mut bytes = Vec::new();
             let _ = stderr.read_to_end(&mut bytes);
             bytes

@@ -20,7 +20,7 @@ pub use agentbox::outcome::Layer;
 pub use live::Live;
 pub use nix::errno::Errno;
 pub use probed::Probed;
-pub use ran::{Ran, inherit, run, run_with, run_within, spawn};
+pub use ran::{Ran, helper, inherit, run, run_with, run_within, spawn};
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -47,7 +47,7 @@ impl Terminal {
         let child = super::spawn(&mut command);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (mut reader, sink) = (master.try_clone().unwrap(), seen.clone());
-        std::thread::spawn(move || {
+        super::helper(move || {
             let mut bytes = [0u8; 4096];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
                 sink.lock().unwrap().extend(&bytes[..count]);

@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// What a command left behind.
@@ -106,7 +108,7 @@ pub fn run_within(mut command: Command, input: Option<Vec<u8>>, patience: Durati
     let mut child = spawn(&mut command);
     let feeder = input.map(|bytes| {
         let mut pipe = child.stdin.take().unwrap();
-        std::thread::spawn(move || pipe.write_all(&bytes).map_err(drop).ok())
+        helper(move || pipe.write_all(&bytes).map_err(drop).ok())
     });
     let stdout = drain(child.stdout.take().unwrap());
     let stderr = drain(child.stderr.take().unwrap());
@@ -127,6 +129,41 @@ pub fn run_within(mut command: Command, input: Option<Vec<u8>>, patience: Durati
     }
 }
 
+/// A thread that serves a test. That there is no room for one is "not now" (EAGAIN of clone(2), also for its stack): it is asked for
+/// again for a while, with a word about the machine, since a test is not about its own helpers.
+#[track_caller]
+pub fn helper<T, F>(work: F) -> JoinHandle<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let work = Arc::new(Mutex::new(Some(work)));
+    let begun = Instant::now();
+    loop {
+        let taken = Arc::clone(&work);
+        let started = std::thread::Builder::new().spawn(move || {
+            let work = taken.lock().unwrap_or_else(|e| e.into_inner()).take();
+            work.unwrap()()
+        });
+        match started {
+            Ok(thread) => return thread,
+            Err(e) => {
+                let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+                let own = read("/proc/self/status");
+                let own = own
+                    .lines()
+                    .filter(|line| line.starts_with("VmSize") || line.starts_with("Threads"));
+                let own = own.collect::<Vec<_>>().join(" ");
+                let (load, groups) = (read("/proc/loadavg"), read("/proc/self/cgroup"));
+                let line = format!("NO ROOM for a thread ({e}): {load} {own} {groups}\n");
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                assert!(begun.elapsed() < PATIENCE, "no room for a thread: {e}");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+}
+
 /// Spawns under the lock that keeps executables from being busy (see [`world::World::write`]).
 #[track_caller]
 pub fn spawn(command: &mut Command) -> Child {
@@ -136,8 +173,8 @@ pub fn spawn(command: &mut Command) -> Child {
         .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
 }
 
-fn drain(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
+fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    helper(move || {
         let mut bytes = Vec::new();
         let _ = pipe.read_to_end(&mut bytes);
         bytes
