@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{COMMITTER, GIT, Ran, TestBox, run, until};
+use common::{COMMITTER, Feature, GIT, Ran, TestBox, missing, run, until};
 use std::fs;
 
 /// Does something on the host, as the test user, in the working copy.
@@ -14,6 +14,11 @@ fn host(b: &TestBox, script: &str) -> Ran {
 
 /// A repository with a CI file, a branch in which it is another one, a branch without it, and one with keys of the tests.
 fn world() -> TestBox {
+    world_of("")
+}
+
+/// The same with these options of `git init`.
+fn world_of(format: &str) -> TestBox {
     let b = TestBox::new()
         .profile("extends = [\"base\", \"git\"]\n")
         .file("{ws}/README", "x\n")
@@ -21,11 +26,11 @@ fn world() -> TestBox {
         .file("{ws}/src/a", "a\n");
     host(
         &b,
-        "git init -q; git add -A; git commit -qm one; \
+        &format!("git init -q {format}; git add -A; git commit -qm one; \
          git checkout -qb other; echo 'on: release' > .github/workflows/ci.yml; git commit -qam other; \
          git checkout -q main; git checkout -qb none; git rm -q .github/workflows/ci.yml; git commit -qm none; \
          git checkout -q main; git checkout -qb keys; mkdir tests; echo 'A TEST KEY' > tests/key.pem; echo A=1 > .env; \
-         git add -A; git commit -qm keys; git checkout -q main; git gc -q",
+         git add -A; git commit -qm keys; git checkout -q main; git gc -q"),
     )
     .ok();
     // Objects of this very moment would count as the session's.
@@ -57,6 +62,58 @@ fn told(ran: &Ran) -> Vec<String> {
 
 #[test]
 fn commits_with_protected_files_are_told_at_the_end() {
+    commits_are_told("");
+}
+
+/// A commit in such a repository always ended with "could not be searched", and what a branch brought was taken away.
+#[test]
+fn repositories_with_sha256_are_read() {
+    commits_are_told("--object-format=sha256");
+    branches_are_followed("--object-format=sha256");
+}
+
+/// Each session in such a repository ended with "a format that is not read".
+#[test]
+fn repositories_with_reftable_are_read() {
+    if missing(Feature::Reftable) {
+        return;
+    }
+    commits_are_told("--ref-format=reftable");
+    for format in [
+        "--ref-format=reftable",
+        "--ref-format=reftable --object-format=sha256",
+    ] {
+        branches_are_followed(format);
+    }
+    // What is not understood is said: here git reads none of it either.
+    let b = world_of("--ref-format=reftable");
+    let ran = b.sh("git branch x; for t in .git/reftable/*.ref; do chmod u+w $t; printf REFT9 | dd of=$t conv=notrunc status=none; done");
+    assert!(
+        ran.complaint().contains("in a format that is not read"),
+        "{ran:?}"
+    );
+}
+
+/// What git brings from a branch of the start stays: a protected file, and one under a hidden name, which can be read.
+fn branches_are_followed(format: &str) {
+    let b = world_of(format);
+    let ran = b.sh(&format!(
+        "{ME} {UNTIL} git checkout -q keys; until_read .env; cat .env; git status --short; git checkout -q other"
+    ));
+    assert_eq!(ran.ok(), "A=1", "{format}: {ran:?}");
+    assert_eq!(told(&ran), Vec::<String>::new(), "{format}: {ran:?}");
+    assert!(!ran.complaint().contains("ci.yml"), "{format}: {ran:?}");
+    let ci = b.ws().join(".github/workflows/ci.yml");
+    assert_eq!(fs::read_to_string(&ci).unwrap(), "on: release\n", "{ran:?}");
+    // The twin: what no branch has does not.
+    let ran = b.sh("echo evil > .github/workflows/ci.yml; echo evil > .envrc");
+    assert_eq!(fs::read_to_string(&ci).unwrap(), "on: release\n", "{ran:?}");
+    assert!(!b.ws().join(".envrc").exists(), "{format}: {ran:?}");
+}
+
+fn commits_are_told(format: &str) {
+    // Of the other formats a few of each kind.
+    let step = if format.is_empty() { 1 } else { 3 };
     let new = "in which {ws}/.github/workflows/ci.yml is new or changed";
     let made = [
         (
@@ -132,20 +189,20 @@ fn commits_with_protected_files_are_told_at_the_end() {
             "which has no {ws}/.github/workflows/ci.yml any more",
         ),
     ];
-    for (way, script, reference, words) in made {
-        let b = world();
+    for (way, script, reference, words) in made.into_iter().step_by(step) {
+        let b = world_of(format);
         let ran = b.sh(&script);
-        assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        assert_eq!(ran.code(), 0, "{format} {way}: {ran:?}");
         let told = told(&ran);
-        assert_eq!(told.len(), 1, "{way}: {ran:?}");
+        assert_eq!(told.len(), 1, "{format} {way}: {ran:?}");
         assert!(
             told[0].contains(reference) && told[0].contains(&b.fill(words)),
-            "{way}: {told:?}"
+            "{format} {way}: {told:?}"
         );
         let events = run(b.agentbox(["logs"])).text();
         assert!(
             events.contains("committed") && events.contains(reference),
-            "{way}: {events}"
+            "{format} {way}: {events}"
         );
     }
     // The twins: what is none of it is not told, however much git does.
@@ -158,11 +215,15 @@ fn commits_with_protected_files_are_told_at_the_end() {
         "git stash -q; git notes add -m x; git branch -D other",
         "mkdir -p doc/.github; echo x > doc/.github/ci.yml; git add -A; git commit -qm x",
     ];
-    for script in quiet {
-        let b = world();
+    for script in quiet.into_iter().step_by(step) {
+        let b = world_of(format);
         let ran = b.sh(&format!("{ME} {script}"));
-        assert_eq!(ran.code(), 0, "{script}: {ran:?}");
-        assert_eq!(told(&ran), Vec::<String>::new(), "{script}: {ran:?}");
+        assert_eq!(ran.code(), 0, "{format} {script}: {ran:?}");
+        assert_eq!(
+            told(&ran),
+            Vec::<String>::new(),
+            "{format} {script}: {ran:?}"
+        );
     }
 }
 

@@ -23,6 +23,7 @@ mod files;
 mod git;
 pub mod gitconfig;
 pub mod history;
+mod id;
 pub mod inherit;
 pub mod job;
 pub mod links;

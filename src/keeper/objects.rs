@@ -4,12 +4,12 @@
 
 #![forbid(unsafe_code)]
 
+use super::id::Id;
 use super::{files, git};
 use crate::plan::names::Names;
 use crate::plan::text::hex;
 use nix::fcntl::openat;
 use nix::sys::stat::{FileStat, Mode, SFlag};
-use sha1::{Digest as _, Sha1};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -52,32 +52,19 @@ pub(super) fn store(root: BorrowedFd<'_>, home: &Home) -> Option<OwnedFd> {
     files::open_path(root, &home.git.join("objects")).ok()
 }
 
-/// Was there a blob of this content in the store before that moment?
-pub(super) fn had(store: BorrowedFd<'_>, content: &[u8], before: Moment) -> bool {
-    had_id(store, &blob(content), before)
-}
-
-/// The same of an object by its id.
-pub(super) fn had_id(store: BorrowedFd<'_>, id: &[u8; 20], before: Moment) -> bool {
+/// Was there an object of that id in the store before that moment?
+pub(super) fn had(store: BorrowedFd<'_>, id: &Id, before: Moment) -> bool {
     loose(store, id, before) || packed(store, id, before).unwrap_or(false)
 }
 
 /// Does the store have an object of that id, since whenever? Who can read the store can read it there.
-pub(super) fn has_id(store: BorrowedFd<'_>, id: &[u8; 20]) -> bool {
-    had_id(store, id, (i64::MAX, 0))
-}
-
-/// The id of a blob with that content.
-pub(super) fn blob(content: &[u8]) -> [u8; 20] {
-    let mut hash = Sha1::new();
-    hash.update(format!("blob {}\0", content.len()));
-    hash.update(content);
-    hash.finalize().into()
+pub(super) fn has(store: BorrowedFd<'_>, id: &Id) -> bool {
+    had(store, id, (i64::MAX, 0))
 }
 
 /// The file of a loose object, as it is.
-pub(super) fn loose_file(store: BorrowedFd<'_>, id: &[u8; 20], most: u64) -> Option<Vec<u8>> {
-    let hex = hex(id);
+pub(super) fn loose_file(store: BorrowedFd<'_>, id: &Id, most: u64) -> Option<Vec<u8>> {
+    let hex = hex(id.bytes());
     let (dir, name) = hex.split_at(2);
     let dir = openat(store, dir, files::DIR, Mode::empty()).ok()?;
     let read = files::read_most(dir.as_fd(), OsStr::new(name), most);
@@ -88,15 +75,15 @@ fn is_old(stat: &FileStat, before: Moment) -> bool {
     files::is(stat, SFlag::S_IFREG) && (stat.st_ctime, stat.st_ctime_nsec) < before
 }
 
-fn loose(store: BorrowedFd<'_>, id: &[u8; 20], before: Moment) -> bool {
-    let hex = hex(id);
+fn loose(store: BorrowedFd<'_>, id: &Id, before: Moment) -> bool {
+    let hex = hex(id.bytes());
     let (dir, name) = hex.split_at(2);
     openat(store, dir, files::DIR, Mode::empty())
         .and_then(|dir| files::stat(dir.as_fd(), OsStr::new(name)))
         .is_ok_and(|stat| is_old(&stat, before))
 }
 
-fn packed(store: BorrowedFd<'_>, id: &[u8; 20], before: Moment) -> Option<bool> {
+fn packed(store: BorrowedFd<'_>, id: &Id, before: Moment) -> Option<bool> {
     use nix::fcntl::OFlag;
     let packs = openat(store, "pack", files::DIR, Mode::empty()).ok()?;
     for name in files::names(packs.as_fd()).ok()? {
@@ -117,7 +104,7 @@ fn packed(store: BorrowedFd<'_>, id: &[u8; 20], before: Moment) -> Option<bool> 
 
 /// Does the index of a pack (version 2, gitformat-pack(5)) list this object? A table of how many objects begin with at most
 /// each byte, then the sorted ids.
-fn lists(index: &File, id: &[u8; 20]) -> Option<bool> {
+fn lists(index: &File, id: &Id) -> Option<bool> {
     const IDS: u64 = 8 + 256 * 4;
     let mut head = [0; 8];
     index.read_exact_at(&mut head, 0).ok()?;
@@ -129,6 +116,8 @@ fn lists(index: &File, id: &[u8; 20]) -> Option<bool> {
         index.read_exact_at(&mut number, 8 + byte * 4).ok()?;
         Some(u64::from(u32::from_be_bytes(number)))
     };
+    let id = id.bytes();
+    let length = u64::try_from(id.len()).ok()?;
     let first = u64::from(*id.first()?);
     let mut low = match first.checked_sub(1) {
         Some(before) => count(before)?,
@@ -137,9 +126,10 @@ fn lists(index: &File, id: &[u8; 20]) -> Option<bool> {
     let mut high = count(first)?;
     while low < high {
         let middle = low + (high - low) / 2;
-        let mut found = [0; 20];
-        index.read_exact_at(&mut found, IDS + middle * 20).ok()?;
-        match found.cmp(id) {
+        let mut found = vec![0; id.len()];
+        let at = IDS + middle * length;
+        index.read_exact_at(&mut found, at).ok()?;
+        match found.as_slice().cmp(id) {
             std::cmp::Ordering::Equal => return Some(true),
             std::cmp::Ordering::Less => low = middle + 1,
             std::cmp::Ordering::Greater => high = middle,

@@ -270,6 +270,8 @@ pub enum Feature {
     Slices,
     /// sock_diag(7) of unix sockets (CONFIG_UNIX_DIAG, a module on many kernels).
     UnixDiag,
+    /// A git that keeps references in tables (`git init --ref-format=reftable`, 2.45).
+    Reftable,
 }
 
 impl Feature {
@@ -287,6 +289,7 @@ impl Feature {
             Feature::ExecveCheck => "execve-check".into(),
             Feature::Slices => "slices".into(),
             Feature::UnixDiag => "unix-diag".into(),
+            Feature::Reftable => "reftable".into(),
         }
     }
 
@@ -306,6 +309,12 @@ impl Feature {
             Feature::ExecveCheck => execve_check(),
             Feature::Slices => release() >= (6, 12),
             Feature::UnixDiag => SockDiag::new().and_then(|diag| diag.bound()).is_ok(),
+            Feature::Reftable => {
+                let help = Command::new("git").args(["init", "-h"]).output();
+                help.is_ok_and(|ran| {
+                    String::from_utf8_lossy(&ran.stdout).contains("--[no-]ref-format")
+                })
+            }
         }
     }
 }

@@ -8,10 +8,11 @@
 
 mod reader;
 pub(super) mod refs;
+mod reftable;
 pub(super) mod staged;
 mod walk;
 
-use self::reader::{Bytes, Id, Reader, id_of};
+use self::reader::{Bytes, Id, Reader};
 use self::refs::Repository;
 pub use self::staged::Staged;
 pub(super) use self::walk::Back;
@@ -23,6 +24,7 @@ use super::{files, git};
 use crate::enforce::cell::Bounds;
 use crate::enforce::consult::{Asker, consult};
 use crate::plan::OsText;
+use crate::plan::names::index::Format;
 use crate::plan::names::{NameKind, Names};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -71,7 +73,7 @@ pub(super) fn look(
     let now = refs::read(root, dir);
     let changed = |(name, id): &(&String, &String)| repository.refs.get(*name) != Some(*id);
     let changed: Vec<(&String, &String)> = now.iter().filter(changed).collect();
-    if refs::is_other_format(root, dir) {
+    if !refs::are_read(root, dir) {
         return Report {
             unknown: Some("its references are in a format that is not read".to_owned()),
             ..Report::default()
@@ -80,7 +82,7 @@ pub(super) fn look(
     if changed.is_empty() {
         return Report::default();
     }
-    let id = |text: &String| id_of(text.as_bytes());
+    let id = |text: &String| Id::parse(text.as_bytes());
     let mut moved: Vec<Moved> = Vec::new();
     let mut unread: Vec<String> = Vec::new();
     for (name, new) in &changed {
@@ -90,7 +92,7 @@ pub(super) fn look(
         }
         let Some(new) = id(new) else {
             return Report {
-                unknown: Some("its objects have names that are not read (SHA-256)".to_owned()),
+                unknown: Some("its objects have names that are not read".to_owned()),
                 ..Report::default()
             };
         };
@@ -153,9 +155,10 @@ pub(super) fn named(
         return false;
     };
     let tips = repository.trusted_tips();
-    let id = content.map(objects::blob);
+    let format = repository.format().unwrap_or(Format::Sha1);
+    let id = content.map(|content| Id::name(format, "blob", content));
     let head = refs::head(root, repository.dir.path(), repository.dir.path())
-        .and_then(|id| id_of(id.as_bytes()));
+        .and_then(|id| Id::parse(id.as_bytes()));
     let path = path.as_os_str().as_bytes();
     let answer = store.asked(|reader| walk::named(reader, &tips, head, path, id.as_ref(), back));
     answer == Some(true)
@@ -189,7 +192,10 @@ pub(super) fn was_checked_out(root: BorrowedFd<'_>, repository: &Repository, pat
     let Some(store) = Store::open(root, repository.dir.path()) else {
         return false;
     };
-    let head = repository.head.as_ref().and_then(|id| id_of(id.as_bytes()));
+    let head = repository
+        .head
+        .as_ref()
+        .and_then(|id| Id::parse(id.as_bytes()));
     let path = path.as_os_str().as_bytes();
     store.asked(|reader| walk::at(reader, head, path).is_some()) == Some(true)
 }
@@ -200,7 +206,10 @@ pub(super) fn stood(root: BorrowedFd<'_>, repository: &Repository, path: &Path) 
         return true;
     };
     let tips = repository.tips();
-    let head = repository.head.as_ref().and_then(|id| id_of(id.as_bytes()));
+    let head = repository
+        .head
+        .as_ref()
+        .and_then(|id| Id::parse(id.as_bytes()));
     let path = path.as_os_str().as_bytes();
     store.asked(|reader| walk::stood(reader, &tips, head, path)) != Some(false)
 }
@@ -276,7 +285,7 @@ impl Remote<'_, '_> {
 
 fn about(what: u8, id: &Id) -> Vec<u8> {
     let mut question = vec![what];
-    question.extend(id);
+    question.extend(id.bytes());
     question
 }
 
@@ -387,10 +396,8 @@ impl Store {
     fn answer(&self, question: &[u8], taken: Moment) -> Option<Vec<u8>> {
         let (what, rest) = question.split_first()?;
         match *what {
-            QUESTION_LOOSE => objects::loose_file(self.dir.as_fd(), rest.try_into().ok()?, LOOSE),
-            QUESTION_HAD => {
-                objects::had_id(self.dir.as_fd(), rest.try_into().ok()?, taken).then(Vec::new)
-            }
+            QUESTION_LOOSE => objects::loose_file(self.dir.as_fd(), &Id::of(rest)?, LOOSE),
+            QUESTION_HAD => objects::had(self.dir.as_fd(), &Id::of(rest)?, taken).then(Vec::new),
             QUESTION_INDEX | QUESTION_PACK => {
                 let pack = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
                 let at = u64::from_le_bytes(rest.get(4..12)?.try_into().ok()?);

@@ -3,12 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::plan::names::index::Format;
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
-use sha1::{Digest as _, Sha1};
 use std::collections::HashMap;
 
-/// The name of an object: SHA-1.
-pub(super) type Id = [u8; 20];
+pub(super) use crate::keeper::id::Id;
 
 /// The largest object that is read.
 const LARGEST: usize = 16 << 20;
@@ -73,14 +72,14 @@ impl<B: Bytes> Reader<B> {
         };
         // The store is the agent's to write: an id that was known before leads to what it was then, or nowhere.
         found
-            .filter(|(kind, content)| name_of(*kind, content) == *id)
+            .filter(|(kind, content)| Id::name(id.format(), kind.name(), content) == *id)
             .ok_or(Missing::Object)
     }
 
     fn packed(&mut self, id: &Id) -> Option<(Kind, Vec<u8>)> {
         for pack in 0..self.bytes.packs() {
             if let Some(at) = self.find(pack, id) {
-                return self.entry(pack, at, CHAIN);
+                return self.entry(pack, at, id.format(), CHAIN);
             }
         }
         None
@@ -99,6 +98,8 @@ impl<B: Bytes> Reader<B> {
             return None;
         }
         let count = |byte: usize| -> Option<u64> { be32(fan.get(8 + byte * 4..)?) };
+        let id = id.bytes();
+        let length = u64::try_from(id.len()).ok()?;
         let first = usize::from(*id.first()?);
         let mut low = match first.checked_sub(1) {
             Some(before) => count(before)?,
@@ -108,12 +109,14 @@ impl<B: Bytes> Reader<B> {
         let all = count(255)?;
         while low < high {
             let middle = low + (high - low) / 2;
-            let found = self.bytes.index(pack, IDS + middle * 20, 20)?;
-            match found.as_slice().cmp(id.as_slice()) {
+            let at = IDS + middle * length;
+            let found = self.bytes.index(pack, at, u32::try_from(length).ok()?)?;
+            match found.as_slice().cmp(id) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => {
-                    let offsets = IDS + all * 24;
+                    // Behind the ids and a checksum of each.
+                    let offsets = IDS + all * (length + 4);
                     let short = self.bytes.index(pack, offsets + middle * 4, 4)?;
                     let short = be32(&short)?;
                     if short & 0x8000_0000 == 0 {
@@ -129,7 +132,7 @@ impl<B: Bytes> Reader<B> {
     }
 
     /// The object at that place of a pack.
-    fn entry(&mut self, pack: u32, at: u64, chain: u32) -> Option<(Kind, Vec<u8>)> {
+    fn entry(&mut self, pack: u32, at: u64, format: Format, chain: u32) -> Option<(Kind, Vec<u8>)> {
         let chain = chain.checked_sub(1)?;
         let head = self.bytes.pack(pack, at, 64)?;
         let mut bytes = head.iter();
@@ -162,19 +165,21 @@ impl<B: Bytes> Reader<B> {
                     back = back.checked_add(1)?.checked_mul(128)? | u64::from(next & 0x7f);
                 }
                 let delta = self.inflate(pack, at + used, size)?;
-                let (kind, base) =
-                    self.entry(pack, at.checked_sub(back).filter(|_| back > 0)?, chain)?;
+                let (kind, base) = self.entry(
+                    pack,
+                    at.checked_sub(back).filter(|_| back > 0)?,
+                    format,
+                    chain,
+                )?;
                 return Some((kind, patched(&base, &delta)?));
             }
             7 => {
-                let mut base = [0; 20];
-                for slot in &mut base {
-                    *slot = byte()?;
-                }
+                let base = (0..format.length()).map(|_| byte());
+                let base = Id::of(&base.collect::<Option<Vec<u8>>>()?)?;
                 let delta = self.inflate(pack, at + used, size)?;
                 // Only within one pack: what git leaves on a disk is complete.
                 let place = self.find(pack, &base)?;
-                let (kind, base) = self.entry(pack, place, chain)?;
+                let (kind, base) = self.entry(pack, place, format, chain)?;
                 return Some((kind, patched(&base, &delta)?));
             }
             _ => return None,
@@ -198,18 +203,16 @@ impl<B: Bytes> Reader<B> {
     }
 }
 
-/// The id of an object with that content.
-fn name_of(kind: Kind, content: &[u8]) -> Id {
-    let kind = match kind {
-        Kind::Commit => "commit",
-        Kind::Tree => "tree",
-        Kind::Blob => "blob",
-        Kind::Tag => "tag",
-    };
-    let mut hash = Sha1::new();
-    hash.update(format!("{kind} {}\0", content.len()));
-    hash.update(content);
-    hash.finalize().into()
+impl Kind {
+    /// As it stands before an object's content.
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Commit => "commit",
+            Kind::Tree => "tree",
+            Kind::Blob => "blob",
+            Kind::Tag => "tag",
+        }
+    }
 }
 
 fn be32(bytes: &[u8]) -> Option<u64> {
@@ -284,24 +287,6 @@ fn patched(base: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
         }
     }
     (out.len() == to).then_some(out)
-}
-
-/// Forty hexadecimal digits as an id.
-pub(super) fn id_of(text: &[u8]) -> Option<Id> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
-    };
-    let mut id = [0; 20];
-    if text.len() != 40 {
-        return None;
-    }
-    for (slot, pair) in id.iter_mut().zip(text.chunks(2)) {
-        let [high, low] = pair else { return None };
-        *slot = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(id)
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::reader::{Id, id_of};
+use super::reader::Id;
+use super::reftable::{self, Value};
 use super::staged::Index;
 use crate::keeper::distrust::Distrust;
 use crate::keeper::files;
 use crate::plan::OsText;
+use crate::plan::names::index::Format;
 use nix::fcntl::openat;
 use nix::sys::stat::{Mode, SFlag};
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,12 @@ pub(in crate::keeper) struct Repository {
 }
 
 impl Repository {
+    /// How it names objects; `None` before its first commit.
+    pub(in crate::keeper) fn format(&self) -> Option<Format> {
+        let mut ids = self.refs.values().map(|text| Id::parse(text.as_bytes()));
+        ids.find_map(|id| id.map(|id| id.format()))
+    }
+
     /// What the references named, each object once.
     pub(super) fn tips(&self) -> Vec<Id> {
         ids(self.refs.values())
@@ -77,7 +85,7 @@ pub(in crate::keeper) fn as_they_are(root: BorrowedFd<'_>, dir: &Path) -> Reposi
 
 fn ids<'a>(texts: impl IntoIterator<Item = &'a String>) -> Vec<Id> {
     let ids = texts.into_iter();
-    let mut ids: Vec<Id> = ids.filter_map(|text| id_of(text.as_bytes())).collect();
+    let mut ids: Vec<Id> = ids.filter_map(|text| Id::parse(text.as_bytes())).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -94,6 +102,7 @@ pub(in crate::keeper) fn read(root: BorrowedFd<'_>, dir: &Path) -> BTreeMap<Stri
         refs.insert("refs".to_owned(), UNREAD.to_owned());
     }
     one(git.as_fd(), OsStr::new("HEAD"), "HEAD", &mut refs);
+    tables(git.as_fd(), "HEAD", &mut refs);
     if let Ok(trees) = openat(&git, "worktrees", files::DIR, Mode::empty()) {
         for name in files::names(trees.as_fd()).unwrap_or_default() {
             if let (Ok(tree), Some(text)) = (
@@ -102,6 +111,7 @@ pub(in crate::keeper) fn read(root: BorrowedFd<'_>, dir: &Path) -> BTreeMap<Stri
             ) {
                 let name = format!("worktrees/{text}/HEAD");
                 one(tree.as_fd(), OsStr::new("HEAD"), &name, &mut refs);
+                tables(tree.as_fd(), &name, &mut refs);
             }
         }
     }
@@ -126,6 +136,12 @@ pub(in crate::keeper) fn read(root: BorrowedFd<'_>, dir: &Path) -> BTreeMap<Stri
 /// the same.
 pub(in crate::keeper) fn head(root: BorrowedFd<'_>, dir: &Path, tree: &Path) -> Option<String> {
     let git = files::open_path(root, tree).ok()?;
+    // With tables the file of that name leads nowhere.
+    match reftable::read(git.as_fd())?.remove("HEAD") {
+        Some(Value::Symbolic(name)) => return read(root, dir).remove(&name),
+        Some(Value::Id(id)) => return Some(id),
+        None => {}
+    }
     let (text, _) = files::read_most(git.as_fd(), OsStr::new("HEAD"), LINE).ok()??;
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     match text.strip_prefix("ref: ") {
@@ -182,9 +198,26 @@ fn is_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Are references kept in another format (`reftable`), which is not read?
-pub(super) fn is_other_format(root: BorrowedFd<'_>, dir: &Path) -> bool {
-    files::open_path(root, &dir.join("reftable")).is_ok()
+/// Can the references be read? Tables of the other format (`reftable`) may not be understood.
+pub(super) fn are_read(root: BorrowedFd<'_>, dir: &Path) -> bool {
+    let git = files::open_path(root, dir);
+    git.is_ok_and(|git| reftable::read(git.as_fd()).is_some())
+}
+
+/// The objects that the names of a table stand for. `HEAD` is that of the work tree.
+fn tables(git: BorrowedFd<'_>, head: &str, refs: &mut BTreeMap<String, String>) {
+    for (name, value) in reftable::read(git).unwrap_or_default() {
+        let name = match name.as_str() {
+            "HEAD" => head.to_owned(),
+            _ if name.starts_with("refs/") => name,
+            _ => continue,
+        };
+        if let Value::Id(id) = value
+            && refs.len() < MOST
+        {
+            refs.insert(name, id);
+        }
+    }
 }
 
 /// A name as a person may read it: control characters of the agent's do not reach a terminal.

@@ -8,7 +8,7 @@ mod judge;
 
 use self::judge::{FINDINGS, Now, Told};
 use super::About;
-use super::reader::id_of;
+use super::reader::Id;
 use super::refs::{self, Repository};
 use crate::keeper::baseline::{self, Baseline};
 use crate::keeper::{files, git};
@@ -179,7 +179,7 @@ impl Look<'_> {
         };
         let format = self.format();
         let own = self.own(top, format);
-        let id = |text: &String| id_of(text.as_bytes());
+        let id = |text: &String| Id::parse(text.as_bytes());
         let tips = self.repository.tips();
         let head = refs::head(root, dir, tree).as_ref().and_then(id);
         let now = Now {

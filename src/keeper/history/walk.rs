@@ -7,7 +7,8 @@ mod back;
 
 pub(in crate::keeper) use self::back::Back;
 pub(super) use self::back::{at, named, stood};
-use super::reader::{Bytes, Id, Kind, Missing, Reader, id_of};
+use super::reader::{Bytes, Id, Kind, Missing, Reader};
+use crate::plan::names::index::Format;
 use crate::plan::text::hex;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -43,11 +44,10 @@ pub enum How {
     Emptied,
 }
 
-/// The id of a file without content.
-const EMPTY: Id = [
-    0xe6, 0x9d, 0xe2, 0x9b, 0xb2, 0xd1, 0xd6, 0x43, 0x4b, 0x8b, 0x29, 0xae, 0x77, 0x5a, 0xd8, 0xc2,
-    0xe4, 0x8c, 0x53, 0x91,
-];
+/// Is that the id of a file without content?
+fn is_empty(id: &Id) -> bool {
+    *id == Id::name(id.format(), "blob", b"")
+}
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,7 +199,7 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
         if self.told.findings.len() < FINDINGS && self.seen.insert((path.clone(), content)) {
             self.told.findings.push(Finding {
                 reference: moved.name.clone(),
-                commit: hex(commit),
+                commit: hex(commit.bytes()),
                 path,
                 how,
             });
@@ -221,7 +221,9 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
                 }
                 Kind::Tag => {
                     let line = bytes.strip_prefix(b"object ").ok_or(Missing::Object)?;
-                    id = line.get(..40).and_then(id_of).ok_or(Missing::Object)?;
+                    id = first_line(line)
+                        .and_then(Id::parse)
+                        .ok_or(Missing::Object)?;
                 }
                 Kind::Tree | Kind::Blob => return Ok(None),
             }
@@ -294,7 +296,7 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
     fn tree(&mut self, id: &Id) -> Result<Tree, Missing> {
         let (kind, bytes) = self.reader.read(id)?;
         (kind == Kind::Tree)
-            .then(|| tree(&bytes))
+            .then(|| tree(&bytes, id.format()))
             .flatten()
             .ok_or(Missing::Object)
     }
@@ -334,7 +336,7 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
             }
             let file = |entry: Option<&Entry>| entry.filter(|e| !e.is_tree()).map(|e| e.id);
             let matters = self.known.is_protected(path)
-                || file(is) == Some(EMPTY) && self.known.is_hidden(path);
+                || file(is).is_some_and(|id| is_empty(&id)) && self.known.is_hidden(path);
             if (file(was).is_some() || file(is).is_some()) && matters {
                 changed.push((path.clone(), file(is)));
             }
@@ -381,16 +383,20 @@ impl<B: Bytes, K: Known> Look<'_, B, K> {
     }
 }
 
+fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.split(|byte| *byte == b'\n').next()
+}
+
 /// The lines of a commit that say where it is from.
 fn commit(bytes: &[u8]) -> Option<Commit> {
     let mut commit = Commit {
-        tree: id_of(bytes.strip_prefix(b"tree ")?.get(..40)?)?,
+        tree: Id::parse(first_line(bytes.strip_prefix(b"tree ")?)?)?,
         parents: Vec::new(),
         date: 0,
     };
     for line in bytes.split(|byte| *byte == b'\n').skip(1) {
         if let Some(id) = line.strip_prefix(b"parent ") {
-            commit.parents.push(id_of(id)?);
+            commit.parents.push(Id::parse(id)?);
         } else if let Some(who) = line.strip_prefix(b"committer ") {
             let words = who.rsplit(|byte| *byte == b' ');
             let date = words
@@ -407,13 +413,14 @@ fn commit(bytes: &[u8]) -> Option<Commit> {
 }
 
 /// `MODE NAME\0ID`, again and again.
-fn tree(mut bytes: &[u8]) -> Option<Tree> {
+fn tree(mut bytes: &[u8], format: Format) -> Option<Tree> {
+    let length = format.length();
     let mut tree = Tree::new();
     while !bytes.is_empty() {
         let blank = bytes.iter().position(|byte| *byte == b' ')?;
         let end = bytes.iter().position(|byte| *byte == 0)?;
         let (mode, name) = (bytes.get(..blank)?, bytes.get(blank + 1..end)?);
-        let id: Id = bytes.get(end + 1..end + 21)?.try_into().ok()?;
+        let id = Id::of(bytes.get(end + 1..end + 1 + length)?)?;
         tree.insert(
             name.to_vec(),
             Entry {
@@ -421,7 +428,7 @@ fn tree(mut bytes: &[u8]) -> Option<Tree> {
                 id,
             },
         );
-        bytes = bytes.get(end + 21..)?;
+        bytes = bytes.get(end + 1 + length..)?;
     }
     Some(tree)
 }

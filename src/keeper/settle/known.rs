@@ -7,11 +7,13 @@ use crate::keeper::baseline::Kept;
 use crate::keeper::history::refs::{self, Repository};
 use crate::keeper::history::staged;
 use crate::keeper::history::{Back, Staged};
+use crate::keeper::id::Id;
 use crate::keeper::message::Until;
 use crate::keeper::quarantine::Why;
 use crate::keeper::{files, git, history, objects, tree};
 use crate::plan::OsText;
 use crate::plan::names::content;
+use crate::plan::names::index::{self, Format};
 use nix::errno::Errno;
 use nix::sys::stat::FileStat;
 use std::collections::BTreeMap;
@@ -23,7 +25,7 @@ use std::time::Duration;
 /// A file that the box can read in an object store.
 struct Readable {
     home: objects::Home,
-    id: [u8; 20],
+    id: Id,
     stat: FileStat,
 }
 
@@ -96,8 +98,9 @@ impl Settler<'_> {
             return true;
         }
         // That the store had it is not enough: any earlier session can have put it there, for this one to use.
+        let id = Id::name(self.format(&home.git), "blob", bytes);
         let had = objects::store(root, &home)
-            .is_some_and(|store| objects::had(store.as_fd(), bytes, self.baseline.taken));
+            .is_some_and(|store| objects::had(store.as_fd(), &id, self.baseline.taken));
         let back = if had { Back::History } else { Back::Tips };
         self.baseline
             .repository(&home.git)
@@ -188,6 +191,17 @@ impl Settler<'_> {
         }
     }
 
+    /// How the repository with that git directory names objects. Before its first commit its configuration says so, which the box
+    /// may have changed: then nothing is known of it.
+    fn format(&self, git: &Path) -> Format {
+        let known = self.baseline.repository(git);
+        known.and_then(Repository::format).unwrap_or_else(|| {
+            let dir = files::open_path(self.root.as_fd(), git).ok();
+            let read = dir.and_then(|dir| files::read(dir.as_fd(), OsStr::new("config")).ok()?);
+            index::format(&read.map(|(text, _)| text).unwrap_or_default())
+        })
+    }
+
     fn in_store(&self, file: &Path) -> Option<Readable> {
         let root = self.root.as_fd();
         let dir = files::open_path(root, file.parent()?).ok()?;
@@ -198,8 +212,8 @@ impl Settler<'_> {
         }
         let home = objects::home(root, &self.names, file)?;
         let store = objects::store(root, &home)?;
-        let id = objects::blob(&bytes);
-        objects::has_id(store.as_fd(), &id).then_some(Readable { home, id, stat })
+        let id = Id::name(self.format(&home.git), "blob", &bytes);
+        objects::has(store.as_fd(), &id).then_some(Readable { home, id, stat })
     }
 
     /// `refs/replace/ID` has git read another object wherever that one is named: the next checkout writes what no commit has.

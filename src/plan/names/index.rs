@@ -17,7 +17,9 @@ pub enum Format {
 }
 
 impl Format {
-    fn length(self) -> usize {
+    /// Bytes of an id.
+    #[must_use]
+    pub fn length(self) -> usize {
         match self {
             Format::Sha1 => 20,
             Format::Sha256 => 32,

@@ -101,10 +101,10 @@ pub(super) fn judge<B: Bytes>(
             told.more("there is more");
             break;
         }
-        let short: Option<Id> = id.as_slice().try_into().ok();
+        let known = Id::of(id);
         // A directory as a whole, as sparse checkouts have them.
         if let Some(dir) = path.strip_suffix(b"/") {
-            if short.is_none() || walk::at(reader, now.head, dir) != short {
+            if known.is_none() || walk::at(reader, now.head, dir) != known {
                 told.more("it has directories as a whole (a sparse index)");
             }
             continue;
@@ -112,8 +112,7 @@ pub(super) fn judge<B: Bytes>(
         if !rules.is_protected(path) || now.own.get(path) == Some(id) {
             continue;
         }
-        // Objects with longer names are not read: what is in no index and in no file is new.
-        if let Some(id) = short {
+        if let Some(id) = known {
             let back = if rules.had(&id) {
                 Back::History
             } else {
