@@ -500,6 +500,68 @@ fn what_was_moved_with_its_directory_stays_hidden_in_the_next_box() {
     );
 }
 
+/// A link to the directory's new place made the old path lead to the secret: it counted as lifted there, and was readable in the next
+/// box where the new place is never searched.
+#[test]
+fn what_was_moved_stays_hidden_behind_a_link_in_its_place() {
+    let b = boxed()
+        .file("home/ws/config/.env", "S3CRET\n")
+        .file("home/ws/deep/a/config/.env", "S3CRET\n")
+        .file("home/ws/config/plain", "PLAIN\n");
+    b.sh("mv config .tox && ln -s .tox config && mv deep node_modules && ln -s node_modules deep")
+        .ok();
+    let paths = [
+        "config/.env",
+        ".tox/.env",
+        "deep/a/config/.env",
+        "node_modules/a/config/.env",
+    ];
+    let closed = |when: &str| {
+        for path in paths {
+            let host = fs::read_to_string(b.ws().join(path)).unwrap();
+            assert!(host.contains("CRET"), "{path}");
+            let text = b.probe(&format!("read {{ws}}/{path}")).allowed()["text"].clone();
+            assert_eq!(text, "", "{when}: {path}");
+        }
+        let plain = b.probe("read {ws}/config/plain").allowed()["text"].clone();
+        assert_eq!(plain, "PLAIN\n", "{when}");
+    };
+    closed("moved");
+    // What the host saves there, as editors do it, before a box and beside one.
+    let save =
+        "for f in config/.env deep/a/config/.env; do echo NEWCRET > $f.tmp; mv $f.tmp $f; done";
+    b.on_host(save).ok();
+    closed("saved");
+    closed("once more");
+    let mut live = b.start(["/bin/sh", "-c", "echo ready; until [ -e go ]; do sleep 0.01; done; sleep 0.2; cat .tox/.env node_modules/a/config/.env; true"]);
+    live.wait_line("ready");
+    b.on_host(&format!("{save}; touch go")).ok();
+    let ran = live.end();
+    assert!(!ran.text().contains("CRET"), "{ran:?}");
+}
+
+/// The same in the box that has moved it.
+#[test]
+fn what_the_host_saves_in_a_directory_that_was_moved_is_closed() {
+    let b = boxed()
+        .file("home/ws/config/plain", "PLAIN\n")
+        .file("home/ws/other/plain", "PLAIN\n");
+    let mut live = b.start([
+        "/bin/sh",
+        "-c",
+        "mv config .tox; ln -s .tox config; mv other node_modules; ln -s node_modules other; echo ready; \
+         until [ -e go ]; do sleep 0.01; done; sleep 0.2; cat .tox/.env .tox/new/.env node_modules/.env node_modules/plain; true",
+    ]);
+    live.wait_line("ready");
+    b.on_host(
+        "for d in config config/new other; do mkdir -p $d; echo NEWCRET > $d/x; mv $d/x $d/.env; done; touch go",
+    )
+    .ok();
+    let ran = live.end();
+    assert!(!ran.text().contains("CRET"), "{ran:?}");
+    assert!(ran.text().contains("PLAIN"), "{ran:?}");
+}
+
 #[test]
 fn nothing_is_left_behind() {
     if missing(Feature::Tool("git")) {

@@ -302,6 +302,21 @@ impl Tree {
         opened.ok()
     }
 
+    /// Is this directory watched, under whatever name? If not, it is from now on, and nothing that happens in it is told.
+    pub(super) fn is_watched(&mut self, places: &[Place], spot: &Spot) -> bool {
+        let Some(dir) = self.open(places, spot) else {
+            return false;
+        };
+        let Some(inotify) = &self.inotify else {
+            return false;
+        };
+        let flags = APPEAR.bits() | libc::IN_MASK_ADD;
+        nix::unistd::fchdir(&dir).is_ok()
+            && inotify
+                .watch(Path::new("."), flags)
+                .is_ok_and(|wd| self.spots.contains_key(&wd))
+    }
+
     fn add(&mut self, dir: BorrowedFd<'_>, spot: &Spot, mask: AddWatchFlags) -> Result<(), Errno> {
         let inotify = self.inotify.as_ref().ok_or(Errno::EMFILE)?;
         // The working directory is the one way to name a descriptor of the host's from within the box's mount namespace.
@@ -403,6 +418,20 @@ pub(super) fn below(places: &[Place], spot: &Spot, name: &OsStr, within: Within)
         rel: spot.rel.join(name),
         cursor,
         within,
+    })
+}
+
+/// The same of a directory that was watched under another name: what is not searched by its name is not what this one is.
+pub(super) fn still_below(places: &[Place], spot: &Spot, name: &OsStr) -> Option<Spot> {
+    let cursor = places
+        .get(spot.place)?
+        .matcher
+        .enter(&spot.cursor, name.as_bytes());
+    Some(Spot {
+        place: spot.place,
+        rel: spot.rel.join(name),
+        cursor: cursor?,
+        within: Within::Rules,
     })
 }
 

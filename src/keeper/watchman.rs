@@ -16,7 +16,7 @@ use self::stubs::Stubs;
 use super::git;
 use super::outbox::Outbox;
 use super::place::{self, Place, Purpose};
-use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, linked};
+use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, linked, still_below};
 use super::view::{BoxView, Covered, Inode, Stay};
 use crate::plan::names::git::{Shape, in_dot_git};
 use crate::plan::names::{NameKind, NameRule};
@@ -370,7 +370,8 @@ impl<'a> Watchman<'a> {
                 within = Within::Tracked;
             }
         }
-        let Some(inner) = below(&self.places, it.spot, it.name, within) else {
+        let inner = below(&self.places, it.spot, it.name, within);
+        let Some(inner) = inner.or_else(|| self.moved(it)) else {
             return Ok(());
         };
         match it.what {
@@ -397,6 +398,14 @@ impl<'a> Watchman<'a> {
             What::Link | What::Socket | What::Other => {}
         }
         Ok(())
+    }
+
+    /// A directory that was searched, and has got a name now that is not: the box may have put a link in its place.
+    fn moved(&mut self, it: &Name<'_>) -> Option<Spot> {
+        let is_new = it.what == What::Dir && it.cause == Cause::MovedIn;
+        let spot = still_below(&self.places, it.spot, it.name).filter(|_| is_new)?;
+        let watched = self.tree.is_watched(&self.places, &spot);
+        watched.then_some(spot)
     }
 
     /// A directory that was just made or moved in: all of it, before anything else.

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::expand::{below, within};
+use super::super::expand::{below, same, within};
 use super::super::scene::{Scene, show};
 use super::memory::{LARGEST, Memory, Secret};
 use super::search::{self, Hit, Search, by_inode};
@@ -140,7 +140,6 @@ fn compare(
     before: &[Secret],
     now: &[Secret],
 ) -> (Vec<Secret>, Vec<Secret>) {
-    let look = scene.walk.look;
     let active = |secret: &Secret| {
         rules.iter().any(|rule| {
             rule.kind == NameKind::Hide
@@ -161,8 +160,7 @@ fn compare(
         }
         let path = Path::new(OsStr::from_bytes(&secret.path));
         let there = |path: &Path, id: (u64, u64)| {
-            look.identity(path)
-                .is_some_and(|found| (found.dev, found.ino) == id)
+            identity(scene, path).is_some_and(|found| (found.dev, found.ino) == id)
         };
         if there(path, (secret.dev, secret.ino)) {
             // Where a rule matches it, that it is not among what is hidden means that it was lifted.
@@ -174,13 +172,25 @@ fn compare(
             continue;
         }
         // A box cannot move a hidden file, only a directory that holds it. In its old directory it was the host that
-        // removed, replaced or renamed it.
+        // removed, replaced or renamed it. Where it was moved to no rule says that what has taken its place is hidden, too.
         if path.parent().is_some_and(|dir| there(dir, secret.parent)) {
+            let replaced = secret.moved && identity(scene, path).is_some();
+            if replaced && !is_lifted(rules, root, path) {
+                lost.push(secret.clone());
+            }
             continue;
         }
         lost.push(secret.clone());
     }
     (kept, lost)
+}
+
+/// What has that very path. A directory that was moved away may have left a link to it in its place: what is behind that has
+/// another one.
+fn identity(scene: &Scene<'_>, path: &Path) -> Option<Identity> {
+    let dir = path.parent()?;
+    let found = scene.walk.look.identity(path)?;
+    same(&scene.real_of(dir), dir).then_some(found)
 }
 
 /// Does a grant name exactly this path?
@@ -212,15 +222,20 @@ fn moved(
     let mut unknown: Vec<Secret> = Vec::new();
     for secret in lost {
         let path = PathBuf::from(OsStr::from_bytes(&secret.path));
-        match look.identity(&path) {
+        match identity(scene, &path) {
             // Where an earlier start found it after it was moved.
             Some(id) if (id.dev, id.ino, id.born) == (secret.dev, secret.ino, secret.born) => {
                 places.push((path, id.file_type, secret.clone()));
             }
+            // Replaced there.
+            Some(id) if secret.moved => places.push((path, id.file_type, secret.clone())),
             _ => unknown.push(secret.clone()),
         }
     }
-    let wanted = |ino: u64| unknown.iter().any(|secret| secret.ino == ino);
+    let wanted = |ino: u64| {
+        let mut unknown = unknown.iter();
+        unknown.any(|secret| secret.ino == ino || secret.parent.1 == ino)
+    };
     let writable: Vec<PathBuf> = dirs
         .into_iter()
         .filter(|dir| scene.tree.access(dir) == Some(crate::plan::Access::Write))
@@ -240,8 +255,20 @@ fn moved(
                     .find(|s| (s.dev, s.ino, s.born) == (id.dev, id.ino, id.born));
                 if let Some(secret) = secret {
                     places.push((path, file_type, secret.clone()));
+                    return false;
                 }
-                places.len() >= lost.len()
+                // Its directory, in which the host may have replaced it since.
+                let inside = unknown.iter().filter(|s| s.parent == (id.dev, id.ino));
+                for secret in inside {
+                    let name = Path::new(OsStr::from_bytes(&secret.path)).file_name();
+                    let file = path.join(name.unwrap_or_default());
+                    if let Some(found) = look.identity(&file)
+                        && (found.dev, found.ino) != (secret.dev, secret.ino)
+                    {
+                        places.push((file, found.file_type, secret.clone()));
+                    }
+                }
+                false
             },
         );
     }
@@ -277,6 +304,15 @@ fn moved(
                     ..Decision::default()
                 },
             });
+        }
+        // What the host saves there later is looked for by its path: no other rule may reach there.
+        let way = path.strip_prefix(root).unwrap_or(&path);
+        let why = "it was hidden where it was before";
+        found
+            .moved
+            .push(NameRule::about(NameKind::Hide, root, way, why));
+        if let Some(id) = look.identity(&path) {
+            (secret.dev, secret.ino, secret.born) = (id.dev, id.ino, id.born);
         }
         secret.path = path.as_os_str().as_bytes().to_vec();
         secret.moved = true;

@@ -103,9 +103,9 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
     for root in &roots {
         below_root(scene, &rules, root, &mut found);
     }
+    rules.append(&mut found.moved);
     nested::add(scene, &mut rules, &mut found.hits);
-    let targets = decide(scene, &rules, found.hits);
-    let mut targets = dedupe(targets);
+    let mut targets = dedupe(decide(scene, &rules, found.hits));
     aliases::hard_links(scene, &mut targets, &mut found.skipped);
     let mut named = Named::default();
     let tracked = tracked::tracked(scene, &targets);
@@ -138,6 +138,8 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
 #[derive(Default)]
 struct Found {
     hits: Vec<Hit>,
+    /// Rules about what was hidden and is somewhere else now.
+    moved: Vec<NameRule>,
     skipped: Vec<String>,
     entries: u64,
     searched: Searched,
