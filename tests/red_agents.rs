@@ -5,6 +5,7 @@
 mod common;
 use common::{Ran, TestBox};
 use std::fs;
+use std::path::PathBuf;
 
 /// The agent of that name is a script: the profile is chosen by the name.
 fn agent(b: TestBox, name: &str, script: &str) -> (TestBox, Ran) {
@@ -169,5 +170,52 @@ fn claude_settings_come_back_without_what_runs() {
     assert!(text.contains("light"), "{text}");
     for word in ["env", "apiKeyHelper", "hooks", "permissions"] {
         assert!(!text.contains(word), "{text}");
+    }
+}
+
+/// `processWrapper` is a program that claude puts before its own background processes, `gemmaModelRouter.binaryPath` one that
+/// gemini starts; both were missing in the list of names that do not travel.
+#[test]
+fn settings_that_run_under_a_new_name_do_not_come_back() {
+    for (name, dir, file, boxed) in [
+        (
+            "claude",
+            ".claude",
+            "settings.json",
+            r#"{"theme": "light", "processWrapper": ["/tmp/x"], "additionalMarketplaces": {"m": {}}, "crossSessionInbound": "accept"}"#,
+        ),
+        (
+            "gemini",
+            ".gemini",
+            "settings.json",
+            r#"{"ui": {"theme": "light"}, "experimental": {"gemmaModelRouter": {"binaryPath": "/tmp/x", "autoStartServer": true}}}"#,
+        ),
+        (
+            "claude",
+            "",
+            ".claude.json",
+            r#"{"theme": "light", "cachedFeatureFlags": {"tengu": true}, "clientDataCacheSlots": {"a": {}}, "someWrapper": "/tmp/x"}"#,
+        ),
+    ] {
+        let path = PathBuf::from(dir).join(file);
+        let b = TestBox::new().file(
+            &format!("home/{}", path.display()),
+            r#"{"theme": "dark", "ui": {"theme": "dark"}}"#,
+        );
+        let script = format!("echo '{boxed}' > ~/{}", path.display());
+        let (b, ran) = agent(b, name, &script);
+        ran.ok();
+        let text = fs::read_to_string(b.home().join(&path)).unwrap();
+        assert!(text.contains("light"), "{name}: {text}");
+        for word in [
+            "/tmp/x",
+            "additionalMarketplaces",
+            "crossSessionInbound",
+            "autoStartServer",
+            "cachedFeatureFlags",
+            "clientData",
+        ] {
+            assert!(!text.contains(word), "{name}: {text}");
+        }
     }
 }
