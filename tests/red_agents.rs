@@ -112,6 +112,7 @@ fn gemini_leaves_nothing_that_runs() {
         "skills/x/SKILL.md",
         "policies/x.toml",
         "trustedFolders.json",
+        "projects.json",
         "tmp/bin/rg",
         "history/x/.git/config",
         "anything-new",
@@ -133,8 +134,33 @@ fn gemini_leaves_nothing_that_runs() {
 
 #[test]
 fn opencode_leaves_nothing_that_runs() {
-    let places = ["bin/rg", "snapshot/x/config", "worktree/x/f"];
-    no_poison("opencode", ".local/share/opencode", &places, "opencode.db");
+    let places = [
+        "bin/rg",
+        "snapshot/x/config",
+        "worktree/x/f",
+        "opencode.db",
+        "opencode-beta.db",
+        "storage/project/x.json",
+        "plans/x.md",
+        "auth.json",
+        "anything-new",
+    ];
+    let list: Vec<String> = places
+        .iter()
+        .map(|p| format!("{{home}}/.local/share/opencode/{p}"))
+        .collect();
+    let script = POISON.replace("{places}", &list.join(" "));
+    let (b, ran) = agent(TestBox::new(), "opencode", &script);
+    ran.ok();
+    assert_eq!(poisoned(&b, ".local/share/opencode"), Vec::<String>::new());
+    // Its sessions are in a place of the box's own, and there the next time.
+    let script = "cd ~/.local/share/opencode && echo SESSIONS > $OPENCODE_DB";
+    let (b, ran) = agent(b, "opencode", script);
+    ran.ok();
+    let script = "cd ~/.local/share/opencode && cat $OPENCODE_DB bin/rg";
+    let (b, ran) = agent(b, "opencode", script);
+    assert_eq!(ran.ok(), "SESSIONS\nPOISON");
+    drop(b);
     let places = [
         "opencode.json",
         "plugin/x.js",
@@ -218,4 +244,43 @@ fn settings_that_run_under_a_new_name_do_not_come_back() {
             assert!(!text.contains(word), "{name}: {text}");
         }
     }
+}
+
+/// opencode loads settings, plugins and MCP servers from the URL of a login `wellknown` at its next start, without a question.
+#[test]
+fn opencode_logins_that_bring_settings_do_not_come_back() {
+    let b = TestBox::new().file(
+        "home/.local/share/opencode/auth.json",
+        r#"{"anthropic": {"type": "api", "key": "old"}}"#,
+    );
+    let new = r#"{"anthropic": {"type": "api", "key": "new"}, "https://evil.example": {"type": "wellknown", "key": "A", "token": "b"},
+        "https\u003aevil.example": {"type": "wellknown", "key": "A", "token": "b"},
+        "github-copilot": {"type": "oauth", "refresh": "r", "access": "a", "expires": 1, "enterpriseUrl": "evil.example"}}"#;
+    let script = format!(
+        "cat ~/.local/share/opencode/auth.json; cat > ~/.local/share/opencode/auth.json <<'E'\n{new}\nE"
+    );
+    let (b, ran) = agent(b, "opencode", &script);
+    assert!(ran.ok().contains("old"));
+    let text = fs::read_to_string(b.home().join(".local/share/opencode/auth.json")).unwrap();
+    assert!(
+        text.contains("\"new\"") && text.contains("github-copilot"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("evil") && !text.contains("wellknown"),
+        "{text}"
+    );
+}
+
+/// The name of a project's directory may be `../../x`: outside, gemini would keep its checkpoints in a repository of the box's.
+#[test]
+fn gemini_names_of_projects_do_not_come_back() {
+    let b = TestBox::new().file("home/.gemini/state.json", r#"{"tips": 1}"#);
+    let script = r#"echo '{"projects": {"/x": "../../evil"}}' > ~/.gemini/projects.json; echo '{"tips": 2}' > ~/.gemini/state.json"#;
+    let (b, ran) = agent(b, "gemini", script);
+    ran.ok();
+    assert!(!b.home().join(".gemini/projects.json").exists());
+    // The twin: other state does.
+    let state = fs::read_to_string(b.home().join(".gemini/state.json")).unwrap();
+    assert!(state.contains('2'), "{state}");
 }

@@ -20,6 +20,9 @@ pub enum Holds {
     State,
     /// Settings of a human: none travels but those of [`SETTINGS`].
     Settings,
+    /// Logins by provider. Of opencode one may be named by a URL, and its next start loads settings, plugins and MCP servers from
+    /// there without a question: no name with a colon travels, which every URL has.
+    Logins,
 }
 
 impl Holds {
@@ -27,7 +30,8 @@ impl Holds {
     #[must_use]
     pub fn of(file: &Path) -> Holds {
         match file.file_name().and_then(|name| name.to_str()) {
-            Some("settings.json") => Holds::Settings,
+            Some("settings.json" | "crush.json") => Holds::Settings,
+            Some("auth.json") => Holds::Logins,
             _ => Holds::State,
         }
     }
@@ -35,6 +39,9 @@ impl Holds {
 
 /// Said in the place of a setting's name that is not on a list: it is the box's to choose.
 pub const OTHER: &str = "other settings";
+
+/// Said in the place of a URL.
+pub const BY_URL: &str = "logins by a URL";
 
 /// Names in a file of settings that travel: how the program looks, how much it says, which model it asks. A name is one of
 /// any depth, and what is around it has to be listed, too.
@@ -209,6 +216,7 @@ pub const NAMES: &[&str] = &[
     "provider",
     "baseUrl",
     "baseURL",
+    "enterpriseUrl",
     "proxy",
     "telemetry",
     "httpHookAllowedEnvVars",
@@ -271,6 +279,9 @@ const ENDS: &[&str] = &[
 #[must_use]
 pub fn travels_not(name: &[u8], holds: Holds) -> Option<&'static str> {
     let settings = (holds == Holds::Settings).then_some(OTHER);
+    if holds == Holds::Logins && (name.contains(&b':') || name == BY_URL.as_bytes()) {
+        return Some(BY_URL);
+    }
     let Ok(name) = std::str::from_utf8(name) else {
         return settings;
     };
@@ -344,6 +355,11 @@ mod tests {
             assert_eq!(judge(name), Some(OTHER), "{name}");
         }
         assert_eq!(travels_not(b"\xff", Holds::Settings), Some(OTHER));
+        let holds = Holds::of(Path::new("/h/.local/share/opencode/auth.json"));
+        for name in ["https://e.example", " HTTPS:e.example", BY_URL] {
+            assert_eq!(travels_not(name.as_bytes(), holds), Some(BY_URL), "{name}");
+        }
+        assert_eq!(travels_not(b"github-copilot", holds), None);
     }
 
     #[test]
