@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::supervise::json::{self, JsonError, Key, Style, Value};
-use crate::supervise::never::travels_not;
+use crate::supervise::never::{Holds, travels_not};
 use std::collections::{BTreeSet, HashMap};
 
 /// What comes of a merge.
@@ -42,7 +42,12 @@ pub enum MergeError {
 ///
 /// # Errors
 /// See [`MergeError`]; nothing is to be written then.
-pub fn merge(base: Option<&str>, boxed: &str, host: Option<&str>) -> Result<Merged, MergeError> {
+pub fn merge(
+    base: Option<&str>,
+    boxed: &str,
+    host: Option<&str>,
+    holds: Holds,
+) -> Result<Merged, MergeError> {
     let new = json::parse(boxed).map_err(MergeError::Box)?;
     if !matches!(new, Value::Object(_)) {
         return Err(MergeError::BoxKind);
@@ -58,6 +63,7 @@ pub fn merge(base: Option<&str>, boxed: &str, host: Option<&str>) -> Result<Merg
     }
     let old = base.and_then(|text| json::parse(text).ok());
     let mut merger = Merger {
+        holds,
         withheld: BTreeSet::new(),
     };
     let merged = merger
@@ -72,6 +78,7 @@ pub fn merge(base: Option<&str>, boxed: &str, host: Option<&str>) -> Result<Merg
 type Members<'a> = [(Key<'a>, Value<'a>)];
 
 struct Merger {
+    holds: Holds,
     withheld: BTreeSet<&'static str>,
 }
 
@@ -94,7 +101,7 @@ impl Merger {
             // The box changed nothing, or the host changed it as well.
             _ if new == old || now != old => now.cloned(),
             // Only the box changed it, but as a whole: keys of the list cannot be told apart in it any more.
-            _ if now.is_some_and(|now| self.holds(now)) => match (new, now) {
+            _ if now.is_some_and(|now| self.listed(now)) => match (new, now) {
                 // Deleted in the box: what may go goes, what must stay stays.
                 (None, Some(Value::Object(now))) => {
                     let rest = self.members(now, &[], now);
@@ -117,7 +124,7 @@ impl Merger {
         let mut out = Vec::with_capacity(now.len());
         for (key, value) in now {
             let theirs = boxed.get(key.name()).copied();
-            let merged = match travels_not(key.name()) {
+            let merged = match travels_not(key.name(), self.holds) {
                 Some(name) => {
                     if theirs != old.get(key.name()).copied() {
                         self.withheld.insert(name);
@@ -133,7 +140,7 @@ impl Merger {
             .filter(|(key, _)| !known.contains_key(key.name()))
         {
             let before = old.get(key.name()).copied();
-            match travels_not(key.name()) {
+            match travels_not(key.name(), self.holds) {
                 Some(name) => {
                     if before != Some(value) {
                         self.withheld.insert(name);
@@ -158,7 +165,7 @@ impl Merger {
             Value::Object(members) => {
                 let mut out = Vec::with_capacity(members.len());
                 for (key, value) in members {
-                    match travels_not(key.name()) {
+                    match travels_not(key.name(), self.holds) {
                         Some(name) => {
                             self.withheld.insert(name);
                         }
@@ -171,15 +178,15 @@ impl Merger {
     }
 
     /// Is anything of the list in it? Then it was withheld from the box's change.
-    fn holds(&mut self, value: &Value<'_>) -> bool {
+    fn listed(&mut self, value: &Value<'_>) -> bool {
         match value {
             Value::Leaf(_) => false,
             // Not short-circuiting: the names are wanted.
-            Value::Array(items) => items.iter().filter(|item| self.holds(item)).count() > 0,
+            Value::Array(items) => items.iter().filter(|item| self.listed(item)).count() > 0,
             Value::Object(members) => members.iter().fold(false, |found, (key, value)| {
-                let here = travels_not(key.name());
+                let here = travels_not(key.name(), self.holds);
                 self.withheld.extend(here);
-                here.is_some() || self.holds(value) || found
+                here.is_some() || self.listed(value) || found
             }),
         }
     }

@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// Of a file that holds state.
+fn merge(base: Option<&str>, boxed: &str, host: Option<&str>) -> Result<Merged, MergeError> {
+    super::merge(base, boxed, host, Holds::State)
+}
+
 /// The host's text afterwards.
 fn result(base: &str, boxed: &str, host: &str) -> String {
     merge(Some(base), boxed, Some(host))
@@ -482,7 +487,7 @@ fn random_boxes_cannot_take_or_plant() {
             Value::Object(members) => {
                 for (key, value) in members {
                     let path = format!("{path}/{}", String::from_utf8_lossy(key.name()));
-                    if travels_not(key.name()).is_some() {
+                    if travels_not(key.name(), Holds::State).is_some() {
                         out.insert(format!("{path}={value:?}"));
                     } else {
                         listed(value, &path, out);
@@ -519,5 +524,20 @@ fn random_boxes_cannot_take_or_plant() {
     assert!(
         merged_ones > 2_000 && changed > 500,
         "{merged_ones} {changed}"
+    );
+}
+
+#[test]
+fn settings_that_nobody_knows_stay_the_hosts() {
+    let host = r#"{"theme":"dark","general":{"vimMode":true,"checkpointing":{"enabled":false}},"experimental":{"a":1}}"#;
+    let boxed = r#"{"theme":"light","general":{"vimMode":false,"checkpointing":{"enabled":true}},"later":["sh","-c","id"],"ui":{"x":1}}"#;
+    let merged = super::merge(Some(host), boxed, Some(host), Holds::Settings).unwrap();
+    assert_eq!(
+        merged.text.unwrap(),
+        r#"{"theme":"light","general":{"vimMode":false,"checkpointing":{"enabled":false}},"experimental":{"a":1},"ui":{}}"#
+    );
+    assert_eq!(
+        merged.withheld.into_iter().collect::<Vec<_>>(),
+        [crate::supervise::never::OTHER]
     );
 }

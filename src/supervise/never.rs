@@ -4,8 +4,122 @@
 //! Data with a reason each. It may be too long, never too short: the price of a name too many is that a setting made in
 //! the box is not kept. What travels on purpose: the login itself (`oauthAccount`, `primaryApiKey`,
 //! `customApiKeyResponses`: an approval of a key is less than the key, which travels), onboarding, themes, histories.
+//!
+//! Of a file of settings it is the other way round: what does *not* run or allow anything is listed ([`SETTINGS`]). Each version
+//! of the agents brings settings with a program in them (`processWrapper` of claude, `experimental.gemmaModelRouter.binaryPath`
+//! of gemini), and none of them has to be there.
 
 #![forbid(unsafe_code)]
+
+use std::path::Path;
+
+/// What a state file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// Whatever its program keeps, a login as a rule: all names travel but those that are listed here.
+    State,
+    /// Settings of a human: none travels but those of [`SETTINGS`].
+    Settings,
+    /// Logins by provider. Of opencode one may be named by a URL, and its next start loads settings, plugins and MCP servers from
+    /// there without a question: no name with a colon travels, which every URL has.
+    Logins,
+}
+
+impl Holds {
+    /// By the file's name.
+    #[must_use]
+    pub fn of(file: &Path) -> Holds {
+        match file.file_name().and_then(|name| name.to_str()) {
+            Some("settings.json" | "crush.json") => Holds::Settings,
+            Some("auth.json") => Holds::Logins,
+            _ => Holds::State,
+        }
+    }
+}
+
+/// Said in the place of a setting's name that is not on a list: it is the box's to choose.
+pub const OTHER: &str = "other settings";
+
+/// Said in the place of a URL.
+pub const BY_URL: &str = "logins by a URL";
+
+/// Names in a file of settings that travel: how the program looks, how much it says, which model it asks. A name is one of
+/// any depth, and what is around it has to be listed, too.
+const SETTINGS: &[&str] = &[
+    "$schema",
+    // Which model, and how long it thinks.
+    "model",
+    "name",
+    "effortLevel",
+    "alwaysThinkingEnabled",
+    "fastMode",
+    "maxSessionTurns",
+    "compressionThreshold",
+    "autoCompactEnabled",
+    // Keys and editors: words of a fixed list of the program's.
+    "general",
+    "editorMode",
+    "vimMode",
+    "preferredEditor",
+    "promptSuggestionEnabled",
+    "emojiCompletionEnabled",
+    "respectGitignore",
+    "todoFeatureEnabled",
+    "fileCheckpointingEnabled",
+    // Looks.
+    "ui",
+    "theme",
+    "autoThemeSwitching",
+    "tui",
+    "verbose",
+    "viewMode",
+    "output",
+    "format",
+    "footer",
+    "accessibility",
+    "screenReader",
+    "enableLoadingPhrases",
+    "loadingPhrases",
+    "errorVerbosity",
+    "inlineThinkingMode",
+    "compactToolOutput",
+    "hideWindowTitle",
+    "showStatusInTitle",
+    "dynamicWindowTitle",
+    "hideTips",
+    "hideBanner",
+    "hideContextSummary",
+    "hideFooter",
+    "hideCWD",
+    "hideModelInfo",
+    "hideContextPercentage",
+    "showLabels",
+    "showShortcutsHint",
+    "showMemoryUsage",
+    "showLineNumbers",
+    "showCitations",
+    "showModelInfoInChat",
+    "showUserIdentity",
+    "showSpinner",
+    "showTurnDuration",
+    "showMessageTimestamps",
+    "showThinkingSummaries",
+    "useAlternateBuffer",
+    "useBackgroundColor",
+    "incrementalRendering",
+    "prefersReducedMotion",
+    "syntaxHighlightingDisabled",
+    "autoScrollEnabled",
+    "wheelScrollAccelerationEnabled",
+    "spinnerTipsEnabled",
+    "terminalProgressBarEnabled",
+    "preferredNotifChannel",
+    "enableNotifications",
+    "notificationMethod",
+    "feedbackSurveyRate",
+    "timeFormat",
+    "timeZone",
+];
 
 /// Exact names.
 pub const NAMES: &[&str] = &[
@@ -21,6 +135,8 @@ pub const NAMES: &[&str] = &[
     "args",
     "lsp",
     "formatter",
+    "processWrapper",
+    "binaryPath",
     // Programs that fetch credentials, as named by claude.
     "apiKeyHelper",
     "awsAuthRefresh",
@@ -32,6 +148,7 @@ pub const NAMES: &[&str] = &[
     "enabledPlugins",
     "extraKnownMarketplaces",
     "strictKnownMarketplaces",
+    "additionalMarketplaces",
     "pluginConfigs",
     "plugin",
     "plugins",
@@ -73,9 +190,17 @@ pub const NAMES: &[&str] = &[
     "skipWebFetchPreflight",
     "channelsEnabled",
     "allowedChannelPlugins",
-    "cachedGrowthBookFeatures",
-    "cachedStatsigGates",
-    "cachedDynamicConfigs",
+    "hostBootstrapSeed",
+    "remoteHomeSettingsMode",
+    "computerUseChoices",
+    "seenSecurityWarnings",
+    // The same as copilot spells it.
+    "trusted_folders",
+    "allowed_urls",
+    "denied_urls",
+    "installed_plugins",
+    "installedPlugins",
+    "marketplaces",
     // What was asked once and answered by a human.
     "enabledMcpjsonServers",
     "disabledMcpjsonServers",
@@ -91,6 +216,7 @@ pub const NAMES: &[&str] = &[
     "provider",
     "baseUrl",
     "baseURL",
+    "enterpriseUrl",
     "proxy",
     "telemetry",
     "httpHookAllowedEnvVars",
@@ -129,10 +255,19 @@ const BEGINS: &[&str] = &[
     "mcpServer",
     // Sessions of the host that are steered from elsewhere, by whoever is logged in.
     "remoteControl",
+    // Switches of the program that its servers decide (`cachedGrowthBookFeatures`, then `cachedFeatureFlags`): asked for anew.
+    "cached",
+    "clientData",
+    "hasSeenAuto",
 ];
 const ENDS: &[&str] = &[
     "Helper",
+    "Helpers",
+    "Wrapper",
+    "Launcher",
     "Command",
+    "Commands",
+    "Marketplaces",
     "Hook",
     "Hooks",
     "McpServers",
@@ -142,14 +277,21 @@ const ENDS: &[&str] = &[
 
 /// Does a member of this name stay the host's? Answers with the name or pattern of the list: never with bytes of the box.
 #[must_use]
-pub fn travels_not(name: &[u8]) -> Option<&'static str> {
-    let name = std::str::from_utf8(name).ok()?;
+pub fn travels_not(name: &[u8], holds: Holds) -> Option<&'static str> {
+    let settings = (holds == Holds::Settings).then_some(OTHER);
+    if holds == Holds::Logins && (name.contains(&b':') || name == BY_URL.as_bytes()) {
+        return Some(BY_URL);
+    }
+    let Ok(name) = std::str::from_utf8(name) else {
+        return settings;
+    };
     NAMES
         .iter()
         .find(|known| **known == name)
         .or_else(|| BEGINS.iter().find(|begin| name.starts_with(**begin)))
         .or_else(|| ENDS.iter().find(|end| name.ends_with(**end)))
         .copied()
+        .or_else(|| settings.filter(|_| !SETTINGS.contains(&name)))
 }
 
 #[cfg(test)]
@@ -159,7 +301,7 @@ mod tests {
     #[test]
     fn what_runs_stays_and_what_logs_in_travels() {
         for name in NAMES {
-            assert_eq!(travels_not(name.as_bytes()), Some(*name));
+            assert_eq!(travels_not(name.as_bytes(), Holds::State), Some(*name));
         }
         for name in [
             "hasTrustDialogAccepted",
@@ -170,8 +312,13 @@ mod tests {
             "fooHelper",
             "discoveryCommand",
             "remoteControlAtStartup",
+            "cachedFeatureFlags",
+            "cachedGrowthBookFeatures",
         ] {
-            assert!(travels_not(name.as_bytes()).is_some(), "{name}");
+            assert!(
+                travels_not(name.as_bytes(), Holds::State).is_some(),
+                "{name}"
+            );
         }
         for name in [
             "oauthAccount",
@@ -187,9 +334,32 @@ mod tests {
             "Command ",
             "",
         ] {
-            assert_eq!(travels_not(name.as_bytes()), None, "{name}");
+            assert_eq!(travels_not(name.as_bytes(), Holds::State), None, "{name}");
         }
-        assert_eq!(travels_not(b"\xff"), None);
+        assert_eq!(travels_not(b"\xff", Holds::State), None);
+    }
+
+    #[test]
+    fn of_settings_only_what_is_known_to_be_harmless_travels() {
+        assert_eq!(
+            Holds::of(Path::new("/h/.claude/settings.json")),
+            Holds::Settings
+        );
+        assert_eq!(Holds::of(Path::new("/h/.claude.json")), Holds::State);
+        let judge = |name: &str| travels_not(name.as_bytes(), Holds::Settings);
+        for name in SETTINGS {
+            assert_eq!(judge(name), None, "{name}");
+        }
+        assert_eq!(judge("hooks"), Some("hooks"));
+        for name in ["experimental", "someLaterSetting", "Theme", "", OTHER] {
+            assert_eq!(judge(name), Some(OTHER), "{name}");
+        }
+        assert_eq!(travels_not(b"\xff", Holds::Settings), Some(OTHER));
+        let holds = Holds::of(Path::new("/h/.local/share/opencode/auth.json"));
+        for name in ["https://e.example", " HTTPS:e.example", BY_URL] {
+            assert_eq!(travels_not(name.as_bytes(), holds), Some(BY_URL), "{name}");
+        }
+        assert_eq!(travels_not(b"github-copilot", holds), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use crate::enforce::cell::{self, wait_readable};
 use crate::supervise::hostfile::{HostFile, HostFileError, MAX};
 use crate::supervise::merge::{MergeError, merge};
-use crate::supervise::never::travels_not;
+use crate::supervise::never::{Holds, travels_not};
 use crate::sys::job::{self, Stdio};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -198,7 +198,8 @@ fn try_run(job: &Job) -> Result<Report, HostFileError> {
     let _locks = file.lock(job.patience)?;
     let host = file.read()?;
     let bytes = host.as_ref().map(|content| content.bytes.as_slice());
-    let answer = match confined(job.base.as_deref(), &job.boxed, bytes) {
+    let holds = Holds::of(&job.file);
+    let answer = match confined(job.base.as_deref(), &job.boxed, bytes, holds) {
         Ok(answer) => answer,
         Err(why) => {
             return Ok(Report::Kept {
@@ -224,7 +225,7 @@ fn try_run(job: &Job) -> Result<Report, HostFileError> {
         .head
         .withheld
         .iter()
-        .filter_map(|name| travels_not(name.as_bytes()));
+        .filter_map(|name| travels_not(name.as_bytes(), holds));
     let withheld = withheld.map(str::to_owned).collect();
     match answer.text {
         // A file that no session could read again.
@@ -258,9 +259,14 @@ struct Answer {
 }
 
 /// Merges in a child that can do nothing but compute and write its answer.
-fn confined(base: Option<&[u8]>, boxed: &[u8], host: Option<&[u8]>) -> Result<Answer, String> {
+fn confined(
+    base: Option<&[u8]>,
+    boxed: &[u8],
+    host: Option<&[u8]>,
+    holds: Holds,
+) -> Result<Answer, String> {
     let bytes = in_confinement(|| {
-        let (head, text) = merged(base, boxed, host);
+        let (head, text) = merged(base, boxed, host, holds);
         let mut out = serde_json::to_vec(&head).unwrap_or_default();
         out.push(b'\n');
         out.extend_from_slice(text.unwrap_or_default().as_bytes());
@@ -282,7 +288,12 @@ fn confined(base: Option<&[u8]>, boxed: &[u8], host: Option<&[u8]>) -> Result<An
     Ok(Answer { head, text })
 }
 
-fn merged(base: Option<&[u8]>, boxed: &[u8], host: Option<&[u8]>) -> (Head, Option<String>) {
+fn merged(
+    base: Option<&[u8]>,
+    boxed: &[u8],
+    host: Option<&[u8]>,
+    holds: Holds,
+) -> (Head, Option<String>) {
     let mut head = Head::default();
     let Ok(boxed) = std::str::from_utf8(boxed) else {
         head.boxed = Some("the box's copy is not UTF-8".to_owned());
@@ -296,6 +307,7 @@ fn merged(base: Option<&[u8]>, boxed: &[u8], host: Option<&[u8]>) -> (Head, Opti
         base.and_then(|base| std::str::from_utf8(base).ok()),
         boxed,
         host,
+        holds,
     ) {
         Ok(merged) => {
             head.withheld = merged.withheld.into_iter().map(str::to_owned).collect();

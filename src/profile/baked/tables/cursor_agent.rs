@@ -22,12 +22,14 @@ pub(super) static TABLE: Table = Table {
             ("~/.local/share/cursor-agent", true, false, 20),
         ],
         write: &[
-            ("~/.cursor/chats", false, true, 23), ("~/.cursor/projects", false, true, 24),
+            ("~/.cursor/chats", false, true, 23),
         ],
         state: &[
-            ("~/.cursor/cli-config.json", false, false, 27), ("~/.config/cursor/auth.json", false, false, 28),
+            ("~/.cursor/cli-config.json", false, false, 26), ("~/.config/cursor/auth.json", false, false, 27),
         ],
-        private: &[],
+        private: &[
+            ("~/.cursor/projects", false, false, 30),
+        ],
         hide: &[],
         protect: &[],
         track: &[],
@@ -36,15 +38,15 @@ pub(super) static TABLE: Table = Table {
         search: &[],
         hard_links: None,
         keep: &[
-            ("CURSOR_API_KEY", 33), ("NO_OPEN_BROWSER", 34),
+            ("CURSOR_API_KEY", 35), ("NO_OPEN_BROWSER", 36),
         ],
         deny: &[],
         set: &[],
-        network: Some((NetworkMode::Filtered, 38)),
+        network: Some((NetworkMode::Filtered, 40)),
         reach: &[
-            (Named::Exactly, "api2.cursor.sh", &[], &[], 40), (Named::Exactly, "api3.cursor.sh", &[], &[], 40),
-            (Named::Exactly, "api4.cursor.sh", &[], &[], 40), (Named::Under, "cursorapi.com", &[], &[], 41),
-            (Named::Exactly, "cursor.com", &[], &[], 42), (Named::Exactly, "authenticator.cursor.sh", &[], &[], 42),
+            (Named::Exactly, "api2.cursor.sh", &[], &[], 42), (Named::Exactly, "api3.cursor.sh", &[], &[], 42),
+            (Named::Exactly, "api4.cursor.sh", &[], &[], 42), (Named::Under, "cursorapi.com", &[], &[], 43),
+            (Named::Exactly, "cursor.com", &[], &[], 44), (Named::Exactly, "authenticator.cursor.sh", &[], &[], 44),
         ],
         shun: &[],
         limits: &[],

@@ -22,7 +22,7 @@ pub(super) static TABLE: Table = Table {
             ("~/.config/goose/prompts", true, false, 20),
         ],
         write: &[
-            ("~/.local/share/goose", false, true, 23), ("~/.local/state/goose", false, true, 24),
+            ("~/.local/share/goose/sessions", false, true, 23), ("~/.local/state/goose", false, true, 24),
         ],
         state: &[],
         private: &[],
