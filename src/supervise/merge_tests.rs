@@ -527,6 +527,17 @@ fn random_boxes_cannot_take_or_plant() {
     );
 }
 
+/// Logged in in the box, gemini asked again at each start how to.
+#[test]
+fn the_way_of_logging_in_is_kept() {
+    let boxed = r#"{"security":{"auth":{"selectedType":"oauth-personal","useExternal":true},"folderTrust":{"enabled":false}},"theme":"light"}"#;
+    let merged = super::merge(Some("{}"), boxed, Some("{}"), Holds::Settings).unwrap();
+    assert_eq!(
+        merged.text.unwrap(),
+        r#"{"security":{"auth":{"selectedType":"oauth-personal"}},"theme":"light"}"#
+    );
+}
+
 #[test]
 fn settings_that_nobody_knows_stay_the_hosts() {
     let host = r#"{"theme":"dark","general":{"vimMode":true,"checkpointing":{"enabled":false}},"experimental":{"a":1}}"#;

@@ -47,6 +47,10 @@ pub const BY_URL: &str = "logins by a URL";
 /// any depth, and what is around it has to be listed, too.
 const SETTINGS: &[&str] = &[
     "$schema",
+    // How the human has logged in (gemini's `security.auth.selectedType`); nothing else of what is around it.
+    "security",
+    "auth",
+    "selectedType",
     // Which model, and how long it thinks.
     "model",
     "name",
@@ -285,13 +289,16 @@ pub fn travels_not(name: &[u8], holds: Holds) -> Option<&'static str> {
     let Ok(name) = std::str::from_utf8(name) else {
         return settings;
     };
+    if settings.is_some() && SETTINGS.contains(&name) {
+        return None;
+    }
     NAMES
         .iter()
         .find(|known| **known == name)
         .or_else(|| BEGINS.iter().find(|begin| name.starts_with(**begin)))
         .or_else(|| ENDS.iter().find(|end| name.ends_with(**end)))
         .copied()
-        .or_else(|| settings.filter(|_| !SETTINGS.contains(&name)))
+        .or(settings)
 }
 
 #[cfg(test)]
