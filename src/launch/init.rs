@@ -419,8 +419,12 @@ impl Built {
                 }
             }
             ToInit::Continue => {
-                let _ = kill(Pid::from_raw(-command.as_raw()), Signal::SIGCONT);
-                let _ = kill(group, Signal::SIGCONT);
+                let own = Pid::from_raw(-command.as_raw());
+                let _ = kill(own, Signal::SIGCONT);
+                // Once: a program that draws its screen anew at SIGCONT would do it twice, the second time over the first.
+                if group != own {
+                    let _ = kill(group, Signal::SIGCONT);
+                }
             }
             ToInit::JoinSignal { id, signal } => self.joins.signal(*id, *signal),
             ToInit::Socket { family } => hand_out_socket(*family, channel),
