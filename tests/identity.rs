@@ -266,6 +266,25 @@ fn root_in_the_workspace_of_another() {
     );
 }
 
+/// What a container's root checks out into the directory of the runner's user: git said `Permission denied`, and nobody why.
+#[test]
+fn a_repository_of_another_than_the_workspaces_owner_is_said() {
+    if missing(Feature::Root) {
+        return;
+    }
+    let b = TestBox::new().file("home/ws/.git/HEAD", "ref: refs/heads/main\n");
+    give(&b.ws(), 4321, 4321);
+    give(&b.ws().join(".git"), 0, 0);
+    let ran = b.run(["true"]);
+    let hint = "its .git belongs to uid 0";
+    assert!(ran.complaint().contains(hint), "{ran:?}");
+    assert!(ran.complaint().contains("chown -R 4321:4321"), "{ran:?}");
+    // The twin: all of it is the same user's.
+    give(&b.ws().join(".git"), 4321, 4321);
+    let ran = b.run(["true"]);
+    assert!(!ran.complaint().contains(hint), "{ran:?}");
+}
+
 #[test]
 fn umask_is_kept() {
     for mask in ["022", "077", "002"] {

@@ -8,6 +8,7 @@ use common::live::{all_gone, find, gone, init_of, parent, state};
 use common::world::{as_root, token};
 use common::{Feature, TestBox, missing, run, until};
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -153,4 +154,50 @@ fn forge(file: &Path, words: &str, number: &str) {
     let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
     assert!(rest.len() < after.len(), "{text}");
     fs::write(file, format!("{before}{words}{number}{rest}")).unwrap();
+}
+
+/// As the command of a container agentbox is its PID 1, and is given what other processes there leave behind. All of it stayed as
+/// zombies until the container ended, and counted against its limit of processes.
+#[test]
+fn what_a_container_leaves_to_agentbox_as_its_pid_1_is_reaped() {
+    if missing(Feature::Userns) || missing(Feature::Tool("unshare")) {
+        return;
+    }
+    let b = TestBox::new().file("{ws}/left", "");
+    let inner = b.agentbox([
+        "run",
+        "--net",
+        "none",
+        "--",
+        "/bin/sh",
+        "-c",
+        "echo up; trap 'exit 7' TERM; while :; do sleep 0.02; done",
+    ]);
+    let script = "(while test -e left; do sleep 0.02; done &); exec \"$@\"";
+    let mut command = Command::new("unshare");
+    if !as_root() {
+        command.args(["--user", "--map-current-user"]);
+    }
+    command.args(["--pid", "--fork", "--mount-proc", "/bin/sh", "-c", script]);
+    command
+        .arg("sh")
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    b.around(&mut command, &inner);
+    let mut live = common::live::Live::start(command);
+    live.wait_line("up");
+    let first = children(live.pid())[0];
+    assert_eq!(children(first).len(), 2, "the supervisor and the orphan");
+    fs::remove_file(b.ws().join("left")).unwrap();
+    until("the orphan is reaped", || children(first).len() == 1);
+    // The twin: what it waits for it is still told of.
+    kill(first, Signal::SIGTERM).unwrap();
+    let ran = live.end();
+    assert_eq!(ran.code(), 7, "{ran:?}");
+}
+
+fn children(of: Pid) -> Vec<Pid> {
+    let all = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap();
+    let all = all.split_whitespace();
+    all.map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }

@@ -104,6 +104,22 @@ fn keys_that_run_things_do_not_come_out() {
     );
 }
 
+/// Claude Code moves an accepted warning from one file to another and writes down that it has. Neither half of the move travels;
+/// the note did, so that it asked at each later start, in the box and outside.
+#[test]
+fn what_was_rewritten_in_the_copy_alone_is_done_again() {
+    let before = r#"{"bypassPermissionsModeAccepted":true,"migrationVersion":3,"theme":"dark"}"#;
+    let b = tool().file("home/.tool.json", before);
+    b.sh(&replace_script(
+        r#"{"migrationVersion":15,"theme":"light"}"#,
+    ))
+    .ok();
+    let host = on_host(&b);
+    assert_eq!(host["theme"], "light", "the twin: {host}");
+    assert_eq!(host["bypassPermissionsModeAccepted"], true, "{host}");
+    assert_eq!(host["migrationVersion"], 3, "{host}");
+}
+
 /// Written back while the session runs, not only at its end: a crash must not lose a login.
 #[test]
 fn a_change_is_written_back_at_once() {

@@ -333,6 +333,51 @@ fn the_box_is_stopped_and_continued() {
     assert!(ended, "{:?}", terminal.text());
 }
 
+/// `fg` continues the command once. It was told twice where it was the foreground of its own terminal, and Claude Code drew its
+/// screen a second time over the first. Python, for want of a probe that counts: its handler in C writes a byte each time, and while
+/// the other threads are being woken there is time to run it between two signals.
+#[test]
+fn a_stopped_command_is_continued_once() {
+    if common::missing(common::Feature::Tool("python3")) {
+        return;
+    }
+    let b = TestBox::new().script(
+        "home/ws/job",
+        "#!/usr/bin/python3\nimport os, signal, threading, time\nr, w = os.pipe()\nos.set_blocking(w, False)\n\
+         signal.signal(signal.SIGCONT, lambda *a: None)\nsignal.set_wakeup_fd(w)\n\
+         for _ in range(64): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\nprint('rea' + 'dy', flush=True)\n\
+         while input() != 'end': print('go' + 'es-on', flush=True)\nprint('continued', len(os.read(r, 4096)), 'times', flush=True)\n",
+    );
+    let inner = b.command(["./job"]);
+    let mut shell = std::process::Command::new("/bin/bash");
+    shell.args(["--norc", "--noprofile", "-i"]);
+    b.around(&mut shell, &inner);
+    let words: Vec<String> = std::iter::once(inner.get_program())
+        .chain(inner.get_args())
+        .map(|w| format!("'{}'", w.to_str().unwrap()))
+        .collect();
+    let mut terminal = Terminal::start(shell, 24, 80);
+    terminal.send(&format!("{}\n", words.join(" ")));
+    terminal.expect("ready");
+    let cycles = 20;
+    let count = |terminal: &Terminal, text: &str| terminal.text().matches(text).count();
+    for _ in 0..cycles {
+        let (stopped, on) = (count(&terminal, "Stopped"), count(&terminal, "goes-on"));
+        terminal.send("\u{1a}");
+        until("it is stopped", || count(&terminal, "Stopped") > stopped);
+        terminal.send("fg\n");
+        // Typed again until it is the box's: the shell does nothing at an empty line.
+        until("it goes on", || {
+            terminal.send("\n");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            count(&terminal, "goes-on") > on
+        });
+    }
+    terminal.send("end\n");
+    terminal.expect(&format!("continued {cycles} times"));
+    terminal.send("exit\n");
+}
+
 /// A closed terminal ends the box; nothing hangs and nothing stays.
 #[test]
 fn a_closed_terminal_ends_the_box() {

@@ -256,6 +256,7 @@ fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
             let kept = Kept::new();
             let _ = process::set_undumpable();
             let _ = process::wipe_startup_block(c"agentbox: client");
+            reap_unasked();
             if attendance == Attendance::Leaves {
                 drop(signals);
                 return Ok(attach::sent_away(&client).unwrap_or_else(|| {
@@ -291,6 +292,16 @@ fn start(args: RunArgs, status: Option<std::fs::File>) -> Result<u8, CliError> {
             }
             Ok(end.status())
         }
+    }
+}
+
+/// As PID 1 of a container this process is given what other processes there leave behind (`docker exec`, the editor of a
+/// development container). It waits for none of it, so the kernel reaps it; else each took a place of the engine's limit of
+/// processes for as long as the container lives. A wait for the supervisor still ends with it.
+fn reap_unasked() {
+    if nix::unistd::getpid().as_raw() == 1 {
+        let ignored = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        let _ = process::set_handler(Signal::SIGCHLD, &ignored);
     }
 }
 

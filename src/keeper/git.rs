@@ -4,7 +4,7 @@
 
 use crate::plan::names::git::in_dot_git;
 use crate::plan::names::matcher::{Cursor, Matcher, heavy};
-use crate::plan::names::{NameKind, Names};
+use crate::plan::names::{NameKind, NameRule, Names};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -85,24 +85,19 @@ pub(super) fn target(file: &Path, content: &[u8]) -> Option<PathBuf> {
 
 /// Is it a place where the rules about git directories hold, so that what runs by itself is taken out of it?
 pub(super) fn is_looked_at(names: &Names, dir: &Path) -> bool {
-    let about = |root: &Path| {
-        names.rules.iter().any(|rule| {
-            rule.kind == NameKind::Track
-                && rule.root.path() == root
-                && rule.pattern.bytes().ends_with(b"config")
-        })
+    let about = |rule: &&NameRule| {
+        rule.kind == NameKind::Track && rule.pattern.bytes().ends_with(b"config")
     };
-    names.rules.iter().any(|rule| {
+    names.rules.iter().filter(about).any(|rule| {
         let root = rule.root.path();
         let Ok(rel) = dir.strip_prefix(root) else {
             return false;
         };
         let mut above = root.file_name();
-        let light = rel.iter().all(|name| {
+        rel.iter().all(|name| {
             let parent = above.replace(name).unwrap_or_default();
             !heavy(parent.as_bytes(), name.as_bytes())
-        });
-        light && about(root)
+        })
     })
 }
 

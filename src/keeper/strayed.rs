@@ -57,8 +57,12 @@ pub(super) fn ways(names: &Names, config: &Path, path: &[u8]) -> Vec<PathBuf> {
     let roots: BTreeSet<&Path> = names.rules.iter().map(|rule| rule.root.path()).collect();
     let mut all: Vec<PathBuf> = roots
         .into_iter()
-        .filter(|root| git::is_looked_at(names, root))
-        .filter_map(|root| Some(joined(root, said)).filter(|at| at.starts_with(root)))
+        .filter_map(|root| {
+            Some((root, joined(root, said))).filter(|(root, at)| at.starts_with(root))
+        })
+        // Last: it asks all rules, and most relative paths (of a submodule to its work tree) lead out of each root.
+        .filter(|(root, _)| git::is_looked_at(names, root))
+        .map(|(_, at)| at)
         .collect();
     all.push(joined(
         &git::work_tree_of(config.parent().unwrap_or(config)),
@@ -109,7 +113,8 @@ pub(super) fn goes(names: &Names, to: &Path, taken: Moment) -> bool {
         let Ok(meta) = std::fs::symlink_metadata(&next) else {
             return false;
         };
-        young |= inside(&next) && (meta.ctime(), meta.ctime_nsec()) >= taken;
+        // The time first: it decides for nearly all, and there are hundreds of rules to ask.
+        young |= (meta.ctime(), meta.ctime_nsec()) >= taken && inside(&next);
         if !meta.is_symlink() {
             at = next;
             continue;

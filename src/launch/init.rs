@@ -7,7 +7,7 @@ use super::Inputs;
 use super::channel::{Channel, ChannelError};
 use super::command::{Exec, Inherited, Stdio, failed_exec, let_go_of_stdio};
 use super::join::{Failed, Join, Joins, Surroundings};
-use super::keyboard::BoxTerminal;
+use super::keyboard::{BoxTerminal, go_on};
 use super::message::{FromInit, PtyFrom, SignalTo, ToInit, Told};
 use super::sockets::{hand_out, hand_out_socket};
 use super::still::{Looked, Still};
@@ -418,10 +418,7 @@ impl Built {
                     let _ = kill(to, signal);
                 }
             }
-            ToInit::Continue => {
-                let _ = kill(Pid::from_raw(-command.as_raw()), Signal::SIGCONT);
-                let _ = kill(group, Signal::SIGCONT);
-            }
+            ToInit::Continue => go_on(command, group),
             ToInit::JoinSignal { id, signal } => self.joins.signal(*id, *signal),
             ToInit::Socket { family } => hand_out_socket(*family, channel),
             ToInit::Go | ToInit::Mapped | ToInit::Pause | ToInit::Resume | ToInit::Join { .. } => {}

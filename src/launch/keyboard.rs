@@ -99,3 +99,13 @@ impl BoxTerminal {
         }
     }
 }
+
+/// Continues the command's group and the foreground's (as kill(2) names a group). Once where both are the same: a program that
+/// draws its screen anew at SIGCONT would do it twice, the second time over the first.
+pub(super) fn go_on(command: Pid, foreground: Pid) {
+    let own = Pid::from_raw(-command.as_raw());
+    let _gone = kill(own, Signal::SIGCONT);
+    if foreground != own {
+        let _gone = kill(foreground, Signal::SIGCONT);
+    }
+}

@@ -215,6 +215,9 @@ pub const NAMES: &[&str] = &[
     "hasClaudeMdExternalIncludesWarningShown",
     "claudeInChromeDefaultEnabled",
     "hasCompletedClaudeInChromeOnboarding",
+    // Which settings claude has rewritten in its newer form: what does not travel (an accepted warning, permissions) was rewritten
+    // in the copy only, and the host's program would take its own for rewritten.
+    "migrationVersion",
     // The environment of what is started, and with it base URLs, proxies and preloaded libraries.
     "env",
     "provider",

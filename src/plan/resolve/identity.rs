@@ -76,6 +76,14 @@ fn root(scene: &mut Scene<'_>) -> (IdentityMode, String, Ids, Ids) {
             "the workspace belongs to uid {}: the command runs as that user, not as root",
             stat.uid
         ));
+        // A container's root that has checked out into the runner's own directory: git's own errors do not say why.
+        let git = scene.walk.lstat(&scene.workspace.real.join(".git"));
+        if let Some(git) = git.filter(|git| git.uid != stat.uid) {
+            scene.notices.push(format!(
+                "its .git belongs to uid {}, and that user cannot write there: `chown -R {}:{}` the workspace, or give its top to root",
+                git.uid, stat.uid, stat.gid
+            ));
+        }
         let ids = (stat.uid, if stat.gid == 0 { stat.uid } else { stat.gid });
         return (IdentityMode::Owner, name, ids, ids);
     }
