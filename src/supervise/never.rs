@@ -45,7 +45,7 @@ pub const BY_URL: &str = "logins by a URL";
 
 /// Names in a file of settings that travel: how the program looks, how much it says, which model it asks. A name is one of
 /// any depth, and what is around it has to be listed, too.
-const SETTINGS: &[&str] = &[
+pub const SETTINGS: &[&str] = &[
     "$schema",
     // How the human has logged in (gemini's `security.auth.selectedType`); nothing else of what is around it.
     "security",
