@@ -299,13 +299,8 @@ fn job_control_inside() {
     );
 }
 
-#[test]
-fn the_box_is_stopped_and_continued() {
-    // The script is a file, so that nothing of it is in what the terminal echoes.
-    let b = TestBox::new().script(
-        "home/ws/job",
-        "#!/bin/bash\necho ready; read line; echo got-$line\n",
-    );
+/// `./job` in a box, started by an interactive shell; it has said "ready".
+fn job_in_a_shell(b: &TestBox) -> Terminal {
     let inner = b.command(["./job"]);
     let mut shell = std::process::Command::new("/bin/bash");
     shell.args(["--norc", "--noprofile", "-i"]);
@@ -317,6 +312,17 @@ fn the_box_is_stopped_and_continued() {
     let mut terminal = Terminal::start(shell, 24, 80);
     terminal.send(&format!("{}\n", words.join(" ")));
     terminal.expect("ready");
+    terminal
+}
+
+#[test]
+fn the_box_is_stopped_and_continued() {
+    // The script is a file, so that nothing of it is in what the terminal echoes.
+    let b = TestBox::new().script(
+        "home/ws/job",
+        "#!/bin/bash\necho ready; read line; echo got-$line\n",
+    );
+    let mut terminal = job_in_a_shell(&b);
     terminal.send("\u{1a}");
     terminal.expect("Stopped");
     terminal.send("echo outer-$((1+1))\n");
@@ -348,17 +354,7 @@ fn a_stopped_command_is_continued_once() {
          for _ in range(64): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\nprint('rea' + 'dy', flush=True)\n\
          while input() != 'end': print('go' + 'es-on', flush=True)\nprint('continued', len(os.read(r, 4096)), 'times', flush=True)\n",
     );
-    let inner = b.command(["./job"]);
-    let mut shell = std::process::Command::new("/bin/bash");
-    shell.args(["--norc", "--noprofile", "-i"]);
-    b.around(&mut shell, &inner);
-    let words: Vec<String> = std::iter::once(inner.get_program())
-        .chain(inner.get_args())
-        .map(|w| format!("'{}'", w.to_str().unwrap()))
-        .collect();
-    let mut terminal = Terminal::start(shell, 24, 80);
-    terminal.send(&format!("{}\n", words.join(" ")));
-    terminal.expect("ready");
+    let mut terminal = job_in_a_shell(&b);
     let cycles = 20;
     let count = |terminal: &Terminal, text: &str| terminal.text().matches(text).count();
     for _ in 0..cycles {
