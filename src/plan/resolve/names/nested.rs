@@ -34,7 +34,7 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut V
     let mut dot_gits: Vec<PathBuf> = found.into_iter().collect();
     if dot_gits.len() > TREES {
         // The oldest ones: an earlier session may have made the others, and no call sets the time of birth.
-        dot_gits.sort_by_key(|dot_git| {
+        dot_gits.sort_by_cached_key(|dot_git| {
             let identity = dot_git
                 .parent()
                 .and_then(|top| scene.walk.look.identity(top));
