@@ -304,25 +304,22 @@ impl Tree {
 
     /// Is this directory watched, under whatever name? If not, it is from now on, and nothing that happens in it is told.
     pub(super) fn is_watched(&mut self, places: &[Place], spot: &Spot) -> bool {
-        let Some(dir) = self.open(places, spot) else {
-            return false;
-        };
-        let Some(inotify) = &self.inotify else {
-            return false;
-        };
-        let flags = APPEAR.bits() | libc::IN_MASK_ADD;
-        nix::unistd::fchdir(&dir).is_ok()
-            && inotify
-                .watch(Path::new("."), flags)
-                .is_ok_and(|wd| self.spots.contains_key(&wd))
+        self.open(places, spot)
+            .and_then(|dir| self.descriptor(dir.as_fd(), APPEAR).ok())
+            .is_some_and(|wd| self.spots.contains_key(&wd))
     }
 
-    fn add(&mut self, dir: BorrowedFd<'_>, spot: &Spot, mask: AddWatchFlags) -> Result<(), Errno> {
+    /// Watches a directory; the number is the same as before if it was watched.
+    fn descriptor(&self, dir: BorrowedFd<'_>, mask: AddWatchFlags) -> Result<i32, Errno> {
         let inotify = self.inotify.as_ref().ok_or(Errno::EMFILE)?;
         // The working directory is the one way to name a descriptor of the host's from within the box's mount namespace.
         nix::unistd::fchdir(dir)?;
         // IN_MASK_ADD: a directory that is watched closely stays so.
-        let wd = inotify.watch(Path::new("."), mask.bits() | libc::IN_MASK_ADD)?;
+        inotify.watch(Path::new("."), mask.bits() | libc::IN_MASK_ADD)
+    }
+
+    fn add(&mut self, dir: BorrowedFd<'_>, spot: &Spot, mask: AddWatchFlags) -> Result<(), Errno> {
+        let wd = self.descriptor(dir, mask)?;
         let spots = self.spots.entry(wd).or_default();
         // A directory that was moved has another path now.
         spots.retain(|known| known.place != spot.place);
