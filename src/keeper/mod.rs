@@ -23,7 +23,6 @@ mod files;
 mod git;
 pub mod gitconfig;
 pub mod history;
-mod id;
 pub mod inherit;
 pub mod job;
 pub mod links;

@@ -4,9 +4,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::id::Id;
 use super::{files, git};
 use crate::plan::names::Names;
+use crate::plan::names::id::Id;
 use crate::plan::text::hex;
 use nix::fcntl::openat;
 use nix::sys::stat::{FileStat, Mode, SFlag};

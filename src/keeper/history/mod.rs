@@ -10,6 +10,8 @@ mod reader;
 pub(super) mod refs;
 mod reftable;
 pub(super) mod staged;
+#[cfg(test)]
+mod testing;
 mod walk;
 
 use self::reader::{Bytes, Id, Reader};

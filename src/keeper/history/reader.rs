@@ -7,7 +7,7 @@ use crate::plan::names::index::Format;
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use std::collections::HashMap;
 
-pub(super) use crate::keeper::id::Id;
+pub(super) use crate::plan::names::id::Id;
 
 /// The largest object that is read.
 const LARGEST: usize = 16 << 20;
@@ -158,12 +158,7 @@ impl<B: Bytes> Reader<B> {
             3 => Kind::Blob,
             4 => Kind::Tag,
             6 => {
-                let mut next = byte()?;
-                let mut back = u64::from(next & 0x7f);
-                while next & 0x80 != 0 {
-                    next = byte()?;
-                    back = back.checked_add(1)?.checked_mul(128)? | u64::from(next & 0x7f);
-                }
+                let back = offset(&mut byte)?;
                 let delta = self.inflate(pack, at + used, size)?;
                 let (kind, base) = self.entry(
                     pack,
@@ -213,6 +208,18 @@ impl Kind {
             Kind::Tag => "tag",
         }
     }
+}
+
+/// A number as a delta says how far back its base is, and as tables of references have all of theirs: each further byte counts
+/// from one more.
+pub(super) fn offset(next: &mut impl FnMut() -> Option<u8>) -> Option<u64> {
+    let mut byte = next()?;
+    let mut value = u64::from(byte & 0x7f);
+    while byte & 0x80 != 0 {
+        byte = next()?;
+        value = value.checked_add(1)?.checked_mul(128)? | u64::from(byte & 0x7f);
+    }
+    Some(value)
 }
 
 fn be32(bytes: &[u8]) -> Option<u64> {

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::reader::offset;
 use crate::keeper::files;
 use crate::plan::text::hex;
 use nix::fcntl::openat;
@@ -244,20 +245,12 @@ fn key(
     Some(both & 7)
 }
 
-/// As the offsets of a pack: each further byte counts from one more.
 fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
-    let mut next = || {
+    offset(&mut || {
         let byte = *bytes.get(*at)?;
         *at += 1;
         Some(byte)
-    };
-    let mut byte = next()?;
-    let mut value = u64::from(byte & 0x7f);
-    while byte & 0x80 != 0 {
-        byte = next()?;
-        value = value.checked_add(1)?.checked_mul(128)? | u64::from(byte & 0x7f);
-    }
-    Some(value)
+    })
 }
 
 fn be(bytes: &[u8]) -> u64 {

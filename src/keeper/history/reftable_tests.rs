@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 use super::*;
+use crate::keeper::history::testing::{damaged, dice};
 use crate::sys::testing::skip;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -121,24 +122,9 @@ fn damaged_tables_are_not_read() {
     let whole = std::fs::read(file).unwrap();
     let right = table(&whole).unwrap();
     assert!(right.len() > 600);
-    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
-    let mut next = |below: usize| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        (seed % below as u64) as usize
-    };
+    let mut next = dice();
     for _ in 0..3_000 {
-        let mut bytes = whole.clone();
-        for _ in 0..=next(3) {
-            let at = next(bytes.len());
-            match next(4) {
-                0 => bytes[at] = next(256) as u8,
-                1 => bytes[at] ^= 1 << next(8),
-                2 => bytes.truncate(at.max(1)),
-                _ => bytes.extend_from_within(at..),
-            }
-        }
+        let bytes = damaged(&whole, &mut next);
         let _ = table(&bytes);
     }
     // Where an index or a restart leads is not taken from it.

@@ -214,8 +214,8 @@ impl Look<'_> {
         let files = self.baseline.files.iter();
         let own = files.filter_map(|kept| {
             let rel = kept.file.path().strip_prefix(top).ok()?;
-            let id = format.blob(self.baseline.bytes(kept)?);
-            Some((rel.as_os_str().as_bytes().to_vec(), id))
+            let id = Id::name(format, "blob", self.baseline.bytes(kept)?);
+            Some((rel.as_os_str().as_bytes().to_vec(), id.bytes().to_vec()))
         });
         own.collect()
     }

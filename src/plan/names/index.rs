@@ -4,9 +4,6 @@
 
 #![forbid(unsafe_code)]
 
-use sha1::{Digest, Sha1};
-use sha2::Sha256;
-
 /// How a repository names objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -23,24 +20,6 @@ impl Format {
         match self {
             Format::Sha1 => 20,
             Format::Sha256 => 32,
-        }
-    }
-
-    /// The id of a blob with that content.
-    #[must_use]
-    pub fn blob(self, content: &[u8]) -> Vec<u8> {
-        let head = format!("blob {}\0", content.len());
-        match self {
-            Format::Sha1 => Sha1::new()
-                .chain_update(head)
-                .chain_update(content)
-                .finalize()
-                .to_vec(),
-            Format::Sha256 => Sha256::new()
-                .chain_update(head)
-                .chain_update(content)
-                .finalize()
-                .to_vec(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Against git itself: what it writes has to be understood.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+use super::super::id::Id;
 use super::*;
 use std::fs;
 use std::path::PathBuf;
@@ -55,9 +56,10 @@ impl Drop for Repo {
 }
 
 fn holds(list: &[(String, Vec<u8>)], path: &str, content: &str, format: Format) {
-    let id = format.blob(content.as_bytes());
+    let id = Id::name(format, "blob", content.as_bytes());
     assert!(
-        list.iter().any(|(p, i)| p == path && *i == id),
+        list.iter()
+            .any(|(p, i)| p == path && i.as_slice() == id.bytes()),
         "{path} in {list:?}"
     );
 }

@@ -7,6 +7,7 @@
 pub mod content;
 mod decision;
 pub mod git;
+pub mod id;
 pub mod index;
 pub mod matcher;
 

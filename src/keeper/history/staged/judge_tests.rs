@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 use super::*;
+use crate::keeper::history::testing::{damaged, dice};
 
 /// A store without anything.
 struct Empty;
@@ -94,24 +95,9 @@ fn broken_indexes_end() {
         Format::Sha1,
         &[("a", 1), ("p/a", 1), ("p/b/c", 2), ("z/", 3)],
     );
-    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
-    let mut next = |below: usize| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        (seed % below as u64) as usize
-    };
+    let mut next = dice();
     for _ in 0..20_000 {
-        let mut bytes = whole.clone();
-        for _ in 0..=next(3) {
-            let at = next(bytes.len());
-            match next(4) {
-                0 => bytes[at] = next(256) as u8,
-                1 => bytes[at] ^= 1 << next(8),
-                2 => bytes.truncate(at.max(1)),
-                _ => bytes.extend_from_within(at..),
-            }
-        }
+        let bytes = damaged(&whole, &mut next);
         for format in [Format::Sha1, Format::Sha256] {
             let found = told(format, &was, &bytes);
             assert!(found.content.len() <= FINDINGS);

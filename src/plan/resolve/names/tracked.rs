@@ -7,6 +7,7 @@ use super::super::scene::Scene;
 use super::Target;
 use crate::host::FileType;
 use crate::plan::names::NameKind;
+use crate::plan::names::id::Id;
 use crate::plan::names::index::{self, Format};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -97,7 +98,7 @@ fn ask(scene: &Scene<'_>, root: &Path, targets: &[Target], numbers: &[usize], ou
     }
     let format = format(scene, &git_dir);
     // What lies there, read once: an index can list a path as often as it likes.
-    let mut blobs: HashMap<usize, Option<Vec<u8>>> = HashMap::new();
+    let mut blobs: HashMap<usize, Option<Id>> = HashMap::new();
     let mut each = |path: &[u8], id: &[u8]| {
         if let Some(number) = files.get(path)
             && let (Some(slot), Some(target)) = (out.get_mut(*number), targets.get(*number))
@@ -105,10 +106,10 @@ fn ask(scene: &Scene<'_>, root: &Path, targets: &[Target], numbers: &[usize], ou
         {
             let there = blobs.entry(*number).or_insert_with(|| {
                 let content = look.read(&target.path, FILE)?;
-                (content.len() < FILE).then(|| format.blob(&content))
+                (content.len() < FILE).then(|| Id::name(format, "blob", &content))
             });
             *slot = match there {
-                Some(there) if there == id => Tracked::Same,
+                Some(there) if there.bytes() == id => Tracked::Same,
                 _ => Tracked::Differs,
             };
         }

@@ -2,13 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use crate::plan::names::index::Format;
+use super::index::Format;
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
 /// The name of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Id {
+pub enum Id {
     /// Of 20 bytes.
     Sha1([u8; 20]),
     /// Of 32, with `extensions.objectFormat = sha256`.
@@ -17,13 +17,15 @@ pub(super) enum Id {
 
 impl Id {
     /// Of these bytes, if there are as many as one has.
-    pub(super) fn of(bytes: &[u8]) -> Option<Id> {
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Id> {
         let sha1 = bytes.try_into().map(Id::Sha1);
         sha1.or_else(|_| bytes.try_into().map(Id::Sha256)).ok()
     }
 
     /// Of forty or sixty-four hexadecimal digits.
-    pub(super) fn parse(text: &[u8]) -> Option<Id> {
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Id> {
         let digit = |byte: u8| {
             char::from(byte)
                 .to_digit(16)
@@ -37,7 +39,8 @@ impl Id {
     }
 
     /// Of an object of that kind (`blob`) and content.
-    pub(super) fn name(format: Format, kind: &str, content: &[u8]) -> Id {
+    #[must_use]
+    pub fn name(format: Format, kind: &str, content: &[u8]) -> Id {
         let head = format!("{kind} {}\0", content.len());
         match format {
             Format::Sha1 => {
@@ -52,7 +55,8 @@ impl Id {
     }
 
     /// Its bytes.
-    pub(super) fn bytes(&self) -> &[u8] {
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         match self {
             Id::Sha1(bytes) => bytes,
             Id::Sha256(bytes) => bytes,
@@ -60,7 +64,8 @@ impl Id {
     }
 
     /// The format that it is of: a repository has one.
-    pub(super) fn format(&self) -> Format {
+    #[must_use]
+    pub fn format(&self) -> Format {
         match self {
             Id::Sha1(_) => Format::Sha1,
             Id::Sha256(_) => Format::Sha256,
