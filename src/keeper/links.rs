@@ -281,11 +281,16 @@ fn make(dir: BorrowedFd<'_>, name: &OsStr, mut source: File, stat: &FileStat) ->
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mut copy = File::from(openat(dir, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
     std::io::copy(&mut source, &mut copy).map_err(|e| crate::sys::errno_of(&e))?;
-    let made = fstat(&copy)?;
+    make_alike(&source, &copy, stat)
+}
+
+/// Gives a copy the owner, attributes, permissions and times of what it is a copy of.
+pub(super) fn make_alike(source: &File, copy: &File, stat: &FileStat) -> Result<(), Errno> {
+    let made = fstat(copy)?;
     let mut mode = stat.st_mode & 0o7777;
     if (made.st_uid, made.st_gid) != (stat.st_uid, stat.st_gid) {
         let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-        match fchown(&copy, Some(uid), Some(gid)) {
+        match fchown(copy, Some(uid), Some(gid)) {
             // A group that the user is not in (any more) cannot be given: the user's own may do with it what everybody may.
             Err(Errno::EPERM) if made.st_uid == stat.st_uid => {
                 mode &= 0o5707 | (mode & 0o007) << 3;
@@ -295,10 +300,10 @@ fn make(dir: BorrowedFd<'_>, name: &OsStr, mut source: File, stat: &FileStat) ->
     }
     xattr::copy(source.as_fd(), copy.as_fd())?;
     // After the owner, whose change takes set-user-id bits away.
-    fchmod(&copy, Mode::from_bits_truncate(mode))?;
+    fchmod(copy, Mode::from_bits_truncate(mode))?;
     let accessed = TimeSpec::new(stat.st_atime, stat.st_atime_nsec);
     let modified = TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec);
-    futimens(&copy, &accessed, &modified)
+    futimens(copy, &accessed, &modified)
 }
 
 /// Is it the same file with the same content as when its copying began?

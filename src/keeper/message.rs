@@ -56,6 +56,8 @@ pub enum FromKeeper {
         /// Files under hidden names that appeared where the box may have made them, and files that a rule hides for their content: are
         /// they a secret of the host's?
         judge: Vec<OsText>,
+        /// Files under hidden names that appeared a while ago: has the box one open?
+        held: Vec<OsText>,
     },
     /// Events were lost (IN_Q_OVERFLOW): everything is looked at anew, and the box stands still meanwhile.
     Overflow,

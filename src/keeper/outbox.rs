@@ -30,6 +30,9 @@ const READ_ROOM: usize = 4 * 1024;
 /// How often such files are read, while one message has room for all of them.
 const READ_PACE: Duration = Duration::from_millis(50);
 
+/// How long after a hidden file has appeared it is asked who has it open: who writes it should have closed it by then.
+const HELD: Duration = Duration::from_secs(2);
+
 #[derive(Default)]
 pub(super) struct Outbox {
     closed: BTreeMap<(PathBuf, Closed), (u32, Option<Inode>)>,
@@ -41,6 +44,9 @@ pub(super) struct Outbox {
     /// Files that a rule hides for what they hold, in their order: who makes many must not keep others from being read.
     read: VecDeque<PathBuf>,
     waiting: HashSet<PathBuf>,
+    /// Files under hidden names that appeared, and when it is asked who has each open.
+    held: VecDeque<(Instant, PathBuf)>,
+    appeared: HashSet<PathBuf>,
     /// When some were last read.
     was_read: Option<Instant>,
     /// The supervisor is at work on the last ones.
@@ -88,6 +94,25 @@ impl Outbox {
         if self.judge.len() < MOST {
             self.judge.insert(file);
         }
+    }
+
+    /// A file under a hidden name that the box may have open.
+    pub(super) fn held(&mut self, file: &Path) {
+        if self.held.len() < MOST && self.appeared.insert(file.to_owned()) {
+            self.held
+                .push_back((Instant::now() + HELD, file.to_owned()));
+        }
+    }
+
+    /// The box may have it open.
+    pub(super) fn free(&mut self, file: &Path) {
+        self.appeared.remove(file);
+    }
+
+    /// When it is asked who has the first of them open.
+    fn held_at(&self) -> Option<Instant> {
+        let first = self.held.front().map(|(at, _)| *at);
+        first.filter(|_| !self.asked)
     }
 
     /// A file that a rule hides for what it holds: somebody has to look into it. Whether there was room for it.
@@ -154,7 +179,11 @@ impl Outbox {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let said = || self.said.map_or_else(Instant::now, |at| at + PACE);
         let said = (!self.closed.is_empty()).then(said);
-        said.into_iter().chain(self.read_at(Instant::now())).min()
+        let files = self
+            .read_at(Instant::now())
+            .into_iter()
+            .chain(self.held_at());
+        said.into_iter().chain(files).min()
     }
 
     /// Says what can be said without waiting.
@@ -183,7 +212,13 @@ impl Outbox {
             }
         }
         let reads = self.read_at(now).is_some_and(|at| at <= now);
-        let nothing = self.now.is_empty() && self.judge.is_empty() && !reads;
+        if self.held_at().is_some_and(|at| at <= now) {
+            let appeared = &self.appeared;
+            self.held.retain(|(_, file)| appeared.contains(file));
+        }
+        let due = self.held.iter().take_while(|(at, _)| *at <= now);
+        let held = batch(due.map(|(_, file)| file), JUDGE_ROOM);
+        let nothing = self.now.is_empty() && self.judge.is_empty() && !reads && held.is_empty();
         if !self.asked && !nothing {
             let files = batch(&self.now, ROOM);
             let mut judge = batch(&self.judge, JUDGE_ROOM);
@@ -196,6 +231,7 @@ impl Outbox {
             let message = FromKeeper::Touched {
                 files: texts(&files),
                 judge: texts(&judge),
+                held: texts(&held),
             };
             if channel.try_send(&message, &[])? == Sent::Yes {
                 self.asked = true;
@@ -204,6 +240,10 @@ impl Outbox {
                 }
                 for file in judge {
                     self.judge.remove(&file);
+                }
+                for file in held {
+                    self.held.pop_front();
+                    self.appeared.remove(&file);
                 }
                 for file in read {
                     self.read.pop_front();

@@ -31,6 +31,10 @@ const INDEX_MAX: u64 = 256 << 20;
 pub enum Why {
     /// It was made in the session under a name that runs things or is protected.
     Made,
+    /// It was made in the session under a hidden name, and what is written to it would be read in the box.
+    Lure,
+    /// It was made in the session under a hidden name, and the box had it open: a copy of it has the name.
+    Held,
     /// It was changed; what was there at the start was put back.
     Changed,
     /// It is a copy of a git configuration from which entries were taken.
@@ -45,6 +49,8 @@ impl Why {
     pub fn words(self) -> &'static str {
         match self {
             Why::Made => "made in the session",
+            Why::Lure => "would hand over what is written to it",
+            Why::Held => "was open in the box",
             Why::Changed => "changed in the session",
             Why::Undone => "entries that run things",
             Why::Replaced => "replaced by a restore",

@@ -254,7 +254,13 @@ fn look(
         match said.strongest() {
             // Also what is hidden for its content: the box could not change it.
             _ if hidden.contains(full.as_path()) => continue,
-            Some((NameKind::Hide, _)) => continue,
+            Some((NameKind::Hide, _)) => {
+                // What is behind it, and under which other names, may be open.
+                if !is_dir {
+                    found.names.push(full);
+                }
+                continue;
+            }
             Some((NameKind::Freeze, _)) => {
                 if !has(baseline, &full) {
                     found.names.push(full);

@@ -9,8 +9,10 @@ mod act;
 mod back;
 mod clones;
 mod gits;
+mod held;
 mod known;
 mod links;
+mod lures;
 mod rest;
 mod worktrees;
 
@@ -100,9 +102,10 @@ impl<'a> Settler<'a> {
     pub fn settle(mut self, scope: &Scope) -> Vec<Act> {
         self.at_end = matches!(scope, Scope::End { .. });
         match scope {
-            Scope::Now { names, judge } => {
+            Scope::Now { names, judge, held } => {
                 self.files(names.clone());
                 self.judge(judge);
+                self.held(held);
             }
             Scope::End {
                 touched,
@@ -214,8 +217,18 @@ impl<'a> Settler<'a> {
             Err(Errno::ENOENT) => return,
             Err(errno) => return self.failed(file, errno),
         };
+        if self.is_lure(dir.as_fd(), name, file, &stat) {
+            self.take(dir.as_fd(), name, file, Why::Lure);
+            return;
+        }
         let kind = self.kinds.of(file);
         let is_link = files::is(&stat, SFlag::S_IFLNK);
+        // Nobody in the box could write it, and it may be the user's.
+        if kind == Some(NameKind::Hide)
+            || (kind.is_none() && !is_link && self.kinds.is_hidden(file))
+        {
+            return;
+        }
         if kind.is_none() && is_link && self.is_plain_link(file) {
             if self.is_on_the_way(file) || self.is_led_out(file) {
                 self.take(dir.as_fd(), name, file, Why::Made);
@@ -288,8 +301,10 @@ impl<'a> Settler<'a> {
             taken.map_err(|e| e.to_string())
         });
         let Err(reason) = taken else {
-            if why == Why::Made {
-                self.say(file, Did::Quarantined);
+            match why {
+                Why::Made => self.say(file, Did::Quarantined),
+                Why::Lure => self.say(file, Did::Lured),
+                Why::Changed | Why::Undone | Why::Held | Why::Replaced => {}
             }
             return true;
         };

@@ -44,6 +44,7 @@ pub(super) enum What {
     Dir,
     Link,
     Socket,
+    Pipe,
     Other,
 }
 
@@ -446,6 +447,8 @@ fn kind(mode: u32) -> What {
         What::Link
     } else if kind == SFlag::S_IFSOCK.bits() {
         What::Socket
+    } else if kind == SFlag::S_IFIFO.bits() {
+        What::Pipe
     } else {
         What::Other
     }
@@ -487,6 +490,7 @@ pub(super) fn list(dir: OwnedFd) -> Vec<(OsString, What)> {
             Some(Type::Directory) => Some(What::Dir),
             Some(Type::Symlink) => Some(What::Link),
             Some(Type::Socket) => Some(What::Socket),
+            Some(Type::Fifo) => Some(What::Pipe),
             Some(_) => Some(What::Other),
             None => what(again.as_fd(), name),
         };

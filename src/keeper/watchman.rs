@@ -5,6 +5,7 @@
 
 mod frozen;
 mod gits;
+mod lures;
 mod rules;
 mod secrets;
 mod sockets;
@@ -349,6 +350,7 @@ impl<'a> Watchman<'a> {
         self.cover(it, &file)?;
         let said = self.said(it.spot, it.name, it.what);
         self.look_into(it, &file, &said);
+        self.lure(it, &file, &said);
         let mut within = it.spot.within;
         match self.strongest(said, it.spot, it.name) {
             Some((NameKind::Hide, rule)) if self.hides(it, rule, &file) => {
@@ -395,7 +397,7 @@ impl<'a> Watchman<'a> {
                     self.suspect(it, &file);
                 }
             }
-            What::Link | What::Socket | What::Other => {}
+            What::Link | What::Socket | What::Pipe | What::Other => {}
         }
         Ok(())
     }

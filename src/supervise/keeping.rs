@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 mod last;
+mod lures;
 mod moved;
 
+use self::lures::Lures;
 use self::moved::Home;
 use super::holds::Holder;
 use super::keeping_words::{LINES, Lines, doubtful, event, not_compared, required};
@@ -64,6 +66,8 @@ pub(super) struct Keeping {
     shown: BTreeSet<PathBuf>,
     /// Those of which it was said that they stay closed.
     doubted: BTreeSet<PathBuf>,
+    /// Hidden names that were taken away.
+    lures: Lures,
     /// The box stands still while the keeper looks at everything anew; it is lost if that has not ended by then.
     halted: Option<Instant>,
 }
@@ -112,6 +116,7 @@ impl Keeping {
             doubtful: BTreeMap::new(),
             shown: BTreeSet::new(),
             doubted: BTreeSet::new(),
+            lures: Lures::default(),
             halted: None,
         })
     }
@@ -178,11 +183,12 @@ impl Keeping {
                 running.note(&Event::WatchGap { why });
             }
             FromKeeper::Failed { why } => lost(running, &why),
-            FromKeeper::Touched { files, judge } => {
+            FromKeeper::Touched { files, judge, held } => {
                 self.follow(running);
                 let scope = Scope::Now {
                     names: self.places(paths(files).collect()),
                     judge: self.places(paths(judge).collect()),
+                    held: self.places(paths(held).collect()),
                 };
                 match Job::start(&self.names, &self.baseline, &self.session, &scope) {
                     Ok(job) => self.job = Some(job),
@@ -297,6 +303,8 @@ impl Keeping {
                     });
                     continue;
                 }
+                Did::Lured => self.lured(&act.file, lures::LURED, running),
+                Did::Renewed => self.lured(&act.file, lures::HELD, running),
                 _ => {}
             }
             if let Some(event) = event(act) {

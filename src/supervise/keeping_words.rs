@@ -72,7 +72,12 @@ fn directory(act: &Act) -> PathBuf {
 /// Nothing of what the box is told of only.
 fn kind(did: &Did) -> Option<Kind> {
     Some(match did {
-        Did::Quarantined | Did::PutBack | Did::Restored | Did::Undone { .. } => Kind::Settled,
+        Did::Quarantined
+        | Did::Lured
+        | Did::Renewed
+        | Did::PutBack
+        | Did::Restored
+        | Did::Undone { .. } => Kind::Settled,
         Did::Led => Kind::Led,
         Did::Committed { .. } => Kind::Committed,
         Did::Staged {
@@ -153,6 +158,14 @@ fn line(act: &Act, id: &SessionId) -> String {
         Did::Quarantined => format!(
             "{file} was made in the session under a protected name, and moved away: `agentbox restore {id}` gives it back"
         ),
+        Did::Lured => format!(
+            "{file} is a hidden name, and what was made there in the session (a link, a second name of a file, a pipe) would hand over what \
+             you write to it; it was moved away: `agentbox restore {id}` gives it back"
+        ),
+        Did::Renewed => format!(
+            "{file} is a hidden name, and the box had what appeared there open; it is a copy now, so that nobody in the box can read what you \
+             write to it: `agentbox restore {id}` has the other one"
+        ),
         Did::PutBack => format!(
             "{file} is protected and was changed; it is again as it was: `agentbox restore {id}` gives the change back"
         ),
@@ -230,8 +243,8 @@ fn names(keys: &[String]) -> String {
 pub(super) fn event(act: Act) -> Option<Event> {
     let Act { file, did } = act;
     Some(match did {
-        Did::Quarantined => Event::Quarantined { file },
-        Did::PutBack | Did::Restored => Event::PutBack { file },
+        Did::Quarantined | Did::Lured => Event::Quarantined { file },
+        Did::Renewed | Did::PutBack | Did::Restored => Event::PutBack { file },
         Did::Undone { keys } => Event::Undone { file, keys },
         Did::Led => Event::Led { file },
         Did::Committed {

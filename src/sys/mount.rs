@@ -304,8 +304,21 @@ pub fn birth(fd: BorrowedFd<'_>) -> Result<Option<(i64, i64)>, Errno> {
 /// # Errors
 /// The errno of fcntl(2) where it says nothing: EACCES for somebody else's file, EINVAL where the file system has no leases.
 pub fn has_writer(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    refuses_lease(file, libc::F_RDLCK)
+}
+
+/// Whether anybody else has this file open at all, or mapped (a write lease is refused then). As [`has_writer`]; SIGIO has to be
+/// blocked, which comes when somebody opens it in this moment.
+///
+/// # Errors
+/// As for [`has_writer`].
+pub fn has_opener(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    refuses_lease(file, libc::F_WRLCK)
+}
+
+fn refuses_lease(file: BorrowedFd<'_>, kind: i32) -> Result<bool, Errno> {
     // SAFETY: fcntl(2) takes integers here; F_SETLEASE touches no memory of this process.
-    let ret = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) };
+    let ret = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
     match cvt(ret.into()) {
         Ok(_) => {
             // SAFETY: as above; gives the lease back.

@@ -17,6 +17,8 @@ pub enum Scope {
         names: Vec<PathBuf>,
         /// Files under hidden names, of which only this is asked: could the box read their content elsewhere anyway?
         judge: Vec<PathBuf>,
+        /// Hidden files that appeared a while ago: does the box have one open since?
+        held: Vec<PathBuf>,
     },
     /// Everything, of a session that is over. Where not all of it was seen, the trees are searched.
     End {
@@ -59,6 +61,10 @@ pub fn is_complete(acts: &[Act]) -> bool {
 pub enum Did {
     /// Moved to the quarantine: it did not exist when the session began.
     Quarantined,
+    /// Moved to the quarantine: what is written to this hidden name would be read in the box.
+    Lured,
+    /// A hidden file that the box had open is a copy of its own now; the other one is in the quarantine.
+    Renewed,
     /// What was there when the session began is there again; the other one is in the quarantine.
     PutBack,
     /// It was deleted, and is there again.

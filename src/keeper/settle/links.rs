@@ -178,14 +178,14 @@ pub(super) fn is_probe(dir: BorrowedFd<'_>, name: &OsStr, file: &Path) -> bool {
 }
 
 /// Is it where the private directories of boxes are?
-fn is_private(path: &Path) -> bool {
+pub(super) fn is_private(path: &Path) -> bool {
     let names: Vec<&OsStr> = path.iter().collect();
     let pair = [OsStr::new("agentbox"), OsStr::new("private")];
     names.windows(2).any(|two| two == pair)
 }
 
 /// Where a link leads, also if nothing is there yet.
-fn behind(link: &Path) -> PathBuf {
+pub(super) fn behind(link: &Path) -> PathBuf {
     let mut at = link.to_owned();
     for _ in 0..40 {
         if let Ok(real) = std::fs::canonicalize(&at) {

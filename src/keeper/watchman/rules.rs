@@ -20,7 +20,7 @@ impl Watchman<'_> {
     pub(super) fn said(&self, spot: &Spot, name: &OsStr, what: What) -> Decision {
         let kind = match what {
             What::Dir => Kind::Dir,
-            What::Link | What::Socket | What::Other => Kind::File,
+            What::Link | What::Socket | What::Pipe | What::Other => Kind::File,
         };
         let place = self.places.get(spot.place);
         let said = |place: &Place| place.matcher.entry_of(&spot.cursor, name.as_bytes(), kind);

@@ -236,6 +236,9 @@ impl Watchman<'_> {
             self.secrets.inodes.insert(inode, at);
         }
         let writable = self.mask_of(it.spot.place, file) == Mask::Refused;
+        if is_file && writable {
+            self.outbox.held(file);
+        }
         if is_file && builtin && writable && self.secrets.doubtful.len() < MOST {
             self.secrets
                 .doubtful
@@ -304,6 +307,7 @@ impl Watchman<'_> {
     pub(super) fn written(&mut self, file: &Path) {
         if self.secrets.doubtful.contains_key(file) {
             self.outbox.judge(file.to_owned());
+            self.outbox.held(file);
         }
         if self.secrets.suspects.contains_key(file) || self.secrets.thawed.contains(file) {
             self.outbox.now(file.to_owned());
@@ -382,6 +386,7 @@ impl Watchman<'_> {
             match view.uncover(place, &rel, known) {
                 Ok(true) => {
                     self.secrets.doubtful.remove(file);
+                    self.outbox.free(file);
                     // A link to the other kind stays closed: its name says nothing of what is written through it.
                     if known.until == Until::Replaced {
                         self.secrets.inodes.remove(&known.inode);

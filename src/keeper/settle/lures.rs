@@ -1,0 +1,121 @@
+//! Hidden names of the session that hand over what is written to them: a link to a name that the box can read, a second name of
+//! a file that has such a name, a pipe. The user writes `.env`, and the box reads `notes.txt`. A mask over the name does not
+//! change what is behind it, and the box may have it open; so the name goes away at once, and the next who writes makes a file
+//! of his own, which is hidden.
+
+#![forbid(unsafe_code)]
+
+use super::Settler;
+use super::links::{behind, is_private};
+use crate::keeper::files;
+use crate::plan::names::NameKind;
+use nix::fcntl::{openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+/// Directories that are looked through for the other names of a file. Where there are more, it may have any.
+const DIRECTORIES: u32 = 20_000;
+
+impl Settler<'_> {
+    /// Would a secret that is written to this hidden name be read by the box? Of what was there before the session nothing is
+    /// said: the start has looked at that.
+    pub(super) fn is_lure(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        file: &Path,
+        stat: &FileStat,
+    ) -> bool {
+        let old = (stat.st_ctime, stat.st_ctime_nsec) < self.baseline.taken;
+        let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+        // The names of a plain file and of a directory, which are nearly all, need no more than this.
+        let plain = kind == SFlag::S_IFDIR || (kind == SFlag::S_IFREG && stat.st_nlink < 2);
+        if old || plain || !self.kinds.is_hidden(file) {
+            return false;
+        }
+        // What git has anyway is not hidden.
+        if self.names.shown.iter().any(|shown| shown.path() == file) {
+            return false;
+        }
+        match kind {
+            SFlag::S_IFLNK => self.leads_to_the_box(dir, name, file),
+            SFlag::S_IFREG => self.has_a_plain_name(file, stat),
+            _ => true,
+        }
+    }
+
+    /// Does a link lead to where the box may write, under a name that is not hidden? Git's own links are the repository's.
+    fn leads_to_the_box(&self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path) -> bool {
+        let Ok(said) = readlinkat(dir, Path::new(name)) else {
+            return false;
+        };
+        let first = lexical(&file.parent().unwrap_or(file).join(&said));
+        let ways = [first, behind(file)];
+        ways.iter().any(|to| self.is_open_to_the_box(to)) && !self.is_gits(file, said.as_bytes())
+    }
+
+    /// May the box read and write what has this name?
+    fn is_open_to_the_box(&self, to: &Path) -> bool {
+        // By /proc/PID/root and /proc/PID/fd it leads into the box itself.
+        if to.starts_with("/proc") || is_private(to) {
+            return true;
+        }
+        let granted = |place: &crate::plan::OsText| to.starts_with(place.path());
+        self.baseline.writable.iter().any(granted) && self.kinds.of(to) != Some(NameKind::Hide)
+    }
+
+    /// Has a file a name beside this one that is not hidden? Each place is a mount of its own, and no link leads from one into
+    /// another one.
+    fn has_a_plain_name(&self, file: &Path, stat: &FileStat) -> bool {
+        let places = self.baseline.writable.iter().map(|place| place.path());
+        let Some(place) = places
+            .filter(|place| file.starts_with(place))
+            .max_by_key(|place| place.as_os_str().len())
+        else {
+            return false;
+        };
+        let Ok(top) = files::open_path(self.root.as_fd(), place) else {
+            return false;
+        };
+        let (mut left, mut rest) = (DIRECTORIES, vec![(top, place.to_owned())]);
+        while let Some((dir, path)) = rest.pop() {
+            left -= 1;
+            if left == 0 {
+                return true;
+            }
+            for name in files::names(dir.as_fd()).unwrap_or_default() {
+                let Ok(found) = files::stat(dir.as_fd(), &name) else {
+                    continue;
+                };
+                let at = path.join(&name);
+                if files::is(&found, SFlag::S_IFDIR) {
+                    if let Ok(inner) = openat(&dir, name.as_os_str(), files::DIR, Mode::empty()) {
+                        rest.push((inner, at));
+                    }
+                } else if (found.st_dev, found.st_ino) == (stat.st_dev, stat.st_ino)
+                    && at != file
+                    && self.kinds.of(&at) != Some(NameKind::Hide)
+                {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+/// A path without `.` and `..`, as it would be if no directory on it were a link.
+fn lexical(path: &Path) -> PathBuf {
+    let mut at = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(at.pop()),
+            Component::CurDir => {}
+            part => at.push(part),
+        }
+    }
+    at
+}

@@ -1,0 +1,78 @@
+//! Hidden names that the box makes again as soon as they are taken away, or opens again as soon as they are copies: between two
+//! times what the user writes to one would be read. No ordinary program does that, and there is no other end to it than the
+//! session's.
+
+#![forbid(unsafe_code)]
+
+use super::Keeping;
+use crate::outcome::Trigger;
+use crate::plan::OsText;
+use crate::supervise::running::Running;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often one name may be taken away ...
+const TIMES: u32 = 20;
+/// ... within this time. An hour's work of a program's tests may well make such a link now and then.
+pub(super) const LURED: Duration = Duration::from_secs(10);
+/// The same of files that the box has open, for which it is looked every two seconds at most.
+pub(super) const HELD: Duration = Duration::from_secs(600);
+/// The most names that are counted at once.
+const MOST: usize = 20_000;
+
+/// What was taken away lately.
+#[derive(Default)]
+pub(super) struct Lures {
+    names: HashMap<PathBuf, (Instant, u32)>,
+}
+
+impl Lures {
+    /// A name was taken away: was that once too often?
+    fn taken(&mut self, file: &Path, now: Instant, within: Duration) -> bool {
+        if self.names.len() >= MOST {
+            self.names.retain(|_, (since, _)| now < *since + HELD);
+        }
+        if self.names.len() >= MOST {
+            return true;
+        }
+        let (since, times) = self.names.entry(file.to_owned()).or_insert((now, 0));
+        if now >= *since + within {
+            (*since, *times) = (now, 0);
+        }
+        *times += 1;
+        *times > TIMES
+    }
+}
+
+impl Keeping {
+    /// A hidden name was taken away from the box: once too often is the end.
+    pub(super) fn lured(&mut self, file: &OsText, within: Duration, running: &mut Running) {
+        if self.lures.taken(file.path(), Instant::now(), within) {
+            running.stop(Trigger::Lost {
+                what: format!(
+                    "{file}, a hidden name that the box made or opened again and again so that it can read what you write to it"
+                ),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_name_again_and_again_is_too_often() {
+        let (mut lures, now) = (Lures::default(), Instant::now());
+        let file = Path::new("/w/.env");
+        for _ in 0..TIMES {
+            assert!(!lures.taken(file, now, LURED));
+            assert!(!lures.taken(Path::new("/w/a.pem"), now, HELD));
+        }
+        assert!(!lures.taken(Path::new("/w/.env.local"), now, LURED));
+        assert!(lures.taken(file, now, LURED));
+        assert!(!lures.taken(file, now + LURED, LURED));
+        assert!(lures.taken(Path::new("/w/a.pem"), now + LURED, HELD));
+    }
+}

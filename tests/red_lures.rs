@@ -1,0 +1,240 @@
+//! Hidden names that the box prepares for what the host will write to them: links, second names, pipes, descriptors that stay
+//! open. Each beside a name that no rule knows, which hands over what the host writes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Live, PATIENCE, Ran, TestBox, live, run, until, until_within};
+use nix::sys::signal::{Signal, kill};
+use std::fs;
+use std::process::Command;
+
+const BASE: &str = "extends = [\"base\", \"git\"]\n";
+
+fn boxed() -> TestBox {
+    TestBox::new().profile(BASE).dir("{ws}/node_modules")
+}
+
+/// A box that does something, says `ready`, waits for the file `go` and does something else.
+fn waiting(b: &TestBox, first: &str, then: &str) -> Live {
+    let text = format!("{first}; echo ready; until [ -e go ]; do sleep 0.01; done; {then}");
+    let mut live = b.start(["/bin/sh", "-c", &b.fill(&text)]);
+    live.wait_line("ready");
+    live
+}
+
+/// Does something on the host, as the test user.
+fn host(b: &TestBox, script: &str) -> Ran {
+    b.on_host(&format!("set -e; {script}"))
+}
+
+fn restore(b: &TestBox) -> String {
+    run(b.agentbox(["restore"])).ok()
+}
+
+fn is_there(b: &TestBox, name: &str) -> bool {
+    fs::symlink_metadata(b.ws().join(name)).is_ok()
+}
+
+fn git(b: &TestBox, args: &[&str]) -> String {
+    let mut command = Command::new("git");
+    b.around(&mut command, &b.command(["true"]));
+    command.args(["-c", "user.name=a", "-c", "user.email=a@b"]);
+    command.args(["-c", "init.defaultBranch=main"]).args(args);
+    run(command).ok()
+}
+
+/// What the box prepares for NAME, and how it reads what was written there.
+const LURES: &[(&str, &str)] = &[
+    ("ln -s notes NAME", "cat notes"),
+    ("ln -s node_modules/n NAME", "cat node_modules/n"),
+    ("mkdir -p d; ln -s d/n NAME", "cat d/n"),
+    ("ln -s notes x; mv x NAME", "cat notes"),
+    (
+        "mkdir -p d/e; ln -s notes d/e/x; mv d/e/x NAME",
+        "cat notes",
+    ),
+    ("ln -s \"$PWD/notes\" NAME", "cat notes"),
+    ("ln -s two NAME; ln -s notes two", "cat notes"),
+    ("echo mine > notes; ln notes NAME", "cat notes"),
+    ("echo mine > notes; ln notes x; mv x NAME", "cat notes"),
+    (
+        "echo mine > node_modules/n; ln node_modules/n NAME",
+        "cat node_modules/n",
+    ),
+    ("mkfifo x; exec 3<>x; mv x NAME", "timeout 1 head -n 1 <&3"),
+    (
+        "mkfifo NAME; command exec 3<>NAME",
+        "timeout 1 head -n 1 <&3",
+    ),
+];
+
+#[test]
+fn a_hidden_name_that_the_box_made_hands_nothing_over() {
+    for (lure, read) in LURES {
+        for (name, hidden) in [(".env", true), ("deploy.pem", true), ("plain", false)] {
+            let b = boxed();
+            let fill = |text: &str| text.replace("NAME", name);
+            let live = waiting(&b, &fill(lure), &format!("{} 2>&1", fill(read)));
+            if hidden {
+                let gone = until_within(PATIENCE, || !is_there(&b, name));
+                if !gone {
+                    host(&b, "touch go").ok();
+                    panic!("{lure}: {name} is not gone: {:?}", live.end());
+                }
+            }
+            let wrote = host(&b, &fill("timeout 5 sh -c 'echo SECRET > NAME'; touch go"));
+            assert_eq!(wrote.code(), 0, "{lure} {name}: {wrote:?}");
+            let ran = live.end();
+            assert_eq!(
+                ran.text().contains("SECRET"),
+                !hidden,
+                "{lure} {name}: {ran:?}"
+            );
+            if hidden {
+                assert_eq!(fs::read_to_string(b.ws().join(name)).unwrap(), "SECRET\n");
+                assert!(
+                    ran.complaint().contains("would hand over"),
+                    "{lure}: {ran:?}"
+                );
+                assert!(restore(&b).contains(name), "{lure}");
+            }
+        }
+    }
+}
+
+#[test]
+fn links_that_lead_to_nothing_of_the_boxes_stay() {
+    let b = boxed().file("{home}/elsewhere", "outside");
+    let live = waiting(&b, "true", "sleep 0.3");
+    host(
+        &b,
+        "ln -s {home}/elsewhere .env; ln -s .env.local .env.production; echo x > .env.local; ln .env.local .env.again; \
+         mkdir a; ln -s ../.env a/.env; touch go",
+    )
+    .ok();
+    live.end().ok();
+    for name in [
+        ".env",
+        ".env.production",
+        ".env.local",
+        ".env.again",
+        "a/.env",
+    ] {
+        assert!(is_there(&b, name), "{name}: {}", restore(&b));
+    }
+}
+
+#[test]
+fn a_link_of_a_branch_under_a_hidden_name_is_the_repositorys() {
+    let b = boxed();
+    host(&b, "mkdir conf; echo A=1 > conf/sample; echo x > README").ok();
+    git(&b, &["init", "-q"]);
+    git(&b, &["add", "README"]);
+    git(&b, &["commit", "-qm", "one"]);
+    git(&b, &["checkout", "-qb", "linked"]);
+    host(&b, "ln -s conf/sample .env").ok();
+    git(&b, &["add", "-A"]);
+    git(&b, &["commit", "-qm", "two"]);
+    git(&b, &["checkout", "-q", "main"]);
+    let ran = b.sh("git checkout -q linked; sleep 0.5; git status --porcelain; cat .env");
+    assert_eq!(ran.ok(), "A=1");
+    assert!(is_there(&b, ".env"));
+    assert_eq!(git(&b, &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn who_makes_such_a_name_again_and_again_is_ended() {
+    let b = boxed();
+    let spin = |name: &str, times: &str| {
+        let script = "import os,sys
+for i in range(int(sys.argv[2])):
+    try: os.symlink('notes', sys.argv[1])
+    except FileExistsError: pass
+    if sys.argv[1] == 'plain': os.unlink('plain')
+print('lived')";
+        b.run(["/usr/bin/python3", "-c", script, name, times])
+    };
+    assert_eq!(spin("plain", "20000").ok().trim(), "lived");
+    let ran = spin(".env", "1000000000");
+    assert_eq!(ran.code(), 137, "{ran:?}");
+    assert!(
+        ran.complaint()
+            .contains(".env, a hidden name that the box made"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_hidden_file_that_the_box_has_open_gets_a_new_inode() {
+    let script = "import os,sys,time,mmap
+def hold(name, first):
+    f = open(first, 'w+'); f.write('mine'); f.flush()
+    if first != name: os.rename(first, name)
+    return f
+files = [hold('.env', '.env'), hold('a.pem', 'x'), hold('plain', 'plain')]
+m = hold('b.key', 'y'); files.append(mmap.mmap(m.fileno(), 0)); m.close()
+with open('.env.own', 'w') as f: f.write('the agents own')
+print('ready', flush=True)
+while not os.path.exists('go'): time.sleep(0.01)
+for f in files: f.seek(0); print(f.read())";
+    let b = boxed();
+    let mut live = b.start(["/usr/bin/python3", "-c", script]);
+    live.wait_line("ready");
+    until("each is a copy", || {
+        [".env", "a.pem", "b.key"]
+            .iter()
+            .all(|name| restore(&b).contains(name))
+    });
+    let names = ".env a.pem b.key plain";
+    host(
+        &b,
+        &format!("for f in {names}; do cat $f; echo SECRET > $f; done; touch go"),
+    )
+    .ok();
+    let ran = live.end();
+    assert_eq!(
+        ran.text(),
+        "ready\nmine\nmine\nSECRET\n\nb'mine'",
+        "{ran:?}"
+    );
+    assert!(ran.complaint().contains("it is a copy now"), "{ran:?}");
+    let own = fs::read_to_string(b.ws().join(".env.own")).unwrap();
+    assert_eq!(own, "the agents own");
+    assert!(!restore(&b).contains(".env.own"));
+}
+
+#[test]
+fn what_the_host_writes_slowly_to_a_hidden_name_stays_its_own() {
+    let b = boxed();
+    let live = waiting(&b, "true", "true");
+    let slow = "exec 3> .env; echo one >&3; sleep 3; echo two >&3; exec 3>&-; touch go";
+    host(&b, slow).ok();
+    live.end().ok();
+    assert_eq!(
+        fs::read_to_string(b.ws().join(".env")).unwrap(),
+        "one\ntwo\n"
+    );
+    assert!(!restore(&b).contains(".env"));
+}
+
+#[test]
+fn what_a_crash_left_under_hidden_names_is_taken_by_who_comes_next() {
+    let b = boxed();
+    let token = common::world::token();
+    // Stopped, the supervisor settles nothing.
+    let script = "echo ready; until [ -e go ]; do sleep 0.01; done; ln -s notes .env; echo mine > m; ln m a.pem; ln -s notes plain; echo made; sleep 1000; true";
+    let mut live = b.start(["/bin/sh", "-c", script, &token]);
+    live.wait_line("ready");
+    let supervisor = live::parent(live::init_of(live::find(&token))).unwrap();
+    kill(supervisor, Signal::SIGSTOP).unwrap();
+    host(&b, "touch go").ok();
+    until("they are made", || is_there(&b, "plain"));
+    kill(supervisor, Signal::SIGKILL).unwrap();
+    live.end();
+    live::gone(&token);
+    assert!(is_there(&b, ".env") && is_there(&b, "a.pem"));
+    let said = restore(&b);
+    assert!(!is_there(&b, ".env") && !is_there(&b, "a.pem"), "{said}");
+    assert!(is_there(&b, "plain") && is_there(&b, "m"), "{said}");
+}
