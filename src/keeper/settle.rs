@@ -20,6 +20,7 @@ pub use self::act::{Act, Did, Scope, Search, is_complete};
 use self::clones::Theirs;
 use self::gits::is_config;
 use self::known::written;
+use self::lures::Several;
 use self::rest::Rest;
 pub use self::rest::was_looked_at;
 use super::baseline::{Baseline, Content, Kept};
@@ -36,7 +37,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, openat};
 use nix::sys::stat::{Mode, SFlag};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -68,6 +69,8 @@ pub struct Settler<'a> {
     strayed: BTreeSet<PathBuf>,
     /// What an earlier one has left.
     rest: Option<Rest>,
+    /// Files with several names, by their place.
+    several: HashMap<PathBuf, Several>,
 }
 
 impl<'a> Settler<'a> {
@@ -94,6 +97,7 @@ impl<'a> Settler<'a> {
             done: BTreeSet::new(),
             strayed: BTreeSet::new(),
             rest: None,
+            several: HashMap::new(),
         })
     }
 
@@ -103,7 +107,10 @@ impl<'a> Settler<'a> {
         self.at_end = matches!(scope, Scope::End { .. });
         match scope {
             Scope::Now { names, judge, held } => {
-                self.files(names.clone());
+                let kinds = Rc::clone(&self.kinds);
+                let (first, rest) = names.iter().cloned().partition(|file| runs(&kinds, file));
+                self.files(first);
+                self.files(rest);
                 self.judge(judge);
                 self.held(held);
             }

@@ -15,10 +15,11 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::unistd::linkat;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,19 @@ enum Opener {
     Box,
 }
 
+/// Who has which of some inodes open, of those that this user may see.
+type Openers = HashMap<(u64, u64), Opener>;
+
+/// A file that may be open.
+struct Busy {
+    file: PathBuf,
+    dir: OwnedFd,
+    source: File,
+    stat: FileStat,
+    /// The kernel said so.
+    told: bool,
+}
+
 impl Settler<'_> {
     /// Gives hidden files that the box has open a new inode each.
     pub(super) fn held(&mut self, files: &[PathBuf]) {
@@ -46,64 +60,63 @@ impl Settler<'_> {
         if leases.thread_block().is_err() {
             return;
         }
-        for file in files {
-            self.renew(file);
-            self.unlocked.lock();
+        let busy: Vec<Busy> = files.iter().filter_map(|file| self.busy(file)).collect();
+        let openers = openers(&busy);
+        for busy in busy {
+            match openers.get(&(busy.stat.st_dev, busy.stat.st_ino)) {
+                // It is asked again when that has written to it.
+                Some(Opener::Host) => {}
+                // No leases there, and nobody is found.
+                None if !busy.told => {}
+                None | Some(Opener::Box) => self.renew(busy),
+            }
         }
+        self.unlocked.lock();
     }
 
-    fn renew(&mut self, file: &Path) {
-        let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
-            return;
-        };
+    fn busy(&mut self, file: &Path) -> Option<Busy> {
+        let (parent, name) = (file.parent()?, file.file_name()?);
         if !self.kinds.is_hidden(file) {
-            return;
+            return None;
         }
         let dir = match self.unlocked.open_to_write(self.root.as_fd(), parent) {
             Ok(dir) => dir,
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return,
-            Err(errno) => return self.failed(file, errno),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return None,
+            Err(errno) => {
+                self.failed(file, errno);
+                return None;
+            }
         };
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let Ok(source) = openat(&dir, name, flags, Mode::empty()) else {
-            return;
-        };
-        let Ok(stat) = fstat(&source) else { return };
+        let source = openat(&dir, name, flags, Mode::empty()).ok()?;
+        let stat = fstat(&source).ok()?;
         let old = (stat.st_ctime, stat.st_ctime_nsec) < self.baseline.taken;
         if old || !files::is(&stat, SFlag::S_IFREG) {
-            return;
+            return None;
         }
         let told = has_opener(source.as_fd());
-        if told == Ok(false) {
-            return;
-        }
-        match (told, opener(name, &stat)) {
-            // It is asked again when that has written to it.
-            (_, Some(Opener::Host)) => {}
-            // No leases there, and nobody is found.
-            (Err(_), None) => {}
-            _ => self.replace(dir.as_fd(), name, file, File::from(source), &stat),
-        }
+        (told != Ok(false)).then_some(Busy {
+            file: file.to_owned(),
+            dir,
+            source: File::from(source),
+            stat,
+            told: told.is_ok(),
+        })
     }
 
     /// What has the name goes to the quarantine, so that nothing is lost that somebody writes in this moment; a copy gets the name.
-    fn replace(
-        &mut self,
-        dir: BorrowedFd<'_>,
-        name: &OsStr,
-        file: &Path,
-        source: File,
-        stat: &FileStat,
-    ) {
-        if !self.take(dir, name, file, Why::Held) {
+    fn renew(&mut self, busy: Busy) {
+        let Some(name) = busy.file.file_name() else {
+            return;
+        };
+        if !self.take(busy.dir.as_fd(), name, &busy.file, Why::Held) {
             return;
         }
-        let copied = copy(dir, name, source, stat);
-        let did = match copied {
+        let did = match copy(busy.dir.as_fd(), name, busy.source, &busy.stat) {
             Ok(()) => Did::Renewed,
             Err(_) => Did::Lured,
         };
-        self.say(file, did);
+        self.say(&busy.file, did);
     }
 }
 
@@ -128,36 +141,50 @@ fn copy(dir: BorrowedFd<'_>, name: &OsStr, mut source: File, stat: &FileStat) ->
     )
 }
 
-/// Who has a file of that name open, of those that this user may see.
-fn opener(name: &OsStr, stat: &FileStat) -> Option<Opener> {
+fn openers(busy: &[Busy]) -> Openers {
+    let mut found = Openers::new();
+    if busy.is_empty() {
+        return found;
+    }
+    let names: HashSet<&OsStr> = busy.iter().filter_map(|it| it.file.file_name()).collect();
+    let wanted: HashSet<_> = busy
+        .iter()
+        .map(|it| (it.stat.st_dev, it.stat.st_ino))
+        .collect();
     let space = |process: &Path| std::fs::read_link(process.join("ns/pid")).ok();
     let own = space(Path::new("/proc/self"));
     let me = std::process::id().to_string();
-    let mut found = None;
-    for process in std::fs::read_dir("/proc").ok()?.flatten() {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in processes {
         let pid = process.file_name();
-        let process = process.path();
-        let is_pid = pid.as_bytes().iter().all(u8::is_ascii_digit);
-        if !is_pid || pid == me.as_str() || !has(&process, name, stat) {
+        if !pid.as_bytes().iter().all(u8::is_ascii_digit) || pid == me.as_str() {
             continue;
         }
-        if space(&process) == own {
-            return Some(Opener::Host);
+        let process = process.path();
+        let mut opener = None;
+        let descriptors = std::fs::read_dir(process.join("fd"));
+        for descriptor in descriptors.into_iter().flatten().flatten() {
+            let path = descriptor.path();
+            // By its name first: what a descriptor leads to may be on a server that does not answer.
+            let is_named = std::fs::read_link(&path)
+                .is_ok_and(|to| to.file_name().is_some_and(|name| names.contains(name)));
+            if !is_named {
+                continue;
+            }
+            let Ok(meta) = std::fs::metadata(&path) else {
+                continue;
+            };
+            let inode = (meta.dev(), meta.ino());
+            if wanted.contains(&inode) {
+                let opener = *opener.get_or_insert_with(|| match space(&process) == own {
+                    true => Opener::Host,
+                    false => Opener::Box,
+                });
+                if found.get(&inode) != Some(&Opener::Host) {
+                    found.insert(inode, opener);
+                }
+            }
         }
-        found = Some(Opener::Box);
     }
     found
-}
-
-fn has(process: &Path, name: &OsStr, stat: &FileStat) -> bool {
-    let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else {
-        return false;
-    };
-    descriptors.flatten().any(|descriptor| {
-        let path = descriptor.path();
-        // By its name first: what a descriptor leads to may be on a server that does not answer.
-        std::fs::read_link(&path).is_ok_and(|to| to.file_name() == Some(name))
-            && std::fs::metadata(&path)
-                .is_ok_and(|meta| (meta.dev(), meta.ino()) == (stat.st_dev, stat.st_ino))
-    })
 }

@@ -11,19 +11,30 @@ use crate::keeper::files;
 use crate::plan::names::NameKind;
 use nix::fcntl::{openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-/// Directories that are looked through for the other names of a file. Where there are more, it may have any.
-const DIRECTORIES: u32 = 20_000;
+/// Names that are looked at for other names of a file, and directories that wait for it, open. Where there are more, it may have
+/// any.
+const ENTRIES: u32 = 500_000;
+const OPEN: usize = 512;
+
+/// Files with several names.
+pub(super) enum Several {
+    /// By their inodes.
+    All(HashMap<(u64, u64), Vec<PathBuf>>),
+    /// There is too much to look at.
+    Unknown,
+}
 
 impl Settler<'_> {
     /// Would a secret that is written to this hidden name be read by the box? Of what was there before the session nothing is
     /// said: the start has looked at that.
     pub(super) fn is_lure(
-        &self,
+        &mut self,
         dir: BorrowedFd<'_>,
         name: &OsStr,
         file: &Path,
@@ -64,12 +75,12 @@ impl Settler<'_> {
             return true;
         }
         let granted = |place: &crate::plan::OsText| to.starts_with(place.path());
-        self.baseline.writable.iter().any(granted) && self.kinds.of(to) != Some(NameKind::Hide)
+        self.baseline.writable.iter().any(granted) && self.has_no_mask(to)
     }
 
     /// Has a file a name beside this one that is not hidden? Each place is a mount of its own, and no link leads from one into
     /// another one.
-    fn has_a_plain_name(&self, file: &Path, stat: &FileStat) -> bool {
+    fn has_a_plain_name(&mut self, file: &Path, stat: &FileStat) -> bool {
         let places = self.baseline.writable.iter().map(|place| place.path());
         let Some(place) = places
             .filter(|place| file.starts_with(place))
@@ -77,33 +88,54 @@ impl Settler<'_> {
         else {
             return false;
         };
+        if !self.several.contains_key(place) {
+            let names = self.several(place);
+            self.several.insert(place.to_owned(), names);
+        }
+        match self.several.get(place) {
+            Some(Several::All(names)) => names
+                .get(&(stat.st_dev, stat.st_ino))
+                .is_some_and(|names| names.iter().any(|name| self.has_no_mask(name))),
+            Some(Several::Unknown) | None => true,
+        }
+    }
+
+    /// Is it no hidden name?
+    fn has_no_mask(&self, file: &Path) -> bool {
+        self.kinds.of(file) != Some(NameKind::Hide)
+    }
+
+    /// All names of the files below a place that have several: the box can make thousands, and each would be looked for.
+    fn several(&self, place: &Path) -> Several {
         let Ok(top) = files::open_path(self.root.as_fd(), place) else {
-            return false;
+            return Several::Unknown;
         };
-        let (mut left, mut rest) = (DIRECTORIES, vec![(top, place.to_owned())]);
+        let mut all: HashMap<(u64, u64), Vec<PathBuf>> = HashMap::new();
+        let (mut left, mut rest) = (ENTRIES, vec![(top, place.to_owned())]);
         while let Some((dir, path)) = rest.pop() {
-            left -= 1;
-            if left == 0 {
-                return true;
-            }
             for name in files::names(dir.as_fd()).unwrap_or_default() {
                 let Ok(found) = files::stat(dir.as_fd(), &name) else {
                     continue;
                 };
+                left -= 1;
+                if left == 0 {
+                    return Several::Unknown;
+                }
                 let at = path.join(&name);
                 if files::is(&found, SFlag::S_IFDIR) {
-                    if let Ok(inner) = openat(&dir, name.as_os_str(), files::DIR, Mode::empty()) {
-                        rest.push((inner, at));
+                    match openat(&dir, name.as_os_str(), files::DIR, Mode::empty()) {
+                        Ok(inner) if rest.len() < OPEN => rest.push((inner, at)),
+                        Ok(_) => return Several::Unknown,
+                        Err(_) => {}
                     }
-                } else if (found.st_dev, found.st_ino) == (stat.st_dev, stat.st_ino)
-                    && at != file
-                    && self.kinds.of(&at) != Some(NameKind::Hide)
-                {
-                    return true;
+                } else if files::is(&found, SFlag::S_IFREG) && found.st_nlink > 1 {
+                    all.entry((found.st_dev, found.st_ino))
+                        .or_default()
+                        .push(at);
                 }
             }
         }
-        false
+        Several::All(all)
     }
 }
 
