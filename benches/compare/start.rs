@@ -129,9 +129,10 @@ fn this_view(setting: &Setting, bwrap: &Path, workspace: &Path) -> Command {
             "symlink" => command.args(["--symlink", &text(&op["to"]), &target]),
             "tmpfs" => command.args(["--tmpfs", &target]),
             "dir" => command.args(["--dir", &target]),
-            "mask-file" | "mask-dir" | "refuse" => {
-                command.args(["--ro-bind", "/dev/null", &target])
-            }
+            "mask-file" | "mask-dir" | "refuse" => match Path::new(&target).is_dir() {
+                true => command.args(["--tmpfs", &target]),
+                false => command.args(["--ro-bind", "/dev/null", &target]),
+            },
             "proc" => command.args(["--proc", "/proc"]),
             "dev" => command.args(["--dev", "/dev"]),
             _ => &mut command,
