@@ -200,6 +200,8 @@ pub fn run(job: Job) -> u8 {
     let mut voice = Voice {
         client: Some(client),
         status,
+        viewers: Vec::new(),
+        over: None,
     };
     let refuse = |voice: Voice, session: Session, begun: Instant, why: &str| {
         let status = refuse(voice, session, begun, why);
