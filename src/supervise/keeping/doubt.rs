@@ -18,6 +18,9 @@ const WAIT: Duration = Duration::from_millis(500);
 /// What is due that soon is said with what is due now: the keys of one test are one line.
 const TOGETHER: Duration = Duration::from_millis(250);
 
+/// How many that are not alike get a line each when they are due together; more are one line.
+const EACH: usize = 8;
+
 /// The most that are remembered.
 const MOST: usize = 20_000;
 
@@ -95,12 +98,16 @@ impl Doubt {
                 alike.entry((parent, end)).or_default().push(file);
             }
         }
-        let mut lines = Vec::new();
+        let (mut lines, mut single) = (Vec::new(), Vec::new());
         for ((dir, end), files) in alike {
             match end {
                 Some(end) if files.len() >= MANY => lines.push(several(&dir, &end, files.len())),
-                _ => lines.extend(files.iter().map(|file| one(file))),
+                _ => single.extend(files),
             }
+        }
+        match single.get(EACH..) {
+            Some([_, ..]) => lines.push(of_all_kinds(&single, id)),
+            _ => lines.extend(single.iter().map(|file| one(file))),
         }
         let room = LINES.saturating_sub(self.lines);
         let more = lines.len() > room && self.lines <= LINES;
@@ -136,6 +143,22 @@ fn several(dir: &Path, end: &OsStr, many: usize) -> String {
          /tmp and other names are free, and `--hide {}` leaves them open from the next start on",
         OsText::from(&*pattern),
         lifting(&pattern)
+    )
+}
+
+fn of_all_kinds(files: &[PathBuf], id: &SessionId) -> String {
+    let first: Vec<String> = files
+        .iter()
+        .take(MANY)
+        .map(|file| OsText::from(&**file).to_string())
+        .collect();
+    format!(
+        "{} hidden names appeared in the session ({} and {} more: `agentbox logs {}`): nothing in the box can open them, since they may be \
+         yours; /tmp and other names are free, and `--hide '!PATTERN'` leaves such open from the next start on",
+        files.len(),
+        first.join(", "),
+        files.len().saturating_sub(MANY),
+        id.as_str()
     )
 }
 
@@ -186,8 +209,18 @@ mod tests {
         for number in 0..50 {
             doubt.secret(Path::new(&format!("/w/{number}/.env")));
         }
+        // Of all kinds at once: one line.
         let lines = doubt.rest(&id());
-        assert_eq!(lines.len(), LINES + 1);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(
+            lines.concat().contains("50 hidden names") && lines.concat().contains("and 46 more")
+        );
+        let mut lines = Vec::new();
+        for number in 0..50 {
+            doubt.secret(Path::new(&format!("/w/{number}/one.key")));
+            lines.extend(doubt.rest(&id()));
+        }
+        assert_eq!(lines.len(), LINES);
         assert!(lines.last().unwrap().contains("agentbox logs"));
         doubt.secret(Path::new("/w/.env"));
         assert_eq!(doubt.rest(&id()), Vec::<String>::new());

@@ -446,8 +446,12 @@ fn summary(scene: &mut Scene<'_>, names: &Names) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
+    let several = match hidden.len() {
+        1 => "",
+        _ => ", --hide '!PATTERN' several",
+    };
     scene.notices.push(format!(
-        "hidden: {}{more}  (--read PATH shows one)",
+        "hidden: {}{more}  (--read PATH shows one{several})",
         first.join(", ")
     ));
 }
