@@ -25,6 +25,16 @@ pub(super) struct Voice {
 }
 
 impl Voice {
+    /// Of a session whose client is there.
+    pub(super) fn new(client: Channel, status: Option<File>) -> Voice {
+        Voice {
+            client: Some(client),
+            status,
+            viewers: Vec::new(),
+            over: None,
+        }
+    }
+
     /// A line on the caller's stderr while the terminal may be in raw mode: the client writes it. When the box is dead it comes behind
     /// all that was shown, and behind what takes its modes off the terminal: on a screen that goes away nobody would read it.
     pub(super) fn say(&self, line: &str) {

@@ -446,12 +446,8 @@ fn summary(scene: &mut Scene<'_>, names: &Names) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let several = match hidden.len() {
-        1 => "",
-        _ => ", --hide '!PATTERN' several",
-    };
     scene.notices.push(format!(
-        "hidden: {}{more}  (--read PATH shows one{several})",
+        "hidden: {}{more}  (--read PATH shows one, --hide '!PATTERN' several)",
         first.join(", ")
     ));
 }
