@@ -138,6 +138,54 @@ fn a_session_with_a_window_is_detached_from_elsewhere() {
     gone(&name);
 }
 
+/// What ended a session was said on the screen that goes away with it (opencode, vim), or in the midst of what was drawn, and to who had
+/// attached it was not said at all: the agent was gone, and nobody knew why.
+#[test]
+fn why_it_is_over_is_read_on_the_screen_that_stays() {
+    let b = TestBox::new().env("NO_COLOR", "1");
+    // Drawn on a screen of its own, on the usual one with lines below the cursor, and line by line.
+    for (draws, ends) in [
+        ("\\033[?1049h\\033[Hdrawn", "\u{1b}[?1049l\u{1b}[0m"),
+        ("drawn\\n| box\\n\\033[2A> ", "> \r\n\u{1b}[J"),
+        ("a line\\ndrawn\\n", "drawn\r\n"),
+    ] {
+        let script = format!("printf '{draws}'; while :; do sleep 600; done");
+        let mut window = Terminal::start(b.command(["/bin/sh", "-c", &script]), 24, 80);
+        window.expect("drawn");
+        let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+        let mut viewer = attach(&b, &id);
+        viewer.expect("drawn");
+        assert_eq!(run(b.agentbox(["detach", &id])).code(), 0);
+        for left in [&mut window, &mut viewer] {
+            assert_eq!(left.end().code(), Some(0), "{}", left.text());
+            let line = format!("{ends}agentbox: left session {id}");
+            assert!(left.text().contains(&line), "{draws}: {:?}", left.text());
+        }
+        let mut viewer = attach(&b, &id);
+        viewer.expect("drawn");
+        std::fs::write(b.ws().join(".claude-stop"), "the bill").unwrap();
+        assert_eq!(viewer.end().code(), Some(137), "{}", viewer.text());
+        let (text, line) = (viewer.text(), format!("{ends}agentbox: killed: "));
+        assert!(
+            text.contains(&line) && text.contains("the bill"),
+            "{text:?}"
+        );
+        std::fs::remove_file(b.ws().join(".claude-stop")).unwrap();
+        // The twin: who started it.
+        let mut window = Terminal::start(b.command(["/bin/sh", "-c", &script]), 24, 80);
+        window.expect("drawn");
+        let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+        assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
+        assert_eq!(window.end().code(), Some(137), "{}", window.text());
+        let line = format!("{ends}agentbox: killed by `agentbox kill`");
+        assert!(
+            window.text().contains(&line),
+            "{draws}: {:?}",
+            window.text()
+        );
+    }
+}
+
 /// The twin of the above: whoever did not ask for it loses the session with its window.
 #[test]
 fn a_closed_window_ends_the_session() {

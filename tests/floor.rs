@@ -189,6 +189,13 @@ fn a_flag_against_it_is_refused_with_its_line() {
             3,
         ),
         (&["--read", "{ws}/db.secret"], "--read {ws}/db.secret", 3),
+        (&["--hide", "!db.secret"], "--hide \"!{ws}/db.secret\"", 3),
+        (
+            &["--hide", "!**/*.secret"],
+            "--hide \"!{ws}/**/*.secret\"",
+            3,
+        ),
+        (&["--protect", "!deploy"], "--protect \"!{ws}/deploy\"", 4),
         (&["--write", "{ws}/deploy"], "--write {ws}/deploy", 4),
         (
             &["--write", "{ws}/deploy/plan"],

@@ -418,3 +418,15 @@ fn the_control_socket_is_not_in_the_box() {
     assert!(!text.contains("/control"), "{text}");
     assert!(!text.contains(&id), "{text}");
 }
+
+/// Names have the second in which a session began, and the rest is drawn: of several in one second any was "the last one".
+#[test]
+fn the_last_of_one_second_is_the_last() {
+    let b = TestBox::new();
+    for number in 0..12 {
+        let mark = format!("number-{number}");
+        assert_eq!(b.run(["/bin/echo", &mark]).ok().trim(), mark);
+        let said = run(b.agentbox(["logs"])).ok();
+        assert!(said.contains(&format!("echo {mark} ")), "{mark}: {said}");
+    }
+}

@@ -370,7 +370,7 @@ fn raw_mode_is_put_back_at_every_end() {
     assert_eq!(world.job(), Job::Exited(137));
     let seen = String::from_utf8(world.sees_now()).unwrap();
     assert!(
-        seen.starts_with("xagentbox: the supervisor is gone"),
+        seen.starts_with("x\r\n\u{1b}[Jagentbox: the supervisor is gone"),
         "{seen:?}"
     );
     world.restored();

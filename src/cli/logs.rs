@@ -79,11 +79,23 @@ pub(super) fn watch(sessions: &Sessions, id: &SessionId) -> Option<Inotify> {
     Some(inotify)
 }
 
+/// The one that began last. A name tells the second and no more: of those of one second the record decides.
+fn last(sessions: &Sessions, ids: &[SessionId]) -> Option<SessionId> {
+    let second = ids.last()?.began();
+    let same = ids.iter().filter(|id| id.began() == second);
+    let began = |id: &&SessionId| {
+        let text = sessions.events_text(id).unwrap_or_default();
+        let first = crate::record::log::parse(&text).next();
+        first.and_then(Result::ok).map(|entry| entry.at)
+    };
+    same.max_by_key(began).cloned()
+}
+
 /// Live or past; the last one if nothing is said.
 fn find(sessions: &Sessions, text: Option<&str>) -> Result<SessionId, CliError> {
     let mut ids = sessions.ids()?;
     let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return ids.pop().ok_or_else(|| {
+        return last(sessions, &ids).ok_or_else(|| {
             CliError::NoSession(
                 "there is no session yet; `agentbox run COMMAND` starts one".to_owned(),
             )

@@ -63,6 +63,11 @@ impl Outbox {
         self.closed(file, Closed::Masked, None);
     }
 
+    /// Masked so that nobody can open it.
+    pub(super) fn shut(&mut self, file: PathBuf) {
+        self.closed(file, Closed::Shut, None);
+    }
+
     /// Refused again.
     pub(super) fn refused(&mut self, file: PathBuf) {
         self.closed(file, Closed::Refused, None);

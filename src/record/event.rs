@@ -28,6 +28,8 @@ pub struct Entry {
 pub enum Closed {
     /// It reads as empty.
     Masked,
+    /// Nobody in the box can open it.
+    Shut,
     /// It is read-only.
     Frozen,
     /// It is a program that is refused.

@@ -28,6 +28,6 @@ pub(super) fn text(out: &mut String, plan: &Plan) {
     }
     let _ = writeln!(
         out,
-        "  --read PATH shows one, --write PATH also lets it be changed"
+        "  --read PATH shows one, --hide '!PATTERN' several, --write PATH also lets it be changed"
     );
 }

@@ -134,6 +134,7 @@ pub fn run(link: ClientLink) -> ClientEnd {
         keys: Queue::new(),
         screen: Queue::new(),
         modes: Modes::new(),
+        midst: false,
         answers: Answers::default(),
         outbox: VecDeque::new(),
         phase: Phase::Building,
@@ -191,6 +192,8 @@ struct Client {
     /// From the box to the terminal.
     screen: Queue,
     modes: Modes,
+    /// What was shown last was no whole line.
+    midst: bool,
     /// Counts what the terminal answers.
     answers: Answers,
     outbox: VecDeque<FromClient>,

@@ -239,7 +239,7 @@ impl Clients {
             return;
         }
         let id = running.session.id().clone();
-        running.say(&format!(
+        running.say_last(&format!(
             "left session {id}, which goes on: agentbox attach {id}"
         ));
         let session = id.to_string();
@@ -346,9 +346,8 @@ impl Part for Clients {
                 let _ = nix::sys::signal::kill(client, nix::sys::signal::Signal::SIGCONT);
             }
         }
-        let status = running.exit_status;
-        for viewer in self.viewers.drain(..) {
-            let _ = viewer.channel.try_send(&ToClient::Ended { status }, &[]);
-        }
+        // They are told of the end behind what is said of it.
+        let viewers = self.viewers.drain(..).map(|viewer| viewer.channel);
+        running.voice.viewers.extend(viewers);
     }
 }

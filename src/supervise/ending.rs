@@ -70,6 +70,7 @@ pub(super) fn finish(end: End<'_>) -> ! {
     // the kernel reaps the whole pid namespace before init itself.
     kill::kill(&running.spawned, running.group.as_ref());
     let _ = nix::sys::wait::waitpid(running.spawned.init, None);
+    running.voice.box_is_dead();
     let Seen {
         mut how,
         cpu_ms,
@@ -105,16 +106,16 @@ pub(super) fn finish(end: End<'_>) -> ! {
     running.voice.status(&Event::Ended {
         outcome: outcome.clone(),
     });
-    let Running { session, voice, .. } = running;
+    let Running {
+        session, mut voice, ..
+    } = running;
     if let Err(e) = session.close(&outcome) {
         voice.say(&format!("the session's record is not complete: {e}"));
     }
     if outcome.how == (How::Signaled { signal: 2 }) {
         voice.tell(&ToClient::Interrupted);
     }
-    voice.tell(&ToClient::Ended {
-        status: outcome.exit_status,
-    });
+    voice.ended(outcome.exit_status);
     // The client waits for this process. What destructors would give back piece by piece, the kernel takes at once.
     crate::sys::process::exit_now(outcome.exit_status)
 }

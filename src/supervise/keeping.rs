@@ -3,14 +3,16 @@
 
 #![forbid(unsafe_code)]
 
+mod doubt;
 mod last;
 mod lures;
 mod moved;
 
+use self::doubt::Doubt;
 use self::lures::Lures;
 use self::moved::Home;
 use super::holds::Holder;
-use super::keeping_words::{LINES, Lines, doubtful, event, not_compared, required};
+use super::keeping_words::{Lines, event, not_compared, required};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
 use super::settling::{baseline, settle};
@@ -24,10 +26,10 @@ use crate::outcome::Trigger;
 use crate::plan::names::{Names, Watch};
 use crate::plan::rung::Rung;
 use crate::plan::{OsText, Plan};
-use crate::record::Event;
+use crate::record::{Closed, Event};
 use crate::session::{Adopted, Session, SessionId, Sessions};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -37,9 +39,6 @@ const LAST_WORDS: u16 = 10_000;
 
 /// How long it may take to look at everything anew after events were lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-
-/// How long a hidden name that appeared may take to become a content that git knows, before it is said that it stays closed.
-const DOUBT: Duration = Duration::from_millis(500);
 
 /// How many names that were shown are recorded.
 const SHOWN: usize = 1_000;
@@ -60,12 +59,10 @@ pub(super) struct Keeping {
     /// It was told that the box ends.
     told: bool,
     over: bool,
-    /// Hidden names that appeared and are no known content, and when that is said.
-    doubtful: BTreeMap<PathBuf, Instant>,
+    /// Hidden names that appeared and stay closed.
+    doubt: Doubt,
     /// Those that were shown.
     shown: BTreeSet<PathBuf>,
-    /// Those of which it was said that they stay closed.
-    doubted: BTreeSet<PathBuf>,
     /// Hidden names that were taken away.
     lures: Lures,
     /// The box stands still while the keeper looks at everything anew; it is lost if that has not ended by then.
@@ -113,9 +110,8 @@ impl Keeping {
             seen: Seen::All,
             told: false,
             over: false,
-            doubtful: BTreeMap::new(),
+            doubt: Doubt::default(),
             shown: BTreeSet::new(),
-            doubted: BTreeSet::new(),
             lures: Lures::default(),
             halted: None,
         })
@@ -162,6 +158,9 @@ impl Keeping {
                 if let Some(inode) = inode {
                     let place = self.place(file.path());
                     self.baseline.renew(&place, inode);
+                }
+                if how == Closed::Shut {
+                    self.doubt.appeared(&self.place(file.path()));
                 }
                 running.note(&Event::NameClosed { file, how, times });
             }
@@ -263,7 +262,7 @@ impl Keeping {
                     changed,
                     until,
                 } => {
-                    self.doubtful.remove(act.file.path());
+                    self.doubt.known(act.file.path());
                     // Once for each: a branch may be checked out again and again.
                     if self.shown.len() < SHOWN && self.shown.insert(act.file.clone().into()) {
                         running.note(&Event::NameShown {
@@ -288,13 +287,12 @@ impl Keeping {
                     continue;
                 }
                 Did::Secret => {
-                    let at = Instant::now() + DOUBT;
-                    secret.push(act.file.clone());
-                    self.doubtful.entry(act.file.into()).or_insert(at);
+                    self.doubt.secret(act.file.path());
+                    secret.push(act.file);
                     continue;
                 }
                 Did::Harmless { inode, changed } => {
-                    self.doubtful.remove(act.file.path());
+                    self.doubt.known(act.file.path());
                     known.push(Known {
                         file: act.file,
                         inode,
@@ -312,20 +310,6 @@ impl Keeping {
             }
         }
         (known, secret)
-    }
-
-    /// Names that appeared and stay closed are said once, and what can be done about it: they may be the agent's own.
-    fn say_doubtful(&mut self, running: &mut Running) {
-        let now = Instant::now();
-        let (due, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.doubtful)
-            .into_iter()
-            .partition(|(_, at)| *at <= now);
-        self.doubtful = rest.into_iter().collect();
-        for (file, _) in due {
-            if self.doubted.len() < LINES && self.doubted.insert(file.clone()) {
-                running.say(&doubtful(&OsText::from(file)));
-            }
-        }
     }
 }
 
@@ -349,13 +333,15 @@ impl Part for Keeping {
 
     fn deadline(&self) -> Option<Instant> {
         let job = self.job.as_ref().map(Job::deadline);
-        let doubt = self.doubtful.values().min().copied();
+        let doubt = self.doubt.deadline();
         [job, self.halted, doubt].into_iter().flatten().min()
     }
 
     fn on_ready(&mut self, ready: &Ready<'_>, running: &mut Running) {
         self.job_ended(running);
-        self.say_doubtful(running);
+        for line in self.doubt.due(&self.id) {
+            running.say(&line);
+        }
         if self.halted.is_some_and(|at| at <= Instant::now()) {
             self.halted = None;
             return lost(
@@ -389,7 +375,9 @@ impl Part for Keeping {
                 Ok(Received::End) | Err(_) => break,
             }
         }
-        if self.settle(running) == Settled::Yes {
+        let settled = self.settle(running);
+        self.last_doubt(running);
+        if settled == Settled::Yes {
             running.session.settled();
         }
     }

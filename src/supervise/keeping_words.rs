@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(super) const LINES: usize = 20;
 
 /// From how many files on those that were made in one directory are one line.
-const MANY: usize = 4;
+pub(super) const MANY: usize = 4;
 
 /// Kinds of lines. Each has a number of its own: the box makes as many files under protected names as it likes, and what is not undone
 /// (a commit, a remote, a file that could not be put back) must be said behind them all the same.
@@ -139,15 +139,6 @@ pub(super) fn required(why: &str) -> String {
     format!(
         "not every directory can be watched ({why}), and the layer `view` is required: raise fs.inotify.max_user_watches and \
          fs.inotify.max_user_instances, or do not require it: then they are listed every 200 ms"
-    )
-}
-
-/// A hidden name that appeared and stays closed.
-pub(super) fn doubtful(file: &OsText) -> String {
-    format!(
-        "{file} is a hidden name that appeared in the session: nothing in the box can open it, since it may be yours; \
-         /tmp and other names are free, and `--read {}` shows it from the next start on",
-        file.shell_word()
     )
 }
 

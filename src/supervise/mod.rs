@@ -197,10 +197,7 @@ pub fn run(job: Job) -> u8 {
             return refuse_early(&client, &no_record(&e));
         }
     };
-    let mut voice = Voice {
-        client: Some(client),
-        status,
-    };
+    let mut voice = Voice::new(client, status);
     let refuse = |voice: Voice, session: Session, begun: Instant, why: &str| {
         let status = refuse(voice, session, begun, why);
         ending::sweep_if_due(&sessions, &cgroup);

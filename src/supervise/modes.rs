@@ -141,6 +141,11 @@ impl Modes {
         self.asked > 0 && self.last_asked.is_some_and(|at| at.elapsed() < ANSWER)
     }
 
+    /// Another screen than the one that is there afterwards is shown.
+    pub(super) fn is_alternate(&self) -> bool {
+        self.alternate != 0
+    }
+
     /// The bytes that switch everything off that is still on; empty if nothing is.
     pub(super) fn resets(&self) -> Vec<u8> {
         let mut out = Vec::new();

@@ -8,6 +8,7 @@ use crate::paint::{self, Tone};
 use crate::plan::text::write_escaped;
 use crate::record::Event;
 use crate::session::Session;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write as _;
 
@@ -17,11 +18,29 @@ pub(super) struct Voice {
     pub(super) client: Option<Channel>,
     /// `--status-fd`.
     pub(super) status: Option<File>,
+    /// Those that attached, once nothing but the end is to be told.
+    pub(super) viewers: Vec<Channel>,
+    /// The box is dead, and these lines were said since.
+    pub(super) over: Option<RefCell<Vec<String>>>,
 }
 
 impl Voice {
-    /// A line on the caller's stderr while the terminal may be in raw mode: the client writes it.
+    /// Of a session whose client is there.
+    pub(super) fn new(client: Channel, status: Option<File>) -> Voice {
+        Voice {
+            client: Some(client),
+            status,
+            viewers: Vec::new(),
+            over: None,
+        }
+    }
+
+    /// A line on the caller's stderr while the terminal may be in raw mode: the client writes it. When the box is dead it comes behind
+    /// all that was shown, and behind what takes its modes off the terminal: on a screen that goes away nobody would read it.
     pub(super) fn say(&self, line: &str) {
+        if self.over.is_some() {
+            return self.last(line);
+        }
         self.tell(&ToClient::Say {
             line: line.to_owned(),
         });
@@ -29,6 +48,9 @@ impl Voice {
 
     /// A line behind all that was shown.
     pub(super) fn last(&self, line: &str) {
+        if let Some(said) = &self.over {
+            said.borrow_mut().push(line.to_owned());
+        }
         self.tell(&ToClient::Last {
             line: line.to_owned(),
         });
@@ -44,6 +66,24 @@ impl Voice {
         if let Some(client) = &self.client {
             let _ = client.try_send(message, &[]);
         }
+    }
+
+    /// The box is dead: what is said from now on is said to all that look.
+    pub(super) fn box_is_dead(&mut self) {
+        self.over = Some(RefCell::default());
+    }
+
+    /// The session is over, for who started it and for who attached: what became of it, and the status.
+    pub(super) fn ended(&mut self, status: u8) {
+        let said = self.over.take().unwrap_or_default().into_inner();
+        for viewer in self.viewers.drain(..) {
+            for line in &said {
+                let line = line.clone();
+                let _ = viewer.try_send(&ToClient::Last { line }, &[]);
+            }
+            let _ = viewer.try_send(&ToClient::Ended { status }, &[]);
+        }
+        self.tell(&ToClient::Ended { status });
     }
 
     /// Writes an event to the record and to `--status-fd`.

@@ -11,13 +11,17 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-/// A name as typed, in which only `*` means more than itself. A relative one starts at the current directory.
+/// A name as typed, in which only `*` means more than itself, after a `!` that lifts what weaker sources say, as in a profile. A
+/// relative one starts at the current directory.
 pub(super) fn name_wish(
     typed: &OsStr,
     flag: &'static str,
     cwd: &Path,
 ) -> Result<Wish<NameWish>, UsageError> {
-    let bytes = typed.as_bytes();
+    let (bytes, verdict) = match typed.as_bytes().strip_prefix(b"!") {
+        Some(rest) => (rest, Verdict::Lifted),
+        None => (typed.as_bytes(), Verdict::Applies),
+    };
     let wrong = |why: &str| UsageError::Flag {
         flag,
         value: OsText::from(typed).to_string(),
@@ -55,7 +59,7 @@ pub(super) fn name_wish(
     }
     let name = NameWish {
         pattern: OsText::from(OsString::from_vec(pattern)),
-        verdict: Verdict::Applies,
+        verdict,
         holds: None,
     };
     Ok(cli(name, flag))
@@ -87,6 +91,18 @@ mod tests {
             let wish = name_wish(OsStr::new(typed), "--hide", Path::new("/c*d")).ok();
             let got = wish.map(|w| w.value.pattern.os().to_str().unwrap().to_owned());
             assert_eq!(got.as_deref(), want, "{typed:?}");
+        }
+        for (typed, want) in [
+            ("!.env", Some(("/c\\*d/.env", Verdict::Lifted))),
+            ("!~/x", Some(("~/x", Verdict::Lifted))),
+            ("./!x", Some(("/c\\*d/!x", Verdict::Applies))),
+            ("!", None),
+            ("!**", None),
+        ] {
+            let wish = name_wish(OsStr::new(typed), "--hide", Path::new("/c*d")).ok();
+            let got =
+                (wish.as_ref()).map(|w| (w.value.pattern.os().to_str().unwrap(), w.value.verdict));
+            assert_eq!(got, want, "{typed:?}");
         }
     }
 }

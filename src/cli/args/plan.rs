@@ -35,10 +35,10 @@ pub struct PlanArgs {
     /// Let PATH be written; a `/` at the end: a directory, made when missing
     #[arg(long, value_name = "PATH")]
     pub write: Vec<OsString>,
-    /// Hide what PATTERN names: it reads as empty (`*`: any part of a name, `**`: any directories)
+    /// Hide what PATTERN names: it reads as empty (`*`: any part of a name, `**`: any directories); `!PATTERN` shows it, also when it appears later
     #[arg(long, value_name = "PATTERN")]
     pub hide: Vec<OsString>,
-    /// Let nobody change what PATTERN names
+    /// Let nobody change what PATTERN names; `!PATTERN` lifts that
     #[arg(long, value_name = "PATTERN")]
     pub protect: Vec<OsString>,
     /// Files with hard links outside (pnpm, uv): copy each at the start, refuse to start, or let them be changed

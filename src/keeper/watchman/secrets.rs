@@ -229,7 +229,10 @@ impl Watchman<'_> {
         if covered != Covered::Now || self.phase != Phase::Running {
             return Ok(());
         }
-        self.outbox.masked(file.to_owned());
+        match self.mask_of(it.spot.place, file) {
+            Mask::Empty => self.outbox.masked(file.to_owned()),
+            Mask::Refused => self.outbox.shut(file.to_owned()),
+        }
         let is_file = it.what == What::Other;
         if let Some(inode) = inode.filter(|_| is_file) {
             let at = (it.spot.place, rel.clone());

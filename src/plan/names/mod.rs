@@ -55,6 +55,13 @@ impl Names {
         self.rules.is_empty()
     }
 
+    /// Does the organisation's floor hide names? No flag shows those.
+    #[must_use]
+    pub fn floor_hides(&self) -> bool {
+        let by_floor = |rule: &NameRule| rule.kind == NameKind::Hide && rule.origin.is_floor();
+        self.rules.iter().any(by_floor)
+    }
+
     /// Is it a name that is frozen, or a directory above one? Then a mount of it only keeps what is there as it is, and where
     /// nothing is there is nothing to be kept.
     #[must_use]

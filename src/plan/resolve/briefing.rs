@@ -75,7 +75,7 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
          ends; entries of git configuration that run programs (hooks, pagers, filters, aliases with `!`) are undone. Say \
          what you would change there, and let the human do it. A `.env`, key or certificate that appears in \
          the working copy cannot be opened by anybody here (EACCES), unless git has its content: give what is yours another \
-         name or put it into /tmp.\n\
+         name or put it into /tmp; where a test needs that very name, the human can start with `--hide '!PATTERN'`.\n\
          - A work tree of git (`git worktree add`) has to be below the working copy: beside it (`../name`) or in /tmp it vanishes \
          with this session, and what is not committed with it.\n\
          - Of git's operations only those fail that move a hidden or protected name: `git clean -x` and `git stash -u` of \
@@ -87,6 +87,7 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
          `agentbox why read|write|exec|env|connect THING` says whether something is allowed, by which rule, and what would change it.\n\n\
          Say what you need and why. The human can start the session again with\n\n\
          - `--read PATH` or `--write PATH` for a file or directory,\n\
+         - `--hide '!PATTERN'` for what is hidden by its name, also when you make it (`'!tests/**/*.key'`),\n\
          - `--allow-command NAME` for a program that is refused,\n\
          - `--env NAME` for a variable of the environment,\n\
          - `--allow HOST[:PORT]` for a host, `--host-port PORT` for a service on the human's own machine,\n\

@@ -126,7 +126,14 @@ fn missing(scene: &mut Scene<'_>, path: &Path, wish: &Wish<PathWish>, why: &str)
         return;
     }
     let remedy = if from_cli(&wish.origin) {
-        "name a path that exists".to_owned()
+        let hidden = format!("!{}", show(path));
+        match path.starts_with(&scene.workspace.real) {
+            true => format!(
+                "name a path that exists; one that is hidden by its name and made in the session is shown by `--hide {}`",
+                OsText::from(hidden.as_str()).shell_word()
+            ),
+            false => "name a path that exists".to_owned(),
+        }
     } else {
         format!(
             "make it, or write \"{}?\" if it may be missing",

@@ -261,6 +261,9 @@ impl<'p> Asker<'p> {
 
     /// Nothing is there, or something that is as good as nothing.
     fn absent(&self, typed: &Path, seen: &Seen<'_>, flag: &str, list: &str) -> Option<Answer> {
+        if self.is_shut(&seen.path) {
+            return Some(self.appeared(seen));
+        }
         match &seen.node {
             Node::Missing if self.is_hidden(typed, seen) && !is_file(&seen.dir_node) => {
                 Some(self.hidden(typed, seen))

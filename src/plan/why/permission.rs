@@ -2,13 +2,18 @@
 
 #![forbid(unsafe_code)]
 
-use super::Side;
 use super::decide::Asker;
-use super::place::{Hosts, Node};
+use super::place::{Hosts, Node, Seen};
+use super::{Answer, Side, Verdict, no, remedy};
 use crate::host::Want;
 use crate::plan::rung::Rung;
-use crate::plan::{IdentityMode, LandlockAccess};
+use crate::plan::{IdentityMode, LandlockAccess, OsText};
+use std::ffi::OsString;
 use std::path::Path;
+
+/// What is mounted over such names: `enforce` makes them.
+const SHUT_FILE: &str = "/run/agentbox/masks/refused";
+const SHUT_DIR: &str = "/run/agentbox/masks/refused.d";
 
 impl Asker<'_> {
     /// Does a rule at the path or above allow this? Landlock joins the rules of the whole way.
@@ -75,6 +80,33 @@ impl Asker<'_> {
             0
         };
         stat.mode >> shift & bit != 0
+    }
+}
+
+impl Asker<'_> {
+    /// Was it covered while the box ran, so that nobody can open it? The plan knows nothing of that.
+    pub(super) fn is_shut(&self, path: &Path) -> bool {
+        let same = |mask: &str| {
+            let (mask, there) = (self.look.stat(Path::new(mask)), self.look.stat(path));
+            mask.zip(there)
+                .is_some_and(|(mask, there)| (mask.dev, mask.ino) == (there.dev, there.ino))
+        };
+        self.side == Side::Inside && [SHUT_FILE, SHUT_DIR].into_iter().any(same)
+    }
+
+    /// A hidden name that appeared in the session. `--read` is for what is there at the start.
+    pub(super) fn appeared(&self, seen: &Seen<'_>) -> Answer {
+        let mut lifting = OsString::from("!");
+        lifting.push(&*seen.path);
+        let remedy = || remedy("--hide", "files", "hide", &OsText::from(lifting));
+        no(
+            &*seen.path,
+            "it is a hidden name that appeared in the session: nothing in the box can open it, since it may be the human's; other \
+             names and /tmp are free",
+            None,
+            (!self.plan.names.floor_hides()).then(remedy),
+        )
+        .which(Verdict::Hidden)
     }
 }
 

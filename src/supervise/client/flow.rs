@@ -37,7 +37,11 @@ impl Client {
         let (moved, count) = self.screen.fill(|room| data.read(room));
         let pending = self.screen.pending();
         let new = pending.len().saturating_sub(count);
-        self.modes.see(pending.get(new..).unwrap_or_default());
+        let new = pending.get(new..).unwrap_or_default();
+        self.modes.see(new);
+        if let Some(last) = new.last() {
+            self.midst = *last != b'\n' && !self.modes.is_alternate();
+        }
         if moved == Moved::End || (moved == Moved::Wait && self.control.is_none()) {
             self.data = None;
             self.keys.clear();
@@ -176,6 +180,10 @@ impl Client {
         // Who leaves a session takes off the terminal what that has set on it.
         if status > 128 || status == exit::TIME_LIMIT || end == ClientEnd::Detached {
             self.screen.append(&self.modes.resets());
+            // Neither what is said of it nor the shell's prompt is to stand in the midst of what it has drawn.
+            if self.midst {
+                self.screen.append(b"\r\n\x1b[J");
+            }
             self.show_all();
         }
         if let Some(terminal) = &mut self.terminal {

@@ -4,6 +4,7 @@
 
 use super::moved::Home;
 use super::{Keeping, Settled};
+use crate::keeper::job::Job;
 use crate::keeper::message::Seen;
 use crate::keeper::settle::{Scope, Search};
 use crate::plan::OsText;
@@ -54,6 +55,26 @@ impl Keeping {
 
     pub(super) fn places(&self, files: Vec<PathBuf>) -> Vec<PathBuf> {
         files.iter().map(|file| self.place(file)).collect()
+    }
+
+    /// Hidden names that stayed closed until the end, also those that nobody has compared with what git has.
+    pub(super) fn last_doubt(&mut self, running: &mut Running) {
+        let mut judge = self.doubt.unjudged();
+        // What a floor hides nobody can show, and which rule it was is not known here.
+        if self.names.floor_hides() {
+            judge.clear();
+        }
+        if !judge.is_empty() {
+            let names = Vec::new();
+            let scope = Scope::Now { names, judge };
+            let report = Job::start(&self.names, &self.baseline, &self.session, &scope)
+                .map_err(|e| e.to_string())
+                .and_then(Job::end);
+            self.report(report, running);
+        }
+        for line in self.doubt.rest(&self.id) {
+            running.say(&line);
+        }
     }
 
     /// Everything that the end has to look at; nothing, as a rule.

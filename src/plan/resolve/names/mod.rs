@@ -447,7 +447,7 @@ fn summary(scene: &mut Scene<'_>, names: &Names) {
         more => format!(" and {more} more"),
     };
     scene.notices.push(format!(
-        "hidden: {}{more}  (--read PATH shows one)",
+        "hidden: {}{more}  (--read PATH shows one, --hide '!PATTERN' several)",
         first.join(", ")
     ));
 }
