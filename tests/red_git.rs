@@ -489,6 +489,41 @@ fn a_remote_that_leads_elsewhere_is_named() {
     }
 }
 
+/// A branch without an entry of its own went to `origin`: one that it gets in the session sends the next plain `git push` elsewhere.
+#[test]
+fn a_branch_that_begins_to_follow_another_remote_is_named() {
+    const LINE: &str = "remotes that were there lead elsewhere now";
+    let push = |to: &str| {
+        format!("git config branch.main.remote {to}; git config branch.main.merge refs/heads/main")
+    };
+    let evil = "git remote add evil https://evil.test/x; ";
+    for (script, said) in [
+        (format!("{evil}{}", push("evil")), true),
+        (push("https://evil.test/x"), true),
+        // As `git push -u origin main` does, and what is new goes where it likes.
+        (push("origin"), false),
+        (
+            format!("{evil}{}", push("evil").replace("main", "next")),
+            false,
+        ),
+    ] {
+        let b = world();
+        host(
+            &b,
+            "git branch -M main; git remote add origin https://origin.test/x",
+        )
+        .ok();
+        let ran = b.sh(&script);
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        let lines = ran.complaint().matches(LINE).count();
+        assert_eq!(lines, usize::from(said), "{script}: {ran:?}");
+    }
+    let b = world();
+    host(&b, "git remote add up https://up.test/x").ok();
+    let ran = b.sh("git remote add origin https://evil.test/x");
+    assert!(ran.complaint().contains(LINE), "{ran:?}");
+}
+
 /// What leads to where git directories are looked for stays: remotes that are directories, and what `git clone` writes.
 #[test]
 fn remotes_that_are_directories_stay() {

@@ -20,9 +20,9 @@ fn bounds() -> Bounds {
 }
 
 /// Do remotes lead elsewhere now? Reads both texts in a confined child.
-pub(super) fn leads_elsewhere(base: &[u8], now: &[u8]) -> bool {
+pub(super) fn leads_elsewhere(base: &[u8], now: &[u8], has_branch: impl Fn(&[u8]) -> bool) -> bool {
     let answer = cell::compute(bounds(), || {
-        vec![u8::from(gitconfig::leads_elsewhere(base, now))]
+        vec![u8::from(gitconfig::leads_elsewhere(base, now, has_branch))]
     });
     // A child that did not say is no reason for silence.
     answer.map_or(true, |answer| answer != [0])

@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod alias;
+mod elsewhere;
 
 pub use crate::plan::gitconfig::{ConfigError, MAX};
 use crate::plan::gitconfig::{Entry, parse, write};
 use crate::plan::names::matcher::heavy;
+pub use elsewhere::leads_elsewhere;
 
 /// Entries that make git run something, read configuration from elsewhere that may, write elsewhere (`core.worktree`,
 /// `http.saveCookies`), put files of the user's into commits (`branch.NAME.mergeOptions`) or send the user's passwords through somebody else's hands (`http.proxy`, `http.sslVerify`). A `*` is any subsection; `?` means
@@ -350,38 +352,6 @@ pub fn clean(
     taken.sort_unstable();
     taken.dedup();
     Ok(Some(Cleaned { text: out, taken }))
-}
-
-/// Do remotes that were there, or the branches that followed them, lead elsewhere now? What is new leads nobody who does not ask
-/// for it, but for what says where a push goes. A text that cannot be read says nothing.
-#[must_use]
-pub fn leads_elsewhere(base: &[u8], now: &[u8]) -> bool {
-    let (Ok(base), Ok(now)) = (parse(base), parse(now)) else {
-        return false;
-    };
-    let values = |of: &[Entry], like: &Entry, key: &[u8]| -> Vec<Vec<u8>> {
-        let same = |e: &&Entry| {
-            (&e.section, &e.subsection, e.key.as_slice()) == (&like.section, &like.subsection, key)
-        };
-        let found = of.iter().filter(same);
-        found.map(|e| e.value.clone().unwrap_or_default()).collect()
-    };
-    let was = |entry: &Entry| {
-        let mut known = base.entries.iter();
-        known.any(|e| (&e.section, &e.subsection) == (&entry.section, &entry.subsection))
-    };
-    now.entries.iter().any(|entry| {
-        let counts = match (entry.section.as_slice(), entry.key.as_slice()) {
-            (b"remote", b"pushdefault") | (b"branch", b"pushremote") => true,
-            // `push` and `mirror` say which branches go, and to which of its; `fetch` and `merge` which come, and a forge has those
-            // of everybody (`refs/pull/1/head`).
-            (b"remote", b"url" | b"pushurl" | b"push" | b"mirror" | b"fetch")
-            | (b"branch", b"remote" | b"merge") => was(entry),
-            _ => false,
-        };
-        counts
-            && values(&base.entries, entry, &entry.key) != values(&now.entries, entry, &entry.key)
-    })
 }
 
 /// Is it an entry that says where a remote is, and is that a path?

@@ -264,15 +264,54 @@ fn remotes_that_lead_elsewhere_are_seen() {
             format!("{base}[branch \"main\"]\nmerge = refs/pull/1/head\n"),
             true,
         ),
+        // A branch that was there and had no entry.
+        (
+            format!("{base}[branch \"old\"]\nremote = fork\nmerge = refs/heads/old\n"),
+            true,
+        ),
+        (
+            format!("{base}[branch \"old\"]\nremote = https://evil/y\n"),
+            true,
+        ),
+        (
+            format!("{base}[branch \"old\"]\nremote = origin\nmerge = refs/pull/1/head\n"),
+            true,
+        ),
+        (
+            format!("{base}[branch \"old\"]\nremote = origin\nmerge = refs/heads/old\n"),
+            false,
+        ),
+        (
+            format!("{base}[branch \"old\"]\nremote = .\nmerge = refs/heads/main\n"),
+            false,
+        ),
         ("[core]\nbare = false\n".to_owned(), false),
         ("[core".to_owned(), false),
     ] {
         assert_eq!(
-            leads_elsewhere(base.as_bytes(), now.as_bytes()),
+            leads_elsewhere(base.as_bytes(), now.as_bytes(), |name| name == b"old"),
             elsewhere,
             "{now}"
         );
     }
+}
+
+/// Git takes `origin`, or the only one, where nothing else is said.
+#[test]
+fn a_new_origin_beside_other_remotes_leads_elsewhere() {
+    let base = "[remote \"up\"]\nurl = https://x/y\n[submodule \"s\"]\nurl = https://x/s\n";
+    let origin = "[remote \"origin\"]\nurl = https://evil/y\n";
+    let elsewhere =
+        |base: &str, now: &str| leads_elsewhere(base.as_bytes(), now.as_bytes(), |_: &[u8]| false);
+    assert!(elsewhere(base, &format!("{base}{origin}")));
+    assert!(!elsewhere(
+        base,
+        &format!("{base}{}", origin.replace("origin", "fork"))
+    ));
+    assert!(!elsewhere("[core]\nbare = false\n", origin));
+    assert!(elsewhere(base, &base.replace("x/s", "evil/s")));
+    let new = "[submodule \"t\"]\nurl = https://x/t\n";
+    assert!(!elsewhere(base, &format!("{base}{new}")));
 }
 
 #[test]

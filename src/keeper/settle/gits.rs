@@ -80,10 +80,19 @@ impl Settler<'_> {
             && !base.is_empty()
             && let Ok(Some((now, _))) = files::read(dir, name)
             && now != base
-            && leads_elsewhere(base, &now)
+            && leads_elsewhere(base, &now, |branch| self.had_branch(file, branch))
         {
             self.say(file, Did::Led);
         }
+    }
+
+    /// Was that branch there when the session began, in the repository of this configuration (`.git/worktrees/NAME` is below its)?
+    fn had_branch(&self, file: &Path, branch: &[u8]) -> bool {
+        let own = self.baseline.repositories.iter();
+        let own = own.filter(|r| file.starts_with(r.dir.path()));
+        let own = own.max_by_key(|r| r.dir.path().as_os_str().len());
+        own.zip(std::str::from_utf8(branch).ok())
+            .is_some_and(|(r, branch)| r.refs.contains_key(&format!("refs/heads/{branch}")))
     }
 
     fn undo(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
