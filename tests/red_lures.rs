@@ -238,3 +238,41 @@ fn what_a_crash_left_under_hidden_names_is_taken_by_who_comes_next() {
     assert!(!is_there(&b, ".env") && !is_there(&b, "a.pem"), "{said}");
     assert!(is_there(&b, "plain") && is_there(&b, "m"), "{said}");
 }
+
+/// An `O_PATH` descriptor counts for no lease, and one that waits in a socket is in nobody's table.
+#[test]
+fn a_descriptor_that_only_names_a_hidden_file_leads_to_nothing() {
+    let script = "import os,socket,time
+def name(name):
+    open('first', 'w').close()
+    fd = os.open('first', os.O_PATH)
+    os.rename('first', name)
+    return fd
+a, z = socket.socketpair()
+fds = {'.env': name('.env'), 'plain': name('plain')}
+sent = name('sent.key')
+socket.send_fds(a, [b'x'], [sent]); os.close(sent)
+print('ready', flush=True)
+while not os.path.exists('go'): time.sleep(0.01)
+fds['sent.key'] = socket.recv_fds(z, 1, 1)[1][0]
+for name, fd in fds.items(): print(name, open(f'/proc/self/fd/{fd}').read().strip())";
+    let b = boxed();
+    let mut live = b.start(["/usr/bin/python3", "-c", script]);
+    live.wait_line("ready");
+    until("each is a copy", || {
+        let said = restore(&b);
+        said.contains(".env") && said.contains("sent.key")
+    });
+    host(
+        &b,
+        "for f in .env sent.key plain; do echo SECRET > $f; done; touch go",
+    )
+    .ok();
+    let ran = live.end();
+    assert_eq!(
+        ran.text().trim(),
+        "ready\n.env \nplain SECRET\nsent.key",
+        "{ran:?}"
+    );
+    assert!(ran.complaint().contains("may have had"), "{ran:?}");
+}

@@ -33,6 +33,9 @@ const READ_PACE: Duration = Duration::from_millis(50);
 /// How long after a hidden file has appeared it is asked who has it open: who writes it should have closed it by then.
 const HELD: Duration = Duration::from_secs(2);
 
+/// How often that is asked: it is a walk through all processes.
+const HELD_PACE: Duration = Duration::from_secs(1);
+
 #[derive(Default)]
 pub(super) struct Outbox {
     closed: BTreeMap<(PathBuf, Closed), (u32, Option<Inode>)>,
@@ -47,6 +50,8 @@ pub(super) struct Outbox {
     /// Files under hidden names that appeared, and when it is asked who has each open.
     held: VecDeque<(Instant, PathBuf)>,
     appeared: HashSet<PathBuf>,
+    /// When that was last asked.
+    was_held: Option<Instant>,
     /// When some were last read.
     was_read: Option<Instant>,
     /// The supervisor is at work on the last ones.
@@ -116,7 +121,11 @@ impl Outbox {
 
     /// When it is asked who has the first of them open.
     fn held_at(&self) -> Option<Instant> {
-        let first = self.held.front().map(|(at, _)| *at);
+        let next = self.was_held.map(|at| at + HELD_PACE);
+        let first = self
+            .held
+            .front()
+            .map(|(at, _)| next.map_or(*at, |next| next.max(*at)));
         first.filter(|_| !self.asked)
     }
 
@@ -217,12 +226,15 @@ impl Outbox {
             }
         }
         let reads = self.read_at(now).is_some_and(|at| at <= now);
-        if self.held_at().is_some_and(|at| at <= now) {
-            let appeared = &self.appeared;
-            self.held.retain(|(_, file)| appeared.contains(file));
-        }
-        let due = self.held.iter().take_while(|(at, _)| *at <= now);
-        let held = batch(due.map(|(_, file)| file), JUDGE_ROOM);
+        let held = match self.held_at().is_some_and(|at| at <= now) {
+            true => {
+                let appeared = &self.appeared;
+                self.held.retain(|(_, file)| appeared.contains(file));
+                let due = self.held.iter().take_while(|(at, _)| *at <= now);
+                batch(due.map(|(_, file)| file), READ_ROOM)
+            }
+            false => Vec::new(),
+        };
         let nothing = self.now.is_empty() && self.judge.is_empty() && !reads && held.is_empty();
         if !self.asked && !nothing {
             let files = batch(&self.now, ROOM);
@@ -247,6 +259,7 @@ impl Outbox {
                     self.judge.remove(&file);
                 }
                 for file in held {
+                    self.was_held = Some(now);
                     self.held.pop_front();
                     self.appeared.remove(&file);
                 }

@@ -16,7 +16,7 @@ mod lures;
 mod rest;
 mod worktrees;
 
-pub use self::act::{Act, Did, Scope, Search, is_complete};
+pub use self::act::{Act, Did, Held, Scope, Search, Whose, is_complete};
 use self::clones::Theirs;
 use self::gits::is_config;
 use self::known::written;

@@ -20,7 +20,7 @@ use crate::keeper::baseline::Baseline;
 use crate::keeper::job::Job;
 use crate::keeper::message::{FromKeeper, Known, More, Seen, ToKeeper, Until};
 use crate::keeper::process::{self, Keeper};
-use crate::keeper::settle::{Act, Did, Scope, Search, is_complete};
+use crate::keeper::settle::{Act, Did, Held, Scope, Search, is_complete};
 use crate::launch::channel::{Received, Sent};
 use crate::outcome::Trigger;
 use crate::plan::names::{Names, Watch};
@@ -187,7 +187,10 @@ impl Keeping {
                 let scope = Scope::Now {
                     names: self.places(paths(files).collect()),
                     judge: self.places(paths(judge).collect()),
-                    held: self.places(paths(held).collect()),
+                    held: Held {
+                        files: self.doubtful(self.places(paths(held).collect())),
+                        init: Some(running.init()),
+                    },
                 };
                 match Job::start(&self.names, &self.baseline, &self.session, &scope) {
                     Ok(job) => self.job = Some(job),
@@ -302,7 +305,7 @@ impl Keeping {
                     continue;
                 }
                 Did::Lured => self.lured(&act.file, lures::LURED, running),
-                Did::Renewed => self.lured(&act.file, lures::HELD, running),
+                Did::Renewed { whose } => self.renewed(&act.file, whose, running),
                 _ => {}
             }
             if let Some(event) = event(act) {

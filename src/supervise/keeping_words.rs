@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::keeper::history::{How, Staged};
-use crate::keeper::settle::{Act, Did};
+use crate::keeper::settle::{Act, Did, Whose};
 use crate::plan::OsText;
 use crate::record::Event;
 use crate::session::SessionId;
@@ -74,7 +74,7 @@ fn kind(did: &Did) -> Option<Kind> {
     Some(match did {
         Did::Quarantined
         | Did::Lured
-        | Did::Renewed
+        | Did::Renewed { .. }
         | Did::PutBack
         | Did::Restored
         | Did::Undone { .. } => Kind::Settled,
@@ -153,10 +153,16 @@ fn line(act: &Act, id: &SessionId) -> String {
             "{file} is a hidden name, and what was made there in the session (a link, a second name of a file, a pipe) would hand over what \
              you write to it; it was moved away: `agentbox restore {id}` gives it back"
         ),
-        Did::Renewed => format!(
-            "{file} is a hidden name, and the box had what appeared there open; it is a copy now, so that nobody in the box can read what you \
-             write to it: `agentbox restore {id}` has the other one"
-        ),
+        Did::Renewed { whose } => {
+            let had = match whose {
+                Whose::Box => "had",
+                Whose::Perhaps => "may have had",
+            };
+            format!(
+                "{file} is a hidden name, and the box {had} what appeared there open; it is a copy now, so that nobody in the box can read what \
+                 you write to it: `agentbox restore {id}` has the other one"
+            )
+        }
         Did::PutBack => format!(
             "{file} is protected and was changed; it is again as it was: `agentbox restore {id}` gives the change back"
         ),
@@ -235,7 +241,7 @@ pub(super) fn event(act: Act) -> Option<Event> {
     let Act { file, did } = act;
     Some(match did {
         Did::Quarantined | Did::Lured => Event::Quarantined { file },
-        Did::Renewed | Did::PutBack | Did::Restored => Event::PutBack { file },
+        Did::Renewed { .. } | Did::PutBack | Did::Restored => Event::PutBack { file },
         Did::Undone { keys } => Event::Undone { file, keys },
         Did::Led => Event::Led { file },
         Did::Committed {

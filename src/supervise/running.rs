@@ -16,6 +16,7 @@ use crate::plan::{LimitName, Plan};
 use crate::record::Event;
 use crate::session::Session;
 use nix::poll::PollFlags;
+use nix::unistd::Pid;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -261,6 +262,11 @@ impl Running {
     pub(crate) fn stop(&mut self, trigger: Trigger) {
         self.trigger.get_or_insert(trigger);
         kill::kill(&self.spawned, self.group.as_ref());
+    }
+
+    /// Its number in the pid namespace of agentbox.
+    pub(super) fn init(&self) -> Pid {
+        self.spawned.init
     }
 
     /// Sends a message to init, which never waits for long; [`Sent::Full`] when it does not read.

@@ -46,6 +46,24 @@ pub fn below(root: i32) -> Vec<Process> {
     all.iter().filter(|p| is_below(p.pid)).copied().collect()
 }
 
+/// Is a process below `root` in this moment? `None` if it has ended meanwhile.
+#[must_use]
+pub fn is_below(pid: i32, root: i32) -> Option<bool> {
+    let mut pid = pid;
+    // Who ends on the way leaves its children to an ancestor; the bound is for who makes them faster than they are followed.
+    for _ in 0..10_000 {
+        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        pid = parse(pid, &text)?.parent;
+        if pid == root {
+            return Some(true);
+        }
+        if pid <= 1 {
+            return Some(false);
+        }
+    }
+    None
+}
+
 /// The number of this process in /proc, which is not getpid(2)'s where /proc is another pid namespace's.
 #[must_use]
 pub fn own_number() -> Option<i32> {

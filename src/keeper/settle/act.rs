@@ -5,6 +5,7 @@
 use crate::keeper::history::{How, Staged};
 use crate::keeper::message::Until;
 use crate::plan::OsText;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ pub enum Scope {
         /// Files under hidden names, of which only this is asked: could the box read their content elsewhere anyway?
         judge: Vec<PathBuf>,
         /// Hidden files that appeared a while ago: does the box have one open since?
-        held: Vec<PathBuf>,
+        held: Held,
     },
     /// Everything, of a session that is over. Where not all of it was seen, the trees are searched.
     End {
@@ -29,6 +30,15 @@ pub enum Scope {
         /// Whether there may be others.
         search: Search,
     },
+}
+
+/// Hidden files, and the box that may have them open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// The box's init, in whose pid namespace its processes are.
+    pub init: Option<Pid>,
 }
 
 /// Whether the trees are searched for what nobody has seen.
@@ -55,6 +65,16 @@ pub fn is_complete(acts: &[Act]) -> bool {
     !acts.iter().any(|act| matches!(act.did, Did::Failed { .. }))
 }
 
+/// Who has a file open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whose {
+    /// The box, and nobody outside.
+    Box,
+    /// Perhaps the box: descriptors are on their way in its sockets.
+    Perhaps,
+}
+
 /// What can be done about a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -64,7 +84,10 @@ pub enum Did {
     /// Moved to the quarantine: what is written to this hidden name would be read in the box.
     Lured,
     /// A hidden file that the box had open is a copy of its own now; the other one is in the quarantine.
-    Renewed,
+    Renewed {
+        /// Whether that is certain.
+        whose: Whose,
+    },
     /// What was there when the session began is there again; the other one is in the quarantine.
     PutBack,
     /// It was deleted, and is there again.

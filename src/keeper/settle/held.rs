@@ -1,20 +1,22 @@
-//! Hidden files of the session that the box has open. A mask closes a name, and no descriptor: what the user writes into such a
-//! file, the box would read. It gets a new inode, of which the box has none.
+//! Hidden files of the session that the box has open. A mask closes a name, and no descriptor, also none by `O_PATH`, which is
+//! opened anew through `/proc/self/fd`: what the user writes into such a file, the box would read. It gets a new inode, of which
+//! the box has none.
 //!
 //! A guard-rail: what is written before that (a second or two after the name has appeared) can be read.
 
 #![forbid(unsafe_code)]
 
-use super::{Did, Settler};
+use super::{Did, Held, Settler, Whose};
 use crate::keeper::files;
 use crate::keeper::links::make_alike;
 use crate::keeper::quarantine::Why;
 use crate::sys::mount::has_opener;
+use crate::sys::procfs;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
-use nix::unistd::linkat;
+use nix::unistd::{Pid, linkat};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -27,17 +29,25 @@ use std::path::{Path, PathBuf};
 /// The most bytes of a file that is copied. A larger one is moved away.
 const MOST: u64 = 16 << 20;
 
+/// The most descriptors of all processes that are looked at. The box may have opened more for that.
+const DESCRIPTORS: u32 = 100_000;
+
 /// Who has a file open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Opener {
-    /// A process outside of every box, among others.
+    /// A process outside of the box, among others.
     Host,
     /// Nobody who can be seen there.
     Box,
 }
 
 /// Who has which of some inodes open, of those that this user may see.
-type Openers = HashMap<(u64, u64), Opener>;
+#[derive(Default)]
+struct Openers {
+    found: HashMap<(u64, u64), Opener>,
+    /// Descriptors are on their way in sockets of a box, and nobody can say of what.
+    in_flight: bool,
+}
 
 /// A file that may be open.
 struct Busy {
@@ -45,30 +55,35 @@ struct Busy {
     dir: OwnedFd,
     source: File,
     stat: FileStat,
-    /// The kernel said so.
-    told: bool,
+    /// Whether the kernel said so; it says nothing of `O_PATH`, and on some file systems nothing at all.
+    told: Option<bool>,
 }
 
 impl Settler<'_> {
     /// Gives hidden files that the box has open a new inode each.
-    pub(super) fn held(&mut self, files: &[PathBuf]) {
-        if files.is_empty() {
+    pub(super) fn held(&mut self, held: &Held) {
+        let Some(init) = held.init.filter(|_| !held.files.is_empty()) else {
             return;
-        }
+        };
         let mut leases = SigSet::empty();
         leases.add(Signal::SIGIO);
         if leases.thread_block().is_err() {
             return;
         }
-        let busy: Vec<Busy> = files.iter().filter_map(|file| self.busy(file)).collect();
-        let openers = openers(&busy);
-        for busy in busy {
-            match openers.get(&(busy.stat.st_dev, busy.stat.st_ino)) {
+        let all: Vec<Busy> = held
+            .files
+            .iter()
+            .filter_map(|file| self.busy(file))
+            .collect();
+        let openers = openers(&all, init);
+        for busy in all {
+            let opener = openers.found.get(&(busy.stat.st_dev, busy.stat.st_ino));
+            match (opener, busy.told) {
                 // It is asked again when that has written to it.
-                Some(Opener::Host) => {}
-                // No leases there, and nobody is found.
-                None if !busy.told => {}
-                None | Some(Opener::Box) => self.renew(busy),
+                (Some(Opener::Host), _) => {}
+                (Some(Opener::Box), _) | (None, Some(true)) => self.renew(busy, Whose::Box),
+                (None, _) if openers.in_flight => self.renew(busy, Whose::Perhaps),
+                (None, _) => {}
             }
         }
         self.unlocked.lock();
@@ -94,18 +109,17 @@ impl Settler<'_> {
         if old || !files::is(&stat, SFlag::S_IFREG) {
             return None;
         }
-        let told = has_opener(source.as_fd());
-        (told != Ok(false)).then_some(Busy {
+        Some(Busy {
             file: file.to_owned(),
             dir,
+            told: has_opener(source.as_fd()).ok(),
             source: File::from(source),
             stat,
-            told: told.is_ok(),
         })
     }
 
     /// What has the name goes to the quarantine, so that nothing is lost that somebody writes in this moment; a copy gets the name.
-    fn renew(&mut self, busy: Busy) {
+    fn renew(&mut self, busy: Busy, whose: Whose) {
         let Some(name) = busy.file.file_name() else {
             return;
         };
@@ -113,7 +127,7 @@ impl Settler<'_> {
             return;
         }
         let did = match copy(busy.dir.as_fd(), name, busy.source, &busy.stat) {
-            Ok(()) => Did::Renewed,
+            Ok(()) => Did::Renewed { whose },
             Err(_) => Did::Lured,
         };
         self.say(&busy.file, did);
@@ -141,50 +155,84 @@ fn copy(dir: BorrowedFd<'_>, name: &OsStr, mut source: File, stat: &FileStat) ->
     )
 }
 
-fn openers(busy: &[Busy]) -> Openers {
-    let mut found = Openers::new();
+fn openers(busy: &[Busy], init: Pid) -> Openers {
+    let mut all = Openers::default();
     if busy.is_empty() {
-        return found;
+        return all;
     }
     let names: HashSet<&OsStr> = busy.iter().filter_map(|it| it.file.file_name()).collect();
     let wanted: HashSet<_> = busy
         .iter()
         .map(|it| (it.stat.st_dev, it.stat.st_ino))
         .collect();
-    let space = |process: &Path| std::fs::read_link(process.join("ns/pid")).ok();
-    let own = space(Path::new("/proc/self"));
-    let me = std::process::id().to_string();
+    let me = procfs::own_number();
+    let mut left = DESCRIPTORS;
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes {
         let pid = process.file_name();
-        if !pid.as_bytes().iter().all(u8::is_ascii_digit) || pid == me.as_str() {
+        let Some(pid) = pid.to_str().and_then(|pid| pid.parse::<i32>().ok()) else {
+            continue;
+        };
+        if Some(pid) == me {
             continue;
         }
         let process = process.path();
+        let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else {
+            continue;
+        };
         let mut opener = None;
-        let descriptors = std::fs::read_dir(process.join("fd"));
-        for descriptor in descriptors.into_iter().flatten().flatten() {
-            let path = descriptor.path();
+        // When it is needed, and not before: the box may hand a descriptor on from one young process to the next. Also another
+        // box's is outside, which has a supervisor of its own.
+        let mut opener = || {
+            *opener.get_or_insert_with(|| match procfs::is_below(pid, init.as_raw()) {
+                Some(false) => Opener::Host,
+                Some(true) | None => Opener::Box,
+            })
+        };
+        for descriptor in descriptors.flatten() {
+            left -= 1;
+            if left == 0 {
+                all.in_flight = true;
+                return all;
+            }
+            let Ok(to) = std::fs::read_link(descriptor.path()) else {
+                continue;
+            };
+            let is_socket = to.as_os_str().as_bytes().starts_with(b"socket:");
+            if is_socket && opener() == Opener::Box {
+                let info = process.join("fdinfo").join(descriptor.file_name());
+                all.in_flight |= carries(&std::fs::read_to_string(info).unwrap_or_default());
+            }
             // By its name first: what a descriptor leads to may be on a server that does not answer.
-            let is_named = std::fs::read_link(&path)
-                .is_ok_and(|to| to.file_name().is_some_and(|name| names.contains(name)));
-            if !is_named {
+            if !to.file_name().is_some_and(|name| names.contains(name)) {
                 continue;
             }
-            let Ok(meta) = std::fs::metadata(&path) else {
+            let Ok(meta) = std::fs::metadata(descriptor.path()) else {
                 continue;
             };
             let inode = (meta.dev(), meta.ino());
-            if wanted.contains(&inode) {
-                let opener = *opener.get_or_insert_with(|| match space(&process) == own {
-                    true => Opener::Host,
-                    false => Opener::Box,
-                });
-                if found.get(&inode) != Some(&Opener::Host) {
-                    found.insert(inode, opener);
-                }
+            if wanted.contains(&inode) && all.found.get(&inode) != Some(&Opener::Host) {
+                all.found.insert(inode, opener());
             }
         }
     }
-    found
+    all
+}
+
+/// Does a socket hold descriptors that were sent and not received (proc_pid_fdinfo(5), Linux 5.14)?
+fn carries(info: &str) -> bool {
+    let sent = info.lines().find_map(|line| line.strip_prefix("scm_fds:"));
+    sent.is_some_and(|sent| sent.trim() != "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::carries;
+
+    #[test]
+    fn descriptors_in_a_socket_are_seen() {
+        assert!(carries("pos:\t0\nflags:\t02\nscm_fds: 3\n"));
+        assert!(!carries("pos:\t0\nflags:\t02\nscm_fds: 0\n"));
+        assert!(!carries("pos:\t0\n"));
+    }
 }

@@ -6,7 +6,7 @@ use super::moved::Home;
 use super::{Keeping, Settled};
 use crate::keeper::job::Job;
 use crate::keeper::message::Seen;
-use crate::keeper::settle::{Scope, Search};
+use crate::keeper::settle::{Held, Scope, Search};
 use crate::plan::OsText;
 use crate::supervise::running::Running;
 use crate::supervise::settling::settle;
@@ -66,7 +66,11 @@ impl Keeping {
         }
         if !judge.is_empty() {
             let names = Vec::new();
-            let scope = Scope::Now { names, judge };
+            let scope = Scope::Now {
+                names,
+                judge,
+                held: Held::default(),
+            };
             let report = Job::start(&self.names, &self.baseline, &self.session, &scope)
                 .map_err(|e| e.to_string())
                 .and_then(Job::end);

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::Keeping;
+use crate::keeper::settle::Whose;
 use crate::outcome::Trigger;
 use crate::plan::OsText;
 use crate::supervise::running::Running;
@@ -17,7 +18,9 @@ const TIMES: u32 = 20;
 /// ... within this time. An hour's work of a program's tests may well make such a link now and then.
 pub(super) const LURED: Duration = Duration::from_secs(10);
 /// The same of files that the box has open, for which it is looked every two seconds at most.
-pub(super) const HELD: Duration = Duration::from_secs(600);
+const HELD: Duration = Duration::from_secs(600);
+/// How often a file becomes a copy because the box may have it open. Its sockets may have other reasons to hold descriptors.
+const DOUBTED: u32 = 3;
 /// The most names that are counted at once.
 const MOST: usize = 20_000;
 
@@ -25,6 +28,8 @@ const MOST: usize = 20_000;
 #[derive(Default)]
 pub(super) struct Lures {
     names: HashMap<PathBuf, (Instant, u32)>,
+    /// How often one became a copy because the box may have it open, which nobody can tell.
+    doubted: HashMap<PathBuf, u32>,
 }
 
 impl Lures {
@@ -46,6 +51,30 @@ impl Lures {
 }
 
 impl Keeping {
+    /// A hidden file has become a copy.
+    pub(super) fn renewed(&mut self, file: &OsText, whose: Whose, running: &mut Running) {
+        match whose {
+            Whose::Box => self.lured(file, HELD, running),
+            Whose::Perhaps if self.lures.doubted.len() < MOST => {
+                *self
+                    .lures
+                    .doubted
+                    .entry(file.path().to_owned())
+                    .or_default() += 1;
+            }
+            Whose::Perhaps => {}
+        }
+    }
+
+    /// Those of which it is worth while to ask who has them open.
+    pub(super) fn doubtful(&self, files: Vec<PathBuf>) -> Vec<PathBuf> {
+        let again = |file: &PathBuf| {
+            let times = self.lures.doubted.get(file);
+            times.is_none_or(|times| *times < DOUBTED)
+        };
+        files.into_iter().filter(again).collect()
+    }
+
     /// A hidden name was taken away from the box: once too often is the end.
     pub(super) fn lured(&mut self, file: &OsText, within: Duration, running: &mut Running) {
         if self.lures.taken(file.path(), Instant::now(), within) {
