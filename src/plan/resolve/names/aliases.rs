@@ -5,9 +5,10 @@
 
 use super::super::expand::{below, same, within};
 use super::super::scene::{Scene, show};
+use super::led::take;
 use super::memory::{LARGEST, Memory, Secret};
 use super::search::{self, Hit, Search, by_inode};
-use super::{Found, Target, left, shown_dirs, take};
+use super::{Found, Target, left, shown_dirs};
 use crate::host::{FileType, Identity};
 use crate::plan::names::matcher::{Matcher, literal};
 use crate::plan::names::{Decision, NameKind, NameRule, Verdict};
@@ -194,7 +195,7 @@ fn identity(scene: &Scene<'_>, path: &Path) -> Option<Identity> {
 }
 
 /// Does a grant name exactly this path?
-fn is_lifted(rules: &[NameRule], root: &Path, path: &Path) -> bool {
+pub(super) fn is_lifted(rules: &[NameRule], root: &Path, path: &Path) -> bool {
     let way = below(path, root).unwrap_or_default();
     let names: Vec<Vec<u8>> = way.split(|b| *b == b'/').map(literal).collect();
     let exact = names.join(&b'/');

@@ -12,6 +12,7 @@ mod ahead;
 mod aliases;
 mod floor;
 mod hidden;
+mod led;
 mod linked;
 mod links;
 mod memory;
@@ -25,7 +26,7 @@ mod whole;
 
 use super::expand::{below, same, upward, within};
 use super::gitconfig;
-use super::scene::{Scene, show};
+use super::scene::Scene;
 use crate::host::FileType;
 use crate::outcome::Layer;
 use crate::plan::names::content;
@@ -104,6 +105,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
         below_root(scene, &rules, root, &mut found);
     }
     rules.append(&mut found.moved);
+    led::add(&mut rules, &mut found);
     nested::add(scene, &mut rules, &mut found.hits);
     let mut targets = dedupe(decide(scene, &rules, found.hits));
     aliases::hard_links(scene, &mut targets, &mut found.skipped);
@@ -140,6 +142,8 @@ struct Found {
     hits: Vec<Hit>,
     /// Rules about what was hidden and is somewhere else now.
     moved: Vec<NameRule>,
+    /// Where hidden names that are links lead, and which rule hides each.
+    led: Vec<(usize, PathBuf)>,
     skipped: Vec<String>,
     entries: u64,
     searched: Searched,
@@ -222,7 +226,7 @@ fn below_root(scene: &mut Scene<'_>, rules: &[NameRule], root: &Path, found: &mu
             let mut search = Search::new(scene.walk.look, &matcher, left(found));
             search.run(&source, &cursor, None);
             searched.push(source);
-            take(scene, &matcher, search, found);
+            led::take(scene, &matcher, search, found);
         }
     }
 }
@@ -230,49 +234,6 @@ fn below_root(scene: &mut Scene<'_>, rules: &[NameRule], root: &Path, found: &mu
 /// How many entries may still be looked at.
 fn left(found: &Found) -> u64 {
     search::ENTRIES.saturating_sub(found.entries)
-}
-
-/// What a search found, with the links followed.
-fn take(scene: &mut Scene<'_>, matcher: &Matcher, search: Search<'_>, found: &mut Found) {
-    let mut searches = vec![search];
-    let mut seen: Vec<PathBuf> = Vec::new();
-    while let Some(search) = searches.pop() {
-        found.entries += left(found).saturating_sub(search.left);
-        if let Some(place) = &search.ended {
-            let what = format!(
-                "the search for hidden and protected names ended at {}: more than {} entries or too deep",
-                show(place),
-                search::ENTRIES
-            );
-            scene.notices.push(what.clone());
-            found.skipped.push(what);
-        }
-        found.hits.extend(search.hits);
-        for link in search.links {
-            // What it leads to is what has the content; where that is not in the box there is nothing to cover.
-            let Some(walked) = scene.walk.follow(&link.path) else {
-                continue;
-            };
-            let Some(stat) = walked.stat else { continue };
-            if link.decision.is_any() {
-                found.hits.push(Hit {
-                    path: walked.real.clone(),
-                    file_type: stat.file_type,
-                    decision: link.decision,
-                });
-            }
-            if let Some(cursor) = link.inside.filter(|_| stat.file_type == FileType::Dir)
-                && seen.len() < 256
-                && !seen.contains(&walked.real)
-                && scene.tree.access(&walked.real).is_some()
-            {
-                seen.push(walked.real.clone());
-                let mut next = Search::new(scene.walk.look, matcher, left(found));
-                next.run(&walked.real, &cursor, None);
-                searches.push(next);
-            }
-        }
-    }
 }
 
 /// Which rule counts for each hit, after a look at the content where a rule wants one.

@@ -1,0 +1,123 @@
+//! Names that are links. What a hidden one leads to is hidden by its own name as well, so that it stays so when the host replaces it, or
+//! makes it later (`.env -> conf/local`).
+
+#![forbid(unsafe_code)]
+
+use super::super::scene::{Scene, show};
+use super::aliases::is_lifted;
+use super::search::{self, Hit, Search};
+use super::{Found, left};
+use crate::host::FileType;
+use crate::plan::Kind;
+use crate::plan::names::matcher::Matcher;
+use crate::plan::names::{NameKind, NameRule};
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// The most such links.
+const MOST: usize = 1_000;
+
+/// What a search found, with the links followed.
+pub(super) fn take(
+    scene: &mut Scene<'_>,
+    matcher: &Matcher,
+    search: Search<'_>,
+    found: &mut Found,
+) {
+    let mut searches = vec![search];
+    let mut seen: Vec<PathBuf> = Vec::new();
+    while let Some(search) = searches.pop() {
+        found.entries += left(found).saturating_sub(search.left);
+        if let Some(place) = &search.ended {
+            let what = format!(
+                "the search for hidden and protected names ended at {}: more than {} entries or too deep",
+                show(place),
+                search::ENTRIES
+            );
+            scene.notices.push(what.clone());
+            found.skipped.push(what);
+        }
+        found.hits.extend(search.hits);
+        for link in search.links {
+            // What it leads to is what has the content; where that is not in the box there is nothing to cover.
+            let Some(walked) = scene.walk.follow(&link.path) else {
+                continue;
+            };
+            if let Some(rule) = link.decision.hide {
+                found.led.push((rule, walked.real.clone()));
+            }
+            let Some(stat) = walked.stat else { continue };
+            if link.decision.is_any() {
+                found.hits.push(Hit {
+                    path: walked.real.clone(),
+                    file_type: stat.file_type,
+                    decision: link.decision,
+                });
+            }
+            if let Some(cursor) = link.inside.filter(|_| stat.file_type == FileType::Dir)
+                && seen.len() < 256
+                && !seen.contains(&walked.real)
+                && scene.tree.access(&walked.real).is_some()
+            {
+                seen.push(walked.real.clone());
+                let mut next = Search::new(scene.walk.look, matcher, left(found));
+                next.run(&walked.real, &cursor, None);
+                searches.push(next);
+            }
+        }
+    }
+}
+
+/// Adds a rule about each place that is hidden by a link only.
+pub(super) fn add(rules: &mut Vec<NameRule>, found: &mut Found) {
+    let mut added: Vec<NameRule> = Vec::new();
+    let mut done: BTreeSet<PathBuf> = BTreeSet::new();
+    for (rule, place) in std::mem::take(&mut found.led) {
+        let Some(of) = rules.get(rule) else { continue };
+        let root = of.root.path();
+        // `--read conf/local` means that file, by whatever names it is hidden.
+        if is_lifted(rules, root, &place) && !of.origin.is_floor() {
+            let hits = found.hits.iter_mut().filter(|hit| hit.path == place);
+            for hit in hits.filter(|hit| hit.decision.hide == Some(rule)) {
+                hit.decision.hide = None;
+            }
+            continue;
+        }
+        let Ok(way) = place.strip_prefix(root) else {
+            continue;
+        };
+        if way.as_os_str().is_empty()
+            || !done.insert(place.clone())
+            || is_hidden(&Matcher::new(rules, root), way)
+        {
+            continue;
+        }
+        if added.len() >= MOST {
+            found.skipped.push(format!(
+                "more than {MOST} hidden names are links to other names: what the rest leads to is hidden as it is at the start only"
+            ));
+            break;
+        }
+        let why = "a hidden name is a link to it";
+        added.push(NameRule::about(NameKind::Hide, root, way, why));
+    }
+    rules.append(&mut added);
+}
+
+/// Is it hidden by its own name, or with a directory above it?
+fn is_hidden(matcher: &Matcher, way: &Path) -> bool {
+    let mut cursor = Some(matcher.start());
+    let mut names = way.iter().peekable();
+    while let (Some(at), Some(name)) = (cursor.take(), names.next()) {
+        let kind = match names.peek() {
+            Some(_) => Kind::Dir,
+            None => Kind::File,
+        };
+        if matcher.entry_of(&at, name.as_bytes(), kind).hide.is_some() {
+            return true;
+        }
+        cursor = matcher.enter(&at, name.as_bytes());
+    }
+    false
+}
