@@ -205,8 +205,8 @@ fn a_remedy_that_is_copied_into_a_shell_runs_nothing_of_the_name() {
         assert!(!staged(&b).contains("workflows"), "{name}: {remedy}");
         // Said after a second of doubt.
         let flag = complaint
-            .split_once("and `--read ")
-            .and_then(|(_, rest)| rest.split_once("` shows it"))
+            .split_once("and `--hide ")
+            .and_then(|(_, rest)| rest.split_once("` leaves it open"))
             .map(|(flag, _)| flag.to_owned());
         let flag = flag.unwrap_or_else(|| panic!("{name}: {ran:?}"));
         host(&b, &format!("echo {flag}")).ok();

@@ -65,17 +65,18 @@ impl Settler<'_> {
         };
         let first = lexical(&file.parent().unwrap_or(file).join(&said));
         let ways = [first, behind(file)];
-        ways.iter().any(|to| self.is_open_to_the_box(to)) && !self.is_gits(file, said.as_bytes())
+        ways.iter().any(|to| self.is_open_to_the_box(to, file))
+            && !self.is_gits(file, said.as_bytes())
     }
 
     /// May the box read and write what has this name?
-    fn is_open_to_the_box(&self, to: &Path) -> bool {
+    fn is_open_to_the_box(&self, to: &Path, file: &Path) -> bool {
         // By /proc/PID/root and /proc/PID/fd it leads into the box itself.
         if to.starts_with("/proc") || is_private(to) {
             return true;
         }
         let granted = |place: &crate::plan::OsText| to.starts_with(place.path());
-        self.baseline.writable.iter().any(granted) && self.has_no_mask(to)
+        self.baseline.writable.iter().any(granted) && self.is_open(to, file)
     }
 
     /// Has a file a name beside this one that is not hidden? Each place is a mount of its own, and no link leads from one into
@@ -95,14 +96,17 @@ impl Settler<'_> {
         match self.several.get(place) {
             Some(Several::All(names)) => names
                 .get(&(stat.st_dev, stat.st_ino))
-                .is_some_and(|names| names.iter().any(|name| self.has_no_mask(name))),
+                .is_some_and(|names| names.iter().any(|name| self.is_open(name, file))),
             Some(Several::Unknown) | None => true,
         }
     }
 
-    /// Is it no hidden name?
-    fn has_no_mask(&self, file: &Path) -> bool {
-        self.kinds.of(file) != Some(NameKind::Hide)
+    /// Is this no hidden name, for what is written to that one? A rule about the content (`.npmrc`) says the same of both or of none.
+    fn is_open(&self, file: &Path, for_what: &Path) -> bool {
+        match self.kinds.of(for_what) {
+            Some(NameKind::Hide) => self.kinds.of(file) != Some(NameKind::Hide),
+            _ => !self.kinds.is_hidden(file),
+        }
     }
 
     /// All names of the files below a place that have several: the box can make thousands, and each would be looked for.
