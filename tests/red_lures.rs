@@ -304,15 +304,15 @@ def blind(name):
     return lambda: os.pread(fd, 99, 0).decode().strip()
 def second(name):
     fd = os.open(name, os.O_WRONLY | os.O_CREAT, 0o600)
-    to = f'node_modules/{name}'
+    to = 'node_modules/n' + name.replace('.', '')
     time.sleep(0.3)
     assert libc.linkat(-100, f'/proc/self/fd/{fd}'.encode(), -100, to.encode(), 0x400) == 0
     os.close(fd)
     return lambda: open(to).read().strip()
 def closed(name):
-    os.mkdir(f'c{name}'); path('two'); os.link('two', f'c{name}/n'); os.link('two', name)
-    os.unlink('two'); os.chmod(f'c{name}', 0)
-    def read(): os.chmod(f'c{name}', 0o700); return open(f'c{name}/n').read().strip()
+    os.mkdir(f'{name}.d'); path('two'); os.link('two', f'{name}.d/n'); os.link('two', name)
+    os.unlink('two'); os.chmod(f'{name}.d', 0)
+    def read(): os.chmod(f'{name}.d', 0o700); return open(f'{name}.d/n').read().strip()
     return read
 ways = [another, thread, blind, second, closed]
 all = [(name, way(name)) for way in ways for name in (way.__name__ + '.pem', way.__name__)]

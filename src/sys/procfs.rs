@@ -48,12 +48,12 @@ pub fn below(root: i32) -> Vec<Process> {
 
 /// Is a process below `root`, or below any process of that name (comm), in this moment? `None` if it has ended meanwhile.
 #[must_use]
-pub fn is_below(pid: i32, root: i32, name: &str) -> Option<bool> {
+pub fn is_below(pid: i32, root: i32, name: Option<&str>) -> Option<bool> {
     let mut pid = pid;
     // Who ends on the way leaves its children to an ancestor; the bound is for who makes them faster than they are followed.
     for step in 0..10_000 {
         let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        if step > 0 && comm(&text) == Some(name.as_bytes()) {
+        if step > 0 && name.is_some_and(|name| comm(&text) == Some(name.as_bytes())) {
             return Some(true);
         }
         pid = parse(pid, &text)?.parent;

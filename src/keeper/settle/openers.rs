@@ -83,12 +83,19 @@ pub(super) fn openers(wanted: &Wanted, init: Pid) -> Openers {
             continue;
         }
         // One by one, when it is looked at: the box may hand a descriptor on from one young process to the next.
-        match procfs::is_below(pid, init.as_raw(), BOX) {
+        match procfs::is_below(pid, init.as_raw(), Some(BOX)) {
             Some(false) => {
                 let table = process.path();
                 let _ = all.table(&table, Opener::Host, wanted);
             }
-            Some(true) | None => all.boxed(pid, wanted),
+            Some(true) | None => {
+                let unseen = all.unseen;
+                all.boxed(pid, wanted);
+                // What may be in another box is no reason to doubt all that is in this one.
+                if procfs::is_below(pid, init.as_raw(), None) == Some(false) {
+                    all.unseen = unseen;
+                }
+            }
         }
     }
     all
