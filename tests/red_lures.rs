@@ -48,6 +48,11 @@ fn git(b: &TestBox, args: &[&str]) -> String {
 const LURES: &[(&str, &str)] = &[
     ("ln -s notes NAME", "cat notes"),
     ("ln -s node_modules/n NAME", "cat node_modules/n"),
+    ("ln -s node_modules/.env NAME", "cat node_modules/.env"),
+    (
+        "echo mine > node_modules/b.pem; ln node_modules/b.pem NAME",
+        "cat node_modules/b.pem",
+    ),
     ("mkdir -p d; ln -s d/n NAME", "cat d/n"),
     ("ln -s notes x; mv x NAME", "cat notes"),
     (
@@ -303,4 +308,170 @@ fn what_a_hidden_link_leads_to_stays_hidden_when_the_host_replaces_or_makes_it()
     assert_eq!(read(&["--read", "conf/real"]), "SECRET");
     assert_eq!(read(&["--read", ".env.local"]), "SECRET");
     assert_eq!(read(&["--hide", "!.env*"]), "SECRET\nSECRET");
+}
+
+/// Ways of having a hidden file open that no walk by names through the tables of the leaders sees, and a second name that is made
+/// by a descriptor where nobody watches.
+#[test]
+fn a_hidden_file_that_the_box_has_open_unseen_gets_a_new_inode() {
+    let script = "import ctypes,os,threading,time
+libc = ctypes.CDLL(None, use_errno=True)
+def path(first):
+    open(first, 'w').close()
+    return os.open(first, os.O_PATH)
+def said(fd): return open(f'/proc/thread-self/fd/{fd}').read().strip()
+def another(name):
+    fd = path('first'); os.link('first', name); os.unlink('first')
+    return lambda: said(fd)
+def thread(name):
+    there, go, out = threading.Event(), threading.Event(), []
+    def run():
+        assert libc.unshare(0x400) == 0
+        fd = path('of a thread'); there.set(); go.wait(); out.append(said(fd))
+    one = threading.Thread(target=run, daemon=True); one.start(); there.wait()
+    os.rename('of a thread', name)
+    def read(): go.set(); one.join(); return out[0]
+    return read
+def blind(name):
+    fd = os.open('blind', os.O_RDWR | os.O_CREAT, 0o200); os.rename('blind', name)
+    return lambda: os.pread(fd, 99, 0).decode().strip()
+def second(name):
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT, 0o600)
+    to = 'node_modules/n' + name.replace('.', '')
+    time.sleep(0.3)
+    assert libc.linkat(-100, f'/proc/self/fd/{fd}'.encode(), -100, to.encode(), 0x400) == 0
+    os.close(fd)
+    return lambda: open(to).read().strip()
+def closed(name):
+    os.mkdir(f'{name}.d'); path('two'); os.link('two', f'{name}.d/n'); os.link('two', name)
+    os.unlink('two'); os.chmod(f'{name}.d', 0)
+    def read(): os.chmod(f'{name}.d', 0o700); return open(f'{name}.d/n').read().strip()
+    return read
+ways = [another, thread, blind, second, closed]
+all = [(name, way(name)) for way in ways for name in (way.__name__ + '.pem', way.__name__)]
+print('ready', flush=True)
+while not os.path.exists('go'): time.sleep(0.01)
+for name, read in all: print(name, read() or '-')";
+    let b = boxed();
+    let mut live = b.start(["/usr/bin/python3", "-c", script]);
+    live.wait_line("ready");
+    let ways = ["another", "thread", "blind", "second", "closed"];
+    until("each is another file, or none", || {
+        let said = restore(&b);
+        ways.iter().all(|way| said.contains(&format!("{way}.pem")))
+    });
+    let write = "for n in another thread blind second closed; do echo SECRET > $n; echo SECRET > $n.pem; done; touch go";
+    host(&b, write).ok();
+    let ran = live.end();
+    let wanted: String = ways
+        .iter()
+        .map(|way| format!("{way}.pem -\n{way} SECRET\n"))
+        .collect();
+    assert_eq!(
+        ran.text(),
+        format!("ready\n{}", wanted.trim_end()),
+        "{ran:?}"
+    );
+}
+
+/// Nobody sees the table of a process that is not dumpable; and who has made somebody doubt a name often enough cannot do with it
+/// what he likes.
+#[test]
+fn a_process_that_cannot_be_looked_at_may_have_a_hidden_file_open() {
+    let script = "import ctypes,os,time
+libc = ctypes.CDLL(None)
+def hold(name):
+    open('first', 'w').close(); fd = os.open('first', os.O_PATH); os.rename('first', name)
+    return fd
+os.mkdir('d')
+libc.prctl(4, 0, 0, 0, 0)
+hold('d/.env')
+print('ready', flush=True)
+while not os.path.exists('again'): time.sleep(0.01)
+libc.prctl(4, 1, 0, 0, 0)
+os.rename('d', 'e'); os.mkdir('d')
+libc.prctl(4, 0, 0, 0, 0)
+fd, plain = hold('d/.env'), hold('d/plain')
+print('again', flush=True)
+while not os.path.exists('go'): time.sleep(0.01)
+libc.prctl(4, 1, 0, 0, 0)
+for fd in (fd, plain): print(open(f'/proc/self/fd/{fd}').read().strip() or '-')";
+    let b = boxed();
+    let mut live = b.start(["/usr/bin/python3", "-c", script]);
+    live.wait_line("ready");
+    // Root sees every table, and kills in the end: here the name is doubted, or known, until nothing more is said of it.
+    let times = || restore(&b).matches("d/.env").count();
+    until_within(4 * PATIENCE, || {
+        times() >= if common::world::as_root() { 1 } else { 3 }
+    });
+    let before = times();
+    host(&b, "touch again").ok();
+    live.wait_line("again");
+    until("it is another file", || times() > before);
+    host(&b, "echo SECRET > d/.env; echo SECRET > d/plain; touch go").ok();
+    let ran = live.end();
+    assert_eq!(ran.text(), "ready\nagain\n-\nSECRET", "{ran:?}");
+}
+
+/// What lies in a directory that is moved keeps its ctime: it looks as if it had been there under that name.
+#[test]
+fn what_an_earlier_session_left_does_not_become_hidden_by_a_move() {
+    let b = boxed()
+        .file("{ws}/notes", "mine\n")
+        .file("{ws}/two/credentials", "mine\n")
+        .file("{ws}/three/plain", "mine\n");
+    host(
+        &b,
+        "mkdir one && ln -s ../notes one/credentials && sleep 0.1",
+    )
+    .ok();
+    let script = "import os,time
+held = [os.open('two/credentials', os.O_RDONLY), os.open('three/plain', os.O_RDONLY)]
+os.rename('one', '.aws'); os.mkdir('sub'); os.rename('two', 'sub/.aws')
+print('ready', flush=True)
+while not os.path.exists('go'): time.sleep(0.01)
+print(open('notes').read().strip())
+for fd in held: print(os.pread(fd, 99, 0).decode().strip())";
+    let mut live = b.start(["/usr/bin/python3", "-c", script]);
+    live.wait_line("ready");
+    until("both are taken", || {
+        let said = restore(&b);
+        said.contains("ws/.aws/credentials") && said.contains("sub/.aws/credentials")
+    });
+    let write = "for f in .aws/credentials sub/.aws/credentials three/plain; do echo SECRET > $f; done; touch go";
+    host(&b, write).ok();
+    let ran = live.end();
+    assert_eq!(ran.text(), "ready\nmine\nmine\nSECRET", "{ran:?}");
+}
+
+#[test]
+fn two_boxes_do_not_hold_a_hidden_file_for_each_other() {
+    let b = boxed();
+    let other = "import os,time
+while not os.path.exists('first'): time.sleep(0.01)
+fd = os.open('first', os.O_RDONLY)
+open('held', 'w').close()
+print('ready', flush=True)
+while not os.path.exists('go'): time.sleep(0.01)
+print(os.pread(fd, 99, 0).decode().strip() or '-')";
+    let one = "import os,time
+fd = os.open('first', os.O_RDWR | os.O_CREAT, 0o600)
+while not os.path.exists('held'): time.sleep(0.01)
+os.rename('first', 'a.pem')
+print('ready', flush=True)
+while not os.path.exists('go'): time.sleep(0.01)
+print(os.pread(fd, 99, 0).decode().strip() or '-')";
+    let mut second = b.start(["/usr/bin/python3", "-c", other]);
+    let mut first = b.start(["/usr/bin/python3", "-c", one]);
+    first.wait_line("ready");
+    second.wait_line("ready");
+    let inode = || {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(b.ws().join("a.pem")).map_or(0, |meta| meta.ino())
+    };
+    let was = inode();
+    until("it is a copy", || ![0, was].contains(&inode()));
+    host(&b, "echo SECRET > a.pem; touch go").ok();
+    assert_eq!(first.end().text(), "ready\n-");
+    assert_eq!(second.end().text(), "ready\n-");
 }

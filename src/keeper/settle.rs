@@ -13,6 +13,7 @@ mod held;
 mod known;
 mod links;
 mod lures;
+mod openers;
 mod rest;
 mod worktrees;
 

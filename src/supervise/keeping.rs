@@ -188,7 +188,8 @@ impl Keeping {
                     names: self.places(paths(files).collect()),
                     judge: self.places(paths(judge).collect()),
                     held: Held {
-                        files: self.doubtful(self.places(paths(held).collect())),
+                        files: self.places(paths(held).collect()),
+                        settled: self.settled_inodes(),
                         init: Some(running.init()),
                     },
                 };
@@ -305,7 +306,9 @@ impl Keeping {
                     continue;
                 }
                 Did::Lured => self.lured(&act.file, lures::LURED, running),
-                Did::Renewed { whose } => self.renewed(&act.file, whose, running),
+                Did::Renewed { whose, was, copy } => {
+                    self.renewed(&act.file, whose, (was, copy), running);
+                }
                 _ => {}
             }
             if let Some(event) = event(act) {

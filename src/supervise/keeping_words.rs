@@ -153,7 +153,7 @@ fn line(act: &Act, id: &SessionId) -> String {
             "{file} is a hidden name, and what was made there in the session (a link, a second name of a file, a pipe) would hand over what \
              you write to it; it was moved away: `agentbox restore {id}` gives it back"
         ),
-        Did::Renewed { whose } => {
+        Did::Renewed { whose, .. } => {
             let had = match whose {
                 Whose::Box => "had",
                 Whose::Perhaps => "may have had",

@@ -46,13 +46,16 @@ pub fn below(root: i32) -> Vec<Process> {
     all.iter().filter(|p| is_below(p.pid)).copied().collect()
 }
 
-/// Is a process below `root` in this moment? `None` if it has ended meanwhile.
+/// Is a process below `root`, or below any process of that name (comm), in this moment? `None` if it has ended meanwhile.
 #[must_use]
-pub fn is_below(pid: i32, root: i32) -> Option<bool> {
+pub fn is_below(pid: i32, root: i32, name: Option<&str>) -> Option<bool> {
     let mut pid = pid;
     // Who ends on the way leaves its children to an ancestor; the bound is for who makes them faster than they are followed.
-    for _ in 0..10_000 {
+    for step in 0..10_000 {
         let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        if step > 0 && name.is_some_and(|name| comm(&text) == Some(name.as_bytes())) {
+            return Some(true);
+        }
         pid = parse(pid, &text)?.parent;
         if pid == root {
             return Some(true);
@@ -62,6 +65,12 @@ pub fn is_below(pid: i32, root: i32) -> Option<bool> {
         }
     }
     None
+}
+
+fn comm(stat: &[u8]) -> Option<&[u8]> {
+    let begin = stat.iter().position(|byte| *byte == b'(')?;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    stat.get(begin + 1..end)
 }
 
 /// The number of this process in /proc, which is not getpid(2)'s where /proc is another pid namespace's.
@@ -82,6 +91,16 @@ pub fn inner_number(pid: i32) -> Option<i32> {
         .lines()
         .find_map(|line| line.strip_prefix("NSpid:"))?;
     line.split_whitespace().next_back()?.parse().ok()
+}
+
+/// Have two threads one table of descriptors (kcmp(2))? No where nobody says it.
+#[must_use]
+pub fn share_files(one: i32, other: i32) -> bool {
+    /// `KCMP_FILES` of linux/kcmp.h, which libc does not have.
+    const KCMP_FILES: libc::c_int = 2;
+    // SAFETY: kcmp(2) takes integers and touches no memory of ours.
+    let ret = unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_FILES, 0_u64, 0_u64) };
+    ret == 0
 }
 
 /// Clock ticks of a second (sysconf(3)).
@@ -111,6 +130,12 @@ fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        assert_eq!(comm(b"7 (a) (b) S 1"), Some(&b"a) (b"[..]));
+        assert_eq!(comm(b""), None);
+    }
 
     #[test]
     fn a_name_cannot_lie() {

@@ -7,6 +7,7 @@ use crate::keeper::message::Until;
 use crate::plan::OsText;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// What is to be settled.
@@ -37,6 +38,8 @@ pub enum Scope {
 pub struct Held {
     /// The files.
     pub files: Vec<PathBuf>,
+    /// Inodes that became copies often enough without anybody being seen who had them open.
+    pub settled: HashSet<(u64, u64)>,
     /// The box's init, in whose pid namespace its processes are.
     pub init: Option<Pid>,
 }
@@ -87,6 +90,10 @@ pub enum Did {
     Renewed {
         /// Whether that is certain.
         whose: Whose,
+        /// The inode that it was.
+        was: (u64, u64),
+        /// The one that it is.
+        copy: (u64, u64),
     },
     /// What was there when the session began is there again; the other one is in the quarantine.
     PutBack,

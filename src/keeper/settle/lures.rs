@@ -9,12 +9,16 @@ use super::Settler;
 use super::links::{behind, is_private};
 use crate::keeper::files;
 use crate::plan::names::NameKind;
+use crate::plan::names::matcher::heavy;
+use nix::errno::Errno;
 use nix::fcntl::{openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::unistd::geteuid;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 /// Names that are looked at for other names of a file, and directories that wait for it, open. Where there are more, it may have
@@ -40,11 +44,10 @@ impl Settler<'_> {
         file: &Path,
         stat: &FileStat,
     ) -> bool {
-        let old = (stat.st_ctime, stat.st_ctime_nsec) < self.baseline.taken;
         let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
         // The names of a plain file and of a directory, which are nearly all, need no more than this.
         let plain = kind == SFlag::S_IFDIR || (kind == SFlag::S_IFREG && stat.st_nlink < 2);
-        if old || plain || !self.kinds.is_hidden(file) {
+        if plain || self.is_of_the_start(file, stat) || !self.kinds.is_hidden(file) {
             return false;
         }
         // What git has anyway is not hidden.
@@ -81,19 +84,15 @@ impl Settler<'_> {
 
     /// Has a file a name beside this one that is not hidden? Each place is a mount of its own, and no link leads from one into
     /// another one.
-    fn has_a_plain_name(&mut self, file: &Path, stat: &FileStat) -> bool {
-        let places = self.baseline.writable.iter().map(|place| place.path());
-        let Some(place) = places
-            .filter(|place| file.starts_with(place))
-            .max_by_key(|place| place.as_os_str().len())
-        else {
+    pub(super) fn has_a_plain_name(&mut self, file: &Path, stat: &FileStat) -> bool {
+        let Some(place) = self.writable_place(file).map(Path::to_owned) else {
             return false;
         };
-        if !self.several.contains_key(place) {
-            let names = self.several(place);
-            self.several.insert(place.to_owned(), names);
+        if !self.several.contains_key(&place) {
+            let names = self.several(&place);
+            self.several.insert(place.clone(), names);
         }
-        match self.several.get(place) {
+        match self.several.get(&place) {
             Some(Several::All(names)) => names
                 .get(&(stat.st_dev, stat.st_ino))
                 .is_some_and(|names| names.iter().any(|name| self.is_open(name, file))),
@@ -101,12 +100,54 @@ impl Settler<'_> {
         }
     }
 
-    /// Is this no hidden name, for what is written to that one? A rule about the content (`.npmrc`) says the same of both or of none.
+    /// May the box read this, and not what is written to that one? A rule about the content (`.npmrc`) says the same of both or of
+    /// none.
     fn is_open(&self, file: &Path, for_what: &Path) -> bool {
         match self.kinds.of(for_what) {
-            Some(NameKind::Hide) => self.kinds.of(file) != Some(NameKind::Hide),
-            _ => !self.kinds.is_hidden(file),
+            Some(NameKind::Hide) => !self.is_masked(file),
+            _ => !self.kinds.is_hidden(file) || self.is_never_searched(file),
         }
+    }
+
+    /// Is it a hidden name where the keeper looks for such? The start hides what a hidden link leads to as well, and all names of a
+    /// hidden file.
+    fn is_masked(&self, file: &Path) -> bool {
+        let mut found = self.names.found.iter();
+        self.kinds.of(file) == Some(NameKind::Hide) && !self.is_never_searched(file)
+            || found.any(|it| it.kind == NameKind::Hide && it.host.path() == file)
+    }
+
+    /// Is it in a directory like `node_modules`, in which no pattern hides anything?
+    fn is_never_searched(&self, file: &Path) -> bool {
+        let Some(place) = self.writable_place(file) else {
+            return false;
+        };
+        let mut above = place.file_name().unwrap_or_default();
+        let dirs = file.parent().and_then(|dir| dir.strip_prefix(place).ok());
+        dirs.into_iter().flat_map(Path::iter).any(|name| {
+            let parent = std::mem::replace(&mut above, name);
+            heavy(parent.as_bytes(), name.as_bytes())
+        })
+    }
+
+    /// Was it there under this name when the session began, so that the start has looked at it? No call sets a ctime; but what lies
+    /// in a directory that is moved keeps its own (`mv old .aws`, with a link in it from an earlier session).
+    pub(super) fn is_of_the_start(&self, file: &Path, stat: &FileStat) -> bool {
+        let taken = self.baseline.taken;
+        let Some(place) = self.writable_place(file) else {
+            return (stat.st_ctime, stat.st_ctime_nsec) < taken;
+        };
+        let old = |meta: std::fs::Metadata| (meta.ctime(), meta.ctime_nsec()) < taken;
+        let mut above = file.ancestors().skip(1).take_while(|dir| *dir != place);
+        (stat.st_ctime, stat.st_ctime_nsec) < taken
+            && above.all(|dir| std::fs::symlink_metadata(dir).is_ok_and(old))
+    }
+
+    fn writable_place(&self, file: &Path) -> Option<&Path> {
+        let places = self.baseline.writable.iter().map(|place| place.path());
+        places
+            .filter(|place| file.starts_with(place))
+            .max_by_key(|place| place.as_os_str().len())
     }
 
     /// All names of the files below a place that have several: the box can make thousands, and each would be looked for.
@@ -118,8 +159,11 @@ impl Settler<'_> {
         let (mut left, mut rest) = (ENTRIES, vec![(top, place.to_owned())]);
         while let Some((dir, path)) = rest.pop() {
             for name in files::names(dir.as_fd()).unwrap_or_default() {
-                let Ok(found) = files::stat(dir.as_fd(), &name) else {
-                    continue;
+                let found = match files::stat(dir.as_fd(), &name) {
+                    Ok(found) => found,
+                    // A directory that only lists: whoever gave it that mode can give it another one.
+                    Err(Errno::EACCES) if is_own(dir.as_fd()) => return Several::Unknown,
+                    Err(_) => continue,
                 };
                 left -= 1;
                 if left == 0 {
@@ -130,6 +174,10 @@ impl Settler<'_> {
                     match openat(&dir, name.as_os_str(), files::DIR, Mode::empty()) {
                         Ok(inner) if rest.len() < OPEN => rest.push((inner, at)),
                         Ok(_) => return Several::Unknown,
+                        // As above; the box is this user, and closes a directory around a name of a file for a while.
+                        Err(Errno::EACCES) if found.st_uid == geteuid().as_raw() => {
+                            return Several::Unknown;
+                        }
                         Err(_) => {}
                     }
                 } else if files::is(&found, SFlag::S_IFREG) && found.st_nlink > 1 {
@@ -141,6 +189,11 @@ impl Settler<'_> {
         }
         Several::All(all)
     }
+}
+
+/// Is it this user's?
+fn is_own(dir: BorrowedFd<'_>) -> bool {
+    fstat(dir).is_ok_and(|stat| stat.st_uid == geteuid().as_raw())
 }
 
 /// A path without `.` and `..`, as it would be if no directory on it were a link.

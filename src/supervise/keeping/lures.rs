@@ -9,9 +9,12 @@ use crate::keeper::settle::Whose;
 use crate::outcome::Trigger;
 use crate::plan::OsText;
 use crate::supervise::running::Running;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// Device and number.
+type Inode = (u64, u64);
 
 /// How often one name may be taken away ...
 const TIMES: u32 = 20;
@@ -28,8 +31,9 @@ const MOST: usize = 20_000;
 #[derive(Default)]
 pub(super) struct Lures {
     names: HashMap<PathBuf, (Instant, u32)>,
-    /// How often one became a copy because the box may have it open, which nobody can tell.
-    doubted: HashMap<PathBuf, u32>,
+    /// Those that became copies because the box may have them open, which nobody can tell: which inode each is now, and how often
+    /// that was. Another inode under the name is another file, of which nothing was said.
+    doubted: HashMap<PathBuf, (Inode, u32)>,
 }
 
 impl Lures {
@@ -48,31 +52,40 @@ impl Lures {
         *times += 1;
         *times > TIMES
     }
+
+    /// A file became a copy because the box may have it open.
+    fn doubted(&mut self, file: &Path, was: Inode, copy: Inode) {
+        if self.doubted.len() >= MOST && !self.doubted.contains_key(file) {
+            return;
+        }
+        let (inode, times) = self.doubted.entry(file.to_owned()).or_insert((was, 0));
+        if *inode != was {
+            *times = 0;
+        }
+        (*inode, *times) = (copy, *times + 1);
+    }
 }
 
 impl Keeping {
-    /// A hidden file has become a copy.
-    pub(super) fn renewed(&mut self, file: &OsText, whose: Whose, running: &mut Running) {
+    /// A hidden file has become a copy: of that inode this one.
+    pub(super) fn renewed(
+        &mut self,
+        file: &OsText,
+        whose: Whose,
+        (was, copy): (Inode, Inode),
+        running: &mut Running,
+    ) {
         match whose {
             Whose::Box => self.lured(file, HELD, running),
-            Whose::Perhaps if self.lures.doubted.len() < MOST => {
-                *self
-                    .lures
-                    .doubted
-                    .entry(file.path().to_owned())
-                    .or_default() += 1;
-            }
-            Whose::Perhaps => {}
+            Whose::Perhaps => self.lures.doubted(file.path(), was, copy),
         }
     }
 
-    /// Those of which it is worth while to ask who has them open.
-    pub(super) fn doubtful(&self, files: Vec<PathBuf>) -> Vec<PathBuf> {
-        let again = |file: &PathBuf| {
-            let times = self.lures.doubted.get(file);
-            times.is_none_or(|times| *times < DOUBTED)
-        };
-        files.into_iter().filter(again).collect()
+    /// Inodes that are copies of copies because the box may have had each open: it is not asked whether it may, only whether it has.
+    pub(super) fn settled_inodes(&self) -> HashSet<Inode> {
+        let often = self.lures.doubted.values();
+        let often = often.filter(|(_, times)| *times >= DOUBTED);
+        often.map(|(inode, _)| *inode).collect()
     }
 
     /// A hidden name was taken away from the box: once too often is the end.
@@ -90,6 +103,17 @@ impl Keeping {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_file_is_doubted_anew() {
+        let (mut lures, file) = (Lures::default(), Path::new("/w/.env"));
+        for number in 0..3 {
+            lures.doubted(file, (1, number), (1, number + 1));
+        }
+        assert_eq!(lures.doubted.get(file), Some(&((1, 3), DOUBTED)));
+        lures.doubted(file, (1, 9), (1, 10));
+        assert_eq!(lures.doubted.get(file), Some(&((1, 10), 1)));
+    }
 
     #[test]
     fn only_the_same_name_again_and_again_is_too_often() {
