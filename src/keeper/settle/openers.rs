@@ -73,6 +73,7 @@ pub(super) fn openers(wanted: &Wanted, init: Pid) -> Openers {
         return all;
     }
     let me = procfs::own_number();
+    let own = std::fs::read_link("/proc/self/exe").ok();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes {
         let pid = process.file_name();
@@ -85,8 +86,12 @@ pub(super) fn openers(wanted: &Wanted, init: Pid) -> Openers {
         // One by one, when it is looked at: the box may hand a descriptor on from one young process to the next.
         match procfs::is_below(pid, init.as_raw(), Some(BOX)) {
             Some(false) => {
-                let table = process.path();
-                let _ = all.table(&table, Opener::Host, wanted);
+                let process = process.path();
+                // The job of another session looks at the same file in this moment; each would take the other one for the user.
+                let program = std::fs::read_link(process.join("exe")).ok();
+                if program.is_none() || program != own {
+                    let _ = all.table(&process, Opener::Host, wanted);
+                }
             }
             Some(true) | None => {
                 let unseen = all.unseen;
