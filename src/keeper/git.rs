@@ -93,11 +93,16 @@ pub(super) fn is_looked_at(names: &Names, dir: &Path) -> bool {
         let Ok(rel) = dir.strip_prefix(root) else {
             return false;
         };
-        let mut above = root.file_name();
-        rel.iter().all(|name| {
-            let parent = above.replace(name).unwrap_or_default();
-            !heavy(parent.as_bytes(), name.as_bytes())
-        })
+        !is_heavy(root, rel)
+    })
+}
+
+/// Does this way down from there lead through a directory that is never searched?
+pub(super) fn is_heavy(top: &Path, way: &Path) -> bool {
+    let mut above = top.file_name();
+    way.iter().any(|name| {
+        let parent = above.replace(name).unwrap_or_default();
+        heavy(parent.as_bytes(), name.as_bytes())
     })
 }
 

@@ -73,8 +73,8 @@ pub(super) fn ways(names: &Names, config: &Path, path: &[u8]) -> Vec<PathBuf> {
     all
 }
 
-/// A relative path from there, in which `..` stands at the beginning only.
-fn joined(top: &Path, said: &Path) -> PathBuf {
+/// A relative path from there, as it is if no directory on it is a link.
+pub(super) fn joined(top: &Path, said: &Path) -> PathBuf {
     let mut at = top.to_owned();
     for part in said.components() {
         match part {

@@ -31,7 +31,6 @@ impl Settler<'_> {
     /// Is it a link that was there when the session began, to what was there, so that its own content is looked at? Neither the
     /// link nor a directory above it, up to the place of the rules, has changed since: no call sets a ctime.
     pub(super) fn is_old_link(&self, file: &Path, stat: &FileStat) -> bool {
-        let taken = self.baseline.taken;
         let roots = self.names.rules.iter().map(|rule| rule.root.path());
         let Some(root) = roots
             .filter(|root| file.starts_with(root))
@@ -39,15 +38,20 @@ impl Settler<'_> {
         else {
             return false;
         };
-        let mut above = file.ancestors().skip(1).take_while(|dir| *dir != root);
-        let old = |meta: std::fs::Metadata| (meta.ctime(), meta.ctime_nsec()) < taken;
         let Ok(real) = std::fs::canonicalize(file) else {
             return false;
         };
         let known = self.baseline.of(&real).is_some()
             || self.baseline.frozen.iter().any(|dir| dir.path() == real);
-        known
-            && (stat.st_ctime, stat.st_ctime_nsec) < taken
+        known && self.is_as_it_was(file, stat, root)
+    }
+
+    /// Has neither this name nor a directory above it, up to that one, changed since the session began?
+    pub(super) fn is_as_it_was(&self, file: &Path, stat: &FileStat, top: &Path) -> bool {
+        let taken = self.baseline.taken;
+        let old = |meta: std::fs::Metadata| (meta.ctime(), meta.ctime_nsec()) < taken;
+        let mut above = file.ancestors().skip(1).take_while(|dir| *dir != top);
+        (stat.st_ctime, stat.st_ctime_nsec) < taken
             && above.all(|dir| std::fs::symlink_metadata(dir).is_ok_and(old))
     }
 

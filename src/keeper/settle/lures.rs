@@ -7,9 +7,8 @@
 
 use super::Settler;
 use super::links::{behind, is_private};
-use crate::keeper::files;
+use crate::keeper::{files, git, strayed};
 use crate::plan::names::NameKind;
-use crate::plan::names::matcher::heavy;
 use nix::errno::Errno;
 use nix::fcntl::{openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
@@ -18,8 +17,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// Names that are looked at for other names of a file, and directories that wait for it, open. Where there are more, it may have
 /// any.
@@ -66,7 +64,8 @@ impl Settler<'_> {
         let Ok(said) = readlinkat(dir, Path::new(name)) else {
             return false;
         };
-        let first = lexical(&file.parent().unwrap_or(file).join(&said));
+        let first = file.parent().unwrap_or(file).join(&said);
+        let first = strayed::joined(Path::new("/"), &first);
         let ways = [first, behind(file)];
         ways.iter().any(|to| self.is_open_to_the_box(to, file))
             && !self.is_gits(file, said.as_bytes())
@@ -122,12 +121,8 @@ impl Settler<'_> {
         let Some(place) = self.writable_place(file) else {
             return false;
         };
-        let mut above = place.file_name().unwrap_or_default();
-        let dirs = file.parent().and_then(|dir| dir.strip_prefix(place).ok());
-        dirs.into_iter().flat_map(Path::iter).any(|name| {
-            let parent = std::mem::replace(&mut above, name);
-            heavy(parent.as_bytes(), name.as_bytes())
-        })
+        let way = file.parent().and_then(|dir| dir.strip_prefix(place).ok());
+        way.is_some_and(|way| git::is_heavy(place, way))
     }
 
     /// Was it there under this name when the session began, so that the start has looked at it? No call sets a ctime; but what lies
@@ -137,10 +132,7 @@ impl Settler<'_> {
         let Some(place) = self.writable_place(file) else {
             return (stat.st_ctime, stat.st_ctime_nsec) < taken;
         };
-        let old = |meta: std::fs::Metadata| (meta.ctime(), meta.ctime_nsec()) < taken;
-        let mut above = file.ancestors().skip(1).take_while(|dir| *dir != place);
-        (stat.st_ctime, stat.st_ctime_nsec) < taken
-            && above.all(|dir| std::fs::symlink_metadata(dir).is_ok_and(old))
+        self.is_as_it_was(file, stat, place)
     }
 
     fn writable_place(&self, file: &Path) -> Option<&Path> {
@@ -194,17 +186,4 @@ impl Settler<'_> {
 /// Is it this user's?
 fn is_own(dir: BorrowedFd<'_>) -> bool {
     fstat(dir).is_ok_and(|stat| stat.st_uid == geteuid().as_raw())
-}
-
-/// A path without `.` and `..`, as it would be if no directory on it were a link.
-fn lexical(path: &Path) -> PathBuf {
-    let mut at = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(at.pop()),
-            Component::CurDir => {}
-            part => at.push(part),
-        }
-    }
-    at
 }
