@@ -66,14 +66,6 @@ fn clean(b: &TestBox) {
     }
 }
 
-fn git(b: &TestBox, args: &[&str]) -> String {
-    let mut command = Command::new("git");
-    b.around(&mut command, &b.command(["true"]));
-    command.args(["-c", "user.name=a", "-c", "user.email=a@b"]);
-    command.args(["-c", "init.defaultBranch=main"]).args(args);
-    run(command).ok()
-}
-
 /// What a name of a hide rule reads as in the end, after the host did something, and what its twin does.
 #[test]
 fn a_hidden_name_is_closed_again_however_the_host_brings_it_back() {
@@ -293,9 +285,9 @@ fn repository() -> TestBox {
         .file("{ws}/.github/workflows/ci.yml", "on: push\n")
         .file("{ws}/.envrc", "export A=1\n")
         .file("{ws}/CODEOWNERS", "* @me\n");
-    git(&b, &["init", "-q"]);
-    git(&b, &["add", "-A"]);
-    git(&b, &["commit", "-qm", "one"]);
+    b.git(&["init", "-q"]);
+    b.git(&["add", "-A"]);
+    b.git(&["commit", "-qm", "one"]);
     b
 }
 
@@ -331,7 +323,7 @@ fn tracked_files_are_as_they_were_when_the_session_is_over() {
 #[test]
 fn of_git_configuration_only_what_runs_things_is_undone() {
     let b = repository();
-    git(&b, &["config", "core.editor", "vim"]);
+    b.git(&["config", "core.editor", "vim"]);
     let ran = b.sh(
         "git remote add origin https://example.org/x; git config branch.main.remote origin; git config core.hooksPath evil; \
          git config alias.st status; git config alias.x '!sh'; git config --unset core.editor; \
@@ -567,14 +559,14 @@ fn a_mode_is_part_of_what_a_tracked_file_is() {
 #[test]
 fn a_tracked_file_follows_its_branch_and_not_the_agent() {
     let b = repository();
-    git(&b, &["checkout", "-qb", "other"]);
+    b.git(&["checkout", "-qb", "other"]);
     host(
         &b,
         "echo 'on: pull_request' > .github/workflows/ci.yml; echo 'on: release' > .github/workflows/release.yml",
     );
-    git(&b, &["add", "-A"]);
-    git(&b, &["commit", "-qm", "two"]);
-    git(&b, &["checkout", "-q", "main"]);
+    b.git(&["add", "-A"]);
+    b.git(&["commit", "-qm", "two"]);
+    b.git(&["checkout", "-q", "main"]);
     // Objects of this very moment would count as the session's.
     until("git's objects are old", || {
         let age = fs::metadata(b.ws().join(".git/index"))
@@ -615,38 +607,37 @@ fn git_does_inside_what_it_does_outside() {
         done; g gc -q; g submodule add -q ./ sub 2>/dev/null || true; g branch -d b1 2>/dev/null || true";
     let world = || {
         let b = repository();
-        git(&b, &["checkout", "-qb", "other"]);
+        b.git(&["checkout", "-qb", "other"]);
         host(
             &b,
             "echo 'on: other' > .github/workflows/ci.yml; echo x > other.txt",
         );
-        git(&b, &["add", "-A"]);
-        git(&b, &["commit", "-qm", "two"]);
-        git(&b, &["checkout", "-q", "main"]);
+        b.git(&["add", "-A"]);
+        b.git(&["commit", "-qm", "two"]);
+        b.git(&["checkout", "-q", "main"]);
         b
     };
     // Hashes of commits have the time of the first two in them; trees have not.
     let state = |b: &TestBox| {
-        let mut text = git(b, &["status", "--short"]);
-        for reference in git(
-            b,
-            &[
+        let mut text = b.git(&["status", "--short"]);
+        for reference in b
+            .git(&[
                 "for-each-ref",
                 "--format=%(refname)",
                 "refs/heads",
                 "refs/tags",
-            ],
-        )
-        .lines()
+            ])
+            .lines()
         {
             text += &format!(
                 "\n{reference} {}",
-                git(b, &["rev-parse", &format!("{reference}^{{tree}}")])
+                b.git(&["rev-parse", &format!("{reference}^{{tree}}")])
             );
-            text += &format!(" {}", git(b, &["rev-list", "--count", reference]));
+            text += &format!(" {}", b.git(&["rev-list", "--count", reference]));
         }
-        text += &git(b, &["config", "--local", "-l"]);
-        text + &git(b, &["worktree", "list"])
+        text += &b.git(&["config", "--local", "-l"]);
+        text + &b
+            .git(&["worktree", "list"])
             .replace(b.ws().to_str().unwrap(), "WS")
             .lines()
             .map(|l| {

@@ -7,7 +7,6 @@ mod common;
 use common::{Live, PATIENCE, Ran, TestBox, live, run, until, until_within};
 use nix::sys::signal::{Signal, kill};
 use std::fs;
-use std::process::Command;
 
 const BASE: &str = "extends = [\"base\", \"git\"]\n";
 
@@ -34,14 +33,6 @@ fn restore(b: &TestBox) -> String {
 
 fn is_there(b: &TestBox, name: &str) -> bool {
     fs::symlink_metadata(b.ws().join(name)).is_ok()
-}
-
-fn git(b: &TestBox, args: &[&str]) -> String {
-    let mut command = Command::new("git");
-    b.around(&mut command, &b.command(["true"]));
-    command.args(["-c", "user.name=a", "-c", "user.email=a@b"]);
-    command.args(["-c", "init.defaultBranch=main"]).args(args);
-    run(command).ok()
 }
 
 /// What the box prepares for NAME, and how it reads what was written there.
@@ -130,18 +121,18 @@ fn links_that_lead_to_nothing_of_the_boxes_stay() {
 fn a_link_of_a_branch_under_a_hidden_name_is_the_repositorys() {
     let b = boxed();
     host(&b, "mkdir conf; echo A=1 > conf/sample; echo x > README").ok();
-    git(&b, &["init", "-q"]);
-    git(&b, &["add", "README"]);
-    git(&b, &["commit", "-qm", "one"]);
-    git(&b, &["checkout", "-qb", "linked"]);
+    b.git(&["init", "-q"]);
+    b.git(&["add", "README"]);
+    b.git(&["commit", "-qm", "one"]);
+    b.git(&["checkout", "-qb", "linked"]);
     host(&b, "ln -s conf/sample .env").ok();
-    git(&b, &["add", "-A"]);
-    git(&b, &["commit", "-qm", "two"]);
-    git(&b, &["checkout", "-q", "main"]);
+    b.git(&["add", "-A"]);
+    b.git(&["commit", "-qm", "two"]);
+    b.git(&["checkout", "-q", "main"]);
     let ran = b.sh("git checkout -q linked; sleep 0.5; git status --porcelain; cat .env");
     assert_eq!(ran.ok(), "A=1");
     assert!(is_there(&b, ".env"));
-    assert_eq!(git(&b, &["status", "--porcelain"]), "");
+    assert_eq!(b.git(&["status", "--porcelain"]), "");
 }
 
 #[test]

@@ -289,6 +289,15 @@ impl TestBox {
         run(command)
     }
 
+    /// What git says outside, in the working copy and with the box's environment.
+    pub fn git(&self, args: &[&str]) -> String {
+        let mut command = Command::new("git");
+        self.around(&mut command, &self.command(["true"]));
+        command.args(["-c", "user.name=a", "-c", "user.email=a@b"]);
+        command.args(["-c", "init.defaultBranch=main"]).args(args);
+        run(command).ok()
+    }
+
     /// Does something on the host, as the test user, in the working copy: a script for sh.
     pub fn on_host(&self, script: &str) -> Ran {
         let mut command = Command::new("/bin/sh");
