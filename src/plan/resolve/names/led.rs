@@ -11,7 +11,7 @@ use crate::host::FileType;
 use crate::plan::Kind;
 use crate::plan::names::matcher::Matcher;
 use crate::plan::names::{NameKind, NameRule};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -73,6 +73,7 @@ pub(super) fn take(
 pub(super) fn add(rules: &mut Vec<NameRule>, found: &mut Found) {
     let mut added: Vec<NameRule> = Vec::new();
     let mut done: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut matchers: BTreeMap<PathBuf, Matcher> = BTreeMap::new();
     for (rule, place) in std::mem::take(&mut found.led) {
         let Some(of) = rules.get(rule) else { continue };
         let root = of.root.path();
@@ -89,7 +90,12 @@ pub(super) fn add(rules: &mut Vec<NameRule>, found: &mut Found) {
         };
         if way.as_os_str().is_empty()
             || !done.insert(place.clone())
-            || is_hidden(&Matcher::new(rules, root), way)
+            || is_hidden(
+                matchers
+                    .entry(root.to_owned())
+                    .or_insert_with(|| Matcher::new(rules, root)),
+                way,
+            )
         {
             continue;
         }
