@@ -192,7 +192,19 @@ pub(super) fn open_devices(host: BorrowedFd<'_>) -> Result<Devices, StepError> {
 /// (kernel.pty.max less kernel.pty.reserve), and without one no other box with a terminal starts.
 const PTYS: &CStr = c"512";
 
-/// The minimal /dev: devices, a devpts of its own, /dev/shm, and the usual links. Its tmpfs is read-only: a program that
+/// The message queues of the box's ipc namespace (mq_overview(7)). mq_open(3) asks for no path; but Landlock judges a queue by its
+/// file system's root, and a rule needs that in the view.
+fn queues(root: &mut NewRoot, at: &Path) -> Result<(), StepError> {
+    root.dir(at, 0o555)?;
+    match mount::new_filesystem(c"mqueue", &[], attr::NOSUID | attr::NODEV | attr::NOEXEC) {
+        Ok(tree) => root.attach(tree.as_fd(), at),
+        // A kernel without them (CONFIG_POSIX_MQUEUE): ENOSYS outside as well.
+        Err(Errno::ENODEV) => Ok(()),
+        Err(errno) => Err(StepError::new("mount", "mqueue", errno)),
+    }
+}
+
+/// The minimal /dev: devices, a devpts of its own, /dev/shm, /dev/mqueue, and the usual links. Its tmpfs is read-only: a program that
 /// replaces /dev/null by a file (one agent does, as root) cannot.
 pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<(), StepError> {
     let at = Path::new("/dev");
@@ -231,6 +243,7 @@ pub(super) fn dev(root: &mut NewRoot, devices: &Devices, disk: u64) -> Result<()
     root.dir(&pts, 0o755)?;
     root.attach(tree.as_fd(), &pts)?;
     root.tmpfs(&at.join("shm"), 0o1777, disk, attr::NOSUID | attr::NODEV)?;
+    queues(root, &at.join("mqueue"))?;
     mount::set_attributes(root.fd(), c"dev", attr::RDONLY, Reach::One)
         .map_err(|errno| StepError::new("mount_setattr", "/dev", errno))
 }

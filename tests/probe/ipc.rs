@@ -314,16 +314,27 @@ fn msgq(args: &Args<'_>) -> Answer {
     Ok(json!({"id": id}))
 }
 
-/// `mq-open NAME [create]`: a POSIX message queue (no leading slash: that is libc's).
+/// `mq-open NAME [create]`: a POSIX message queue (no leading slash: that is libc's), and a message there and back.
 fn mq_open(args: &Args<'_>) -> Answer {
     let name = args.c(0);
     let create = if args.len() > 1 { libc::O_CREAT } else { 0 };
     let flags = usize::try_from(libc::O_RDWR | create).unwrap();
-    sys(
+    let queue = sys(
         libc::SYS_mq_open,
         [name.as_ptr() as usize, flags, 0o600, 0, 0, 0],
     )?;
-    Ok(Value::Null)
+    let queue = usize::try_from(queue).unwrap();
+    let (sent, mut got) = (b"queued", [0_u8; 8192]);
+    sys(
+        libc::SYS_mq_timedsend,
+        [queue, sent.as_ptr() as usize, sent.len(), 0, 0, 0],
+    )?;
+    let length = sys(
+        libc::SYS_mq_timedreceive,
+        [queue, got.as_mut_ptr() as usize, got.len(), 0, 0, 0],
+    )?;
+    let length = usize::try_from(length).unwrap();
+    Ok(json!({"echo": String::from_utf8_lossy(&got[..length])}))
 }
 
 /// The names of the network interfaces.

@@ -188,6 +188,7 @@ pub(super) fn view(
         ),
         ("/dev", LandlockAccess::Device),
         ("/dev/shm", LandlockAccess::Full),
+        ("/dev/mqueue", LandlockAccess::Full),
         // /etc is the box's own directory: what is in it was granted name by name.
         ("/etc", LandlockAccess::Read),
     ] {

@@ -43,6 +43,7 @@ fn the_frame() {
         ("/home/u/proj", Some(LandlockAccess::Full)),
         ("/tmp", Some(LandlockAccess::Full)),
         ("/dev/shm", Some(LandlockAccess::Full)),
+        ("/dev/mqueue", Some(LandlockAccess::Full)),
         ("/dev", Some(LandlockAccess::Device)),
         ("/proc", Some(LandlockAccess::Device)),
         ("/run/agentbox/policy.md", Some(LandlockAccess::Read)),
