@@ -38,8 +38,12 @@ def dotdot(path):
     dir, name = os.path.split(path)
     return any_file(os.path.join(dir, ".", "..", os.path.basename(dir), name))
 
+def beside(path, name):
+    """A name in the same directory that no rule is about."""
+    return os.path.join(os.path.dirname(path), "beside-" + name)
+
 def symlink(path):
-    link = path + ".link"
+    link = beside(path, "link")
     os.symlink(path, link)
     try:
         return any_file(link)
@@ -47,7 +51,7 @@ def symlink(path):
         os.unlink(link)
 
 def hard(path):
-    link = path + ".hard"
+    link = beside(path, "hard")
     os.link(path, link)
     try:
         return read(link)
@@ -55,14 +59,15 @@ def hard(path):
         os.unlink(link)
 
 def moved(path):
-    os.rename(path, path + ".moved")
+    to = beside(path, "moved")
+    os.rename(path, to)
     try:
-        return any_file(path + ".moved")
+        return any_file(to)
     finally:
-        os.rename(path + ".moved", path)
+        os.rename(to, path)
 
 def exchanged(path):
-    other = path + ".other"
+    other = beside(path, "other")
     open(other, "w").close() if os.path.isfile(path) else os.mkdir(other)
     try:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -84,7 +89,7 @@ def parent_moved(path):
         os.rename(dir + ".moved", dir)
 
 def copied(path):
-    copy = path + ".copy"
+    copy = beside(path, "copy")
     subprocess.run(["cp", "-a", path, copy], stderr=subprocess.DEVNULL)
     try:
         return any_file(copy)
@@ -92,7 +97,7 @@ def copied(path):
         shutil.rmtree(copy) if os.path.isdir(copy) else os.path.exists(copy) and os.unlink(copy)
 
 def copied_by_link(path):
-    copy = path + ".cpl"
+    copy = beside(path, "cpl")
     subprocess.run(["cp", "-al", path, copy], stderr=subprocess.DEVNULL)
     try:
         return any_file(copy)
