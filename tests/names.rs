@@ -61,7 +61,7 @@ fn git(b: &TestBox, dir: &Path, args: &[&str]) -> String {
     run(command).ok()
 }
 
-const HIDDEN: [&str; 33] = [
+const HIDDEN: [&str; 36] = [
     ".env",
     "a/b/.env.local",
     "deep/1/2/3/4/5/6/7/8/9/.env",
@@ -95,6 +95,9 @@ const HIDDEN: [&str; 33] = [
     "#.env#",
     "kube/prod.kubeconfig",
     "x/serviceAccountKey.json",
+    "flux/prod.agekey",
+    ".vagrant/machines/default/virtualbox/private_key",
+    "infra/prod.tfplan",
 ];
 
 fn content(name: &str) -> String {
@@ -122,6 +125,8 @@ fn a_hidden_name_is_empty_by_every_way() {
         .file("home/ws/y/.env_example", "PLAIN\n")
         .file("home/ws/y/example.env", "PLAIN\n")
         .file("home/ws/y/.secrets.baseline", "PLAIN\n")
+        .file("home/ws/y/kubeconfig.sample", "PLAIN\n")
+        .file("home/ws/y/private_key", "PLAIN\n")
         .file("home/ws/y/translationKeys.json", "{\"a\": \"PLAIN\"}\n")
         .file("home/ws/y/.envrc", "use flake PLAIN\n")
         .file("home/ws/y/.npmrc", "registry=https://PLAIN/\n")
@@ -186,6 +191,8 @@ fn a_hidden_name_is_empty_by_every_way() {
         "y/.env_example",
         "y/example.env",
         "y/.secrets.baseline",
+        "y/kubeconfig.sample",
+        "y/private_key",
     ] {
         let read = b.probe(&format!("read {{ws}}/{name}"));
         assert_eq!(read.allowed()["text"], "PLAIN\n", "{name}");
