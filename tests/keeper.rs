@@ -719,6 +719,36 @@ fn a_refused_program_that_is_upgraded_is_refused_still() {
     assert!(text.ends_with("126\nnew"), "{ran:?}");
 }
 
+/// `agentbox why` in the box said yes to a program that the keeper had covered since the start: one that was installed, or a link to
+/// a refused one where the keeper looks at its directory instead of watching it.
+#[test]
+fn why_in_the_box_knows_what_is_refused_since_the_start() {
+    let b = TestBox::new()
+        .profile("extends = [\"base\", \"git\"]\n[commands]\ndeny = [\"mytool\"]\nsearch = [\"{t}/tools\"]\n[files]\nread = [\"{t}/tools\"]\n")
+        .script("{t}/tools/other", "#!/bin/sh\necho other\n");
+    let live = waiting(
+        &b,
+        "i=0; until {t}/tools/mytool 2>/dev/null; [ $? = 126 ] || [ $i = 300 ]; do sleep 0.01; i=$((i+1)); done; \
+         for n in mytool other link; do agentbox why exec {t}/tools/$n | head -n 1; done",
+    );
+    host(
+        &b,
+        "printf '#!/bin/sh\\necho new\\n' > ../../tools/mytool; chmod 755 ../../tools/mytool; ln -s mytool ../../tools/link; touch go",
+    );
+    let ran = live.end();
+    let text = ran.text();
+    let lines: Vec<&str> = text.lines().rev().take(3).collect();
+    let [link, other, mytool] = lines[..] else {
+        panic!("{ran:?}");
+    };
+    assert!(
+        mytool.starts_with("no: ") && mytool.contains("[commands] deny has \"mytool\""),
+        "{ran:?}"
+    );
+    assert!(other.starts_with("yes: "), "{ran:?}");
+    assert!(link.starts_with("no: "), "{ran:?}");
+}
+
 #[test]
 fn lifted_names_are_the_agents() {
     let b = boxed()

@@ -7,7 +7,8 @@ use super::place::{Execute, Node, Seen, is_dir, is_file};
 use super::{Answer, Question, Remedy, Side, Verdict, no, remedy, yes};
 use crate::host::{Lookup, Want};
 use crate::plan::{
-    Access, Grant, GrantKind, HardLinks, Kind, LandlockAccess, OsText, Plan, refused,
+    Access, Grant, GrantKind, HardLinks, Kind, LandlockAccess, OsText, Plan,
+    refused::{self, RefusedPlace},
 };
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -284,31 +285,42 @@ impl<'p> Asker<'p> {
                 Some(answer.which(Verdict::Absent))
             }
             Node::Mask(_) => Some(self.hidden(typed, seen)),
-            Node::Refused(place) => {
-                let rule = self
-                    .plan
-                    .refused
-                    .rules
-                    .iter()
-                    .find(|r| r.name == place.rule);
-                let name = OsText::from(seen.path.file_name().unwrap_or_default());
-                let name = if self.plan.refused.rule(name.bytes()).is_some() {
-                    name
-                } else {
-                    OsText::from(place.rule.as_str())
-                };
-                Some(no(
-                    &*seen.path,
-                    format!(
-                        "a stub is in its place: [commands] deny has \"{}\"",
-                        place.rule
-                    ),
-                    rule.map(|rule| &rule.origin),
-                    Some(allow_command(&name)),
-                ))
-            }
+            Node::Refused(place) => Some(self.stubbed(&seen.path, *place)),
             _ => None,
         }
+    }
+
+    /// The stub is there: by the plan, or since the box runs.
+    fn stubbed(&self, path: &Path, place: Option<&RefusedPlace>) -> Answer {
+        let name = OsText::from(path.file_name().unwrap_or_default());
+        let by_name = self.plan.refused.rule(name.bytes());
+        let rule = match place {
+            Some(place) => self
+                .plan
+                .refused
+                .rules
+                .iter()
+                .find(|r| r.name == place.rule),
+            None => by_name,
+        };
+        let Some(rule) = rule else {
+            let because = "a stub is in its place: it is another name of a program that [commands] deny refuses";
+            return no(path, because, None, None);
+        };
+        let name = if by_name.is_some() {
+            name
+        } else {
+            OsText::from(rule.name.as_str())
+        };
+        no(
+            path,
+            format!(
+                "a stub is in its place: [commands] deny has \"{}\"",
+                rule.name
+            ),
+            Some(&rule.origin),
+            Some(allow_command(&name)),
+        )
     }
 
     /// A grant that is hidden as a whole is not there at all.

@@ -5,7 +5,7 @@
 use super::Side;
 use super::decide::Asker;
 use crate::host::{FileType, Stat};
-use crate::plan::refused::RefusedPlace;
+use crate::plan::refused::{self, RefusedPlace};
 use crate::plan::{Access, Kind, MountOp};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
@@ -30,8 +30,8 @@ pub(super) enum Node<'p> {
     Host(Hosts),
     /// An empty cover.
     Mask(Kind),
-    /// The stub.
-    Refused(&'p RefusedPlace),
+    /// The stub; where the plan has not put it there, over what was installed or upgraded while the box ran.
+    Refused(Option<&'p RefusedPlace>),
 }
 
 /// Has a file permission to be executed?
@@ -145,7 +145,7 @@ impl<'p> Asker<'p> {
     /// What is at this place, whose directory is canonical. `None` if nothing is.
     fn step(&self, place: &Path) -> Option<Step<'p>> {
         if let Some(refused) = self.refused_at(place) {
-            return Some(Step::Node(Node::Refused(refused), place.to_owned()));
+            return Some(Step::Node(Node::Refused(Some(refused)), place.to_owned()));
         }
         if self.plan.state.iter().any(|s| s.target.path() == place) {
             let found = self.side == Side::Inside || self.look.lstat(place).is_some();
@@ -248,12 +248,21 @@ impl<'p> Asker<'p> {
         if stat.file_type == FileType::Symlink {
             return self.look.read_link(looked).map(Step::Link);
         }
+        if self.side == Side::Inside && self.is_stub(stat) {
+            return Some(Step::Node(Node::Refused(None), looked.to_owned()));
+        }
         let hosts = Hosts {
             stat,
             access,
             idmap,
         };
         Some(Step::Node(Node::Host(hosts), looked.to_owned()))
+    }
+
+    /// The keeper mounts the one stub over each program that is refused later, also over a link.
+    fn is_stub(&self, stat: Stat) -> bool {
+        let stub = self.look.lstat(Path::new(refused::STUB));
+        stub.is_some_and(|stub| (stub.dev, stub.ino) == (stat.dev, stat.ino))
     }
 
     /// In a tmpfs of the box's own: empty at the start, and only from inside can be seen what it has become.
