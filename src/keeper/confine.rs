@@ -15,6 +15,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_recvmsg,
     libc::SYS_sendmsg,
     libc::SYS_inotify_add_watch,
+    libc::SYS_inotify_rm_watch,
     // Names.
     libc::SYS_openat2,
     libc::SYS_close,

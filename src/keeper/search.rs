@@ -4,7 +4,7 @@
 
 use super::baseline::Baseline;
 use super::unlocked::Unlocked;
-use super::{files, git, tree};
+use super::{files, git, listing};
 use crate::plan::Kind;
 use crate::plan::names::matcher::{self, Cursor, Matcher, heavy};
 use crate::plan::names::{Holds, NameKind, NameRule, Names, Verdict};
@@ -227,7 +227,7 @@ fn look(
             return below;
         }
     };
-    if !at.cursor.is_spelled() && tree::is_git(dir.as_fd()) {
+    if !at.cursor.is_spelled() && listing::is_git(dir.as_fd()) {
         at.cursor = matcher.as_git(&at.cursor, &at.path);
         if at.depth > 0 && !git::is_git_dir(&at.path) && !has(baseline, &at.path) {
             found.born.push(at.path.clone());

@@ -16,6 +16,7 @@ mod lures;
 mod openers;
 mod rest;
 mod worktrees;
+mod writers;
 
 pub use self::act::{Act, Did, Held, Scope, Search, Whose, is_complete};
 use self::clones::Theirs;
@@ -290,6 +291,7 @@ impl<'a> Settler<'a> {
         if !tracked
             && let Some((bytes, stat)) = written(dir.as_fd(), name)
             && self.is_named(file, &bytes)
+            && self.is_still(dir.as_fd(), name, &stat)
         {
             let did = Did::Followed {
                 inode: (stat.st_dev, stat.st_ino),
@@ -350,7 +352,7 @@ impl<'a> Settler<'a> {
         }
         // A directory that cannot be searched is not one in which nothing is.
         let _ = self.unlocked.open_to_write(self.root.as_fd(), parent);
-        if kept.kind == NameKind::Track && self.is_gone_with_its_branch(file) {
+        if self.is_gone_with_its_branch(file) {
             return;
         }
         let dir = match self.parent_of(parent) {
@@ -366,6 +368,10 @@ impl<'a> Settler<'a> {
         };
         let strayed = self.strayed.contains(file);
         if kept.is_untouched(&stat) && !strayed {
+            let runs = kept.kind == NameKind::Freeze || is_config(dir.as_fd(), file);
+            if runs && self.is_being_written(dir.as_fd(), name) {
+                self.detach_writers(dir.as_fd(), name, file);
+            }
             return;
         }
         if is_config(dir.as_fd(), file) {
@@ -388,11 +394,20 @@ impl<'a> Settler<'a> {
             Content::File { mode, .. } => match files::read(dir.as_fd(), name) {
                 Ok(Some((bytes, stat))) => {
                     // Who may execute it is part of what it is.
-                    (stat.st_mode & 0o111) == (mode & 0o111)
-                        && (self.baseline.bytes(kept) == Some(&bytes)
-                            || (kept.kind == NameKind::Track
-                                && Pointer::of(file).is_none()
-                                && self.is_gits(file, &bytes)))
+                    let alike = (stat.st_mode & 0o111) == (mode & 0o111);
+                    match kept.kind {
+                        _ if alike && self.baseline.bytes(kept) == Some(&bytes) => {
+                            kept.kind != NameKind::Freeze || self.is_still(dir.as_fd(), name, &stat)
+                        }
+                        NameKind::Track => {
+                            alike && Pointer::of(file).is_none() && self.is_gits(file, &bytes)
+                        }
+                        // The host has checked out another branch: in the box nobody replaces what is frozen.
+                        NameKind::Freeze => {
+                            self.is_named(file, &bytes) && self.is_still(dir.as_fd(), name, &stat)
+                        }
+                        NameKind::Hide => false,
+                    }
                 }
                 _ => false,
             },

@@ -3,16 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+use super::inodes::{At, Inodes};
+use super::listing::{What, list};
 use super::place::Place;
-use super::view::Inode;
-use crate::plan::names::git::Shape;
 use crate::plan::names::matcher::{self, Cursor};
 use crate::sys::inotify::{Inotify, Read};
-use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
 use nix::sys::inotify::AddWatchFlags;
-use nix::sys::stat::{SFlag, fstat, fstatat};
+use nix::sys::stat::fstat;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -37,16 +35,6 @@ const CLOSELY: AddWatchFlags = APPEAR
     .union(AddWatchFlags::IN_MODIFY)
     .union(AddWatchFlags::IN_DELETE)
     .union(AddWatchFlags::IN_MOVED_FROM);
-
-/// What a name is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
-    Dir,
-    Link,
-    Socket,
-    Pipe,
-    Other,
-}
 
 /// A watched directory.
 #[derive(Debug, Clone)]
@@ -74,8 +62,8 @@ pub(super) enum Within {
 #[derive(Debug, Clone)]
 pub(super) struct Happened {
     /// What [`Inotify::watch`] gave.
-    wd: i32,
-    /// The name.
+    pub(super) wd: i32,
+    /// The name; empty where it is about a watched file itself.
     pub(super) name: OsString,
     /// What.
     pub(super) mask: AddWatchFlags,
@@ -114,6 +102,8 @@ pub(super) struct Tree {
     inotify: Option<Inotify>,
     /// One directory can be seen by the rules of two roots.
     spots: HashMap<i32, Vec<Spot>>,
+    /// Watched files.
+    inodes: Inodes,
     events: VecDeque<Happened>,
     /// Events were lost, and nobody was told so far.
     lost: bool,
@@ -139,6 +129,7 @@ impl Tree {
         Tree {
             inotify,
             spots: HashMap::new(),
+            inodes: Inodes::default(),
             events: VecDeque::new(),
             lost: false,
             unopened: false,
@@ -202,7 +193,7 @@ impl Tree {
             return Filled::All;
         };
         let mut filled = Filled::Part;
-        let (spots, events) = (&mut self.spots, &mut self.events);
+        let (spots, inodes, events) = (&mut self.spots, &mut self.inodes, &mut self.events);
         let mut buffer = [0; 4096];
         // Bounded: a box that makes events without end must not keep them from being acted upon.
         for _ in 0..64 {
@@ -212,7 +203,8 @@ impl Tree {
                     filled = Filled::Lost;
                 } else if mask.contains(AddWatchFlags::IN_IGNORED) {
                     spots.remove(&seen.watch);
-                } else if !seen.name.is_empty() {
+                    inodes.forget(seen.watch);
+                } else if !seen.name.is_empty() || inodes.has(seen.watch) {
                     events.push_back(Happened {
                         wd: seen.watch,
                         name: seen.name.to_owned(),
@@ -242,6 +234,33 @@ impl Tree {
                         .any(|s| s.place == spot.place && s.rel == spot.rel)
                 })
         })
+    }
+
+    /// Watches the file of that name itself, instead of the one that had the name before.
+    ///
+    /// # Errors
+    /// As [`Inodes::watch`].
+    pub(super) fn watch_inode(
+        &mut self,
+        places: &[Place],
+        spot: &Spot,
+        name: &OsStr,
+    ) -> Result<(), Errno> {
+        let inotify = self.inotify.as_ref().ok_or(Errno::EMFILE)?;
+        let place = places.get(spot.place).ok_or(Errno::ENOENT)?;
+        self.inodes.watch(inotify, place, spot, name)
+    }
+
+    /// The file that had that name is watched no longer.
+    pub(super) fn forget_inode(&mut self, place: usize, rel: &Path) {
+        if let Some(inotify) = &self.inotify {
+            self.inodes.remove(inotify, place, rel);
+        }
+    }
+
+    /// The names of the watched file that is written, where an event is about one.
+    pub(super) fn written(&self, event: &Happened) -> Vec<At> {
+        self.inodes.written(event)
     }
 
     /// The directories that an event is about.
@@ -431,70 +450,4 @@ pub(super) fn still_below(places: &[Place], spot: &Spot, name: &OsStr) -> Option
         cursor: cursor?,
         within: Within::Rules,
     })
-}
-
-/// What a name is, if it is there.
-pub(super) fn what(dir: BorrowedFd<'_>, name: &OsStr) -> Option<What> {
-    let stat = fstatat(dir, Path::new(name), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-    Some(kind(stat.st_mode))
-}
-
-fn kind(mode: u32) -> What {
-    let kind = mode & SFlag::S_IFMT.bits();
-    if kind == SFlag::S_IFDIR.bits() {
-        What::Dir
-    } else if kind == SFlag::S_IFLNK.bits() {
-        What::Link
-    } else if kind == SFlag::S_IFSOCK.bits() {
-        What::Socket
-    } else if kind == SFlag::S_IFIFO.bits() {
-        What::Pipe
-    } else {
-        What::Other
-    }
-}
-
-/// The same, with its inode where a file has more than one name.
-pub(super) fn linked(dir: BorrowedFd<'_>, name: &OsStr) -> Option<(What, Option<Inode>)> {
-    let stat = fstatat(dir, Path::new(name), AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-    let what = kind(stat.st_mode);
-    let several = what == What::Other && stat.st_nlink > 1;
-    Some((what, several.then_some((stat.st_dev, stat.st_ino))))
-}
-
-/// Is it a git directory by what is in it?
-pub(super) fn is_git(dir: BorrowedFd<'_>) -> bool {
-    let mut shape = Shape::default();
-    for name in Shape::NAMES {
-        if what(dir, OsStr::new(name)).is_some() {
-            shape.see(name.as_bytes());
-        }
-    }
-    shape.is_git()
-}
-
-pub(super) fn list(dir: OwnedFd) -> Vec<(OsString, What)> {
-    let Ok(again) = dir.try_clone() else {
-        return Vec::new();
-    };
-    let Ok(mut entries) = Dir::from_fd(dir) else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    for entry in entries.iter().map_while(Result::ok) {
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name == "." || name == ".." {
-            continue;
-        }
-        let what = match entry.file_type() {
-            Some(Type::Directory) => Some(What::Dir),
-            Some(Type::Symlink) => Some(What::Link),
-            Some(Type::Socket) => Some(What::Socket),
-            Some(Type::Fifo) => Some(What::Pipe),
-            Some(_) => Some(What::Other),
-            None => what(again.as_fd(), name),
-        };
-        found.extend(what.map(|what| (name.to_owned(), what)));
-    }
-    found
 }

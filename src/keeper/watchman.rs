@@ -10,14 +10,17 @@ mod rules;
 mod secrets;
 mod sockets;
 mod stubs;
+mod writers;
 
 use self::secrets::Secrets;
 use self::sockets::Sockets;
 use self::stubs::Stubs;
+use self::writers::{Told, Writers};
 use super::git;
+use super::listing::{What, linked};
 use super::outbox::Outbox;
 use super::place::{self, Place, Purpose};
-use super::tree::{Filled, Happened, Spot, Tree, What, Within, below, linked, still_below};
+use super::tree::{Filled, Happened, Spot, Tree, Within, below, still_below};
 use super::view::{BoxView, Covered, Inode, Stay};
 use crate::plan::names::git::{Shape, in_dot_git};
 use crate::plan::names::{NameKind, NameRule};
@@ -60,7 +63,18 @@ pub(super) struct Name<'a> {
     linked: Option<Inode>,
 }
 
-impl Name<'_> {
+impl<'a> Name<'a> {
+    /// What is there, a file as far as is known.
+    fn listed(spot: &'a Spot, name: &'a OsStr) -> Name<'a> {
+        Name {
+            spot,
+            name,
+            what: What::Other,
+            cause: Cause::Listed,
+            linked: None,
+        }
+    }
+
     /// Below its place.
     pub(super) fn rel(&self) -> PathBuf {
         self.spot.rel.join(self.name)
@@ -93,6 +107,7 @@ pub(super) struct Watchman<'a> {
     pub(super) phase: Phase,
     pub(super) outbox: Outbox,
     stubs: Option<Stubs>,
+    writers: Writers,
     sockets: Sockets,
 }
 
@@ -134,6 +149,7 @@ impl<'a> Watchman<'a> {
             phase: Phase::Before,
             outbox: Outbox::default(),
             stubs: Stubs::of(plan),
+            writers: Writers::new(),
             sockets: Sockets::of(plan),
         }
     }
@@ -202,6 +218,7 @@ impl<'a> Watchman<'a> {
             let names = self.tree.list_again(&self.places, &spot);
             self.names(&spot, names)?;
         }
+        self.look_at_writers();
         self.look_at_sockets()?;
         self.look_at_stubs()
     }
@@ -212,6 +229,7 @@ impl<'a> Watchman<'a> {
             self.tree.deadline(),
             self.outbox.deadline(),
             self.stubs_due(),
+            self.writers.due(),
             self.sockets.due().filter(|_| self.view.is_some()),
         ];
         deadlines.into_iter().flatten().min()
@@ -219,13 +237,8 @@ impl<'a> Watchman<'a> {
 
     fn names(&mut self, spot: &Spot, names: Vec<(OsString, What)>) -> Result<(), String> {
         for (name, what) in names {
-            self.name(&Name {
-                spot,
-                name: &name,
-                what,
-                cause: Cause::Listed,
-                linked: None,
-            })?;
+            let listed = Name::listed(spot, &name);
+            self.name(&Name { what, ..listed })?;
         }
         Ok(())
     }
@@ -237,6 +250,9 @@ impl<'a> Watchman<'a> {
     pub(super) fn events(&mut self) -> Result<Filled, String> {
         let filled = self.tree.fill();
         while let Some(event) = self.tree.event() {
+            if event.name.is_empty() {
+                self.inode_event(&event);
+            }
             for spot in self.tree.spots(&event) {
                 self.event(&event, &spot)?;
             }
@@ -293,6 +309,7 @@ impl<'a> Watchman<'a> {
             // Only the host can: in the box a frozen name is a mount point. What comes next under that name may be anybody's.
             self.frozen.remove(&file);
             self.renewed.remove(&file);
+            self.forget_writers(spot, &file);
         }
         if event.has(Mask::IN_MODIFY | Mask::IN_CLOSE_WRITE) && self.renewed.contains(&file) {
             self.outbox.now(file.clone());
@@ -301,11 +318,8 @@ impl<'a> Watchman<'a> {
             self.written(&file);
             if self.purpose(spot) == Purpose::Names {
                 let it = Name {
-                    spot,
-                    name,
-                    what: What::Other,
                     cause: Cause::Made,
-                    linked: None,
+                    ..Name::listed(spot, name)
                 };
                 let said = self.said(spot, name, What::Other);
                 self.look_into(&it, &file, &said);
@@ -368,6 +382,9 @@ impl<'a> Watchman<'a> {
             }
             Some((NameKind::Track, _)) => {
                 self.tree.watch_closely(&self.places, it.spot);
+                if self.is_config(it.spot, &file) {
+                    self.watch_writers(it, &file);
+                }
                 self.track(it.spot, &file, it.cause);
                 within = Within::Tracked;
             }
@@ -422,14 +439,8 @@ impl<'a> Watchman<'a> {
             self.secrets.listing();
             let spot = self.as_git(spot, &names);
             for (name, what) in names {
-                let it = Name {
-                    spot: &spot,
-                    name: &name,
-                    what,
-                    cause: Cause::Listed,
-                    linked: None,
-                };
-                self.name(&it)?;
+                let listed = Name::listed(&spot, &name);
+                self.name(&Name { what, ..listed })?;
             }
             // `name` has queued what is below.
             while let Some(next) = self.tree.next_below(&spot) {

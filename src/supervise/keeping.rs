@@ -306,6 +306,7 @@ impl Keeping {
                     continue;
                 }
                 Did::Lured => self.lured(&act.file, lures::LURED, running),
+                Did::Detached => self.lured(&act.file, lures::HELD, running),
                 Did::Renewed { whose, was, copy } => {
                     self.renewed(&act.file, whose, (was, copy), running);
                 }

@@ -75,6 +75,7 @@ fn kind(did: &Did) -> Option<Kind> {
         Did::Quarantined
         | Did::Lured
         | Did::Renewed { .. }
+        | Did::Detached
         | Did::PutBack
         | Did::Restored
         | Did::Undone { .. } => Kind::Settled,
@@ -163,6 +164,9 @@ fn line(act: &Act, id: &SessionId) -> String {
                  you write to it: `agentbox restore {id}` has the other one"
             )
         }
+        Did::Detached => format!(
+            "{file} is protected and was held open for writing: the name has another file now, with the same content"
+        ),
         Did::PutBack => format!(
             "{file} is protected and was changed; it is again as it was: `agentbox restore {id}` gives the change back"
         ),
@@ -241,7 +245,9 @@ pub(super) fn event(act: Act) -> Option<Event> {
     let Act { file, did } = act;
     Some(match did {
         Did::Quarantined | Did::Lured => Event::Quarantined { file },
-        Did::Renewed { .. } | Did::PutBack | Did::Restored => Event::PutBack { file },
+        Did::Renewed { .. } | Did::Detached | Did::PutBack | Did::Restored => {
+            Event::PutBack { file }
+        }
         Did::Undone { keys } => Event::Undone { file, keys },
         Did::Led => Event::Led { file },
         Did::Committed {

@@ -135,6 +135,8 @@ pub enum Did {
         /// How long that counts.
         until: Until,
     },
+    /// Somebody has had a file that runs something open for writing for a while: the name has another file with the same content.
+    Detached,
     /// A frozen name has appeared with what a commit had there when the session began: a worktree's copy.
     Followed {
         /// Device and inode.

@@ -5,8 +5,8 @@
 use super::Settler;
 use crate::keeper::git::{self, Pointer};
 use crate::keeper::history::refs::Repository;
+use crate::keeper::listing;
 use crate::keeper::search::Kinds;
-use crate::keeper::tree;
 use crate::keeper::unlocked::Unlocked;
 use crate::keeper::{history, objects};
 use crate::plan::names::NameKind;
@@ -31,7 +31,7 @@ impl Settler<'_> {
             };
             // No call sets the time of birth. A file system that has none tells no clone from what was there.
             let birth = mount::birth(dir.as_fd()).ok().flatten();
-            tree::is_git(git.as_fd()) && birth.is_some_and(|at| at >= self.baseline.taken)
+            listing::is_git(git.as_fd()) && birth.is_some_and(|at| at >= self.baseline.taken)
         };
         born.iter()
             .filter(|dir| dir.ends_with(".git"))

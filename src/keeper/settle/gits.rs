@@ -8,9 +8,9 @@ use crate::keeper::confined::{clean, leads_elsewhere};
 use crate::keeper::files::{self, Locked};
 use crate::keeper::git::{self, Pointer};
 use crate::keeper::gitconfig;
+use crate::keeper::listing;
 use crate::keeper::quarantine::Why;
 use crate::keeper::strayed;
-use crate::keeper::tree;
 use nix::errno::Errno;
 use nix::fcntl::openat;
 use nix::sys::stat::Mode;
@@ -113,6 +113,9 @@ impl Settler<'_> {
                 .map(|(_, said)| said);
             let leads = |path: &[u8]| self.leads(file, path);
             let (text, keys) = match clean(base, &now, work_tree.as_deref(), leads) {
+                Ok(None) if self.is_being_written(dir, name) => {
+                    return self.detach(dir, name, file, &now, mode);
+                }
                 Ok(None) => return,
                 Ok(Some(cleaned)) => (cleaned.text, cleaned.taken),
                 // Git could not have read it either; but it may be half written by something that is not git.
@@ -176,7 +179,7 @@ impl Settler<'_> {
     }
 
     /// Waits for whoever writes a file, if there is still time for that.
-    fn paused(&mut self) -> bool {
+    pub(super) fn paused(&mut self) -> bool {
         let Some(left) = self.pauses.checked_sub(1) else {
             return false;
         };
@@ -274,5 +277,5 @@ impl Settler<'_> {
 
 /// Is it the configuration of a git directory, by its path or by what stands beside it?
 pub(super) fn is_config(dir: BorrowedFd<'_>, file: &Path) -> bool {
-    git::is_config(file) || git::is_named_config(file) && tree::is_git(dir)
+    git::is_config(file) || git::is_named_config(file) && listing::is_git(dir)
 }

@@ -9,7 +9,7 @@ use crate::keeper::history::staged;
 use crate::keeper::history::{Back, Staged};
 use crate::keeper::message::Until;
 use crate::keeper::quarantine::Why;
-use crate::keeper::{files, git, history, objects, tree};
+use crate::keeper::{files, git, history, listing, objects};
 use crate::plan::OsText;
 use crate::plan::names::content;
 use crate::plan::names::id::Id;
@@ -37,7 +37,7 @@ impl Settler<'_> {
         // What no branch has ever had: a git directory that is still one has its configuration.
         if git::is_named_config(file)
             && let Some(dir) = file.parent()
-            && files::open_path(root, dir).is_ok_and(|dir| tree::is_git(dir.as_fd()))
+            && files::open_path(root, dir).is_ok_and(|dir| listing::is_git(dir.as_fd()))
         {
             return false;
         }

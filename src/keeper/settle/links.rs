@@ -6,7 +6,7 @@
 use super::Settler;
 use crate::keeper::outward::outward;
 use crate::keeper::quarantine::Why;
-use crate::keeper::{files, git, search, strayed, tree};
+use crate::keeper::{files, git, listing, search, strayed};
 use crate::plan::names::git::in_dot_git;
 use crate::plan::names::matcher::Matcher;
 use nix::fcntl::{openat, readlinkat};
@@ -59,7 +59,8 @@ impl Settler<'_> {
     pub(super) fn is_plain_link(&self, file: &Path) -> bool {
         let git = git::is_gits(file)
             && file.ancestors().skip(1).take(2).any(|dir| {
-                files::open_path(self.root.as_fd(), dir).is_ok_and(|dir| tree::is_git(dir.as_fd()))
+                files::open_path(self.root.as_fd(), dir)
+                    .is_ok_and(|dir| listing::is_git(dir.as_fd()))
             });
         !git && !in_dot_git(file) && !self.is_inside(file)
     }
@@ -141,7 +142,7 @@ impl Settler<'_> {
     /// Is there a git directory in it, or is it in one of that place that is not looked at?
     fn holds_git(&self, to: &Path, place: &Path) -> bool {
         let is_git = |dir: &OwnedFd| {
-            tree::is_git(dir.as_fd()) || files::exists(dir.as_fd(), OsStr::new(".git"))
+            listing::is_git(dir.as_fd()) || files::exists(dir.as_fd(), OsStr::new(".git"))
         };
         let open = |path: &Path| files::open_path(self.root.as_fd(), path);
         let mut above = to

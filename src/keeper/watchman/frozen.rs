@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Cause, Name, Phase, Watchman};
+use super::{Cause, Name, Phase, Told, Watchman};
 use crate::keeper::place;
 use crate::keeper::tree::Filled;
 use crate::keeper::view::{Covered, Stay};
@@ -46,15 +46,20 @@ impl Watchman<'_> {
             Covered::Already if self.frozen.contains_key(file) => return Ok(covered),
             Covered::Already | Covered::Now => {}
         }
+        let told = self.watch_writers(it, file);
+        let Some(place) = self.places.get(it.spot.place) else {
+            return Ok(Covered::Gone);
+        };
         let writer = place::has_writer(place, &rel);
         // Everything that happened before the name was closed has been told by now, if that was all.
-        let told = self.tree.fill() == Filled::All;
+        let all = self.tree.fill() == Filled::All;
         let meanwhile = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_MODIFY
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_FROM;
-        let hosts = told
+        let hosts = all
+            && told == Told::Yes
             && it.cause == Cause::MovedIn
             && self.frozen.contains_key(file)
             && !self.tree.is_waiting(it.spot, it.name, meanwhile)

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::{Cause, Name, Phase, Watchman};
-use crate::keeper::tree::{self, Spot, What};
+use crate::keeper::listing::{self, What};
+use crate::keeper::tree::Spot;
 use crate::keeper::{git, search};
 use crate::plan::Access;
 use crate::plan::names::git::Shape;
@@ -52,7 +53,7 @@ impl Watchman<'_> {
             .places
             .get(spot.place)
             .and_then(|place| place.open_dir(&spot.rel).ok());
-        if dir.is_some_and(|dir| tree::is_git(dir.as_fd()))
+        if dir.is_some_and(|dir| listing::is_git(dir.as_fd()))
             && let Some(spot) = self.now_git(spot)
         {
             let names = self.tree.list_again(&self.places, &spot);
@@ -65,19 +66,23 @@ impl Watchman<'_> {
         if self.phase == Phase::Before || self.is_born(file) {
             return;
         }
-        let config = git::is_config(file)
-            || git::is_named_config(file)
-                && self.places.get(spot.place).is_some_and(|place| {
-                    let dir = place.path.join(&spot.rel);
-                    git::is_as_git(&place.matcher, &spot.cursor, &dir)
-                });
-        // Listed only now, in a large tree: it may have been changed before it was watched, and the end compares it.
+        // Listed only now, in a large tree, or where events were lost: it may have been changed before it was watched.
         let old = cause == Cause::Listed && self.tracked.contains(file);
-        if config && !old {
+        if self.is_config(spot, file) && (!old || self.is_younger(spot, file)) {
             self.outbox.now(file.to_owned());
         } else {
             self.outbox.touched(file.to_owned());
         }
+    }
+
+    /// Is it the configuration of a git directory?
+    pub(super) fn is_config(&self, spot: &Spot, file: &Path) -> bool {
+        git::is_config(file)
+            || git::is_named_config(file)
+                && self.places.get(spot.place).is_some_and(|place| {
+                    let dir = place.path.join(&spot.rel);
+                    git::is_as_git(&place.matcher, &spot.cursor, &dir)
+                })
     }
 
     /// A git directory is born, unless it is known.

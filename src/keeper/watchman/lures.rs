@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Cause, Name, Phase, Watchman};
-use crate::keeper::tree::What;
+use crate::keeper::listing::What;
 use crate::plan::Access;
 use crate::plan::names::Decision;
 use std::path::Path;

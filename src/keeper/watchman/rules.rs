@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::Watchman;
+use crate::keeper::listing::What;
 use crate::keeper::place::Place;
-use crate::keeper::tree::{Spot, What, Within};
+use crate::keeper::tree::{Spot, Within};
 use crate::plan::Kind;
 use crate::plan::names::{Decision, NameKind};
 use std::ffi::OsStr;

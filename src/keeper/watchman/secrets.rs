@@ -10,9 +10,10 @@
 #![forbid(unsafe_code)]
 
 use super::{Cause, Name, Phase, Watchman};
+use crate::keeper::listing::What;
 use crate::keeper::message::{Known, Until};
 use crate::keeper::place::{self, Place};
-use crate::keeper::tree::{Happened, Spot, What};
+use crate::keeper::tree::{Happened, Spot};
 use crate::keeper::view::{Covered, Inode, Mask};
 use crate::plan::names::{Decision, How, NameKind, Names};
 use crate::plan::{Access, Kind, OsText};
@@ -344,14 +345,7 @@ impl Watchman<'_> {
             return Ok(());
         }
         self.secrets.shown.remove(file);
-        let it = Name {
-            spot,
-            name,
-            what: What::Other,
-            cause: Cause::Listed,
-            linked: None,
-        };
-        self.name(&it)
+        self.name(&Name::listed(spot, name))
     }
 
     /// Takes the masks off what is no secret from the box, if it still is what was looked at.
@@ -365,6 +359,8 @@ impl Watchman<'_> {
                 self.secrets.read.insert(file.to_owned(), known.clone());
             }
             if let Some((number, rel)) = self.secrets.suspects.get(file).cloned()
+                // Who writes it later would not be told.
+                && !self.writers.waits(file)
                 && let (Some(view), Some(place)) = (&self.view, self.places.get(number))
             {
                 let thawed = view.thaw(place, &rel, known);

@@ -8,7 +8,8 @@
 
 use super::{Cause, Name, Phase, Watchman};
 use crate::keeper::files;
-use crate::keeper::tree::{self, POLL, Spot};
+use crate::keeper::listing;
+use crate::keeper::tree::{POLL, Spot};
 use crate::plan::Plan;
 use crate::plan::rung::Rung;
 use nix::errno::Errno;
@@ -68,7 +69,7 @@ impl Watchman<'_> {
         let dir = place.open_dir(&it.spot.rel)?;
         let stat = files::stat(dir.as_fd(), it.name)?;
         if files::is(&stat, SFlag::S_IFDIR) {
-            return Ok(tree::list(place.open_dir(&it.rel())?).is_empty());
+            return Ok(listing::list(place.open_dir(&it.rel())?).is_empty());
         }
         Ok(files::is(&stat, SFlag::S_IFREG) && stat.st_size == 0)
     }

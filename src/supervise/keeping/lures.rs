@@ -21,7 +21,7 @@ const TIMES: u32 = 20;
 /// ... within this time. An hour's work of a program's tests may well make such a link now and then.
 pub(super) const LURED: Duration = Duration::from_secs(10);
 /// The same of files that the box has open, for which it is looked every two seconds at most.
-const HELD: Duration = Duration::from_secs(600);
+pub(super) const HELD: Duration = Duration::from_secs(600);
 /// How often a file becomes a copy because the box may have it open. Its sockets may have other reasons to hold descriptors.
 const DOUBTED: u32 = 3;
 /// The most names that are counted at once.
@@ -93,7 +93,7 @@ impl Keeping {
         if self.lures.taken(file.path(), Instant::now(), within) {
             running.stop(Trigger::Lost {
                 what: format!(
-                    "{file}, a hidden name that the box made or opened again and again so that it can read what you write to it"
+                    "{file}, a hidden or protected name that the box made or opened again and again, so that it can read what you write to it or write what you run"
                 ),
             });
         }

@@ -1,0 +1,75 @@
+//! Files that run something by what is in them, and that somebody has open for writing: what is written through a mapping is no
+//! event before its end, so that what was harmless when it was read is no more.
+
+#![forbid(unsafe_code)]
+
+use super::{Did, Settler};
+use crate::keeper::files::{self, Locked};
+use crate::keeper::quarantine::Why;
+use crate::sys::mount::has_writer;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{FileStat, Mode};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
+
+/// How many pauses a writer has to end: git, editors and shells have such a file open for less than one.
+const PATIENCE: u32 = 20;
+
+impl Settler<'_> {
+    /// Has somebody had this file open for writing for a while? In the end only the host can.
+    pub(super) fn is_being_written(&mut self, dir: BorrowedFd<'_>, name: &OsStr) -> bool {
+        if self.at_end {
+            return false;
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        for _ in 0..PATIENCE {
+            // Another one may have the name by now.
+            let asked =
+                openat(dir, name, flags, Mode::empty()).and_then(|it| has_writer(it.as_fd()));
+            match asked {
+                Ok(true) => {}
+                // EINVAL: no file, or a file system that has no leases.
+                Ok(false) | Err(Errno::EINVAL | Errno::ENOENT | Errno::ELOOP) => return false,
+                // Nobody knows.
+                Err(_) => return true,
+            }
+            if !self.paused() {
+                break;
+            }
+        }
+        true
+    }
+
+    /// What a file has for good: nobody writes into it, and by no other name.
+    pub(super) fn is_still(&mut self, dir: BorrowedFd<'_>, name: &OsStr, stat: &FileStat) -> bool {
+        stat.st_nlink == 1 && !self.is_being_written(dir, name)
+    }
+
+    /// Gives the name another file with the same content, of which nobody has a descriptor.
+    pub(super) fn detach(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        file: &Path,
+        now: &[u8],
+        mode: u32,
+    ) {
+        match files::replace(dir, name, now, now, mode) {
+            Ok(Locked::Written) => self.say(file, Did::Detached),
+            // Whatever was written is an event, and looked at.
+            Ok(Locked::Changed | Locked::Busy) => {}
+            Err(why) => self.failed(file, why),
+        }
+    }
+
+    /// The same of a file of the start that was not written so far.
+    pub(super) fn detach_writers(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path) {
+        if let Ok(Some((now, stat))) = files::read(dir, name) {
+            self.detach(dir, name, file, &now, stat.st_mode);
+        } else {
+            self.take(dir, name, file, Why::Changed);
+        }
+    }
+}
