@@ -39,6 +39,33 @@ fn without_user_namespaces() {
     assert_eq!(run(b.agentbox(["check"])).code(), 0, "the twin");
 }
 
+/// A filter around agentbox that does not know pidfd_send_signal(2): the box was said to be killed and lived on, and `check` waited
+/// for ever.
+#[test]
+fn a_place_without_pidfd_send_signal_kills_all_the_same() {
+    let place = format!(
+        "exec {{probe}} enter without {} -- \"$@\"",
+        libc::SYS_pidfd_send_signal
+    );
+    let name = common::world::token();
+    let b = TestBox::new();
+    let inner = b.command([
+        b.probe_program().to_str().unwrap(),
+        "orphans",
+        "3",
+        "600",
+        &name,
+    ]);
+    let live = common::Live::start(b.through(&place, &inner));
+    common::live::find(&name);
+    fs::write(b.ws().join(".agentbox-stop"), "").unwrap();
+    let ran = live.end();
+    common::switched::killed(&ran, &["the stop file"]);
+    common::live::gone(&name);
+    let ran = through_shell(&b, &place, &b.agentbox(["check"]));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+}
+
 /// A chroot without /proc, /dev or anything else. (A chroot is also where user namespaces are refused: EPERM.)
 #[test]
 fn in_an_empty_chroot() {

@@ -3,6 +3,7 @@
 
 use super::cvt;
 use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use std::ffi::{CStr, c_char, c_int, c_long};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -229,6 +230,23 @@ pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> Result<(), Errno> {
         )
     };
     cvt(ret).map(|_| ())
+}
+
+/// As [`pidfd_signal`], for a child that nobody may have waited for yet: where a filter around this process has no
+/// pidfd_send_signal(2), its number serves as well, since it is nobody else's until somebody has.
+///
+/// # Errors
+/// ESRCH or ECHILD when it is gone.
+pub fn signal_child(child: Pid, pidfd: BorrowedFd<'_>, signal: c_int) -> Result<(), Errno> {
+    match pidfd_signal(pidfd, signal) {
+        Err(errno) if errno != Errno::ESRCH => {
+            let there = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+            waitid(Id::Pid(child), there)?;
+            // SAFETY: kill(2) takes integers.
+            cvt(c_long::from(unsafe { libc::kill(child.as_raw(), signal) })).map(|_| ())
+        }
+        done => done,
+    }
 }
 
 /// Ends this process at once: no destructors, no atexit handlers, no flushing of a parent's buffers.
