@@ -279,6 +279,41 @@ fn a_caller_short_of_everything() {
     }
 }
 
+/// `check` says what a run meets: it said yes where the record had no place or a stop file was on, no where a umask or a /tmp without
+/// room stands in no run's way, and it was killed by a limit of a file's size.
+#[test]
+fn check_answers_as_a_run_does() {
+    let state = "{home}/.local/state/agentbox/sessions";
+    let shut = format!("mkdir -p -m 700 {state}; chmod 500 {state}");
+    for (place, starts, why) in [
+        ("true", true, ""),
+        ("umask 777", true, ""),
+        ("export TMPDIR=/no/such/directory", true, ""),
+        ("ulimit -f 0", false, "EFBIG"),
+        // Of a directory of its own a run puts the mode back.
+        (&shut, true, ""),
+        (
+            "mkdir -p {home}/.config/agentbox; : >{home}/.config/agentbox/stop",
+            false,
+            "not started: the stop file",
+        ),
+    ] {
+        let b = TestBox::new();
+        let script = format!("umask 077; {place}; exec \"$@\"");
+        let check = through_shell(&b, &script, &b.agentbox(["check"]));
+        let left = fs::read_dir(b.fill(state)).map_or(0, |dir| {
+            dir.flatten()
+                .filter(|entry| entry.path().join("events.jsonl").exists())
+                .count()
+        });
+        assert_eq!(left, 0, "{place}: {check:?}");
+        let ran = through_shell(&b, &script, &b.command(["/bin/echo", "RAN"]));
+        assert_eq!(ran.code(), if starts { 0 } else { 125 }, "{place}: {ran:?}");
+        assert_eq!(check.code(), i32::from(!starts), "{place}: {check:?}");
+        assert!(check.text().contains(why), "{place}: {check:?}");
+    }
+}
+
 /// The record has no place to be: said, and never silently.
 #[test]
 fn a_home_that_cannot_be_written() {
