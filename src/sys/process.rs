@@ -346,6 +346,24 @@ pub fn no_new_privs() -> Result<bool, Errno> {
     Ok(prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0)? == 1)
 }
 
+/// Gives up real-time scheduling (sched_setscheduler(2)), for this process and what it starts from now on; nothing else is changed.
+///
+/// # Errors
+/// The errno of sched_setscheduler(2).
+pub fn ordinary_turns() -> Result<(), Errno> {
+    // SAFETY: integers; 0 is this process.
+    let policy = unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+    if ![libc::SCHED_FIFO, libc::SCHED_RR].contains(&policy) {
+        return Ok(());
+    }
+    let none = libc::sched_param { sched_priority: 0 };
+    // SAFETY: a structure that lives for the call; 0 is this process.
+    cvt(c_long::from(unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const none)
+    }))
+    .map(|_| ())
+}
+
 /// Asks the scheduler for short turns (sched_setattr(2), Linux 6.12): this process gets no more of the processor than before, and
 /// gets it sooner when it wakes. What it starts has turns as usual (SCHED_FLAG_RESET_ON_FORK).
 ///
