@@ -39,6 +39,62 @@ fn without_user_namespaces() {
     assert_eq!(run(b.agentbox(["check"])).code(), 0, "the twin");
 }
 
+/// A filter around agentbox that does not know pidfd_send_signal(2): the box was said to be killed and lived on, and `check` waited
+/// for ever.
+#[test]
+fn a_place_without_pidfd_send_signal_kills_all_the_same() {
+    let place = format!(
+        "exec {{probe}} enter without {} -- \"$@\"",
+        libc::SYS_pidfd_send_signal
+    );
+    let name = common::world::token();
+    let b = TestBox::new();
+    let inner = b.command([
+        b.probe_program().to_str().unwrap(),
+        "orphans",
+        "3",
+        "600",
+        &name,
+    ]);
+    let live = common::Live::start(b.through(&place, &inner));
+    common::live::find(&name);
+    fs::write(b.ws().join(".agentbox-stop"), "").unwrap();
+    let ran = live.end();
+    common::switched::killed(&ran, &["the stop file"]);
+    common::live::gone(&name);
+    let ran = through_shell(&b, &place, &b.agentbox(["check"]));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+}
+
+/// Where /proc hides from the caller what he may not trace, nobody outside sees init of a box: no rung can be had, which is said with
+/// the way out. It was "No such file or directory", and the rung `landlock` was offered. Root sees all.
+#[test]
+fn a_proc_that_hides_processes_is_named() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new();
+    let place = "exec {probe} enter hidden-proc -- \"$@\"";
+    let ran = through_shell(&b, place, &b.command(["/bin/echo", "RAN"]));
+    let check = through_shell(&b, place, &b.agentbox(["check"]));
+    if common::world::as_root() {
+        assert_eq!(ran.ok(), "RAN");
+        assert_eq!(check.code(), 0, "{check:?}");
+        return;
+    }
+    ran.refused(&["step `verify`", "hidepid", "remount,hidepid=off", "gid="]);
+    assert!(!ran.complaint().contains("--rung"), "{ran:?}");
+    assert_eq!(check.code(), 1, "{check:?}");
+    let text = check.text();
+    assert!(text.contains("no rung can be had"), "{check:?}");
+    assert!(!text.contains("yes "), "{check:?}");
+    let fix = through_shell(&b, place, &b.agentbox(["check", "--fix"]));
+    assert!(fix.text().contains("hidepid=off"), "{fix:?}");
+    let accepting = TestBox::new().option("--rung").option("landlock");
+    let ran = through_shell(&accepting, place, &accepting.command(["/bin/echo", "RAN"]));
+    ran.refused(&["no rung can be had here", "remount,hidepid=off"]);
+}
+
 /// A chroot without /proc, /dev or anything else. (A chroot is also where user namespaces are refused: EPERM.)
 #[test]
 fn in_an_empty_chroot() {
@@ -220,6 +276,41 @@ fn a_caller_short_of_everything() {
             !ran.text().contains("root:"),
             "ulimit -{limit} {value}: {ran:?}"
         );
+    }
+}
+
+/// `check` says what a run meets: it said yes where the record had no place or a stop file was on, no where a umask or a /tmp without
+/// room stands in no run's way, and it was killed by a limit of a file's size.
+#[test]
+fn check_answers_as_a_run_does() {
+    let state = "{home}/.local/state/agentbox/sessions";
+    let shut = format!("mkdir -p -m 700 {state}; chmod 500 {state}");
+    for (place, starts, why) in [
+        ("true", true, ""),
+        ("umask 777", true, ""),
+        ("export TMPDIR=/no/such/directory", true, ""),
+        ("ulimit -f 0", false, "EFBIG"),
+        // Of a directory of its own a run puts the mode back.
+        (&shut, true, ""),
+        (
+            "mkdir -p {home}/.config/agentbox; : >{home}/.config/agentbox/stop",
+            false,
+            "not started: the stop file",
+        ),
+    ] {
+        let b = TestBox::new();
+        let script = format!("umask 077; {place}; exec \"$@\"");
+        let check = through_shell(&b, &script, &b.agentbox(["check"]));
+        let left = fs::read_dir(b.fill(state)).map_or(0, |dir| {
+            dir.flatten()
+                .filter(|entry| entry.path().join("events.jsonl").exists())
+                .count()
+        });
+        assert_eq!(left, 0, "{place}: {check:?}");
+        let ran = through_shell(&b, &script, &b.command(["/bin/echo", "RAN"]));
+        assert_eq!(ran.code(), if starts { 0 } else { 125 }, "{place}: {ran:?}");
+        assert_eq!(check.code(), i32::from(!starts), "{place}: {check:?}");
+        assert!(check.text().contains(why), "{place}: {check:?}");
     }
 }
 

@@ -289,6 +289,38 @@ fn limits_cannot_be_raised() {
     }
 }
 
+/// A real-time caller's box kept the supervisor from the processor that both were on: a limit of one second took ten. And who may
+/// have real-time turns or a high priority himself (`ulimit -r`, `ulimit -e`) does not give that to the box.
+#[test]
+fn no_box_takes_turns_before_those_that_end_it() {
+    let b = TestBox::new().option("--limit").option("time=1s");
+    let ask = "read -r line </proc/self/stat; line=${line##*) }; set -- $line; echo policy ${39}; \
+               grep -E 'Max (realtime|nice) priority' /proc/self/limits";
+    let script = "ulimit -r $(ulimit -Hr); ulimit -e $(ulimit -He); \
+                  chrt -f 1 true 2>/dev/null && exec chrt -f 1 \"$@\"; exec \"$@\"";
+    let ran = common::run(b.through(
+        &format!("exec bash -c '{script}' bash \"$@\""),
+        &b.command(["bash", "-c", ask]),
+    ));
+    let text = ran.ok();
+    assert_eq!(text.lines().next(), Some("policy 0"), "{ran:?}");
+    for line in text.lines().skip(1) {
+        let limits: Vec<&str> = line.split_whitespace().skip(3).collect();
+        assert_eq!(limits, ["0", "0"], "{ran:?}");
+    }
+    let spin = "end=$((SECONDS+8)); while [ $SECONDS -lt $end ]; do :; done";
+    let begun = std::time::Instant::now();
+    let script = "cpu=$(taskset -pc $$); cpu=${cpu##*[ ,-]}; \
+                  chrt -f 1 true 2>/dev/null && exec taskset -c $cpu chrt -f 1 \"$@\"; exec taskset -c $cpu \"$@\"";
+    let inner = b.command(["bash", "-c", &format!("({spin}) & {spin}")]);
+    let ran = common::run(b.through(&format!("exec bash -c '{script}' bash \"$@\""), &inner));
+    assert_eq!(ran.code(), 124, "{ran:?}");
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(6),
+        "{ran:?}"
+    );
+}
+
 /// Left by sessions whose every process was killed, in whatever home: nobody would ask about those again.
 #[test]
 fn empty_groups_of_other_homes_are_removed() {

@@ -14,14 +14,15 @@ use crate::host::{Host, Idmap, RealLookup};
 use crate::launch::command::{Descriptor, Inherited};
 use crate::launch::{self, Inputs, LaunchError, diagnose};
 use crate::outcome::Evidence;
-use crate::plan::NetworkMode;
 use crate::plan::rung::{Nested, Rung};
+use crate::plan::{NetworkMode, Plan};
 use crate::report;
 use crate::report::found::Found;
-use crate::session::Sessions;
+use crate::session::{Session, SessionError, Sessions};
+use crate::supervise::switch::StopFiles;
 pub(super) use found::on_path;
-use nix::sys::signal::SigSet;
-use nix::sys::stat::Mode;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{Mode, umask};
 use std::ffi::OsString;
 
 /// What a trial found.
@@ -54,6 +55,7 @@ pub fn run(args: &CheckArgs) -> u8 {
             return exit::NO;
         }
     };
+    as_a_run();
     let modes: &[NetworkMode] = if args.fix {
         &[NetworkMode::Filtered]
     } else {
@@ -102,6 +104,15 @@ pub fn run(args: &CheckArgs) -> u8 {
         Said::Fine if !refused => 0,
         _ => exit::NO,
     }
+}
+
+/// What a run does of its own at its start, lest a trial fails, or is killed, for what a run does not see: the caller's umask, and
+/// the signal of a file that may not grow. (A supervisor blocks all of them.)
+fn as_a_run() {
+    umask(Mode::from_bits_truncate(0o077));
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGXFSZ);
+    let _ = set.thread_block();
 }
 
 /// The steps that make a layer hold, in their order.
@@ -179,7 +190,10 @@ fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, 
     }
     let Planned { plan, given } = planned;
     let state_home = host.var("XDG_STATE_HOME").map(|v| v.as_os_str());
-    let sessions = Sessions::open(&host.home, state_home).map_err(|e| e.to_string())?;
+    let sessions = Sessions::open(&host.home, state_home)
+        .and_then(|sessions| recorded(&sessions, &plan).map(|()| sessions))
+        .map_err(|e| format!("the session's record cannot be written: {e}"))?;
+    drop(StopFiles::arm(&plan)?);
     let (group, found) = limits::prepare(
         &plan.limits,
         &host.cgroup,
@@ -224,12 +238,22 @@ fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, 
     result
 }
 
+/// Makes a session with its record, as every run begins, and removes it.
+fn recorded(sessions: &Sessions, plan: &Plan) -> Result<(), SessionError> {
+    let reserved = Session::reserve(sessions)?;
+    let path = reserved.path().to_owned();
+    let begun = reserved.begin(plan).map(drop);
+    // Not by `Sessions::remove`, which spares what has no log yet. The directory is one that nobody else writes in.
+    let _ = std::fs::remove_dir_all(path);
+    begun
+}
+
 /// An empty directory that goes when it is dropped.
 struct Scratch(std::path::PathBuf);
 
 impl Scratch {
     /// root's are id-mapped, as a workspace is, and before Linux 6.3 a tmpfs, which `/tmp` often is, cannot be: so root's are
-    /// where root's files are.
+    /// where root's files are. A run needs no directory for files that pass; where there is none, HOME has to do.
     fn new(host: &Host) -> Result<Scratch, nix::errno::Errno> {
         let beside = |dir: &std::path::Path, name: &str| nix::unistd::mkdtemp(&dir.join(name));
         let temporary = || beside(&std::env::temp_dir(), "agentbox-check-XXXXXX");
@@ -238,7 +262,9 @@ impl Scratch {
                 .or_else(|_| temporary())
                 .map(Scratch);
         }
-        temporary().map(Scratch)
+        temporary()
+            .or_else(|errno| beside(&host.home, ".agentbox-check-XXXXXX").map_err(|_| errno))
+            .map(Scratch)
     }
 }
 

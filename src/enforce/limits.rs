@@ -7,6 +7,7 @@ use crate::enforce::cgroup::{BoxCgroup, whole};
 use crate::host::Cgroup;
 use crate::outcome::{Evidence, Layer, Status};
 use crate::plan::{Limit, LimitBy, LimitName, Limits};
+use crate::sys::process;
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
@@ -64,6 +65,19 @@ pub fn apply(limits: &Limits, kernel_uid: u32) -> Evidence {
             Ok(now) => proof.extend(now.map(|now| format!("{label} = {now}"))),
             Err(errno) => missing.push(format!("{label}: {errno}")),
         }
+    }
+    // Who may take real-time turns, or a high priority (audio groups, pam_limits(8)), would keep those from the processor that end
+    // the box; and a real-time caller's box would by itself. As it is for who may not: nothing to be told.
+    for (resource, label) in [
+        (Resource::RLIMIT_RTPRIO, "RLIMIT_RTPRIO"),
+        (Resource::RLIMIT_NICE, "RLIMIT_NICE"),
+    ] {
+        if let Err(errno) = cap(resource, 0) {
+            missing.push(format!("{label}: {errno}"));
+        }
+    }
+    if let Err(errno) = process::ordinary_turns() {
+        missing.push(format!("sched_setscheduler: {errno}"));
     }
     for limit in &limits.list {
         let done = match (limit.by, limit.name) {

@@ -9,6 +9,8 @@ pub enum Cause {
     NoProc,
     /// There is no /dev/null.
     NoDevNull,
+    /// The procfs shows this user only what it may trace: not init of a box, which nobody may.
+    HiddenProc,
     /// The sysctl `user.max_user_namespaces` is 0.
     MaxUserNamespaces,
     /// Debian's sysctl `kernel.unprivileged_userns_clone` is 0.
@@ -69,6 +71,9 @@ impl Cause {
         match self {
             Cause::NoProc => "/proc is not mounted here".to_owned(),
             Cause::NoDevNull => "/dev/null is not there".to_owned(),
+            Cause::HiddenProc => {
+                "/proc hides processes from you (hidepid), init of a box among them".to_owned()
+            }
             Cause::MaxUserNamespaces => "user.max_user_namespaces is 0".to_owned(),
             Cause::UnprivilegedClone => "kernel.unprivileged_userns_clone is 0".to_owned(),
             Cause::AppArmor => {
@@ -96,6 +101,9 @@ impl Cause {
         match self {
             Cause::NoProc => Some("`mount -t proc proc /proc` (in a chroot: bind it from outside)"),
             Cause::NoDevNull => Some("bind /dev from outside, or `mknod -m 666 /dev/null c 1 3`"),
+            Cause::HiddenProc => Some(
+                "`mount -o remount,hidepid=off /proc`, or be in the group that its option gid= names",
+            ),
             Cause::MaxUserNamespaces => Some("`sysctl user.max_user_namespaces=10000`"),
             Cause::UnprivilegedClone => Some("`sysctl kernel.unprivileged_userns_clone=1`"),
             Cause::AppArmor => Some(

@@ -88,7 +88,7 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let _ = process::pidfd_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        let _ = process::signal_child(self.pid, self.pidfd.as_fd(), libc::SIGKILL);
         let _ = nix::sys::wait::waitpid(self.pid, None);
     }
 }

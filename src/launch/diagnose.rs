@@ -110,6 +110,7 @@ pub fn forbidden() -> Vec<Cause> {
     let sysctl = "/proc/sys/kernel";
     let all = [
         (!there("/dev/null"), Cause::NoDevNull),
+        (super::place::is_hidden(), Cause::HiddenProc),
         (
             says("/proc/sys/user/max_user_namespaces", "0"),
             Cause::MaxUserNamespaces,

@@ -359,7 +359,7 @@ impl Spawned {
 
     /// Kills init, and with it everything in its pid namespace, and waits until it is gone.
     pub fn destroy(&self) {
-        let _ = process::pidfd_signal(self.pidfd.as_fd(), self.ends_by);
+        let _ = process::signal_child(self.init, self.pidfd.as_fd(), self.ends_by);
         let _ = nix::sys::wait::waitpid(self.init, None);
         if let Some(place) = &self.place {
             let _ = std::fs::remove_dir_all(place);

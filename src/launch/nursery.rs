@@ -77,7 +77,7 @@ pub struct Raised {
 
 impl Drop for Raised {
     fn drop(&mut self) {
-        let _ = process::pidfd_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        let _ = process::signal_child(self.pid, self.pidfd.as_fd(), libc::SIGKILL);
         let _ = nix::sys::wait::waitpid(self.pid, None);
     }
 }

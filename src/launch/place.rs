@@ -66,6 +66,9 @@ pub fn look() -> Place {
     if !Path::new("/dev/null").exists() {
         return Place::Unfit(Cause::NoDevNull);
     }
+    if is_hidden() {
+        return Place::Unfit(Cause::HiddenProc);
+    }
     let Ok((read, write)) = nix::unistd::pipe2(OFlag::O_CLOEXEC) else {
         return Place::Untried;
     };
@@ -109,6 +112,39 @@ pub fn look() -> Place {
             }
         }
         Err(errno) => Place::Nothing(format!("clone with new namespaces: {errno}")),
+    }
+}
+
+/// Whether /proc hides from this user what it may not trace: then the supervisor can compare init with nothing, on any rung. The
+/// option alone does not say so: who may trace everything, and who is in the group of `gid=`, sees all.
+#[must_use]
+pub fn is_hidden() -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    if !mounts.contains("hidepid=") {
+        return false;
+    }
+    let Ok((read, write)) = nix::unistd::pipe2(OFlag::O_CLOEXEC) else {
+        return false;
+    };
+    match process::fork_into(0) {
+        Ok(Fork::Child) => {
+            let is_as_init =
+                process::die_with_parent().is_ok() && process::set_undumpable().is_ok();
+            let _ = std::fs::File::from(write).write_all(&[u8::from(is_as_init)]);
+            loop {
+                nix::unistd::pause();
+            }
+        }
+        Ok(Fork::Parent(child, _pidfd)) => {
+            drop(write);
+            let mut said = [0; 1];
+            let heard = std::fs::File::from(read).read_exact(&mut said);
+            let seen = std::fs::File::open(format!("/proc/{child}/status"));
+            let _ = nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::wait::waitpid(child, None);
+            heard.is_ok() && said == [1] && seen.is_err()
+        }
+        Err(_) => false,
     }
 }
 

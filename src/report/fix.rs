@@ -57,7 +57,10 @@ pub fn script(causes: &[Cause], refusal: Option<&str>, asker: &Asker<'_>) -> Str
 }
 
 fn is_of_the_kernel(cause: &Cause) -> bool {
-    !matches!(cause, Cause::NoProc | Cause::NoDevNull | Cause::Container)
+    !matches!(
+        cause,
+        Cause::NoProc | Cause::NoDevNull | Cause::HiddenProc | Cause::Container
+    )
 }
 
 fn remedy(cause: &Cause, asker: &Asker<'_>) -> String {
@@ -67,6 +70,9 @@ fn remedy(cause: &Cause, asker: &Asker<'_>) -> String {
         Cause::NoDevNull => {
             format!("{sudo}mknod -m 666 /dev/null c 1 3   # or bind /dev from outside\n")
         }
+        Cause::HiddenProc => format!(
+            "{sudo}mount -o remount,hidepid=off /proc   # until a boot; or be in the group that its gid= names\n"
+        ),
         Cause::MaxUserNamespaces => sysctl("user.max_user_namespaces", 10_000, sudo),
         Cause::UnprivilegedClone => sysctl("kernel.unprivileged_userns_clone", 1, sudo),
         Cause::AppArmor => apparmor(asker.program, sudo),
@@ -164,6 +170,7 @@ mod tests {
         let mut all = vec![
             Cause::NoProc,
             Cause::NoDevNull,
+            Cause::HiddenProc,
             Cause::MaxUserNamespaces,
             Cause::UnprivilegedClone,
             Cause::AppArmor,

@@ -159,7 +159,7 @@ impl Network {
                 Ok(Sent::Full) if self.out.len() <= MOST => return,
                 // It is gone, which its pidfd tells, or it does not read: then it has to go.
                 Ok(Sent::Full) => {
-                    let _ = process::pidfd_signal(gate.pidfd.as_fd(), libc::SIGKILL);
+                    let _ = process::signal_child(gate.pid, gate.pidfd.as_fd(), libc::SIGKILL);
                     self.out.clear();
                     return;
                 }
@@ -184,7 +184,7 @@ impl Network {
                 Ok(Received::Nothing | Received::End) => return,
                 // Not what a gate says: it is not one any more.
                 Err(_) => {
-                    let _ = process::pidfd_signal(gate.pidfd.as_fd(), libc::SIGKILL);
+                    let _ = process::signal_child(gate.pid, gate.pidfd.as_fd(), libc::SIGKILL);
                     return;
                 }
             }
@@ -442,7 +442,7 @@ impl Part for Network {
                 Ok(Received::End) | Err(_) => break,
             }
         }
-        let _ = process::pidfd_signal(gate.pidfd.as_fd(), libc::SIGKILL);
+        let _ = process::signal_child(gate.pid, gate.pidfd.as_fd(), libc::SIGKILL);
         let _ = nix::sys::wait::waitpid(gate.pid, None);
         self.told.at_the_end(running);
     }

@@ -115,7 +115,7 @@ impl One {
 
     fn gone(&mut self) {
         if let Some(process) = self.process.take() {
-            let _ = process::pidfd_signal(process.pidfd.as_fd(), libc::SIGKILL);
+            let _ = process::signal_child(process.pid, process.pidfd.as_fd(), libc::SIGKILL);
             let _ = nix::sys::wait::waitpid(process.pid, None);
         }
         self.again = Some(Instant::now() + PAUSE);

@@ -12,7 +12,7 @@ use std::os::fd::AsFd as _;
 /// when init gets around to dying. Where there is no pid namespace its warden does the same, told by a signal that it has
 /// blocked and reads. Being called again, or too late, does no harm.
 pub fn kill(spawned: &Spawned, group: Option<&BoxCgroup>) {
-    let _ = process::pidfd_signal(spawned.pidfd.as_fd(), spawned.ends_by);
+    let _ = process::signal_child(spawned.init, spawned.pidfd.as_fd(), spawned.ends_by);
     if let Some(group) = group {
         group.kill_at_once();
     }

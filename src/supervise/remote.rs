@@ -255,7 +255,8 @@ impl One {
                 // Not what a watch says: it is not one any more.
                 Ok(Received::Message(FromWatch::Published | FromWatch::Unpublished { .. }, _))
                 | Err(_) => {
-                    let _ = process::pidfd_signal(process.pidfd.as_fd(), libc::SIGKILL);
+                    let _ =
+                        process::signal_child(process.pid, process.pidfd.as_fd(), libc::SIGKILL);
                     return self.gone();
                 }
             }
@@ -287,7 +288,7 @@ impl One {
         let Some(process) = self.process.take() else {
             return;
         };
-        let _ = process::pidfd_signal(process.pidfd.as_fd(), libc::SIGKILL);
+        let _ = process::signal_child(process.pid, process.pidfd.as_fd(), libc::SIGKILL);
         let _ = nix::sys::wait::waitpid(process.pid, None);
         // What it said last is why, if it said something.
         if self.lost.is_none() {
@@ -400,7 +401,7 @@ impl Part for Remotes {
     fn finish(&mut self, _: &mut Running) {
         for one in &mut self.list {
             if let Some(process) = one.process.take() {
-                let _ = process::pidfd_signal(process.pidfd.as_fd(), libc::SIGKILL);
+                let _ = process::signal_child(process.pid, process.pidfd.as_fd(), libc::SIGKILL);
                 let _ = nix::sys::wait::waitpid(process.pid, None);
             }
         }

@@ -3,6 +3,7 @@
 
 use super::cvt;
 use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use std::ffi::{CStr, c_char, c_int, c_long};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -231,6 +232,23 @@ pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> Result<(), Errno> {
     cvt(ret).map(|_| ())
 }
 
+/// As [`pidfd_signal`], for a child that nobody may have waited for yet: where a filter around this process has no
+/// pidfd_send_signal(2), its number serves as well, since it is nobody else's until somebody has.
+///
+/// # Errors
+/// ESRCH or ECHILD when it is gone.
+pub fn signal_child(child: Pid, pidfd: BorrowedFd<'_>, signal: c_int) -> Result<(), Errno> {
+    match pidfd_signal(pidfd, signal) {
+        Err(errno) if errno != Errno::ESRCH => {
+            let there = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+            waitid(Id::Pid(child), there)?;
+            // SAFETY: kill(2) takes integers.
+            cvt(c_long::from(unsafe { libc::kill(child.as_raw(), signal) })).map(|_| ())
+        }
+        done => done,
+    }
+}
+
 /// Ends this process at once: no destructors, no atexit handlers, no flushing of a parent's buffers.
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: _exit(2) does not return and touches no memory of this process.
@@ -326,6 +344,24 @@ pub fn set_no_new_privs() -> Result<(), Errno> {
 /// The errno of prctl(2).
 pub fn no_new_privs() -> Result<bool, Errno> {
     Ok(prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0)? == 1)
+}
+
+/// Gives up real-time scheduling (sched_setscheduler(2)), for this process and what it starts from now on; nothing else is changed.
+///
+/// # Errors
+/// The errno of sched_setscheduler(2).
+pub fn ordinary_turns() -> Result<(), Errno> {
+    // SAFETY: integers; 0 is this process.
+    let policy = unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+    if ![libc::SCHED_FIFO, libc::SCHED_RR].contains(&policy) {
+        return Ok(());
+    }
+    let none = libc::sched_param { sched_priority: 0 };
+    // SAFETY: a structure that lives for the call; 0 is this process.
+    cvt(c_long::from(unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const none)
+    }))
+    .map(|_| ())
 }
 
 /// Asks the scheduler for short turns (sched_setattr(2), Linux 6.12): this process gets no more of the processor than before, and

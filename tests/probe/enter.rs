@@ -4,6 +4,8 @@
 //!   seccomp profile have it: namespaces can be had in it, a fresh procfs cannot. PROGRAM is its PID 1.
 //! - `docker`: docker's default seccomp profile as far as it matters here: no namespace, no mount, clone3 does not exist.
 //! - `listened`: the same, and somebody listens to its system calls (seccomp_unotify(2)), of which a process can have one.
+//! - `hidden-proc`: as `masked-proc`, but with a whole procfs that shows to everybody what he may trace (hidepid=invisible).
+//! - `without CALL`: a filter that does not know the system call of that number, as older engines' do not know newer ones.
 //! - `landlock-abi N`: a kernel whose Landlock says that its ABI is N. What it does stays what the running kernel does.
 //! - `chroot DIR`: a chroot, in which the kernel makes no user namespaces.
 //! - `root DIR`: DIR is the root of a mount and pid namespace (and, but for root, a user namespace), by pivot_root, as a container has it: with a
@@ -47,6 +49,24 @@ pub(crate) fn enter(args: &Args<'_>) -> ! {
         }
         "docker" => {
             docker();
+            exec(program)
+        }
+        "hidden-proc" => {
+            let none: Option<&str> = None;
+            let hide = Some("hidepid=invisible");
+            let furnish = || {
+                mount(none, "/proc", Some("proc"), MsFlags::empty(), hide).expect("proc");
+            };
+            namespaces(Users::OfTheHost, furnish, program)
+        }
+        "without" => {
+            let number = u32::try_from(args.num(1)).expect("number");
+            filter(&mut [
+                op(LOAD, 0, 0, 0),
+                op(EQUAL, 0, 1, number),
+                op(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+                op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+            ]);
             exec(program)
         }
         "landlock-abi" => {
@@ -379,6 +399,10 @@ fn docker() {
     program.push(op(ANY_BIT, 0, 1, 0x7e02_0000));
     program.push(errno(libc::EPERM));
     program.push(op(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));
+    filter(&mut program);
+}
+
+fn filter(program: &mut [libc::sock_filter]) {
     let filter = libc::sock_fprog {
         len: program.len().try_into().unwrap(),
         filter: program.as_mut_ptr(),
