@@ -527,6 +527,27 @@ fn against_the_users_config_a_profile_is_no_way_out() {
     );
 }
 
+/// What git tracks cannot be opened from the start on, and was said to have appeared in the session.
+#[test]
+fn what_was_hidden_at_the_start_did_not_appear() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new().file("{ws}/note", "x").option("--hide=note");
+    b.git(&["init", "-q"]);
+    b.git(&["add", "note"]);
+    let ran = b.sh("cat note; agentbox why read note; touch new.pem; \
+                    while cat new.pem 2>/dev/null; do sleep 0.05; done; agentbox why read new.pem");
+    let text = ran.text();
+    assert!(
+        ran.complaint().contains("note: Permission denied"),
+        "{ran:?}"
+    );
+    assert!(text.contains("note: it is hidden: "), "{ran:?}");
+    let appeared = "new.pem: it is a hidden name that appeared";
+    assert!(text.contains(appeared), "{ran:?}");
+}
+
 #[test]
 fn what_the_box_is_told_holds_no_secret() {
     if missing(Feature::Userns) {
