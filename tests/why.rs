@@ -548,6 +548,21 @@ fn what_was_hidden_at_the_start_did_not_appear() {
     assert!(text.contains(appeared), "{ran:?}");
 }
 
+/// `explain` shows the box of an agent that is not installed, and `why` knew nothing of it.
+#[test]
+fn an_agent_that_is_not_installed_can_be_asked_about() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = world();
+    let ask = |command: &str| run(b.agentbox(["why", "write", &b.fill("{ws}/run"), "--", command]));
+    let yes = ask("no-such-agent");
+    assert_eq!(yes.code(), 0, "{yes:?}");
+    assert!(yes.complaint().contains("command not found"), "{yes:?}");
+    // Its twin: a command that no box starts.
+    assert_eq!(ask("terraform").code(), 2);
+}
+
 #[test]
 fn what_the_box_is_told_holds_no_secret() {
     if missing(Feature::Userns) {
