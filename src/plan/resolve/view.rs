@@ -10,6 +10,7 @@ use super::grants::{self, GENERATED};
 use super::hosts;
 use super::identity::databases;
 use super::limits::tmpfs_size;
+use super::login;
 use super::names::{self, Again, Cover, Named};
 use super::network as net;
 use super::pathmap::PathMap;
@@ -241,7 +242,8 @@ pub(super) fn view(
         let idmap = idmap(scene, id.mode, shown);
         let file = shown.kind == Kind::File && shown.access == Access::Read;
         let op = if file && !idmap && target.starts_with("/etc") {
-            MountOp::Copy { source, target: at }
+            let own = login::profile(scene, target, &shown.source);
+            own.unwrap_or(MountOp::Copy { source, target: at })
         } else {
             MountOp::Bind {
                 source,
