@@ -151,6 +151,32 @@ fn a_login_shell_finds_what_the_box_has() {
     assert_ne!(b.sh("echo x >>/etc/profile").code(), 0);
 }
 
+/// Without a `~/.zshrc` an interactive zsh asks what to put there, each time anew, and what is typed for it is the answer.
+#[test]
+fn zsh_asks_no_newcomers_questions() {
+    if lacks(&["zsh"]) || missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new().file("home/.zshrc", "echo of the host\n");
+    let script = "cat ~/.zshrc; echo echo of the box >>~/.zshrc && zsh -ic true";
+    let ran = b.run(["zsh", "-c", script]);
+    assert_eq!(
+        ran.ok().trim(),
+        "of the box",
+        "empty, and the box's own: {ran:?}"
+    );
+    let on_host = fs::read_to_string(b.home().join(".zshrc")).unwrap();
+    assert_eq!(on_host, "echo of the host\n");
+    // Its twins: one that is granted is that of the host, and where nobody starts zsh there is none.
+    let b = b.option("--read={home}/.zshrc");
+    let ran = b.run(["zsh", "-ic", "true"]);
+    assert_eq!(ran.ok().trim(), "of the host", "{ran:?}");
+    let ran = TestBox::new()
+        .env("SHELL", "/bin/sh")
+        .sh("ls -A ~ | grep zsh || echo none");
+    assert_eq!(ran.ok().trim(), "none");
+}
+
 #[test]
 fn bash_process_substitution_and_coproc() {
     if lacks(&["bash"]) {

@@ -1,13 +1,19 @@
-//! `/etc/profile` of the box: the host's, which leaves PATH as it is.
+//! Files of the box's own that shells read at their start: `/etc/profile`, which is the host's and leaves PATH as it is, and an
+//! empty `~/.zshrc`.
 
 #![forbid(unsafe_code)]
 
+use super::pathmap::PathMap;
 use super::scene::Scene;
-use crate::plan::MountOp;
+use crate::plan::{Identity, MountOp, OsText};
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// What login shells read first.
 pub(super) const PROFILE: &str = "/etc/profile";
+
+/// What an interactive zsh reads, in HOME.
+pub(super) const ZSHRC: &str = ".zshrc";
 
 /// A longer one is shown as it is.
 const MOST: usize = 256 << 10;
@@ -45,5 +51,22 @@ pub(super) fn profile(scene: &Scene<'_>, target: &Path, source: &Path) -> Option
         target: PROFILE.into(),
         mode: 0o644,
         content: format!("{FIRST}{text}{LAST}"),
+    })
+}
+
+/// An interactive zsh without one of these asks what to put there, in each session anew, and takes the first keys for the answer. A
+/// program that types for the agent (tmux, expect) does not know that.
+pub(super) fn zshrc(scene: &Scene<'_>, id: &Identity, ops: &PathMap<MountOp>) -> Option<MountOp> {
+    let is_zsh = |program: &OsStr| Path::new(program).file_name() == Some(OsStr::new("zsh"));
+    let command = scene.policy.request.argv.first();
+    if !is_zsh(id.shell.os()) && !command.is_some_and(|name| is_zsh(name.os())) {
+        return None;
+    }
+    let at = |name: &str| scene.home.real.join(name);
+    let known = [ZSHRC, ".zshenv", ".zprofile", ".zlogin"];
+    (!known.iter().any(|name| ops.get(&at(name)).is_some())).then(|| MountOp::File {
+        target: OsText::from(at(ZSHRC).as_path()),
+        mode: 0o644,
+        content: String::new(),
     })
 }

@@ -259,6 +259,9 @@ pub(super) fn view(
     for (at, to) in settled.links.iter() {
         ops.get_or_insert_with(at, || link(at, to));
     }
+    if let Some(op) = login::zshrc(scene, id, &ops) {
+        ops.insert(scene.home.real.join(login::ZSHRC), op);
+    }
     for (at, kind) in settled.masks {
         let target = OsText::from(&*at);
         let op = match kind {
