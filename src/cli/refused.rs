@@ -32,7 +32,7 @@ pub(super) fn refused(words: &[OsString]) -> u8 {
         Some((rule, origin)) => format!(
             "`{shown}` is refused in this box by [commands] deny \"{rule}\" ({origin}): do not look for another way; \
              the human can allow it with --allow-command {shown}, or {}",
-            match is_over_profiles(&origin) {
+            match is_over_profiles(origin) {
                 true => "change that line, which is stronger than a profile",
                 false => "with [commands] allow in a profile",
             }
