@@ -406,6 +406,21 @@ fn a_new_profile_with_the_name_of_an_agent_extends_that_agent() {
     assert!(!said.contains("built-in"), "{said}");
 }
 
+/// Where no agent is installed it named a command `shell`, which there is none of.
+#[test]
+fn the_next_command_of_a_new_profile_can_be_typed() {
+    let b = world().env("PATH", "/usr/bin:/bin");
+    for (agent, command) in [("shell", "sh"), ("ci", "sh"), ("codex", "codex")] {
+        let name = format!("of-{agent}");
+        let said = agentbox(&b, &["profiles", "new", &name, "--agent", agent]).ok();
+        let next = format!("agentbox explain -p {name} -- {command}");
+        assert!(said.ends_with(&next), "{said}");
+    }
+    let looked = agentbox(&b, &["explain", "-p", "of-shell", "--", "sh"]);
+    assert_eq!(looked.code(), 0, "{looked:?}");
+    assert!(!looked.complaint().contains("not found"), "{looked:?}");
+}
+
 /// A profile without tests was valid whatever it granted, and no box started with it.
 #[test]
 fn what_is_never_granted_is_said_by_validate_without_a_test() {

@@ -423,6 +423,23 @@ print(\"connected\")'");
     assert_eq!(ran.ok().trim(), "connected");
 }
 
+/// `host.agentbox.internal` was an alias of `localhost`, and the only one with a dot: the box took it for its own full name.
+#[test]
+fn the_full_name_of_the_machine_is_what_it_is_outside() {
+    if missing(Feature::Userns) || missing(Feature::Tool("python3")) {
+        return;
+    }
+    let b = filtered("");
+    let asked = "import socket\nprint(socket.getfqdn(\"127.0.0.1\"), socket.gethostbyaddr(\"127.0.0.1\")[1])";
+    let ran = b.sh(&format!("exec python3 -c '{asked}'"));
+    assert!(!ran.ok().contains("agentbox"), "{ran:?}");
+    // Its allowed twin: both addresses are still found by that name.
+    let ran =
+        b.sh("getent ahostsv4 host.agentbox.internal; getent ahostsv6 host.agentbox.internal");
+    let text = ran.ok();
+    assert!(text.contains("127.0.0.1") && text.contains("::1"), "{text}");
+}
+
 #[test]
 fn the_files_of_the_box_lead_to_the_gate() {
     if missing(Feature::Userns) || missing(Feature::Tool("getent")) {
@@ -432,13 +449,15 @@ fn the_files_of_the_box_lead_to_the_gate() {
     let ran = b.sh("cat /etc/resolv.conf /etc/hosts; grep ^hosts: /etc/nsswitch.conf");
     let text = ran.ok();
     let v6 = match hosts_v6_localhost() {
-        true => "::1 localhost ip6-localhost ip6-loopback host.agentbox.internal",
-        false => "::1 ip6-localhost ip6-loopback host.agentbox.internal",
+        true => "::1 localhost ip6-localhost ip6-loopback",
+        false => "::1 ip6-localhost ip6-loopback",
     };
     for line in [
         "nameserver 127.0.0.1",
-        "127.0.0.1 localhost host.agentbox.internal",
+        "127.0.0.1 localhost",
         v6,
+        "127.0.0.1 host.agentbox.internal",
+        "::1 host.agentbox.internal",
         "hosts: files dns",
     ] {
         assert!(text.lines().any(|known| known == line), "{line}: {text}");

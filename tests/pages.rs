@@ -185,3 +185,45 @@ fn a_name_that_a_shell_reads_as_more_is_not_proposed() {
         "{bash:?}"
     );
 }
+
+/// Only `-p` proposed profiles, `logs` and `restore` no session that has ended, which are the most that they have, and `--net` nothing.
+#[test]
+fn what_a_value_can_be_is_proposed() {
+    let b = TestBox::new().file("{ws}/local.toml", "");
+    let asked = |words: &[&str]| {
+        let mut command = b.agentbox([&["--", "agentbox"], words].concat());
+        command
+            .env("AGENTBOX_COMPLETE", "fish")
+            .env("_CLAP_COMPLETE_INDEX", words.len().to_string())
+            .env("_CLAP_IFS", "|");
+        run(command).text()
+    };
+    for (words, proposed) in [
+        (&["profiles", "show", "cla"][..], "claude"),
+        (&["profiles", "show", "loc"], "local.toml"),
+        (&["profiles", "diff", "shell", "cla"], "claude"),
+        (&["profiles", "validate", "cla"], "claude"),
+        (&["profiles", "new", "--agent", "cla"], "claude"),
+        (&["run", "-p", "cla"], "claude"),
+        (&["run", "--net", "fi"], "filtered"),
+        (&["run", "--net=fi"], "filtered"),
+        (&["run", "--hangup", "de"], "detach"),
+    ] {
+        let got = asked(words);
+        assert!(got.contains(proposed), "{words:?}: {got:?}");
+    }
+    if missing(Feature::Userns) {
+        return;
+    }
+    b.run(["true"]).ok();
+    let past = fs::read_dir(b.home().join(".local/state/agentbox/sessions")).unwrap();
+    let past = past.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let past: Vec<_> = past.filter(|name| !name.starts_with('.')).collect();
+    for verb in ["logs", "restore"] {
+        assert!(asked(&[verb, ""]).contains(&past[0]), "{verb}: {past:?}");
+    }
+    // The twin: what has ended can be neither joined nor killed.
+    for verb in ["kill", "attach"] {
+        assert!(!asked(&[verb, ""]).contains(&past[0]), "{verb}: {past:?}");
+    }
+}

@@ -474,6 +474,95 @@ fn a_way_out_is_one() {
     }
 }
 
+/// What the user's own `config.toml` forbids a profile does not lift, and the way out named a line of a profile.
+#[test]
+fn against_the_users_config_a_profile_is_no_way_out() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let config = "[commands]\ndeny = [\"fine\"]\n[files]\nhide = [\"${workspace}/a/b/c\"]\nread = [\"{t}/tools\"]\n\
+                  [env]\ndeny = [\"PLAIN\"]\n[network]\nmode = \"filtered\"\ndeny = [\"a.test\"]\n";
+    let lifts = "extends = [\"builtin:shell\"]\n[commands]\nallow = [\"fine\"]\n[files]\nread = [\"${workspace}/a/b/c\"]\n\
+                 [env]\nkeep = [\"PLAIN\"]\n[network]\nallow = [\"a.test\"]\n";
+    let b = world().env("PLAIN", "1");
+    let config = config.replace("{t}", &b.fill("{t}"));
+    let b = b
+        .file("home/.config/agentbox/config.toml", &config)
+        .file("home/.config/agentbox/profiles/lifts.toml", lifts);
+    let ask = |words: &[&str]| {
+        let words = words.iter().map(|word| b.fill(word));
+        run(b.agentbox(std::iter::once("why".to_owned()).chain(words)))
+    };
+    let no_profile = "a change of that line, which is stronger than a profile";
+    for (verb, thing) in [
+        ("exec", "fine"),
+        ("read", "{ws}/a/b/c"),
+        ("env", "PLAIN"),
+        ("connect", "a.test:443"),
+    ] {
+        for profile in ["shell", "lifts"] {
+            let no = ask(&["-p", profile, verb, thing]);
+            assert_eq!(no.code(), 1, "{verb} {thing}: {no:?}");
+            assert!(no.text().contains(no_profile), "{no:?}");
+        }
+    }
+    // Its twin: what is only read by the file's word, a profile can let be written.
+    let no = ask(&["write", "{t}/tools/plain"]);
+    assert!(
+        no.text().contains("or in a profile: [files] write"),
+        "{no:?}"
+    );
+    // The stub, and the refusal to start it, say the same.
+    let ran = b.sh("{t}/tools/fine");
+    assert_eq!(ran.code(), 126, "{ran:?}");
+    assert!(
+        ran.complaint().contains("change that line, which is"),
+        "{ran:?}"
+    );
+    let ran = b.run([b.fill("{t}/tools/fine")]);
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    assert!(
+        ran.complaint().contains("stronger than a profile"),
+        "{ran:?}"
+    );
+}
+
+/// What git tracks cannot be opened from the start on, and was said to have appeared in the session.
+#[test]
+fn what_was_hidden_at_the_start_did_not_appear() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new().file("{ws}/note", "x").option("--hide=note");
+    b.git(&["init", "-q"]);
+    b.git(&["add", "note"]);
+    let ran = b.sh("cat note; agentbox why read note; touch new.pem; \
+                    while cat new.pem 2>/dev/null; do sleep 0.05; done; agentbox why read new.pem");
+    let text = ran.text();
+    assert!(
+        ran.complaint().contains("note: Permission denied"),
+        "{ran:?}"
+    );
+    assert!(text.contains("note: it is hidden: "), "{ran:?}");
+    let appeared = "new.pem: it is a hidden name that appeared";
+    assert!(text.contains(appeared), "{ran:?}");
+}
+
+/// `explain` shows the box of an agent that is not installed, and `why` knew nothing of it.
+#[test]
+fn an_agent_that_is_not_installed_can_be_asked_about() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = world();
+    let ask = |command: &str| run(b.agentbox(["why", "write", &b.fill("{ws}/run"), "--", command]));
+    let yes = ask("no-such-agent");
+    assert_eq!(yes.code(), 0, "{yes:?}");
+    assert!(yes.complaint().contains("command not found"), "{yes:?}");
+    // Its twin: a command that no box starts.
+    assert_eq!(ask("terraform").code(), 2);
+}
+
 #[test]
 fn what_the_box_is_told_holds_no_secret() {
     if missing(Feature::Userns) {

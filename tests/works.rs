@@ -101,6 +101,82 @@ fn shells_and_core_tools() {
     );
 }
 
+/// Debian's `/etc/profile` sets PATH anew, and the `~/.profile` that puts `~/.cargo/bin` back is not in the box: agents, which start
+/// `bash -lc`, found neither the user's tools nor the stubs.
+#[test]
+fn a_login_shell_finds_what_the_box_has() {
+    if lacks(&["bash"]) || missing(Feature::Userns) || !fs::exists("/etc/profile").unwrap() {
+        return;
+    }
+    let b = TestBox::new().script("home/.cargo/bin/own-tool", "#!/bin/sh\necho the tool\n");
+    let path = b.fill("{home}/.cargo/bin:/usr/bin:/bin");
+    let b = b.env("PATH", &path);
+    for shell in [
+        "bash -lc",
+        "sh -lc",
+        "bash -luec",
+        "env PATH=/nowhere:\"$PATH\" bash -lc",
+    ] {
+        let ran = b.sh(&format!("{shell} 'own-tool; command -v pulumi'"));
+        let said = ran.ok();
+        assert!(said.starts_with("the tool\n"), "{shell}: {ran:?}");
+        assert!(
+            said.contains("/run/agentbox/bin/pulumi"),
+            "{shell}: {ran:?}"
+        );
+    }
+    // Its twin: what the host's own file adds is there, behind, each directory once (root's sbin not: in the box nobody is root).
+    let outside = std::process::Command::new("bash")
+        .args(["-c", ". /etc/profile; echo \"$PATH\""])
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .unwrap();
+    let outside = String::from_utf8(outside.stdout).unwrap();
+    let inside = b.sh("bash -lc 'echo \"$PATH\"'").ok();
+    let dirs: Vec<_> = inside.trim().split(':').collect();
+    for dir in outside
+        .trim()
+        .split(':')
+        .filter(|dir| !dir.contains("sbin"))
+    {
+        assert_eq!(
+            dirs.iter().filter(|own| **own == dir).count(),
+            1,
+            "{dir}: {inside}"
+        );
+    }
+    let left = b.sh("bash -lc 'set' | grep ^agentbox_ || echo none");
+    assert_eq!(left.ok().trim(), "none");
+    // It is the box's own: nobody changes it.
+    assert_ne!(b.sh("echo x >>/etc/profile").code(), 0);
+}
+
+/// Without a `~/.zshrc` an interactive zsh asks what to put there, each time anew, and what is typed for it is the answer.
+#[test]
+fn zsh_asks_no_newcomers_questions() {
+    if lacks(&["zsh"]) || missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new().file("home/.zshrc", "echo of the host\n");
+    let script = "cat ~/.zshrc; echo echo of the box >>~/.zshrc && zsh -ic true";
+    let ran = b.run(["zsh", "-c", script]);
+    assert_eq!(
+        ran.ok().trim(),
+        "of the box",
+        "empty, and the box's own: {ran:?}"
+    );
+    let on_host = fs::read_to_string(b.home().join(".zshrc")).unwrap();
+    assert_eq!(on_host, "echo of the host\n");
+    // Its twins: one that is granted is that of the host, and where nobody starts zsh there is none.
+    let b = b.option("--read={home}/.zshrc");
+    let ran = b.run(["zsh", "-ic", "true"]);
+    assert_eq!(ran.ok().trim(), "of the host", "{ran:?}");
+    let ran = TestBox::new()
+        .env("SHELL", "/bin/sh")
+        .sh("ls -A ~ | grep zsh || echo none");
+    assert_eq!(ran.ok().trim(), "none");
+}
+
 #[test]
 fn bash_process_substitution_and_coproc() {
     if lacks(&["bash"]) {

@@ -103,6 +103,7 @@ fn begin(
         Some(_) => format!(": from now on `{valid}` is this one, and no longer the built-in one"),
         None => String::new(),
     };
+    let agent = starter::command_of(agent);
     Ok(format!(
         "{}{replaces}\nlook at it, then: agentbox profiles validate {valid} && agentbox explain -p {valid} -- {agent}\n",
         OsText::from(file.as_path())

@@ -31,6 +31,8 @@ const ALL: [ShellName; 4] = [
 ];
 /// The most programs that are proposed.
 const MOST: usize = 200;
+/// The most sessions of the past that are proposed.
+const LAST: usize = 20;
 
 /// Prints what the shell has to source.
 #[must_use]
@@ -131,22 +133,45 @@ fn proposing(command: Command, fits: Fits) -> Command {
         .get_subcommands()
         .map(|each| each.get_name().to_owned())
         .collect();
-    let command = command.mut_args(|arg| match arg.get_id().as_str() {
-        "profile" => arg.add(ArgValueCompleter::new(profiles)),
-        "id" | "ids" | "session" => arg.add(ArgValueCompleter::new(sessions)),
-        "command" => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
-            programs(typed, fits)
-        })),
-        _ => match paths(arg.get_value_hint()) {
-            Some(made) => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
-                files(made(), typed, fits)
+    let ended = ["logs", "restore"].contains(&command.get_name());
+    let command = command.mut_args(|arg| {
+        let id = arg.get_id().as_str().to_owned();
+        let value = arg.get_value_names().unwrap_or_default().first();
+        let value = value.map(ToString::to_string).unwrap_or_default();
+        match id.as_str() {
+            "profile" | "agent" => arg.add(ArgValueCompleter::new(profiles)),
+            "id" | "ids" | "session" => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+                sessions(typed, ended)
             })),
-            None => arg,
-        },
+            "command" => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+                programs(typed, fits)
+            })),
+            _ if value == "NAME|FILE" => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+                let mut found = profiles(typed);
+                found.extend(files(PathCompleter::file(), typed, fits));
+                found
+            })),
+            _ => match (words(&value), paths(arg.get_value_hint())) {
+                (Some(words), _) => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+                    candidates(typed, words.iter().map(|word| (word.clone(), None)))
+                })),
+                (None, Some(made)) => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+                    files(made(), typed, fits)
+                })),
+                (None, None) => arg,
+            },
+        }
     });
     names.into_iter().fold(command, |command, name| {
         command.mut_subcommand(name, |sub| proposing(sub, fits))
     })
+}
+
+/// A value that is one of a few words is called by them: `none|filtered|host`.
+fn words(value: &str) -> Option<Vec<String>> {
+    let words: Vec<_> = value.split('|').map(str::to_owned).collect();
+    let is_word = |word: &String| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    (words.len() > 1 && words.iter().all(is_word)).then_some(words)
 }
 
 fn profiles(typed: &OsStr) -> Vec<CompletionCandidate> {
@@ -161,7 +186,8 @@ fn profiles(typed: &OsStr) -> Vec<CompletionCandidate> {
     candidates(typed, names)
 }
 
-fn sessions(typed: &OsStr) -> Vec<CompletionCandidate> {
+/// Those that live; also the last ones that have `ended`, where these are what is asked for.
+fn sessions(typed: &OsStr, ended: bool) -> Vec<CompletionCandidate> {
     let Ok(host) = Host::gather() else {
         return Vec::new();
     };
@@ -174,9 +200,11 @@ fn sessions(typed: &OsStr) -> Vec<CompletionCandidate> {
     let Some(sessions) = sessions else {
         return Vec::new();
     };
-    let ids = sessions.ids().unwrap_or_default().into_iter();
-    let live = ids.filter(|id| sessions.is_live(id));
-    candidates(typed, live.map(|id| (id.as_str().to_owned(), None)))
+    // Newest first: names begin with the time.
+    let ids = sessions.ids().unwrap_or_default().into_iter().rev();
+    let newest = ids.enumerate();
+    let fit = newest.filter(|(n, id)| ended && *n < LAST || sessions.is_live(id));
+    candidates(typed, fit.map(|(_, id)| (id.as_str().to_owned(), None)))
 }
 
 /// What proposes paths, for values that are such.

@@ -7,6 +7,7 @@ use super::say;
 use crate::exit;
 use crate::plan::OsText;
 use crate::plan::refused::{REPORT, RULES, rule_in};
+use crate::policy::origin::is_over_profiles;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixDatagram;
@@ -30,7 +31,11 @@ pub(super) fn refused(words: &[OsString]) -> u8 {
         ),
         Some((rule, origin)) => format!(
             "`{shown}` is refused in this box by [commands] deny \"{rule}\" ({origin}): do not look for another way; \
-             the human can allow it with --allow-command {shown}, or with [commands] allow in a profile"
+             the human can allow it with --allow-command {shown}, or {}",
+            match is_over_profiles(origin) {
+                true => "change that line, which is stronger than a profile",
+                false => "with [commands] allow in a profile",
+            }
         ),
         None => format!(
             "`{shown}` is another name of a program that [commands] deny refuses in this box: do not look for another way; \

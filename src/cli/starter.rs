@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::left;
+use crate::profile::builtin;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -103,8 +104,14 @@ const COMPOSE: [&str; 4] = [
 /// Directories that a human may want to keep to themselves.
 const CAREFUL: [&str; 6] = ["deploy", "infra", "terraform", "migrations", "k8s", "helm"];
 
+/// A command to look at this profile with. `shell`, `ci` and the like are for any, and no program is called so.
+pub(super) fn command_of(profile: &'static str) -> &'static str {
+    let own = builtin::get(profile).and_then(|profile| profile.commands.first());
+    own.copied().unwrap_or("sh")
+}
+
 /// The text. `agent` is the profile and command that it extends; `schema` the file beside it, where there will be one.
-pub(super) fn text(project: &Path, agent: &str, schema: Option<&str>) -> String {
+pub(super) fn text(project: &Path, agent: &'static str, schema: Option<&str>) -> String {
     let mut out = String::new();
     if let Some(schema) = schema {
         let _ = writeln!(out, "#:schema {schema}");
@@ -114,10 +121,11 @@ pub(super) fn text(project: &Path, agent: &str, schema: Option<&str>) -> String 
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || " ._-".contains(*c))
         .collect();
+    let command = command_of(agent);
     let _ = write!(
         out,
         "# Begun by `agentbox profiles new`. Lines behind a `#` grant nothing: take the mark away from what is needed.\n\
-         # `agentbox profiles validate FILE` says what is wrong and runs the tests; `agentbox explain -p FILE -- {agent}` shows the box.\n\
+         # `agentbox profiles validate FILE` says what is wrong and runs the tests; `agentbox explain -p FILE -- {command}` shows the box.\n\
          description = \"{agent} for {name}\"\nextends = [\"builtin:{agent}\"]\n"
     );
     let kinds: Vec<&Kind> = KINDS
@@ -130,9 +138,11 @@ pub(super) fn text(project: &Path, agent: &str, schema: Option<&str>) -> String 
             let _ = writeln!(out, "#   {:<16} {}", kind.file, kind.says);
         }
     }
+    // A profile that a shell selects would be that of every shell.
+    let own = if command == "sh" { "my-agent" } else { command };
     let _ = write!(
         out,
-        "\n[agent]\n# commands = [\"{agent}\"]          # `agentbox run {agent}` takes this profile, in every project\n\
+        "\n[agent]\n# commands = [\"{own}\"]          # `agentbox run {own}` takes this profile, in every project\n\
          \n[files]\n# read = [\"~/shared-docs?\"]     # more to read; ? = fine if missing\n\
          # write = [\"~/scratch/\"]         # more to write; / = a directory, made when missing\n\
          # hide = [\"${{workspace}}/**/*.secret\"] # more names whose content is never read\n"

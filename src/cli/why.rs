@@ -4,12 +4,14 @@
 
 use super::args::{PlanArgs, Verb, WhyArgs};
 use super::say::{self, Said};
-use super::{CliError, plan_for, why_live};
+use super::{CliError, places, policy_for, why_live};
 use crate::exit;
 use crate::host::{Host, RealLookup};
 use crate::launch::diagnose::own_plan_file;
 use crate::plan::NetworkMode;
 use crate::plan::net::rule;
+use crate::plan::problem::{Problem, ProblemKind};
+use crate::plan::resolve::{Resolution, resolve_all};
 use crate::plan::why::connect::{OwnServer, Wanted};
 use crate::plan::why::{Answer, Question, Remedy, Side, ask};
 use crate::plan::{OsText, Plan};
@@ -71,11 +73,12 @@ fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
         host.env.push((args.thing.clone(), OsString::new()));
     }
     let question = question(args, &host.cwd, &host.home, Side::Outside)?;
-    let planned = plan_for(&plan_args, &host, &RealLookup)?;
-    let mut answer = ask(&planned.plan, &question, Side::Outside, &RealLookup);
-    let given = planned.plan.env.given.iter();
+    let (plan, problems) = as_far_as(&plan_args, &host)?;
+    problems.iter().for_each(say::error);
+    let mut answer = ask(&plan, &question, Side::Outside, &RealLookup);
+    let given = plan.env.given.iter();
     let value_elsewhere = || {
-        let set = planned.plan.env.set.iter().map(|set| &set.name);
+        let set = plan.env.set.iter().map(|set| &set.name);
         given.chain(set).any(|name| name.os() == args.thing)
     };
     if unset && !value_elsewhere() {
@@ -85,6 +88,19 @@ fn outside(args: &WhyArgs) -> Result<Answer, CliError> {
         tried(&mut answer, &remedy, &plan_args, &host, &question);
     }
     Ok(answer)
+}
+
+/// The plan also of a command that is not installed, as `explain` has it: what an agent's profile says can be asked before the agent is
+/// there. That it is not is said beside the answer.
+fn as_far_as(args: &PlanArgs, host: &Host) -> Result<(Plan, Vec<Problem>), CliError> {
+    let (policy, _) = policy_for(args, host, &places(host))?;
+    let Resolution { plan, problems } = resolve_all(&policy, host, &RealLookup);
+    match plan {
+        Some(plan) if problems.iter().all(|p| p.kind != ProblemKind::Refused) => {
+            Ok((plan, problems))
+        }
+        _ => Err(CliError::Problems(problems)),
+    }
 }
 
 /// Of files a way out is tried before it is named: much is never granted, has permissions of its own, or is reached by a link that
@@ -103,9 +119,9 @@ fn tried(answer: &mut Answer, first: &Remedy, args: &PlanArgs, host: &Host, ques
                 return;
             }
         }
-        let planned = plan_for(&args, host, &RealLookup);
+        let planned = as_far_as(&args, host);
         let leads = |plan: &Plan| ask(plan, question, Side::Outside, &RealLookup).allowed;
-        if planned.is_ok_and(|planned| leads(&planned.plan)) {
+        if planned.is_ok_and(|(plan, _)| leads(&plan)) {
             answer.remedy = Some(remedy);
             return;
         }

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::Path;
 
 /// Where a wish comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,6 +76,22 @@ impl Origin {
     pub fn is_floor(&self) -> bool {
         matches!(self, Origin::Floor { .. })
     }
+
+    /// Is it of a source that is stronger than every profile? Then no profile lifts what it says.
+    #[must_use]
+    pub fn is_over_profiles(&self) -> bool {
+        is_over_profiles(&self.to_string())
+    }
+}
+
+/// The same of an origin as it is shown, which is all that a stub in the box knows: the project's own file and the user's
+/// `config.toml`. That of `/etc/agentbox` is weaker than the system's and the user's own profiles.
+#[must_use]
+pub fn is_over_profiles(shown: &str) -> bool {
+    let file = shown.rsplit_once(':').map_or(shown, |(file, _)| file);
+    let file = Path::new(file);
+    file.ends_with(".agentbox.toml")
+        || file.ends_with("agentbox/config.toml") && !file.starts_with("/etc/agentbox")
 }
 
 impl fmt::Display for Origin {

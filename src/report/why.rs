@@ -21,10 +21,13 @@ pub fn text(answer: &Answer) -> String {
     }
     out.push('\n');
     if let Some(remedy) = &answer.remedy {
-        let line = OsText::from(remedy.line.as_str());
+        let other = match remedy.line.as_deref().map(OsText::from) {
+            Some(line) => format!("or in a profile: {line}"),
+            None => "or a change of that line, which is stronger than a profile".to_owned(),
+        };
         let _ = writeln!(
             out,
-            "  the human can change that: agentbox run {}, or in a profile: {line}",
+            "  the human can change that: agentbox run {}, {other}",
             remedy.flag
         );
     }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::expand::within;
+use super::login::PROFILE;
 use super::scene::{Scene, show};
 use crate::plan::names::{How, NameKind, Names};
 use crate::plan::refused::Refused;
@@ -108,6 +109,9 @@ pub(super) fn bare(
                         path: "run/policy.md".into(),
                         content: content.as_str().into(),
                     });
+                } else if target.path() == Path::new(PROFILE) {
+                    // Without a view it is the place's.
+                    rules.push((target.path().to_owned(), LandlockAccess::Read));
                 } else {
                     own.push((target.path(), content.as_str().into()));
                 }

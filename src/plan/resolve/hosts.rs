@@ -43,7 +43,7 @@ fn content(given: Option<&str>, hostname: &str, granted: impl Fn(&str) -> bool) 
     let known: Vec<_> = given.into_iter().flat_map(loopback).collect();
     // Without a file nothing is known of the host, and `localhost` is what RFC 6761 says.
     let both = given.is_none() || known.contains(&(V6, "localhost"));
-    let mut text = format!("127.0.0.1 localhost {HOST_NAME}\n");
+    let mut text = "127.0.0.1 localhost\n".to_owned();
     let mut own = is_name(hostname) && hostname != "localhost";
     let names = known.into_iter().filter(|(_, name)| {
         let has = ["localhost", "ip6-localhost", "ip6-loopback"].contains(name);
@@ -58,10 +58,10 @@ fn content(given: Option<&str>, hostname: &str, granted: impl Fn(&str) -> bool) 
         let _ = writeln!(text, "127.0.1.1 {hostname}");
     }
     let localhost = if both { "localhost " } else { "" };
-    let _ = writeln!(
-        text,
-        "::1 {localhost}ip6-localhost ip6-loopback {HOST_NAME}"
-    );
+    let _ = writeln!(text, "::1 {localhost}ip6-localhost ip6-loopback");
+    // In lines of its own: as an alias of `localhost` it is the only one with a dot, and programs that look for a machine's
+    // full name (`socket.getfqdn()`, mail, test servers) would take it for that of this machine.
+    let _ = writeln!(text, "127.0.0.1 {HOST_NAME}\n::1 {HOST_NAME}");
     text
 }
 
@@ -93,17 +93,21 @@ mod tests {
 
     #[test]
     fn localhost_is_what_the_host_says() {
-        let first = "127.0.0.1 localhost host.agentbox.internal\n";
-        let v6 = "::1 ip6-localhost ip6-loopback host.agentbox.internal\n";
-        assert_eq!(of("127.0.0.1\tlocalhost\n", ""), format!("{first}{v6}"));
-        let both = "::1 localhost ip6-localhost ip6-loopback host.agentbox.internal\n";
+        let first = "127.0.0.1 localhost\n";
+        let own = "127.0.0.1 host.agentbox.internal\n::1 host.agentbox.internal\n";
+        let v6 = "::1 ip6-localhost ip6-loopback\n";
+        assert_eq!(
+            of("127.0.0.1\tlocalhost\n", ""),
+            format!("{first}{v6}{own}")
+        );
+        let both = "::1 localhost ip6-localhost ip6-loopback\n";
         for given in [
             "::1 ip6-localhost localhost # x\n",
             "::1 localhost\n127.0.0.1 localhost",
         ] {
-            assert_eq!(of(given, ""), format!("{first}{both}"), "{given}");
+            assert_eq!(of(given, ""), format!("{first}{both}{own}"), "{given}");
         }
-        assert_eq!(content(None, "", |_| false), format!("{first}{both}"));
+        assert_eq!(content(None, "", |_| false), format!("{first}{both}{own}"));
     }
 
     #[test]
@@ -116,12 +120,14 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "127.0.0.1 localhost host.agentbox.internal",
+                "127.0.0.1 localhost",
                 "127.0.0.1 vm",
                 "127.0.0.2 db",
                 "::1 six",
                 "127.0.1.1 me",
-                "::1 ip6-localhost ip6-loopback host.agentbox.internal",
+                "::1 ip6-localhost ip6-loopback",
+                "127.0.0.1 host.agentbox.internal",
+                "::1 host.agentbox.internal",
             ]
         );
     }
@@ -144,6 +150,6 @@ mod tests {
         text.truncate(MOST);
         let cut = whole_lines(text);
         assert!(cut.ends_with("127.0.0.1 a"));
-        assert_eq!(of(&cut, "").lines().count(), NAMES + 2);
+        assert_eq!(of(&cut, "").lines().count(), NAMES + 4);
     }
 }

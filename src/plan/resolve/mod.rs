@@ -22,6 +22,7 @@ mod identity;
 mod kept;
 mod layers;
 mod limits;
+mod login;
 mod names;
 mod network;
 mod pathmap;

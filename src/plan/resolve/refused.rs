@@ -81,9 +81,11 @@ pub(super) fn refuse_command(
             if rule.origin.is_floor() {
                 "only who administers this machine can change the floor".to_owned()
             } else {
-                format!(
-                    "--allow-command {name} lets it run; a profile says it with [commands] allow"
-                )
+                let always = match rule.origin.is_over_profiles() {
+                    true => "that line is stronger than a profile",
+                    false => "a profile says it with [commands] allow",
+                };
+                format!("--allow-command {name} lets it run; {always}")
             },
             Some(&rule.origin),
         );

@@ -10,6 +10,7 @@ use super::grants::{self, GENERATED};
 use super::hosts;
 use super::identity::databases;
 use super::limits::tmpfs_size;
+use super::login;
 use super::names::{self, Again, Cover, Named};
 use super::network as net;
 use super::pathmap::PathMap;
@@ -242,7 +243,8 @@ pub(super) fn view(
         let idmap = idmap(scene, id.mode, shown);
         let file = shown.kind == Kind::File && shown.access == Access::Read;
         let op = if file && !idmap && target.starts_with("/etc") {
-            MountOp::Copy { source, target: at }
+            let own = login::profile(scene, target, &shown.source);
+            own.unwrap_or(MountOp::Copy { source, target: at })
         } else {
             MountOp::Bind {
                 source,
@@ -257,6 +259,9 @@ pub(super) fn view(
     }
     for (at, to) in settled.links.iter() {
         ops.get_or_insert_with(at, || link(at, to));
+    }
+    if let Some(op) = login::zshrc(scene, id, &ops) {
+        ops.insert(scene.home.real.join(login::ZSHRC), op);
     }
     for (at, kind) in settled.masks {
         let target = OsText::from(&*at);

@@ -214,7 +214,7 @@ impl<'n> Asked<'n> {
                 // That of a floor is taken out again by who asks.
                 let remedy = Some(Remedy {
                     flag: format!("--host-port {port}"),
-                    line: format!("[network] host-ports = [{port}]"),
+                    line: Some(format!("[network] host-ports = [{port}]")),
                     value: port.to_string().as_str().into(),
                 });
                 let origin = floor.map(|only| &only.origin);

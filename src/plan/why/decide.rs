@@ -262,7 +262,8 @@ impl<'p> Asker<'p> {
 
     /// Nothing is there, or something that is as good as nothing.
     fn absent(&self, typed: &Path, seen: &Seen<'_>, flag: &str, list: &str) -> Option<Answer> {
-        if self.is_shut(&seen.path) {
+        // What is closed since the start is in the plan: git tracks it, so that reading it as empty would be a change.
+        if !matches!(seen.node, Node::Mask(_)) && self.is_shut(&seen.path) {
             return Some(self.appeared(seen));
         }
         match &seen.node {

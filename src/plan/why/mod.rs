@@ -11,7 +11,7 @@ mod place;
 pub mod rules;
 mod variable;
 
-use super::{OsText, Plan};
+use super::{GrantKind, OsText, Plan};
 use crate::host::Lookup;
 use crate::policy::Origin;
 use serde::Serialize;
@@ -107,8 +107,9 @@ impl Remedy {
 pub struct Remedy {
     /// The option of `agentbox run`.
     pub flag: String,
-    /// The line of a profile.
-    pub line: String,
+    /// The line of a profile, where a profile can say it: not against the user's `config.toml` or the project's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
     /// What is granted, as the flag's value without a shell around it.
     #[serde(skip)]
     pub value: OsText,
@@ -129,6 +130,19 @@ pub fn ask(plan: &Plan, question: &Question, side: Side, look: &dyn Lookup) -> A
         // What was said of a way out holds for every other source, and not for this one.
         answer.remedy = None;
         answer.notes = vec!["only who administers this machine can change the floor".to_owned()];
+    }
+    // What they grant adds up with a profile's; what they forbid is stronger.
+    let forbids = |origin: &Origin| {
+        let mut granted = (plan.grants.iter())
+            .filter(|grant| !matches!(grant.kind, GrantKind::Hidden | GrantKind::Protected))
+            .map(|grant| &grant.origin)
+            .chain(plan.network.allow.iter().map(|allow| &allow.origin));
+        origin.is_over_profiles() && !granted.any(|granted| granted == origin)
+    };
+    if answer.origin.as_ref().is_some_and(forbids)
+        && let Some(remedy) = &mut answer.remedy
+    {
+        remedy.line = None;
     }
     answer
 }
@@ -166,7 +180,7 @@ fn no(
 fn remedy(flag: &str, table: &str, list: &str, value: &OsText) -> Remedy {
     Remedy {
         flag: format!("{flag} {}", value.shell_word()),
-        line: format!("[{table}] {list} = [{:?}]", value.to_string()),
+        line: Some(format!("[{table}] {list} = [{:?}]", value.to_string())),
         value: value.clone(),
     }
 }
