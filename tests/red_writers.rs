@@ -212,3 +212,39 @@ fn git_goes_on_to_write_its_configuration() {
     assert_eq!(b.git(&["config", "test.n60"]).trim(), "60");
     assert!(!ran.complaint().contains(".git/config"), "{ran:?}");
 }
+
+/// A hook that is another name of a file of the project, as some install theirs: the box wrote the file, and with it the hook.
+#[test]
+fn what_is_frozen_is_not_written_by_a_second_name_of_before() {
+    let b = repository();
+    host(
+        &b,
+        "mkdir tools; echo old > tools/hook; ln tools/hook .git/hooks/pre-commit; ln .mcp.json other.json; ln plain twin",
+    )
+    .ok();
+    let ran = b.sh("for f in tools/hook other.json plain; do echo evil >> $f || exit 1; done; cat .git/hooks/pre-commit .mcp.json");
+    assert_eq!(ran.ok(), "old\n{\"one\": 1}", "{ran:?}");
+    for (file, evil) in [
+        (".git/hooks/pre-commit", false),
+        (".mcp.json", false),
+        ("tools/hook", true),
+        ("other.json", true),
+        ("twin", true),
+    ] {
+        assert_eq!(read(&b, file).contains("evil"), evil, "{file}: {ran:?}");
+    }
+}
+
+/// What is hidden with its directory was read by a second name outside of that.
+#[test]
+fn what_is_in_a_hidden_directory_is_hidden_by_its_second_names() {
+    let b = boxed()
+        .file("{ws}/sec/deep/key", "SECRET\n")
+        .file("{ws}/open/key", "PLAIN\n")
+        .option("--hide")
+        .option("sec");
+    host(&b, "ln sec/deep/key notes; ln open/key twin").ok();
+    let ran = b.sh("cat notes; cat twin");
+    assert_eq!(ran.ok(), "PLAIN", "{ran:?}");
+    assert_eq!(read(&b, "notes"), "SECRET\n");
+}

@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 /// A tree of fewer directories is searched faster than it is remembered.
 const REMEMBERED: usize = 256;
 
+/// The most entries of hidden directories that are asked for their second names.
+const INNER: u64 = 20_000;
+
 /// More hidden files than that are not remembered.
 const SECRETS: usize = 10_000;
 
@@ -341,12 +344,34 @@ pub(super) fn hard_links(
     skipped: &mut Vec<String>,
 ) {
     let look = scene.walk.look;
-    let linked: Vec<(Identity, usize)> = targets
-        .iter()
-        .filter(|t| t.kind == NameKind::Hide && t.file_type == FileType::File)
-        .filter_map(|t| Some((look.identity(&t.path)?, t.rule)))
-        .filter(|(id, _)| id.links > 1)
-        .collect();
+    let mut linked: Vec<(Identity, usize)> = Vec::new();
+    let mut inner = INNER;
+    for target in targets.iter().filter(|t| t.kind == NameKind::Hide) {
+        let mut add = |path: &Path| {
+            let id = look.identity(path).filter(|id| id.links > 1);
+            linked.extend(id.map(|id| (id, target.rule)));
+        };
+        match target.file_type {
+            FileType::File => add(&target.path),
+            // It is hidden with everything in it, by every name.
+            FileType::Dir => by_inode(
+                look,
+                std::slice::from_ref(&target.path),
+                &|_| true,
+                &mut inner,
+                &mut |path, file_type| {
+                    if file_type == FileType::File {
+                        add(&path);
+                    }
+                    false
+                },
+            ),
+            _ => {}
+        }
+    }
+    if inner == 0 {
+        bounded(scene, skipped);
+    }
     if linked.is_empty() {
         return;
     }
@@ -392,6 +417,14 @@ pub(super) fn hard_links(
     if budget == 0 {
         bounded(scene, skipped);
     }
+    // What lies in a hidden directory is covered with it.
+    let covered = |path: &Path| {
+        let mut dirs = targets
+            .iter()
+            .filter(|t| t.kind == NameKind::Hide && t.file_type == FileType::Dir);
+        dirs.any(|dir| within(path, &dir.path))
+    };
+    aliases.retain(|alias| !covered(&alias.path));
     targets.retain(|t| !aliases.iter().any(|alias| alias.path == t.path));
     targets.extend(aliases);
     let all = std::mem::take(targets);

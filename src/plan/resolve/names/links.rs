@@ -167,17 +167,22 @@ fn size(bytes: u64) -> String {
 
 /// Those that have more names than were found, and that the box could write.
 fn outside<'f>(scene: &Scene<'_>, names: &Names, found: &'f Found) -> Vec<&'f Linked> {
+    let of_kind = |kind: NameKind| -> Vec<&Path> {
+        let found = names.found.iter().filter(|name| name.kind == kind);
+        found.map(|name| name.host.path()).collect()
+    };
+    let (frozen, hidden) = (of_kind(NameKind::Freeze), of_kind(NameKind::Hide));
+    let below = |path: &Path, names: &[&Path]| names.iter().any(|name| within(path, name));
     let mut counts: BTreeMap<(u64, u64), u64> = BTreeMap::new();
     for linked in &found.linked {
-        *counts
-            .entry((linked.stat.dev, linked.stat.ino))
-            .or_default() += 1;
+        // The box may write no frozen name, by no other name either: a hook that is a link to a file of the project.
+        if !below(&linked.path, &frozen) {
+            *counts
+                .entry((linked.stat.dev, linked.stat.ino))
+                .or_default() += 1;
+        }
     }
-    let closed = |path: &Path| {
-        names.found.iter().any(|name| {
-            matches!(name.kind, NameKind::Hide | NameKind::Freeze) && within(path, name.host.path())
-        })
-    };
+    let closed = |path: &Path| below(path, &hidden) || below(path, &frozen);
     let uid = scene.host.uid;
     let missing = found.linked.iter().filter(|linked| {
         let seen = counts.get(&(linked.stat.dev, linked.stat.ino));
