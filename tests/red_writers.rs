@@ -126,6 +126,87 @@ fn a_repository_that_takes_the_place_of_another_runs_nothing() {
     assert!(!read(&b, "sub/.git/config").contains("fsmonitor"));
 }
 
+/// The same with a git directory that is older than the session, and that nothing was written into since: renamed, it has the
+/// times of before.
+#[test]
+fn an_old_directory_that_takes_the_place_of_a_repository_runs_nothing() {
+    for (what, prepared, moves) in [
+        (
+            "its git directory",
+            "cp -r sub/.git old; git config -f old/config core.fsmonitor evil",
+            "mv sub/.git gone; mv old sub/.git",
+        ),
+        (
+            "the repository",
+            "cp -r sub old; mv old/.git old/git; git config -f old/git/config core.fsmonitor evil",
+            "mv old/git old/.git; mv sub gone; mv old sub",
+        ),
+    ] {
+        let b = repository();
+        host(
+            &b,
+            &format!(
+                "git init -q --template= sub; git -C sub config a.b c; {prepared}; mkdir new; cp .git/config new/config; \
+                 git config -f new/config core.fsmonitor evil; sleep 0.2"
+            ),
+        )
+        .ok();
+        let live = doing(&b, &format!("sleep 0.5; {moves}; mv new e"));
+        let right = until_within(PATIENCE, || {
+            let text = read(&b, "sub/.git/config");
+            text.contains("[a]") && !text.contains("fsmonitor")
+        });
+        host(&b, "touch go").ok();
+        let ran = live.end();
+        assert!(right, "{what}: {ran:?}");
+        // No rule knows that.
+        assert!(
+            read(&b, "e/config").contains("fsmonitor"),
+            "{what}: {ran:?}"
+        );
+    }
+}
+
+/// What is mapped when `ready` is there, and written when `fire` is.
+const MAPPED: &str = "python3 -c 'import mmap,os,time\n\
+     f=os.open(\"FILE\",os.O_RDWR); n=os.fstat(f).st_size; m=mmap.mmap(f,n); os.close(f); open(\"mapped\",\"w\")\n\
+     while not os.path.exists(\"fire\"): time.sleep(0.01)\n\
+     m[:n]=(b\"[core] fsmonitor = evil\\n\"+b\"#\"*n)[:n]\n\
+     open(\"fired\",\"w\"); time.sleep(60)' & until [ -e mapped ]; do sleep 0.01; done; sleep 1; touch fire; \
+     until [ -e fired ]; do sleep 0.01; done";
+
+fn mapped(file: &str) -> String {
+    MAPPED.replace("FILE", file)
+}
+
+/// The box has mapped it before the keeper has come to its directory, or when the keeper holds as many files open as it may.
+#[test]
+fn a_mapping_is_seen_in_a_large_tree_and_beside_many_files() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let deep = "a/1/1/1/b/c/d/e/f/sub";
+    let many = "mkdir -p .git/worktrees; for i in $(seq 420); do mkdir .git/worktrees/w$i; cp plain .git/worktrees/w$i/config.worktree; done; \
+         sleep 1; cp .git/config t; mv t .git/config; sleep 1; ";
+    let large = format!(
+        "mkdir -p a/{{1..50}}/{{1..50}}/{{1..5}} {deep}; git init -q --template= {deep}; git -C {deep} config a.b c; sleep 0.2"
+    );
+    for (prepared, before, file, is_config) in [
+        (large.as_str(), "", format!("{deep}/.git/config"), true),
+        (large.as_str(), "", "d/plain".to_owned(), false),
+        ("true", many, ".git/config".to_owned(), true),
+    ] {
+        let b = repository();
+        host(&b, &format!("bash -c '{prepared}'")).ok();
+        let live = doing(&b, &format!("{before}{}", mapped(&file)));
+        // It has another file by then.
+        let evil = read(&b, &file).contains("fsmonitor");
+        host(&b, "touch go").ok();
+        let ran = live.end();
+        assert_eq!(evil, !is_config, "{file}: {ran:?}");
+    }
+}
+
 /// What a commit had under a frozen name stays (`git worktree add`), until it is written, by whatever name.
 #[test]
 fn settings_of_a_work_tree_are_a_commits_or_gone() {

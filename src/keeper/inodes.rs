@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// How often a name that is exchanged meanwhile is looked at again.
 const TRIES: u32 = 16;
 
-/// The most files that are held open to ask for their writers. Of more only what is written is told, and not what is mapped.
+/// The most files that are held open to ask for their writers. Any other is watched anew to be asked ([`Inodes::unheld`]).
 const MOST_OPEN: usize = 400;
 
 /// What is told of an inode. Of what is written through a mapping only the open and the end.
@@ -40,10 +40,26 @@ struct Watched {
     names: Vec<At>,
 }
 
+/// What was found of a file when it was watched, by what happened until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nobody has it open for writing, as far as the kernel says.
+    Still {
+        /// When it was changed.
+        changed: (i64, i64),
+    },
+    /// Somebody has it open for writing, or mapped.
+    Open,
+    /// Nothing that is watched.
+    NoFile,
+}
+
 /// The watched files.
 #[derive(Default)]
 pub(super) struct Inodes {
     watched: HashMap<i32, Watched>,
+    /// The number of the file that has a name.
+    by_name: HashMap<At, i32>,
 }
 
 impl Inodes {
@@ -58,7 +74,7 @@ impl Inodes {
         place: &Place,
         spot: &Spot,
         name: &OsStr,
-    ) -> Result<(), Errno> {
+    ) -> Result<Found, Errno> {
         let dir = place.open_dir(&spot.rel)?;
         let path = c_path(Path::new(name))?;
         let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -66,7 +82,7 @@ impl Inodes {
             let file = mount::open_beneath(dir.as_fd(), &path, flags)?;
             let stat = fstat(&file)?;
             if !files::is(&stat, SFlag::S_IFREG) {
-                return Ok(());
+                return Ok(Found::NoFile);
             }
             // The one way to name a file of the host's from within the box's mount namespace.
             nix::unistd::fchdir(&dir)?;
@@ -76,9 +92,16 @@ impl Inodes {
             // Else it was exchanged meanwhile, and the watch is of no name's.
             if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
                 let at = (spot.place, spot.rel.join(name));
+                // What was opened before is no event.
+                let found = match mount::has_writer(file.as_fd()) {
+                    Ok(true) => Found::Open,
+                    Ok(false) | Err(_) => Found::Still {
+                        changed: fstat(&file).map(|stat| (stat.st_ctime, stat.st_ctime_nsec))?,
+                    },
+                };
                 self.drop_name(inotify, Some(wd), &at);
                 self.add(wd, file, at);
-                return Ok(());
+                return Ok(found);
             }
             if !self.has(wd) {
                 inotify.unwatch(wd);
@@ -94,8 +117,9 @@ impl Inodes {
             names: Vec::new(),
         });
         if !known.names.contains(&at) {
-            known.names.push(at);
+            known.names.push(at.clone());
         }
+        self.by_name.insert(at, wd);
     }
 
     /// The name is gone, or its file no matter any more.
@@ -111,10 +135,13 @@ impl Inodes {
 
     /// Takes the name off the file that has it, unless that is the one with this number; a number whose file has none now.
     fn without(&mut self, but: Option<i32>, at: &At) -> Option<i32> {
-        let (&wd, watched) = self
-            .watched
-            .iter_mut()
-            .find(|(wd, watched)| Some(**wd) != but && watched.names.contains(at))?;
+        let wd = self
+            .by_name
+            .get(at)
+            .copied()
+            .filter(|wd| Some(*wd) != but)?;
+        self.by_name.remove(at);
+        let watched = self.watched.get_mut(&wd)?;
         watched.names.retain(|name| name != at);
         let is_last = watched.names.is_empty();
         if is_last {
@@ -125,7 +152,17 @@ impl Inodes {
 
     /// The kernel has removed the watch.
     pub(super) fn forget(&mut self, wd: i32) {
-        self.watched.remove(&wd);
+        self.names_of(wd);
+    }
+
+    /// Takes a file out: the names that it had.
+    fn names_of(&mut self, wd: i32) -> Vec<At> {
+        let names = self.watched.remove(&wd).map(|watched| watched.names);
+        let names = names.unwrap_or_default();
+        for at in &names {
+            self.by_name.remove(at);
+        }
+        names
     }
 
     /// Is the number one of a file?
@@ -134,8 +171,8 @@ impl Inodes {
     }
 
     /// The names of the file that somebody has written, or has open to do so.
-    pub(super) fn written(&self, event: &Happened) -> Vec<At> {
-        let Some(watched) = self.watched.get(&event.wd) else {
+    pub(super) fn written(&mut self, event: &Happened) -> Vec<At> {
+        let Some(watched) = self.watched.get_mut(&event.wd) else {
             return Vec::new();
         };
         let is_written = event.has(AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CLOSE_WRITE)
@@ -148,6 +185,17 @@ impl Inodes {
         } else {
             Vec::new()
         }
+    }
+
+    /// The names of a file that was opened and is not held open. It is watched no longer: to ask who writes it is to open it,
+    /// and that would be an event again. Who watches it anew has the answer.
+    pub(super) fn unheld(&mut self, inotify: &Inotify, event: &Happened) -> Vec<At> {
+        let watched = self.watched.get(&event.wd);
+        if !event.has(AddWatchFlags::IN_OPEN) || watched.is_none_or(|it| it.file.is_some()) {
+            return Vec::new();
+        }
+        inotify.unwatch(event.wd);
+        self.names_of(event.wd)
     }
 }
 

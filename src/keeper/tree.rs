@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::inodes::{At, Inodes};
+use super::inodes::{At, Found, Inodes};
 use super::listing::{What, list};
 use super::place::Place;
 use crate::plan::names::matcher::{self, Cursor};
@@ -245,7 +245,7 @@ impl Tree {
         places: &[Place],
         spot: &Spot,
         name: &OsStr,
-    ) -> Result<(), Errno> {
+    ) -> Result<Found, Errno> {
         let inotify = self.inotify.as_ref().ok_or(Errno::EMFILE)?;
         let place = places.get(spot.place).ok_or(Errno::ENOENT)?;
         self.inodes.watch(inotify, place, spot, name)
@@ -259,8 +259,14 @@ impl Tree {
     }
 
     /// The names of the watched file that is written, where an event is about one.
-    pub(super) fn written(&self, event: &Happened) -> Vec<At> {
+    pub(super) fn written(&mut self, event: &Happened) -> Vec<At> {
         self.inodes.written(event)
+    }
+
+    /// As [`Inodes::unheld`].
+    pub(super) fn unheld(&mut self, event: &Happened) -> Vec<At> {
+        let inotify = self.inotify.as_ref();
+        inotify.map_or_else(Vec::new, |inotify| self.inodes.unheld(inotify, event))
     }
 
     /// The directories that an event is about.

@@ -383,7 +383,7 @@ impl<'a> Watchman<'a> {
             Some((NameKind::Track, _)) => {
                 self.tree.watch_closely(&self.places, it.spot);
                 if self.is_config(it.spot, &file) {
-                    self.watch_writers(it, &file);
+                    self.watch_config(it, &file);
                 }
                 self.track(it.spot, &file, it.cause);
                 within = Within::Tracked;

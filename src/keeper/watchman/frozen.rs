@@ -59,7 +59,7 @@ impl Watchman<'_> {
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_FROM;
         let hosts = all
-            && told == Told::Yes
+            && told != Told::Later
             && it.cause == Cause::MovedIn
             && self.frozen.contains_key(file)
             && !self.tree.is_waiting(it.spot, it.name, meanwhile)

@@ -3,12 +3,14 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Name, Watchman};
+use super::{Name, Phase, Watchman};
 use crate::keeper::files;
-use crate::keeper::tree::{Happened, POLL, Spot};
+use crate::keeper::inodes::Found;
+use crate::keeper::tree::{Happened, POLL, Spot, Within};
 use crate::keeper::view::Inode;
 use crate::plan::Access;
 use nix::errno::Errno;
+use nix::sys::stat::fstat;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
@@ -37,13 +39,8 @@ pub(super) struct Writers {
 
 impl Writers {
     pub(super) fn new() -> Writers {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let since = now.unwrap_or_default().saturating_sub(COARSE);
         Writers {
-            since: (
-                i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-                i64::from(since.subsec_nanos()),
-            ),
+            since: coarse_now(),
             seen: HashMap::new(),
             unwatched: BTreeMap::new(),
             next: Instant::now(),
@@ -61,10 +58,22 @@ impl Writers {
     }
 }
 
+/// What a file that is changed from now on has as its time, at the least.
+fn coarse_now() -> (i64, i64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().saturating_sub(COARSE);
+    (
+        i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        i64::from(now.subsec_nanos()),
+    )
+}
+
 /// Whether everything that is written into a file is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
     Yes,
+    /// The same from now on. It was written a moment ago, or somebody has it open to do so, which made no event.
+    Written,
     /// It cannot be watched: it is looked at, several times a second.
     Later,
 }
@@ -77,9 +86,20 @@ impl Watchman<'_> {
             return Told::Yes;
         }
         let known = self.writers.waits(file);
+        let began = coarse_now();
         match self.tree.watch_inode(&self.places, it.spot, it.name) {
             // What is gone, or became something else, made an event.
-            Ok(()) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
+            Ok(found) => {
+                if known {
+                    self.writers.unwatched.remove(file);
+                }
+                match found {
+                    Found::Open => Told::Written,
+                    Found::Still { changed } if changed >= began => Told::Written,
+                    Found::Still { .. } | Found::NoFile => Told::Yes,
+                }
+            }
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
                 if known {
                     self.writers.unwatched.remove(file);
                 }
@@ -110,9 +130,35 @@ impl Watchman<'_> {
         for (number, rel) in self.tree.written(event) {
             let place = self.places.get(number);
             let file = place.map_or_else(PathBuf::new, |place| place.path.join(&rel));
-            if !self.is_born(&file) {
-                self.outbox.now(file);
+            self.was_written(file);
+        }
+        for (number, rel) in self.tree.unheld(event) {
+            let (Some(place), Some(name)) = (self.places.get(number), rel.file_name()) else {
+                continue;
+            };
+            let file = place.path.join(&rel);
+            let spot = Spot {
+                place: number,
+                rel: rel.parent().unwrap_or(Path::new("")).to_owned(),
+                cursor: place.start.clone(),
+                within: Within::Rules,
+            };
+            if self.watch_writers(&Name::listed(&spot, name), &file) != Told::Yes {
+                self.was_written(file);
             }
+        }
+    }
+
+    fn was_written(&mut self, file: PathBuf) {
+        if !self.is_born(&file) {
+            self.outbox.now(file);
+        }
+    }
+
+    /// Watches a git configuration, and has it looked at if it was opened for writing before.
+    pub(super) fn watch_config(&mut self, it: &Name<'_>, file: &Path) {
+        if self.watch_writers(it, file) == Told::Written && self.phase == Phase::Running {
+            self.was_written(file.to_owned());
         }
     }
 
@@ -137,9 +183,26 @@ impl Watchman<'_> {
                 if writers.seen.len() < MOST {
                     writers.seen.insert(file.to_owned(), now);
                 }
-                changed >= writers.since
+                changed >= writers.since || self.has_moved_in(spot)
             }
         }
+    }
+
+    /// May another directory have a name on the way to this one since the start? What is in it is older then. To be renamed
+    /// changes a directory, but so does each name that is made in it.
+    fn has_moved_in(&self, spot: &Spot) -> bool {
+        let since = self.writers.since;
+        let Some(place) = self.places.get(spot.place) else {
+            return true;
+        };
+        let way = spot
+            .rel
+            .ancestors()
+            .filter(|dir| !dir.as_os_str().is_empty());
+        way.into_iter().any(|dir| {
+            let stat = place.open_dir(dir).and_then(|dir| fstat(&dir));
+            stat.map_or(true, |stat| (stat.st_ctime, stat.st_ctime_nsec) >= since)
+        })
     }
 
     /// Looks at what cannot be watched, if it is time.
@@ -151,9 +214,9 @@ impl Watchman<'_> {
         for (file, (spot, name)) in self.writers.unwatched.clone() {
             let it = Name::listed(&spot, &name);
             // What was written until it is watched is not told.
-            let told = self.watch_writers(&it, &file) == Told::Yes;
-            if (self.is_younger(&spot, &file) || told) && !self.is_born(&file) {
-                self.outbox.now(file);
+            let told = self.watch_writers(&it, &file) != Told::Later;
+            if self.is_younger(&spot, &file) || told {
+                self.was_written(file);
             }
         }
     }
