@@ -207,6 +207,30 @@ fn a_mapping_is_seen_in_a_large_tree_and_beside_many_files() {
     }
 }
 
+/// Of somebody else's file the kernel does not say who writes it: each look at it was a reason for the next one, without end.
+#[test]
+fn a_configuration_of_somebody_elses_is_not_looked_at_without_end() {
+    let b = repository();
+    if b.ids().0 == 0 {
+        return;
+    }
+    let git = b.ws().join(".git");
+    for path in [git.clone(), git.join("config")] {
+        std::os::unix::fs::chown(path, Some(0), None).unwrap();
+    }
+    let cat = "cat .git/config >/dev/null; sleep 1; cat .git/config";
+    let ran = b.sh(cat);
+    assert!(ran.ok().contains("[user]"), "{ran:?}");
+    assert!(!ran.complaint().contains(".git/config"), "{ran:?}");
+    // What this user can write is replaced once, and is the user's then.
+    b.chown(&git);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(git.join("config"), mode).unwrap();
+    let ran = b.sh(cat);
+    assert!(ran.ok().contains("[user]"), "{ran:?}");
+    assert_eq!(ran.complaint().matches(".git/config").count(), 1, "{ran:?}");
+}
+
 /// What a commit had under a frozen name stays (`git worktree add`), until it is written, by whatever name.
 #[test]
 fn settings_of_a_work_tree_are_a_commits_or_gone() {

@@ -38,6 +38,8 @@ struct Watched {
     file: Option<OwnedFd>,
     /// The names of rules that it has.
     names: Vec<At>,
+    /// It was looked at once although nobody knows who writes it. To look is to open it, which would be without end.
+    in_doubt: bool,
 }
 
 /// What was found of a file when it was watched, by what happened until then.
@@ -115,6 +117,7 @@ impl Inodes {
         let known = self.watched.entry(wd).or_insert_with(|| Watched {
             file: room.then_some(file),
             names: Vec::new(),
+            in_doubt: false,
         });
         if !known.names.contains(&at) {
             known.names.push(at.clone());
@@ -177,8 +180,11 @@ impl Inodes {
         };
         let is_written = event.has(AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CLOSE_WRITE)
             || watched.file.as_ref().is_some_and(|file| {
-                // Where the file system has no leases nobody knows: it is looked at.
-                mount::has_writer(file.as_fd()) != Ok(false)
+                match mount::has_writer(file.as_fd()) {
+                    Ok(is) => is,
+                    // Somebody else's file, or a file system that has no leases.
+                    Err(_) => !std::mem::replace(&mut watched.in_doubt, true),
+                }
             });
         if is_written {
             watched.names.clone()

@@ -8,14 +8,22 @@ use crate::keeper::files::{self, Locked};
 use crate::keeper::quarantine::Why;
 use crate::sys::mount::has_writer;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode};
+use nix::unistd::{AccessFlags, faccessat};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 /// How many pauses a writer has to end: git, editors and shells have such a file open for less than one.
 const PATIENCE: u32 = 20;
+
+/// May this user write that file?
+fn may_write(dir: BorrowedFd<'_>, name: &OsStr) -> bool {
+    let flags = AtFlags::AT_EACCESS | AtFlags::AT_SYMLINK_NOFOLLOW;
+    let asked = faccessat(dir, Path::new(name), AccessFlags::W_OK, flags);
+    asked != Err(Errno::EACCES)
+}
 
 impl Settler<'_> {
     /// Has somebody had this file open for writing for a while? In the end only the host can.
@@ -32,6 +40,8 @@ impl Settler<'_> {
                 Ok(true) => {}
                 // EINVAL: no file, or a file system that has no leases.
                 Ok(false) | Err(Errno::EINVAL | Errno::ENOENT | Errno::ELOOP) => return false,
+                // Somebody else's file: the box is refused what this user is. Who had it open before is not known.
+                Err(Errno::EACCES) => return may_write(dir, name),
                 // Nobody knows.
                 Err(_) => return true,
             }
