@@ -231,6 +231,29 @@ fn a_configuration_of_somebody_elses_is_not_looked_at_without_end() {
     assert_eq!(ran.complaint().matches(".git/config").count(), 1, "{ran:?}");
 }
 
+/// An editor outside has it open, and writes later: that was lost with the file that it had open.
+#[test]
+fn what_the_user_writes_into_a_file_that_was_replaced_is_in_the_quarantine() {
+    let b = repository();
+    let text = "echo ready; until [ -e opened ]; do sleep 0.01; done; cat .git/config >/dev/null; until [ -e go ]; do sleep 0.01; done";
+    let mut live = b.start(["/bin/bash", "-c", text]);
+    live.wait_line("ready");
+    host(
+        &b,
+        "exec 3>>.git/config; touch opened; sleep 1.5; printf '[late]\\n\\ta = mine\\n' >&3; exec 3>&-; touch go",
+    )
+    .ok();
+    let ran = live.end();
+    ran.ok();
+    assert!(ran.complaint().contains("agentbox restore"), "{ran:?}");
+    assert!(!read(&b, ".git/config").contains("late"), "{ran:?}");
+    let session = b.on_host("ls -t ~/.local/state/agentbox/sessions | head -1");
+    let back = common::run(b.agentbox(["restore", session.ok().trim(), "--all"]));
+    back.ok();
+    let text = read(&b, ".git/config");
+    assert!(text.contains("late") && text.contains("[user]"), "{back:?}");
+}
+
 /// What a commit had under a frozen name stays (`git worktree add`), until it is written, by whatever name.
 #[test]
 fn settings_of_a_work_tree_are_a_commits_or_gone() {

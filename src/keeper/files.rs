@@ -173,6 +173,18 @@ pub(super) fn replace(
     bytes: &[u8],
     mode: u32,
 ) -> Result<Locked, TreeError> {
+    replace_and(dir, name, before, bytes, mode, |_| {})
+}
+
+/// The same; what was replaced is handed over by the name that it has until then.
+pub(super) fn replace_and(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    before: &[u8],
+    bytes: &[u8],
+    mode: u32,
+    keep: impl FnOnce(&OsStr),
+) -> Result<Locked, TreeError> {
     let new = written_beside(dir, name, bytes, mode)?;
     let exchange = || {
         let flags = Taken::Exchange;
@@ -180,7 +192,10 @@ pub(super) fn replace(
     };
     let aside = |bytes: &[u8]| matches!(read(dir, &new), Ok(Some((now, _))) if now == bytes);
     let done = match exchange() {
-        Ok(()) if aside(before) => Ok(Locked::Written),
+        Ok(()) if aside(before) => {
+            keep(&new);
+            Ok(Locked::Written)
+        }
         Ok(()) => {
             // Until what is aside is what was meant to be put in: git may have written between both steps.
             for _ in 0..EXCHANGES {

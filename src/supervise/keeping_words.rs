@@ -165,7 +165,8 @@ fn line(act: &Act, id: &SessionId) -> String {
             )
         }
         Did::Detached => format!(
-            "{file} is protected and was held open for writing: the name has another file now, with the same content"
+            "{file} is protected and was held open for writing: the name has another file now, with the same content; `agentbox restore {id}` has the \
+             other one"
         ),
         Did::PutBack => format!(
             "{file} is protected and was changed; it is again as it was: `agentbox restore {id}` gives the change back"

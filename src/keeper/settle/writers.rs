@@ -57,7 +57,8 @@ impl Settler<'_> {
         stat.st_nlink == 1 && !self.is_being_written(dir, name)
     }
 
-    /// Gives the name another file with the same content, of which nobody has a descriptor.
+    /// Gives the name another file with the same content, of which nobody has a descriptor. Whose the descriptor is that the old
+    /// one has nobody knows: that goes to the quarantine, with what is still written into it.
     pub(super) fn detach(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -66,7 +67,16 @@ impl Settler<'_> {
         now: &[u8],
         mode: u32,
     ) {
-        match files::replace(dir, name, now, now, mode) {
+        let keep = |old: &OsStr| {
+            let taken = self.quarantine().and_then(|quarantine| {
+                let taken = quarantine.take(dir, old, file, Why::Held);
+                taken.map_err(|e| e.to_string())
+            });
+            if let Err(why) = taken {
+                self.failed(file, why);
+            }
+        };
+        match files::replace_and(dir, name, now, now, mode, keep) {
             Ok(Locked::Written) => self.say(file, Did::Detached),
             // Whatever was written is an event, and looked at.
             Ok(Locked::Changed | Locked::Busy) => {}
