@@ -269,3 +269,22 @@ fn who_holds_such_a_file_open_again_and_again_is_ended() {
     );
     assert_eq!(b.git(&["config", "--local", "user.name"]).trim(), "n");
 }
+
+/// Where nothing can be watched, files are looked at several times a second.
+#[test]
+fn without_inotify_gits_configuration_is_right_again_as_well() {
+    // Root's own limits cannot be lowered for one test.
+    if missing(Feature::User) {
+        return;
+    }
+    let b = repository();
+    let text = "ln .git/config .git/x; rm .git/x; git config a.b c; sleep 0.5; echo '[core] fsmonitor = evil' >> .git/config; echo done; until [ -e go ]; do sleep 0.01; done";
+    let mut live = Live::start(b.exhausted(&["/bin/sh", "-c", text]));
+    live.wait_line("done");
+    until("it runs nothing", || {
+        let text = read(&b, ".git/config");
+        text.contains("[a]") && !text.contains("fsmonitor")
+    });
+    host(&b, "touch go").ok();
+    live.end().ok();
+}
