@@ -4,13 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Live, Ran, TestBox, live, run, until};
+use common::{Feature, Live, Ran, TestBox, live, missing, run, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
 
 const BASE: &str = "extends = [\"base\", \"git\"]\n";
 
@@ -826,31 +825,10 @@ fn a_python_environment_that_is_called_env_stays_open() {
     assert_eq!(ran.text().replace("ready\n", ""), "PLAINALSO", "{ran:?}");
 }
 
-/// `agentbox` where the user has no inotify instance left: in a user namespace of its own with that limit, for the tests of
-/// others go on beside this one.
-fn exhausted(b: &TestBox, argv: &[&str]) -> Command {
-    let inner = b.command(argv);
-    let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec setpriv --inh-caps=-all --ambient-caps=-all \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args([
-        "--user",
-        "--map-current-user",
-        "--keep-caps",
-        "sh",
-        "-c",
-        script,
-        "sh",
-    ]);
-    command.arg(inner.get_program()).args(inner.get_args());
-    b.around(&mut command, &inner);
-    command
-}
-
 #[test]
 fn without_inotify_it_says_so_and_closes_names_all_the_same() {
-    if common::world::as_root() {
-        // Root's own limits cannot be lowered for one test.
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIP user without_inotify\n");
+    // Root's own limits cannot be lowered for one test.
+    if missing(Feature::User) {
         return;
     }
     let script = "echo ready; until [ -e go ]; do sleep 0.01; done; i=0; while [ -s .env -o -s d/.env ] && [ $i -lt 300 ]; do sleep 0.01; i=$((i+1)); done; \
@@ -862,7 +840,7 @@ fn without_inotify_it_says_so_and_closes_names_all_the_same() {
             .dir("{ws}/d")
     };
     let b = world();
-    let mut live = Live::start(exhausted(&b, &["/bin/sh", "-c", script]));
+    let mut live = Live::start(b.exhausted(&["/bin/sh", "-c", script]));
     live.wait_line("ready");
     host(
         &b,
@@ -878,7 +856,7 @@ fn without_inotify_it_says_so_and_closes_names_all_the_same() {
     assert!(events(&b).contains("\"watch-gap\""));
     // Where the layer is required, there is no box; the same profile starts where there are watches.
     let b = world().profile("extends = [\"base\", \"git\"]\n[layers]\nrequire = [\"view\"]\n");
-    run(exhausted(&b, &["true"]))
+    run(b.exhausted(&["true"]))
         .refused(&["not every directory can be watched", "max_user_instances"]);
     b.run(["true"]).ok();
 }

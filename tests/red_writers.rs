@@ -376,3 +376,43 @@ fn what_is_in_a_hidden_directory_is_hidden_by_its_second_names() {
     assert_eq!(ran.ok(), "PLAIN", "{ran:?}");
     assert_eq!(read(&b, "notes"), "SECRET\n");
 }
+
+/// Each time the file is another one.
+#[test]
+fn who_holds_such_a_file_open_again_and_again_is_ended() {
+    let b = repository();
+    let script = "import time,sys\nfor i in range(int(sys.argv[2])):\n    f=open(sys.argv[1],'r+'); time.sleep(0.25); f.close()\nprint('lived')";
+    let hold = |file: &str, times: &str| b.run(["/usr/bin/python3", "-c", script, file, times]);
+    assert_eq!(hold("plain", "3").ok().trim(), "lived");
+    let ran = hold(".git/config", "100");
+    assert_eq!(ran.code(), 137, "{ran:?}");
+    let said = ran.complaint();
+    assert!(
+        said.contains(".git/config, a protected name that the box held open"),
+        "{ran:?}"
+    );
+    assert!(
+        said.contains(".git/config is protected and was held open for writing"),
+        "{ran:?}"
+    );
+    assert_eq!(b.git(&["config", "--local", "user.name"]).trim(), "n");
+}
+
+/// Where nothing can be watched, files are looked at several times a second.
+#[test]
+fn without_inotify_gits_configuration_is_right_again_as_well() {
+    // Root's own limits cannot be lowered for one test.
+    if missing(Feature::User) {
+        return;
+    }
+    let b = repository();
+    let text = "ln .git/config .git/x; rm .git/x; git config a.b c; sleep 0.5; echo '[core] fsmonitor = evil' >> .git/config; echo done; until [ -e go ]; do sleep 0.01; done";
+    let mut live = Live::start(b.exhausted(&["/bin/sh", "-c", text]));
+    live.wait_line("done");
+    until("it runs nothing", || {
+        let text = read(&b, ".git/config");
+        text.contains("[a]") && !text.contains("fsmonitor")
+    });
+    host(&b, "touch go").ok();
+    live.end().ok();
+}

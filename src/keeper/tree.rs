@@ -24,6 +24,9 @@ pub(super) const POLL: Duration = Duration::from_millis(200);
 /// The most directories that are watched.
 const MOST: usize = 200_000;
 
+/// Why a directory or file is not watched.
+const USED_UP: &str = "the user's inotify watches are used up";
+
 /// What appears.
 const APPEAR: AddWatchFlags = AddWatchFlags::IN_CREATE
     .union(AddWatchFlags::IN_MOVED_TO)
@@ -248,7 +251,11 @@ impl Tree {
     ) -> Result<Found, Errno> {
         let inotify = self.inotify.as_ref().ok_or(Errno::EMFILE)?;
         let place = places.get(spot.place).ok_or(Errno::ENOENT)?;
-        self.inodes.watch(inotify, place, spot, name)
+        let watched = self.inodes.watch(inotify, place, spot, name);
+        if watched == Err(Errno::ENOSPC) {
+            self.gap(USED_UP.to_owned());
+        }
+        watched
     }
 
     /// The file that had that name is watched no longer.
@@ -357,7 +364,7 @@ impl Tree {
         match errno {
             // It was removed.
             Errno::ENOENT | Errno::ENOTDIR => return,
-            Errno::ENOSPC => self.gap("the user's inotify watches are used up".to_owned()),
+            Errno::ENOSPC => self.gap(USED_UP.to_owned()),
             errno => self.gap(format!("inotify: {errno}")),
         }
         let known = |p: &Spot| p.place == spot.place && p.rel == spot.rel;

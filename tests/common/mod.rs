@@ -298,6 +298,26 @@ impl TestBox {
         run(command).ok()
     }
 
+    /// `agentbox` where the user has no inotify instance left: in a user namespace of its own with that limit, for the tests of
+    /// others go on beside this one.
+    pub fn exhausted(&self, argv: &[&str]) -> Command {
+        let inner = self.command(argv);
+        let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec setpriv --inh-caps=-all --ambient-caps=-all \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args([
+            "--user",
+            "--map-current-user",
+            "--keep-caps",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        self.around(&mut command, &inner);
+        command
+    }
+
     /// Does something on the host, as the test user, in the working copy: a script for sh.
     pub fn on_host(&self, script: &str) -> Ran {
         let mut command = Command::new("/bin/sh");

@@ -21,7 +21,7 @@ const TIMES: u32 = 20;
 /// ... within this time. An hour's work of a program's tests may well make such a link now and then.
 pub(super) const LURED: Duration = Duration::from_secs(10);
 /// The same of files that the box has open, for which it is looked every two seconds at most.
-pub(super) const HELD: Duration = Duration::from_secs(600);
+const HELD: Duration = Duration::from_secs(600);
 /// How often a file becomes a copy because the box may have it open. Its sockets may have other reasons to hold descriptors.
 const DOUBTED: u32 = 3;
 /// The most names that are counted at once.
@@ -88,13 +88,23 @@ impl Keeping {
         often.map(|(inode, _)| *inode).collect()
     }
 
-    /// A hidden name was taken away from the box: once too often is the end.
+    /// A hidden name was taken away from the box.
     pub(super) fn lured(&mut self, file: &OsText, within: Duration, running: &mut Running) {
+        let what = "a hidden name that the box made or opened again and again so that it can read what you write to it";
+        self.too_often(file, within, what, running);
+    }
+
+    /// A file that runs something was taken away from who had it open for writing.
+    pub(super) fn detached(&mut self, file: &OsText, running: &mut Running) {
+        let what = "a protected name that the box held open for writing again and again so that it can change what you run";
+        self.too_often(file, HELD, what, running);
+    }
+
+    /// Once too often is the end.
+    fn too_often(&mut self, file: &OsText, within: Duration, what: &str, running: &mut Running) {
         if self.lures.taken(file.path(), Instant::now(), within) {
             running.stop(Trigger::Lost {
-                what: format!(
-                    "{file}, a hidden or protected name that the box made or opened again and again, so that it can read what you write to it or write what you run"
-                ),
+                what: format!("{file}, {what}"),
             });
         }
     }
