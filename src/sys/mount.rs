@@ -325,7 +325,15 @@ fn refuses_lease(file: BorrowedFd<'_>, kind: i32) -> Result<bool, Errno> {
             let _ = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
             Ok(false)
         }
+        Err(Errno::EAGAIN) if is_smb(file) => Err(Errno::EINVAL),
         Err(Errno::EAGAIN) => Ok(true),
         Err(errno) => Err(errno),
     }
+}
+
+/// Where the server has granted no oplock, every lease is refused, also of a file that nobody has open (`cifs_setlease` in
+/// fs/smb/client/cifsfs.c).
+fn is_smb(file: BorrowedFd<'_>) -> bool {
+    const SMB: [i64; 3] = [0x517b, 0xff53_4d42, 0xfe53_4d42];
+    nix::sys::statfs::fstatfs(file).is_ok_and(|fs| SMB.contains(&fs.filesystem_type().0))
 }
