@@ -7,9 +7,10 @@ use common::live::{find, gone, init_of, parent, status_field, with_token};
 use common::pty::Terminal;
 use common::world::token;
 use common::{Live, Ran, TestBox, run, run_with, until};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
+use std::time::Duration;
 
 /// A box that lives, and its name.
 fn live(b: &TestBox) -> (Live, String) {
@@ -423,4 +424,53 @@ fn joined_commands_count_against_the_limits() {
         !ran.text().contains("all") || !ran.stderr.is_empty(),
         "60 processes within 40: {ran:?}"
     );
+}
+
+/// What runs in the box may stop the command, which then never heard of a SIGTERM: who waited for it waited for ever.
+#[test]
+fn a_command_that_the_box_stops_does_not_keep_its_client() {
+    let b = TestBox::new();
+    let (_live, id) = live(&b);
+    let joined = |script: &str| {
+        let mut joined = Live::start(b.agentbox(["exec", &id, "--", "/bin/sh", "-c", script]));
+        joined.wait_line("up");
+        joined
+    };
+    let once = joined("echo up; kill -STOP $$; sleep 600");
+    once.signal(Signal::SIGTERM);
+    assert_eq!(once.end().code(), 143);
+    // It does not want to end, and is stopped again whenever it goes on.
+    let again = joined("trap '' TERM; echo up; while :; do kill -STOP $$; done");
+    again.signal(Signal::SIGTERM);
+    std::thread::sleep(Duration::from_millis(200));
+    again.signal(Signal::SIGTERM);
+    assert_eq!(again.end().code(), 137);
+    // The twin: what answers SIGTERM is left the time, and timeout(1)'s second one of the same moment is none.
+    let answers = joined("trap 'sleep 1; exit 7' TERM; echo up; while :; do sleep 0.1; done");
+    answers.signal(Signal::SIGTERM);
+    answers.signal(Signal::SIGTERM);
+    assert_eq!(answers.end().code(), 7);
+    assert_eq!(sh(&b, &id, "true").code(), 0, "the session goes on");
+}
+
+/// Nobody answers where the supervisor is stopped: the second SIGTERM ends the client all the same, which says so.
+#[test]
+fn a_supervisor_that_is_stopped_does_not_keep_the_client_of_exec() {
+    let b = TestBox::new();
+    let (_live, id) = live(&b);
+    let name = token();
+    let script = b.fill(&format!("echo up; exec {{probe}} sleep 600 {name}"));
+    let mut joined = Live::start(b.agentbox(["exec", &id, "--", "/bin/sh", "-c", &script]));
+    joined.wait_line("up");
+    let supervisor = parent(init_of(find(&name))).unwrap();
+    kill(supervisor, Signal::SIGSTOP).unwrap();
+    joined.signal(Signal::SIGTERM);
+    std::thread::sleep(Duration::from_millis(200));
+    joined.signal(Signal::SIGTERM);
+    let ran = joined.end();
+    kill(supervisor, Signal::SIGCONT).unwrap();
+    assert_eq!(ran.code(), 143, "{ran:?}");
+    assert!(ran.complaint().contains("agentbox kill ID"), "{ran:?}");
+    gone(&name);
+    assert_eq!(sh(&b, &id, "true").code(), 0, "the session goes on");
 }

@@ -276,3 +276,21 @@ fn without_inotify_and_fanotify_a_directory_that_goes_is_noticed_too() {
     assert_eq!(ran.code(), 137, "{ran:?}");
     gone(&name);
 }
+
+/// `EEXIST: File exists` and `ENOTDIR` were all that was said.
+#[test]
+fn what_is_in_the_way_of_the_records_is_named_with_the_way_out() {
+    for make in ["ln -s /nowhere/at/all", "echo x >"] {
+        let b = TestBox::new();
+        let local = b.home().join(".local");
+        let script = format!(
+            "mkdir -p {0}; mv {0}/state {0}/away 2>/dev/null; {make} {0}/state; \"$@\"",
+            local.display()
+        );
+        let ran = run(b.through(&script, &b.command(["true"])));
+        ran.refused(&["is in the way: remove it", "XDG_STATE_HOME"]);
+        // The twin: the way out is one.
+        let elsewhere = format!("XDG_STATE_HOME={}/elsewhere \"$@\"", b.root().display());
+        assert_eq!(run(b.through(&elsewhere, &b.command(["true"]))).code(), 0);
+    }
+}

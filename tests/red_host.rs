@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+use common::world::as_root;
 use common::{Feature, Layer, TestBox, missing, run};
 use std::process::Stdio;
 
@@ -350,4 +351,22 @@ fn the_box_does_not_replace_agentbox_itself() {
     assert!(b.ws().join("bin/other").exists(), "{ran:?}");
     let ran = b.on_host("bin/agentbox run --net none --write bin -- rm bin/agentbox");
     assert!(!there(), "{ran:?}");
+}
+
+/// Whoever writes to /dev/null while it is gone makes a file there: `ENODEV` was all that was said, and that this is a container.
+#[test]
+fn a_plain_file_as_dev_null_is_named_with_the_way_out() {
+    // A mount over it takes root's capability, in a mount namespace of this test's own.
+    if missing(Feature::HostRoot) || !as_root() {
+        return;
+    }
+    let b = TestBox::new();
+    let covered = "unshare -m --propagation private sh -c ': >dev-null; mount --bind dev-null /dev/null; exec \"$@\"' sh \"$@\"";
+    let ran = run(b.through(covered, &b.command(["true"])));
+    ran.refused(&[
+        "not the device of that name",
+        "mknod -m 666 /dev/null c 1 3",
+    ]);
+    let device = "unshare -m --propagation private sh -c 'exec \"$@\"' sh \"$@\"";
+    assert_eq!(run(b.through(device, &b.command(["true"]))).code(), 0);
 }

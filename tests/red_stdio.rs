@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Ran, TestBox, run, run_with};
+use common::{Live, Ran, TestBox, run, run_with, until};
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// A shell of the caller's, outside, in the workspace.
 fn outside(b: &TestBox, script: &str, input: Option<&str>) -> Ran {
@@ -202,4 +203,21 @@ fn pipes_and_files_behave_as_the_callers_own() {
         None,
     );
     assert_eq!(ran.ok(), "up\ndown");
+}
+
+/// Each of the two was waited for, one after the other: `agentbox kill` took 20 seconds.
+#[test]
+fn two_readers_that_do_not_read_are_waited_for_once() {
+    let b = TestBox::new();
+    let script = "echo up >ready; while :; do echo out; echo err >&2; done";
+    // The shell holds both ends of the pipes, and reads neither.
+    let inner = b.command(["/bin/sh", "-c", script]);
+    let unread = "mkfifo o e; exec 7<>o 8<>e; \"$@\" >&7 2>&8";
+    let live = Live::start(b.through(unread, &inner));
+    until("it writes", || b.ws().join("ready").exists());
+    let begun = Instant::now();
+    assert_eq!(run(b.agentbox(["kill", "--all"])).code(), 0);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert_eq!(common::shell_status(live.end().status), 137);
 }

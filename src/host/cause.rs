@@ -70,7 +70,7 @@ impl Cause {
     pub fn what(&self) -> String {
         match self {
             Cause::NoProc => "/proc is not mounted here".to_owned(),
-            Cause::NoDevNull => "/dev/null is not there".to_owned(),
+            Cause::NoDevNull => "/dev/null is not there, or not the device of that name".to_owned(),
             Cause::HiddenProc => {
                 "/proc hides processes from you (hidepid), init of a box among them".to_owned()
             }
@@ -100,7 +100,9 @@ impl Cause {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Cause::NoProc => Some("`mount -t proc proc /proc` (in a chroot: bind it from outside)"),
-            Cause::NoDevNull => Some("bind /dev from outside, or `mknod -m 666 /dev/null c 1 3`"),
+            Cause::NoDevNull => {
+                Some("bind /dev from outside, or `rm -f /dev/null; mknod -m 666 /dev/null c 1 3`")
+            }
             Cause::HiddenProc => Some(
                 "`mount -o remount,hidepid=off /proc`, or be in the group that its option gid= names",
             ),

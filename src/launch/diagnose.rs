@@ -109,7 +109,7 @@ pub fn forbidden() -> Vec<Cause> {
     let there = |path: &str| Path::new(path).exists();
     let sysctl = "/proc/sys/kernel";
     let all = [
-        (!there("/dev/null"), Cause::NoDevNull),
+        (!super::place::has_dev_null(), Cause::NoDevNull),
         (super::place::is_hidden(), Cause::HiddenProc),
         (
             says("/proc/sys/user/max_user_namespaces", "0"),

@@ -419,7 +419,9 @@ impl Built {
                 }
             }
             ToInit::Continue => go_on(command, group),
-            ToInit::JoinSignal { id, signal } => self.joins.signal(*id, *signal),
+            ToInit::JoinSignal { id, signal } => {
+                self.joins.signal(*id, *signal, self.still.is_some());
+            }
             ToInit::Socket { family } => hand_out_socket(*family, channel),
             ToInit::Go | ToInit::Mapped | ToInit::Pause | ToInit::Resume | ToInit::Join { .. } => {}
         }

@@ -282,11 +282,20 @@ impl Joins {
         }
     }
 
-    /// Sends a signal to its process group.
-    pub(super) fn signal(&self, id: u32, signal: i32) {
+    /// Sends a signal to its process group. One that asks it to end is followed by SIGCONT: a command that something in the box
+    /// has stopped would else never hear it, and no shell is there that would continue it. Not in a pause, which it would break.
+    pub(super) fn signal(&self, id: u32, signal: i32, paused: bool) {
         let found = self.list.iter().find(|joined| joined.id == id);
         if let (Some(joined), Ok(signal)) = (found, Signal::try_from(signal)) {
-            let _ = kill(Pid::from_raw(-joined.pid.as_raw()), signal);
+            let group = Pid::from_raw(-joined.pid.as_raw());
+            let _ = kill(group, signal);
+            let ends = matches!(
+                signal,
+                Signal::SIGTERM | Signal::SIGHUP | Signal::SIGINT | Signal::SIGQUIT
+            );
+            if ends && !paused {
+                let _ = kill(group, Signal::SIGCONT);
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 /// What is tried, in this order; the number is what the child says.
@@ -63,7 +64,7 @@ pub fn look() -> Place {
     if !Path::new("/proc/self/status").exists() {
         return Place::Unfit(Cause::NoProc);
     }
-    if !Path::new("/dev/null").exists() {
+    if !has_dev_null() {
         return Place::Unfit(Cause::NoDevNull);
     }
     if is_hidden() {
@@ -113,6 +114,12 @@ pub fn look() -> Place {
         }
         Err(errno) => Place::Nothing(format!("clone with new namespaces: {errno}")),
     }
+}
+
+/// Whether /dev/null is the device: what writes to it may have made a file there, while it was gone.
+#[must_use]
+pub fn has_dev_null() -> bool {
+    std::fs::metadata("/dev/null").is_ok_and(|found| found.file_type().is_char_device())
 }
 
 /// Whether /proc hides from this user what it may not trace: then the supervisor can compare init with nothing, on any rung. The

@@ -68,7 +68,7 @@ fn remedy(cause: &Cause, asker: &Asker<'_>) -> String {
     match cause {
         Cause::NoProc => format!("{sudo}mount -t proc proc /proc   # in a chroot: bind it from outside\n"),
         Cause::NoDevNull => {
-            format!("{sudo}mknod -m 666 /dev/null c 1 3   # or bind /dev from outside\n")
+            format!("{sudo}rm -f /dev/null; {sudo}mknod -m 666 /dev/null c 1 3   # or bind /dev from outside\n")
         }
         Cause::HiddenProc => format!(
             "{sudo}mount -o remount,hidepid=off /proc   # until a boot; or be in the group that its gid= names\n"

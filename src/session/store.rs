@@ -40,6 +40,9 @@ fn way_out(errno: Errno) -> &'static str {
         Errno::ENOSPC | Errno::EDQUOT => {
             "; make room, or set XDG_STATE_HOME to a directory elsewhere"
         }
+        Errno::EEXIST | Errno::ENOTDIR => {
+            "; a file, or a link that leads nowhere, is in the way: remove it, or set XDG_STATE_HOME to a directory elsewhere"
+        }
         Errno::EFBIG => "; the caller's limit of a file's size is too small: `ulimit -f unlimited`",
         _ => "",
     }

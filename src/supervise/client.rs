@@ -35,6 +35,7 @@ use nix::sys::signal::Signal;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 /// How many messages wait for a supervisor that does not read.
 const OUTBOX: usize = 64;
@@ -83,7 +84,7 @@ pub enum ClientEnd {
     /// The supervisor is gone without a word; this has been said on stderr.
     Lost,
     /// This signal came while the box was built, which took too long: the supervisor was killed, and this has been said. With
-    /// a scope it was typed, and [`end_by_it`] is due.
+    /// a scope it was typed, and [`end_by_it`] is due. Or a command that joined did not end by it.
     CalledOff(Signal, Option<Scope>),
     /// The client left, and the session goes on.
     Detached,
@@ -130,6 +131,7 @@ pub fn run(link: ClientLink) -> ClientEnd {
         nursery: link.nursery,
         supervisor: link.supervisor,
         called_off: None,
+        terminated: None,
         terminal: link.terminal.map(|host| Terminal::open(&host, stdio)),
         keys: Queue::new(),
         screen: Queue::new(),
@@ -186,6 +188,8 @@ struct Client {
     supervisor: Option<OwnedFd>,
     /// The caller wants no start any more.
     called_off: Option<CalledOff>,
+    /// When the first SIGTERM for a command that joined came.
+    terminated: Option<Instant>,
     terminal: Option<Terminal>,
     /// From the terminal to the box.
     keys: Queue,
@@ -354,6 +358,7 @@ impl Client {
                 self.forward(signal, to);
             }
             Signal::SIGHUP => self.hang_up(to),
+            Signal::SIGTERM if self.role == Role::Joiner => self.terminate(to),
             _ => self.forward(signal, to),
         }
     }

@@ -9,7 +9,6 @@ use super::part::{Part, PollSet, Ready};
 use super::quiet::Meter;
 use super::running::Running;
 use super::screen::Screen;
-use super::watch::PATIENCE;
 use crate::launch::channel::{Channel, Received};
 use crate::launch::message::{FromClient, SignalTo, ToClient};
 use crate::plan::Hangup;
@@ -337,7 +336,7 @@ impl Part for Clients {
             self.send_away(running);
         }
         if let Some(screen) = &mut self.screen {
-            let _ = screen.drain(PATIENCE);
+            let _ = screen.drain(running.patience());
         }
         // Without a terminal nobody would continue it for its last words: a script would wait for it for ever.
         if self.stopped && running.voice.client.is_some() {

@@ -29,6 +29,12 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// closed terminal's SIGHUP comes from the kernel and from the shell.
 const TOGETHER: Duration = Duration::from_millis(50);
 
+/// How long output of a box that was killed waits for a reader that does not read, before the rest of it is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The least of that: a reader that lives has read by then.
+const MOMENT: Duration = Duration::from_millis(250);
+
 /// The box while it runs.
 pub(crate) struct Running {
     pub(super) spawned: Spawned,
@@ -67,6 +73,8 @@ pub(crate) struct Running {
     pub(super) pulses: Vec<Pulse>,
     /// How many look at the terminal.
     pub(super) viewers: usize,
+    /// Until when what the dead box has written waits for readers that do not read, once the first of them is waited for.
+    last_words: Option<Instant>,
     /// What the session ends with, when it is over: for who looks at it.
     pub(super) exit_status: u8,
 }
@@ -151,6 +159,7 @@ impl Running {
             sockets: VecDeque::new(),
             pulses: Vec::new(),
             viewers: 0,
+            last_words: None,
             exit_status: crate::exit::REFUSED,
         }
     }
@@ -216,6 +225,14 @@ impl Running {
     /// Does that one hold it?
     pub(crate) fn is_held(&self, holder: Holder) -> bool {
         self.holds.has(holder)
+    }
+
+    /// How long the next output of a box that was killed may wait for a reader that does not read: one patience for all of them,
+    /// and a moment for who reads while another does not.
+    pub(super) fn patience(&mut self) -> Duration {
+        let now = Instant::now();
+        let until = *self.last_words.get_or_insert(now + PATIENCE);
+        until.saturating_duration_since(now).max(MOMENT)
     }
 
     /// The command was executed.

@@ -14,7 +14,7 @@ use crate::supervise::hostfile::{HostFile, HostFileError, ReadError, read_regula
 use crate::supervise::syncjob::{self, Again, Job, Report, Running};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::fstat;
+use nix::sys::stat::{SFlag, fstat};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -441,8 +441,9 @@ fn read_copy(home: &OwnedFd, relative: &Path) -> Result<Option<Vec<u8>>, String>
         other => other.map_err(|errno| format!("the box's copy cannot be opened: {errno}"))?,
     };
     let stat = fstat(&file).map_err(|errno| format!("the box's copy: {errno}"))?;
-    // A second name would be a file that is something else as well.
-    if stat.st_nlink != 1 {
+    // A second name would be a file that is something else as well. A directory has one for each in it.
+    let is_file = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    if is_file && stat.st_nlink != 1 {
         return Err("the box's copy has more than one name".to_owned());
     }
     read_regular(file, &stat)

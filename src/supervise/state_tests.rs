@@ -270,7 +270,7 @@ fn hostile_copies_are_kept_out_and_said() {
         (
             "directory",
             |copy, _| std::fs::create_dir(copy).unwrap(),
-            "more than one name",
+            "not a regular file",
         ),
         (
             "large",

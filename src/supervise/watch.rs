@@ -17,9 +17,6 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-/// How long output waits for a reader that does not read before the rest of it is given up.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Until the command has ended, by itself or because it was killed.
 pub(super) fn run(running: &mut Running, parts: &mut [Box<dyn Part>]) -> Seen {
     loop {
@@ -100,7 +97,7 @@ impl Part for RelayPipe {
     fn finish(&mut self, running: &mut Running) {
         // Of a command that ended by itself nothing is lost, however slowly it is read: so long it would have waited itself.
         let patience = match running.state() {
-            Doing::Ending => PATIENCE,
+            Doing::Ending => running.patience(),
             _ => Duration::MAX,
         };
         let _ = self.drain(patience);
