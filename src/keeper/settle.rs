@@ -288,6 +288,9 @@ impl<'a> Settler<'a> {
         {
             return;
         }
+        if !tracked {
+            self.let_write(dir.as_fd(), name);
+        }
         if !tracked
             && let Some((bytes, stat)) = written(dir.as_fd(), name)
             && self.is_named(file, &bytes)
@@ -389,6 +392,9 @@ impl<'a> Settler<'a> {
         if strayed {
             self.take(dir.as_fd(), name, file, Why::Made);
             return;
+        }
+        if kept.kind == NameKind::Freeze {
+            self.let_write(dir.as_fd(), name);
         }
         let same = match &kept.content {
             Content::File { mode, .. } => match files::read(dir.as_fd(), name) {

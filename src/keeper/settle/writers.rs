@@ -18,6 +18,9 @@ use std::path::Path;
 /// How many pauses a writer has to end: git, editors and shells have such a file open for less than one.
 const PATIENCE: u32 = 20;
 
+/// The same of one who makes a file: on a busy machine git may wait for a processor before it writes.
+const MAKING: u32 = 60;
+
 /// May this user write that file?
 fn may_write(dir: BorrowedFd<'_>, name: &OsStr) -> bool {
     let flags = AtFlags::AT_EACCESS | AtFlags::AT_SYMLINK_NOFOLLOW;
@@ -28,11 +31,17 @@ fn may_write(dir: BorrowedFd<'_>, name: &OsStr) -> bool {
 impl Settler<'_> {
     /// Has somebody had this file open for writing for a while? In the end only the host can.
     pub(super) fn is_being_written(&mut self, dir: BorrowedFd<'_>, name: &OsStr) -> bool {
-        if self.at_end {
-            return false;
-        }
+        !self.at_end && self.writer_stays(dir, name, PATIENCE)
+    }
+
+    /// Lets a git that has just made the file write it to its end: before that it is empty, which nobody has committed.
+    pub(super) fn let_write(&mut self, dir: BorrowedFd<'_>, name: &OsStr) {
+        let _ = self.writer_stays(dir, name, MAKING);
+    }
+
+    fn writer_stays(&mut self, dir: BorrowedFd<'_>, name: &OsStr, most: u32) -> bool {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        for _ in 0..PATIENCE {
+        for _ in 0..most {
             // Another one may have the name by now.
             let asked =
                 openat(dir, name, flags, Mode::empty()).and_then(|it| has_writer(it.as_fd()));
