@@ -277,7 +277,7 @@ fn moved(
         );
     }
     if budget == 0 {
-        bounded(scene, &mut found.skipped);
+        bounded(scene, entries(), &mut found.skipped);
     }
     for (path, file_type, mut secret) in places {
         let rule = rules.iter().position(|rule| {
@@ -327,11 +327,14 @@ fn moved(
     }
 }
 
-fn bounded(scene: &mut Scene<'_>, skipped: &mut Vec<String>) {
-    let what = format!(
+fn entries() -> String {
+    format!(
         "other names of hidden files were looked for among {} entries only",
         search::ENTRIES
-    );
+    )
+}
+
+fn bounded(scene: &mut Scene<'_>, what: String, skipped: &mut Vec<String>) {
     scene.notices.push(what.clone());
     skipped.push(what);
 }
@@ -370,7 +373,10 @@ pub(super) fn hard_links(
         }
     }
     if inner == 0 {
-        bounded(scene, skipped);
+        let what = format!(
+            "of what is in hidden directories, {INNER} entries were asked for other names only"
+        );
+        bounded(scene, what, skipped);
     }
     if linked.is_empty() {
         return;
@@ -415,7 +421,7 @@ pub(super) fn hard_links(
         add(file);
     }
     if budget == 0 {
-        bounded(scene, skipped);
+        bounded(scene, entries(), skipped);
     }
     // What lies in a hidden directory is covered with it.
     let covered = |path: &Path| {
