@@ -21,7 +21,6 @@ mod writers;
 pub use self::act::{Act, Did, Held, Scope, Search, Whose, is_complete};
 use self::clones::Theirs;
 use self::gits::is_config;
-use self::known::written;
 use self::lures::Several;
 use self::rest::Rest;
 pub use self::rest::was_looked_at;
@@ -288,11 +287,8 @@ impl<'a> Settler<'a> {
         {
             return;
         }
-        if !tracked {
-            self.let_write(dir.as_fd(), name);
-        }
         if !tracked
-            && let Some((bytes, stat)) = written(dir.as_fd(), name)
+            && let Some((bytes, stat)) = self.written(dir.as_fd(), name)
             && self.is_named(file, &bytes)
             && self.is_still(dir.as_fd(), name, &stat)
         {
@@ -401,18 +397,20 @@ impl<'a> Settler<'a> {
                 Ok(Some((bytes, stat))) => {
                     // Who may execute it is part of what it is.
                     let alike = (stat.st_mode & 0o111) == (mode & 0o111);
+                    let known = alike && self.baseline.bytes(kept) == Some(&bytes);
                     match kept.kind {
-                        _ if alike && self.baseline.bytes(kept) == Some(&bytes) => {
-                            kept.kind != NameKind::Freeze || self.is_still(dir.as_fd(), name, &stat)
+                        // Or the host has checked out another branch: in the box nobody replaces what is frozen.
+                        NameKind::Freeze => {
+                            (known || self.is_named(file, &bytes))
+                                && self.is_still(dir.as_fd(), name, &stat)
                         }
                         NameKind::Track => {
-                            alike && Pointer::of(file).is_none() && self.is_gits(file, &bytes)
+                            known
+                                || alike
+                                    && Pointer::of(file).is_none()
+                                    && self.is_gits(file, &bytes)
                         }
-                        // The host has checked out another branch: in the box nobody replaces what is frozen.
-                        NameKind::Freeze => {
-                            self.is_named(file, &bytes) && self.is_still(dir.as_fd(), name, &stat)
-                        }
-                        NameKind::Hide => false,
+                        NameKind::Hide => known,
                     }
                 }
                 _ => false,

@@ -18,9 +18,8 @@ use nix::errno::Errno;
 use nix::sys::stat::FileStat;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A file that the box can read in an object store.
 struct Readable {
@@ -302,16 +301,4 @@ fn replacing<'a>(
             name.starts_with(refs::REPLACE) && repository.refs.get(*name) != Some(*id)
         })
         .map(|(name, _)| name)
-}
-
-/// A file that may have been made a moment ago: what its writer has written, after a pause if that is nothing yet.
-pub(super) fn written(dir: BorrowedFd<'_>, name: &OsStr) -> Option<(Vec<u8>, FileStat)> {
-    for _ in 0..4 {
-        let (bytes, stat) = files::read(dir, name).ok()??;
-        if !bytes.is_empty() {
-            return Some((bytes, stat));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    None
 }

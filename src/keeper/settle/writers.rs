@@ -14,6 +14,7 @@ use nix::unistd::{AccessFlags, faccessat};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// How many pauses a writer has to end: git, editors and shells have such a file open for less than one.
 const PATIENCE: u32 = 20;
@@ -37,6 +38,24 @@ impl Settler<'_> {
     /// Lets a git that has just made the file write it to its end: before that it is empty, which nobody has committed.
     pub(super) fn let_write(&mut self, dir: BorrowedFd<'_>, name: &OsStr) {
         let _ = self.writer_stays(dir, name, MAKING);
+    }
+
+    /// What the writer of a file that was made a moment ago has written, after a pause if that is nothing yet: not every file system
+    /// says who writes.
+    pub(super) fn written(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+    ) -> Option<(Vec<u8>, FileStat)> {
+        self.let_write(dir, name);
+        for _ in 0..4 {
+            let (bytes, stat) = files::read(dir, name).ok()??;
+            if !bytes.is_empty() {
+                return Some((bytes, stat));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
     }
 
     fn writer_stays(&mut self, dir: BorrowedFd<'_>, name: &OsStr, most: u32) -> bool {

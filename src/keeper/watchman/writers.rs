@@ -85,37 +85,27 @@ impl Watchman<'_> {
         if place.is_none_or(|place| place.access == Access::Read) {
             return Told::Yes;
         }
-        let known = self.writers.waits(file);
         let began = coarse_now();
-        match self.tree.watch_inode(&self.places, it.spot, it.name) {
+        let told = match self.tree.watch_inode(&self.places, it.spot, it.name) {
+            Ok(Found::Open) => Told::Written,
+            Ok(Found::Still { changed }) if changed >= began => Told::Written,
             // What is gone, or became something else, made an event.
-            Ok(found) => {
-                if known {
-                    self.writers.unwatched.remove(file);
-                }
-                match found {
-                    Found::Open => Told::Written,
-                    Found::Still { changed } if changed >= began => Told::Written,
-                    Found::Still { .. } | Found::NoFile => Told::Yes,
-                }
-            }
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {
-                if known {
-                    self.writers.unwatched.remove(file);
-                }
-                Told::Yes
-            }
-            Err(_) => {
-                if self.writers.unwatched.is_empty() {
-                    self.writers.next = Instant::now() + POLL;
-                }
-                if known || self.writers.unwatched.len() < MOST {
-                    let at = (it.spot.clone(), it.name.to_owned());
-                    self.writers.unwatched.insert(file.to_owned(), at);
-                }
-                Told::Later
-            }
+            Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Told::Yes,
+            Err(_) => Told::Later,
+        };
+        let writers = &mut self.writers;
+        if told != Told::Later {
+            writers.unwatched.remove(file);
+            return told;
         }
+        if writers.unwatched.is_empty() {
+            writers.next = Instant::now() + POLL;
+        }
+        if writers.waits(file) || writers.unwatched.len() < MOST {
+            let at = (it.spot.clone(), it.name.to_owned());
+            writers.unwatched.insert(file.to_owned(), at);
+        }
+        told
     }
 
     /// The name is gone.
