@@ -10,6 +10,7 @@
 
 mod ahead;
 mod aliases;
+mod dotfiles;
 mod floor;
 mod hidden;
 mod led;

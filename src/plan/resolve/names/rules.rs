@@ -36,6 +36,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, git: &gitconfig::Named) -> Vec<NameRu
             let more = of_git(&scene.workspace.real, git, &out);
             out.extend(more);
             own_program(scene, &mut out);
+            out.extend(super::dotfiles::rules(scene));
         }
     }
     repository(scene, &mut out);

@@ -1,0 +1,181 @@
+//! A repository of dotfiles as the working copy: HOME has links to what lies in it, as stow(8) or a script makes them. The box cannot
+//! write HOME, and by the other name it could write what the user's shell, git and agents run outside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::TestBox;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+const BASE: &str = "extends = [\"base\", \"git\"]\n";
+
+/// A repository with these files, and HOME's links into it.
+fn dotfiles(links: &[(&str, &str)]) -> TestBox {
+    let mut b = TestBox::new().profile(BASE).file("{ws}/notes", "old\n");
+    for (_, file) in links {
+        b = b.file(&format!("{{ws}}/{file}"), "old\n");
+    }
+    for (link, file) in links {
+        linked(&b, link, file);
+    }
+    b
+}
+
+fn linked(b: &TestBox, link: &str, file: &str) {
+    let at = b.home().join(link);
+    fs::create_dir_all(at.parent().unwrap()).unwrap();
+    symlink(b.ws().join(file), &at).unwrap();
+    for dir in at.ancestors().skip(1).take_while(|dir| *dir != b.home()) {
+        b.chown(dir);
+    }
+}
+
+fn text(b: &TestBox, file: &str) -> String {
+    fs::read_to_string(b.ws().join(file)).unwrap_or_default()
+}
+
+const EROFS: &str = "Read-only file system";
+
+#[test]
+fn what_links_of_home_lead_to_is_frozen() {
+    let links = [
+        (".bashrc", "bashrc"),
+        (".gitconfig", "git/config"),
+        (".ssh/config", "ssh_config"),
+        (".config/fish", "fish/config.fish"),
+        (".config/systemd/user/x.service", "x.service"),
+        (".claude/settings.json", "claude.json"),
+        (".tool/deep/er/rc", "rc"), // found since there are others
+    ];
+    for (link, file) in links {
+        let mut with = links.to_vec();
+        with.retain(|(other, _)| *other == link || *other == ".bashrc");
+        let b = dotfiles(&with);
+        if link == ".config/fish" {
+            // A directory.
+            fs::remove_file(b.home().join(link)).unwrap();
+            linked(&b, link, "fish");
+        }
+        let ran = b.sh(&format!(
+            "cat {file}; for f in {file} notes; do echo evil >> $f; done; cp {file} t; mv t {file}; rm -f {file}; mv {file} u; \
+             echo told"
+        ));
+        assert!(ran.text().starts_with("old\n"), "{link}: readable");
+        assert!(
+            ran.complaint().contains(EROFS),
+            "{link}: {}",
+            ran.complaint()
+        );
+        assert_eq!(text(&b, file), "old\n", "{link}");
+        assert_eq!(text(&b, "notes"), "old\nevil\n", "{link}: the twin");
+        let said = "read-only, since links of your HOME lead there: ";
+        assert!(
+            ran.complaint().contains(said),
+            "{link}: {}",
+            ran.complaint()
+        );
+    }
+}
+
+#[test]
+fn a_link_that_leads_nowhere_yet() {
+    let b = dotfiles(&[(".bashrc", "bashrc")]);
+    linked(&b, ".profile", "profile");
+    let ran = b.sh("echo evil > profile; echo mine > other; sleep 0.3; echo told");
+    assert!(ran.text().contains("told"));
+    assert_eq!(text(&b, "other"), "mine\n");
+    assert!(!b.ws().join("profile").exists(), "{}", ran.complaint());
+    assert!(
+        ran.complaint().contains("agentbox restore"),
+        "{}",
+        ran.complaint()
+    );
+}
+
+#[test]
+fn other_links_of_home_freeze_nothing() {
+    let b = dotfiles(&[(".venv", ".venv/pyvenv.cfg"), ("current", "src/main.c")]);
+    linked(&b, ".local/bin/tool", "tool.sh");
+    fs::write(b.ws().join("tool.sh"), "old\n").unwrap();
+    b.chown(&b.ws().join("tool.sh"));
+    let ran = b.sh("for f in .venv/pyvenv.cfg src/main.c tool.sh; do echo new >> $f; done");
+    ran.ok();
+    assert!(
+        !ran.complaint().contains("links of your HOME"),
+        "{}",
+        ran.complaint()
+    );
+    for file in [".venv/pyvenv.cfg", "src/main.c", "tool.sh"] {
+        assert_eq!(text(&b, file), "old\nnew\n", "{file}");
+    }
+}
+
+#[test]
+fn a_directory_of_path_that_is_a_link_takes_no_new_program() {
+    for link in [".local/bin", "bin"] {
+        let b = dotfiles(&[(".bashrc", "bashrc")]).file("{ws}/programs/tool", "old\n");
+        linked(&b, link, "programs");
+        let ran = b.sh("echo evil > programs/git; echo mine > here; echo told");
+        assert!(
+            ran.complaint().contains(EROFS),
+            "{link}: {}",
+            ran.complaint()
+        );
+        assert!(!b.ws().join("programs/git").exists(), "{link}");
+        assert_eq!(text(&b, "here"), "mine\n", "{link}");
+    }
+}
+
+#[test]
+fn the_state_of_an_agent_stays_writable() {
+    let profile = format!("{BASE}[files]\nwrite = [\"~/.tool/state/\"]\n");
+    let b = dotfiles(&[(".bashrc", "bashrc")])
+        .profile(&profile)
+        .file("{ws}/tool/state/now", "old\n")
+        .file("{ws}/tool/settings", "old\n");
+    linked(&b, ".tool", "tool");
+    let ran = b.sh(
+        "echo new >> ~/.tool/state/now; echo more > tool/state/next; echo evil >> tool/settings; echo told",
+    );
+    assert!(ran.complaint().contains(EROFS), "{}", ran.complaint());
+    assert_eq!(
+        text(&b, "tool/state/now"),
+        "old\nnew\n",
+        "{}",
+        ran.complaint()
+    );
+    assert_eq!(text(&b, "tool/state/next"), "more\n");
+    assert_eq!(text(&b, "tool/settings"), "old\n");
+}
+
+#[test]
+fn a_flag_lifts_it() {
+    let links = [
+        (".bashrc", "bashrc"),
+        (".zshrc", "zshrc"),
+        (".vimrc", "vimrc"),
+    ];
+    for (options, free) in [
+        (["--write", "bashrc"], &["bashrc"][..]),
+        (["--protect", "!*shrc"], &["bashrc", "zshrc"][..]),
+    ] {
+        let b = options.iter().fold(dotfiles(&links), |b, o| b.option(o));
+        b.sh("for f in bashrc zshrc vimrc; do echo new >> $f; done; echo told");
+        for (_, file) in links {
+            let new = if free.contains(&file) { "new\n" } else { "" };
+            assert_eq!(text(&b, file), format!("old\n{new}"), "{options:?} {file}");
+        }
+    }
+}
+
+#[test]
+fn a_link_to_the_working_copy_itself_is_named() {
+    let b = dotfiles(&[]);
+    linked(&b, ".emacs.d", "");
+    let ran = b.sh("echo new >> notes");
+    ran.ok();
+    assert_eq!(text(&b, "notes"), "old\nnew\n");
+    let said = ".emacs.d is a link to this directory";
+    assert!(ran.complaint().contains(said), "{}", ran.complaint());
+}
