@@ -400,6 +400,19 @@ fn each_no_names_its_rule_and_what_changes_it() {
         ("read", "{ws}/loop", &["loop of symlinks"], None),
         ("read", "/nowhere/at/all", &["does not exist"], None),
         ("write", "/etc/hosts", &["the box's own"], None),
+        // Not there yet.
+        (
+            "write",
+            "{ws}/.mcp.json",
+            &["moved away at once", "--protect '!", "profile base:"],
+            None,
+        ),
+        (
+            "write",
+            "{ws}/new.pem",
+            &["cannot be opened", "--hide '!", "profile base:"],
+            None,
+        ),
     ];
     for (verb, thing, words, flag) in rows {
         let thing = world.fill(thing);
@@ -424,6 +437,12 @@ fn each_no_names_its_rule_and_what_changes_it() {
             assert_eq!(yes.code(), 0, "{verb} {thing} with {flag}: {yes:?}");
             assert!(yes.text().starts_with("yes: "), "{yes:?}");
         }
+    }
+    for (flag, name) in [("protect", ".mcp.json"), ("hide", "new.pem")] {
+        let (flag, name) = (format!("--{flag}=!{name}"), world.ws().join(name));
+        let ask = ["why", "--net=none", &flag, "write", name.to_str().unwrap()];
+        let yes = run(world.agentbox(ask));
+        assert_eq!(yes.code(), 0, "{flag}: {yes:?}");
     }
     let bad = run(world.agentbox(["why", "frobnicate", "/x"]));
     assert_eq!(bad.code(), 2, "{bad:?}");

@@ -53,7 +53,11 @@ pub(super) fn is_on_the_way(rules: &[NameRule], file: &Path) -> bool {
             return false;
         }
         let whole = matcher::spelled(rule.pattern.bytes());
-        let kind = || strongest(&Matcher::new(rules, root), &whole);
+        let kind = || {
+            Matcher::new(rules, root)
+                .strongest(&whole)
+                .map(|(kind, _)| kind)
+        };
         rel != whole
             && whole.starts_with(rel)
             && matches!(kind(), Some(NameKind::Freeze | NameKind::Track))
@@ -86,9 +90,8 @@ impl Kinds {
 
     /// Would it be frozen, if it could?
     fn is_guarded(&self, file: &Path) -> bool {
-        let kind = |(root, matcher): &(PathBuf, Matcher)| {
-            strongest(matcher, file.strip_prefix(root).ok()?)
-        };
+        let kind =
+            |(root, matcher): &(PathBuf, Matcher)| matcher.strongest(file.strip_prefix(root).ok()?);
         self.guarded.iter().any(|rules| kind(rules).is_some())
     }
 
@@ -113,7 +116,8 @@ impl Kinds {
     pub(super) fn of(&self, file: &Path) -> Option<NameKind> {
         let rules = self.rules.iter();
         rules
-            .filter_map(|(root, matcher)| strongest(matcher, file.strip_prefix(root).ok()?))
+            .filter_map(|(root, matcher)| matcher.strongest(file.strip_prefix(root).ok()?))
+            .map(|(kind, _)| kind)
             .min()
     }
 }
@@ -133,28 +137,6 @@ fn matchers(rules: &[NameRule]) -> Vec<(PathBuf, Matcher)> {
     let roots: BTreeSet<&Path> = rules.iter().map(|rule| rule.root.path()).collect();
     let with_rules = |root: &Path| (root.to_owned(), Matcher::new(rules, root));
     roots.into_iter().map(with_rules).collect()
-}
-
-fn strongest(matcher: &Matcher, rel: &Path) -> Option<NameKind> {
-    let mut strongest: Option<NameKind> = None;
-    {
-        let mut cursor = Some(matcher.start());
-        let mut at_last = rel.components().peekable();
-        for part in rel.components() {
-            let Some(at) = cursor else { break };
-            let name = part.as_os_str().as_bytes();
-            at_last.next();
-            let kind = match at_last.peek() {
-                Some(_) => Kind::Dir,
-                None => Kind::File,
-            };
-            if let Some((kind, _)) = matcher.entry_of(&at, name, kind).strongest() {
-                strongest = Some(strongest.map_or(kind, |known| known.min(kind)));
-            }
-            cursor = matcher.enter(&at, name);
-        }
-    }
-    strongest
 }
 
 /// Searches every tree of the rules.

@@ -129,7 +129,7 @@ fn missing(scene: &mut Scene<'_>, path: &Path, wish: &Wish<PathWish>, why: &str)
         let hidden = format!("!{}", show(path));
         match path.starts_with(&scene.workspace.real) {
             true => format!(
-                "name a path that exists; one that is hidden by its name and made in the session is shown by `--hide {}`",
+                "name a path that exists; what is made in the session under a hidden name is shown by `--hide {0}`, and left under a protected one by `--protect {0}`",
                 OsText::from(hidden.as_str()).shell_word()
             ),
             false => "name a path that exists".to_owned(),

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::names;
 use super::permission::permissions;
 use super::place::{Execute, Node, Seen, is_dir, is_file};
 use super::{Answer, Question, Remedy, Side, Verdict, no, remedy, yes};
@@ -128,6 +129,12 @@ impl<'p> Asker<'p> {
             &seen,
             &[GrantKind::Write, GrantKind::State, GrantKind::Private],
         );
+        if made
+            && matches!(seen.node, Node::Host(_))
+            && let Some(name) = path.file_name()
+        {
+            return names::made(self.plan, &seen.path, &seen.source.join(name)).unwrap_or(answer);
+        }
         if !made && self.side == Side::Outside && self.plan.links.has(&seen.source) {
             answer.because.push_str(match self.plan.links.rule {
                 HardLinks::Allow => "; it has hard links outside, which are changed as well",

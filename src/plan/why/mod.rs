@@ -6,6 +6,7 @@
 
 pub mod connect;
 mod decide;
+mod names;
 mod permission;
 mod place;
 pub mod rules;

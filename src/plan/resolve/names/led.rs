@@ -8,12 +8,10 @@ use super::aliases::is_lifted;
 use super::search::{self, Hit, Search};
 use super::{Found, left};
 use crate::host::FileType;
-use crate::plan::Kind;
 use crate::plan::names::matcher::Matcher;
 use crate::plan::names::{NameKind, NameRule};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The most such links.
 const MOST: usize = 1_000;
@@ -90,12 +88,11 @@ pub(super) fn add(rules: &mut Vec<NameRule>, found: &mut Found) {
         };
         if way.as_os_str().is_empty()
             || !done.insert(place.clone())
-            || is_hidden(
-                matchers
-                    .entry(root.to_owned())
-                    .or_insert_with(|| Matcher::new(rules, root)),
-                way,
-            )
+            || matchers
+                .entry(root.to_owned())
+                .or_insert_with(|| Matcher::new(rules, root))
+                .strongest(way)
+                .is_some_and(|(kind, _)| kind == NameKind::Hide)
         {
             continue;
         }
@@ -109,21 +106,4 @@ pub(super) fn add(rules: &mut Vec<NameRule>, found: &mut Found) {
         added.push(NameRule::about(NameKind::Hide, root, way, why));
     }
     rules.append(&mut added);
-}
-
-/// Is it hidden by its own name, or with a directory above it?
-fn is_hidden(matcher: &Matcher, way: &Path) -> bool {
-    let mut cursor = Some(matcher.start());
-    let mut names = way.iter().peekable();
-    while let (Some(at), Some(name)) = (cursor.take(), names.next()) {
-        let kind = match names.peek() {
-            Some(_) => Kind::Dir,
-            None => Kind::File,
-        };
-        if matcher.entry_of(&at, name.as_bytes(), kind).hide.is_some() {
-            return true;
-        }
-        cursor = matcher.enter(&at, name.as_bytes());
-    }
-    false
 }
