@@ -21,6 +21,7 @@ mod nested;
 mod places;
 mod rules;
 mod search;
+mod shadows;
 mod spelling;
 mod tracked;
 mod whole;

@@ -37,6 +37,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, git: &gitconfig::Named) -> Vec<NameRu
             out.extend(more);
             own_program(scene, &mut out);
             out.extend(super::dotfiles::rules(scene));
+            out.extend(super::shadows::rules(scene));
         }
     }
     repository(scene, &mut out);

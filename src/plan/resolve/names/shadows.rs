@@ -1,0 +1,183 @@
+//! Directories of PATH that lie in the workspace (`.venv/bin` of an activated environment, `node_modules/.bin`, `.`): the user's next
+//! `ls` or `git`, typed outside, is the one that the box puts there. So nobody makes a program with such a name there while a box
+//! runs. A guard-rail: of names that people type and no package installs, and not of what is there already.
+
+#![forbid(unsafe_code)]
+
+use super::super::expand::{below, within};
+use super::super::scene::Scene;
+use crate::host::FileType;
+use crate::plan::Access;
+use crate::plan::names::{NameKind, NameRule};
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What is typed by hand every day, or by scripts with more rights than the box has. Not here: what pip(1), npm(1) or conda put into
+/// such a directory themselves (`cmake`, `which`, `openssl`, `aws`).
+const TYPED: &[&str] = &[
+    // Of every system.
+    "awk",
+    "basename",
+    "bash",
+    "cat",
+    "chmod",
+    "chown",
+    "clear",
+    "cp",
+    "cut",
+    "dash",
+    "date",
+    "dd",
+    "df",
+    "dirname",
+    "du",
+    "echo",
+    "egrep",
+    "env",
+    "false",
+    "fgrep",
+    "find",
+    "fish",
+    "grep",
+    "groups",
+    "head",
+    "hostname",
+    "id",
+    "kill",
+    "less",
+    "ln",
+    "ls",
+    "man",
+    "mkdir",
+    "mktemp",
+    "more",
+    "mv",
+    "nohup",
+    "pgrep",
+    "pkill",
+    "printf",
+    "ps",
+    "pwd",
+    "readlink",
+    "realpath",
+    "rm",
+    "rmdir",
+    "sed",
+    "sh",
+    "sleep",
+    "sort",
+    "stat",
+    "tail",
+    "tar",
+    "tee",
+    "top",
+    "touch",
+    "true",
+    "uname",
+    "uniq",
+    "wc",
+    "whoami",
+    "xargs",
+    "zsh",
+    // With the user's keys and passwords.
+    "curl",
+    "doas",
+    "git",
+    "gpg",
+    "login",
+    "passwd",
+    "pkexec",
+    "rsync",
+    "scp",
+    "sftp",
+    "ssh",
+    "ssh-add",
+    "ssh-keygen",
+    "su",
+    "sudo",
+    "wget",
+    // With root's rights, soon.
+    "apt",
+    "apt-get",
+    "brew",
+    "crontab",
+    "dnf",
+    "docker",
+    "dpkg",
+    "ip",
+    "journalctl",
+    "mount",
+    "pacman",
+    "ping",
+    "podman",
+    "systemctl",
+    "umount",
+    "yum",
+    // Where somebody works all day.
+    "code",
+    "emacs",
+    "htop",
+    "nano",
+    "nvim",
+    "screen",
+    "tmux",
+    "vi",
+    "vim",
+    "xdg-open",
+    // What starts the next box.
+    "agentbox",
+];
+
+/// The environments that editors and shells activate by themselves.
+const ACTIVATED: &[&str] = &[".venv/bin", "venv/bin"];
+
+/// Rules about the names that are not there yet.
+pub(super) fn rules(scene: &Scene<'_>) -> Vec<NameRule> {
+    let work = &scene.workspace.real;
+    let path = scene.host.var("PATH").map(OsString::as_os_str);
+    let path = path.unwrap_or_default().as_bytes().split(|b| *b == b':');
+    let mut dirs: BTreeSet<PathBuf> = BTreeSet::new();
+    for dir in path.map(|dir| Path::new(OsStr::from_bytes(dir))) {
+        if dir.is_absolute() {
+            dirs.insert(dir.to_owned());
+            continue;
+        }
+        // Relative, and empty for `.`: wherever the user types.
+        dirs.extend([work.join(dir), scene.host.cwd.join(dir)]);
+    }
+    dirs.extend(ACTIVATED.iter().map(|dir| work.join(dir)));
+    let dirs: BTreeSet<PathBuf> = dirs.iter().filter_map(|dir| place(scene, dir)).collect();
+    let mut out = Vec::new();
+    for dir in &dirs {
+        let mut there: BTreeSet<OsString> = BTreeSet::new();
+        scene.walk.look.scan(dir, &mut |name, _, _| {
+            there.insert(name.to_owned());
+        });
+        let Some(way) = below(dir, work) else {
+            continue;
+        };
+        let way = Path::new(OsStr::from_bytes(way));
+        let missing = TYPED
+            .iter()
+            .filter(|name| !there.contains(OsStr::new(name)));
+        out.extend(missing.map(|name| {
+            let why = "your shell finds it there before the system's";
+            NameRule::about(NameKind::Freeze, work, &way.join(name), why)
+        }));
+    }
+    out
+}
+
+/// A directory that is there, in the workspace, where the box can write.
+fn place(scene: &Scene<'_>, dir: &Path) -> Option<PathBuf> {
+    let walked = scene.walk.follow(dir)?;
+    let is_dir = walked
+        .stat
+        .is_some_and(|stat| stat.file_type == FileType::Dir);
+    let counts = is_dir
+        && within(&walked.real, &scene.workspace.real)
+        && scene.tree.access(&walked.real) == Some(Access::Write);
+    counts.then(|| walked.real.clone())
+}
