@@ -19,6 +19,7 @@ mod links;
 mod memory;
 mod nested;
 mod places;
+mod pointed;
 mod rules;
 mod search;
 mod shadows;

@@ -38,6 +38,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, git: &gitconfig::Named) -> Vec<NameRu
             own_program(scene, &mut out);
             out.extend(super::dotfiles::rules(scene));
             out.extend(super::shadows::rules(scene));
+            out.extend(super::pointed::rules(scene));
         }
     }
     repository(scene, &mut out);
@@ -195,7 +196,7 @@ fn plain_name(name: &[u8]) -> OsString {
 
 /// The directory that rules about `dir` belong to, and the way from there to `dir`: the workspace or HOME where it lies in
 /// one of them, so that a directory on the way may come and go; else what exists of it.
-fn anchor(scene: &Scene<'_>, dir: &Path) -> (PathBuf, Vec<u8>) {
+pub(super) fn anchor(scene: &Scene<'_>, dir: &Path) -> (PathBuf, Vec<u8>) {
     for place in [&scene.workspace.real, &scene.home.real] {
         if let Some(way) = below(dir, place) {
             return (place.clone(), way.to_vec());
