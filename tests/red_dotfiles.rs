@@ -42,7 +42,6 @@ fn what_links_of_home_lead_to_is_frozen() {
     let links = [
         (".bashrc", "bashrc"),
         (".gitconfig", "git/config"),
-        (".ssh/config", "ssh_config"),
         (".config/fish", "fish/config.fish"),
         (".config/systemd/user/x.service", "x.service"),
         (".claude/settings.json", "claude.json"),
@@ -178,4 +177,49 @@ fn a_link_to_the_working_copy_itself_is_named() {
     assert_eq!(text(&b, "notes"), "old\nnew\n");
     let said = ".emacs.d is a link to this directory";
     assert!(ran.complaint().contains(said), "{}", ran.complaint());
+}
+
+#[test]
+fn what_is_hidden_in_home_is_hidden_where_a_link_leads() {
+    let token = "//registry.npmjs.org/:_authToken=npm_0123456789abcdefghijklmnopqrstuvwxyz\n";
+    for (link, to, file, content) in [
+        (".aws", "aws", "aws/credentials", "secret\n"),
+        (".aws/credentials", "awscreds", "awscreds", "secret\n"),
+        (".ssh", "ssh", "ssh/work", "secret\n"),
+        (".kube/config", "k", "k", "secret\n"),
+        (".config/gcloud", "gcloud", "gcloud/x.db", "secret\n"),
+        (".npmrc", "npmrc", "npmrc", token),
+    ] {
+        let b = TestBox::new()
+            .profile(BASE)
+            .file("{ws}/notes", "old\n")
+            .file(&format!("{{ws}}/{file}"), content);
+        linked(&b, link, to);
+        let ran = b.sh(&format!("cat {file} notes"));
+        assert_eq!(ran.text(), "old", "{link}: only the twin: {ran:?}");
+        let b = b.option("--read").option(to);
+        assert!(b.sh(&format!("cat {file}")).ok().len() > 5, "{link}");
+    }
+    // One without a token is no secret, and frozen.
+    let b = dotfiles(&[(".npmrc", "npmrc")]);
+    let ran = b.sh("cat npmrc; echo evil >> npmrc");
+    assert_eq!(ran.text(), "old");
+    assert!(ran.complaint().contains(EROFS), "{ran:?}");
+}
+
+/// What is hidden by a built-in rule and is committed is shown: it was writable then.
+#[test]
+fn a_hidden_name_that_git_has_is_frozen() {
+    let b = dotfiles(&[(".ssh/config", "ssh_config"), (".aws/config", "awsconf")]);
+    b.git(&["init", "-q"]);
+    b.git(&["add", "-A"]);
+    b.git(&["commit", "-qm", "one"]);
+    let ran = b.sh(
+        "for f in ssh_config awsconf notes; do cat $f; echo evil >> $f; mv $f t; done; echo told",
+    );
+    assert_eq!(ran.text(), "old\nold\nold\ntold", "{ran:?}");
+    for file in ["ssh_config", "awsconf"] {
+        assert_eq!(text(&b, file), "old\n", "{file}: {ran:?}");
+    }
+    assert_eq!(text(&b, "t"), "old\nevil\n", "the twin");
 }

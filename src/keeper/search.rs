@@ -99,7 +99,7 @@ impl Kinds {
     pub(super) fn is_hidden(&self, file: &Path) -> bool {
         let may = |(root, matcher): &(PathBuf, Matcher)| {
             let rel = file.strip_prefix(root);
-            rel.is_ok_and(|rel| may_hide(matcher, rel).is_some())
+            rel.is_ok_and(|rel| matcher.may_hide(rel).is_some())
         };
         self.of(file) == Some(NameKind::Hide) || self.rules.iter().any(may)
     }
@@ -107,7 +107,7 @@ impl Kinds {
     /// What a file has to hold to be hidden by a rule about that.
     pub(super) fn content(&self, rules: &[NameRule], file: &Path) -> Option<Holds> {
         let rule =
-            |(root, matcher): &(PathBuf, Matcher)| may_hide(matcher, file.strip_prefix(root).ok()?);
+            |(root, matcher): &(PathBuf, Matcher)| matcher.may_hide(file.strip_prefix(root).ok()?);
         let rule = self.rules.iter().find_map(rule)?;
         rules.get(rule)?.holds
     }
@@ -120,17 +120,6 @@ impl Kinds {
             .map(|(kind, _)| kind)
             .min()
     }
-}
-
-/// The rule that may hide what has this path, for its content.
-fn may_hide(matcher: &Matcher, rel: &Path) -> Option<usize> {
-    let (parent, name) = (rel.parent()?, rel.file_name()?);
-    let mut names = parent.components();
-    let cursor = names.try_fold(matcher.start(), |at, part| {
-        matcher.enter(&at, part.as_os_str().as_bytes())
-    });
-    let said = matcher.entry_of(&cursor?, name.as_bytes(), Kind::File);
-    said.hide_if
 }
 
 fn matchers(rules: &[NameRule]) -> Vec<(PathBuf, Matcher)> {

@@ -6,9 +6,7 @@
 use super::git::in_dot_git;
 use super::{Decision, Holds, NameKind, NameRule, Verdict};
 use crate::plan::Kind;
-use std::ffi::OsStr;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
@@ -307,27 +305,6 @@ impl Matcher {
             }
         });
         cursor
-    }
-
-    /// The strongest rule about a path below the root, also one about a directory above it.
-    #[must_use]
-    pub fn strongest(&self, way: &Path) -> Option<(NameKind, usize)> {
-        let mut strongest: Option<(NameKind, usize)> = None;
-        let mut cursor = Some(self.start());
-        let mut names = way.iter().map(OsStr::as_bytes).peekable();
-        while let (Some(at), Some(name)) = (cursor.take(), names.next()) {
-            let kind = match names.peek() {
-                Some(_) => Kind::Dir,
-                None => Kind::File,
-            };
-            if let Some(said) = self.entry_of(&at, name, kind).strongest()
-                && strongest.is_none_or(|known| said.0 < known.0)
-            {
-                strongest = Some(said);
-            }
-            cursor = self.enter(&at, name);
-        }
-        strongest
     }
 
     /// What the rules say of `name` in that directory, where it is known what it is: of `.git` only a file is tracked, since

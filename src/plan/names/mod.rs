@@ -10,6 +10,7 @@ pub mod git;
 pub mod id;
 pub mod index;
 pub mod matcher;
+mod path;
 
 use super::{Kind, OsText};
 use crate::policy::Origin;

@@ -401,6 +401,7 @@ pub(super) fn hard_links(
                 path,
                 file_type: FileType::File,
                 kind: NameKind::Hide,
+                freeze: None,
                 rule: *rule,
             });
         }

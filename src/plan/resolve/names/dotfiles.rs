@@ -1,16 +1,17 @@
 //! Configuration of the user's that lies in the workspace: HOME has links to it, as stow(8), chezmoi or a script lay out a
 //! repository of dotfiles. What the box writes there the user's shell, git and agents run outside, without anybody's asking; in
-//! HOME itself the box could not write it. So it is frozen, and the banner names it.
+//! HOME itself the box could not write it. So it is frozen, and the banner names it. What is hidden in HOME (`~/.aws`) is hidden
+//! where such a link leads.
 
 #![forbid(unsafe_code)]
 
-use super::super::expand::{below, same, within};
+use super::super::expand::{below, within};
 use super::super::scene::{Scene, show};
 use crate::host::FileType;
 use crate::plan::OsText;
-use crate::plan::names::matcher::heavy;
+use crate::plan::names::matcher::{Matcher, heavy};
 use crate::plan::names::{NameKind, NameRule};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,13 @@ const HOME: &[&str] = &[
     ".config/autostart",    // what a desktop starts
     ".config/git",
     ".config/opencode",
+    ".config/gcloud",
+    ".config/gh",
+    ".aws", // hidden
+    ".azure",
+    ".docker",
+    ".gnupg",
+    ".kube",
     ".local", // `.local/bin` as a whole; a program in it that is of the work is the work's product
     ".ssh",
     ".claude",
@@ -33,6 +41,9 @@ const HOME: &[&str] = &[
 /// The same of the whole system, which root runs.
 const SYSTEM: &[&str] = &["/etc/systemd/system", "/etc/cron.d", "/etc/profile.d"];
 
+/// Why it is frozen.
+const WHY: &str = "HOME has a link to it";
+
 /// How deep, and how many entries, where there is one such link: then each file may be one (`stow --no-folding`).
 const DEPTH: usize = 5;
 const ENTRIES: usize = 20_000;
@@ -42,10 +53,64 @@ const LARGE: &[&str] = &[
     ".cache", ".npm", ".cargo", ".rustup", ".nvm", ".local", ".m2",
 ];
 
-/// Rules about what such links lead to.
-pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
-    let mut links: BTreeSet<PathBuf> = BTreeSet::new();
-    let home = scene.home.real.clone();
+/// Rules about what such links lead to; `known` are those about HOME.
+pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> {
+    let links = links(scene);
+    let (work, home) = (scene.workspace.real.clone(), scene.home.real.clone());
+    let mut out: Vec<NameRule> = Vec::new();
+    let mut frozen: Vec<PathBuf> = Vec::new();
+    let matcher = (!links.is_empty()).then(|| Matcher::new(known, &home));
+    for (link, real) in &links {
+        let Some(way) = below(real, &work).filter(|way| !way.is_empty()) else {
+            scene.notices.push(format!(
+                "{} is a link to this directory: your programs may run what is written here",
+                show(link)
+            ));
+            continue;
+        };
+        let way = Path::new(OsStr::from_bytes(way));
+        let hidden = |holds| NameRule {
+            holds,
+            ..NameRule::about(
+                NameKind::Hide,
+                &work,
+                way,
+                "a hidden name of HOME is a link to it",
+            )
+        };
+        let said = matcher.as_ref().zip(link.strip_prefix(&home).ok());
+        let said = said.map(|(matcher, name)| (matcher.strongest(name), matcher.may_hide(name)));
+        if let Some((Some((NameKind::Hide, _)), _)) = said {
+            // And frozen, where git has it: then it is shown.
+            out.push(hidden(None));
+            out.push(NameRule::about(NameKind::Freeze, &work, way, WHY));
+            continue;
+        }
+        let by_content = said.and_then(|(_, rule)| known.get(rule?));
+        out.extend(by_content.map(|rule| hidden(rule.holds)));
+        freeze(scene, real, DEPTH, &mut frozen);
+    }
+    frozen.sort();
+    frozen.dedup();
+    let ways: Vec<&Path> = frozen
+        .iter()
+        .filter_map(|path| below(path, &work).map(|way| Path::new(OsStr::from_bytes(way))))
+        .collect();
+    summary(scene, &ways);
+    let rule = |way: &&Path| NameRule::about(NameKind::Freeze, &work, way, WHY);
+    out.extend(ways.iter().map(rule));
+    out
+}
+
+/// The links, and where in the workspace each leads.
+fn links(scene: &Scene<'_>) -> BTreeMap<PathBuf, PathBuf> {
+    let mut links: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    let mut add = |link: PathBuf| {
+        if let Some(real) = leads_here(scene, &link) {
+            links.insert(link, real);
+        }
+    };
+    let home = &scene.home.real;
     let config = scene.xdg("XDG_CONFIG_HOME", ".config");
     let dirs = HOME.iter().map(|dir| match dir.strip_prefix(".config") {
         Some(dir) => config.join(dir.trim_start_matches('/')),
@@ -54,55 +119,26 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
     for dir in dirs.chain(SYSTEM.iter().map(PathBuf::from)) {
         entries(scene, &dir, &mut |path, file_type| {
             if file_type == FileType::Symlink {
-                links.insert(path);
+                add(path);
             }
         });
     }
     let mut below_dots: Vec<(PathBuf, usize)> = Vec::new();
-    entries(scene, &home, &mut |path, file_type| {
+    entries(scene, home, &mut |path, file_type| {
         let name = path.file_name().unwrap_or_default().as_bytes();
+        let has_dot = name.first() == Some(&b'.');
         match file_type {
-            FileType::Symlink if name == b"bin" => {
-                links.insert(path);
-            }
-            _ if name.first() != Some(&b'.') => {}
-            FileType::Symlink => {
-                links.insert(path);
-            }
-            FileType::Dir if !LARGE.iter().any(|large| large.as_bytes() == name) => {
+            FileType::Symlink if has_dot || name == b"bin" => add(path),
+            FileType::Dir if has_dot && !LARGE.iter().any(|large| large.as_bytes() == name) => {
                 below_dots.push((path, 1));
             }
             _ => {}
         }
     });
-    links.retain(|link| leads_here(scene, link).is_some());
     if !links.is_empty() {
         deeper(scene, below_dots, &mut links);
     }
-    let mut frozen: Vec<PathBuf> = Vec::new();
-    for link in &links {
-        let Some(real) = leads_here(scene, link) else {
-            continue;
-        };
-        if same(&real, &scene.workspace.real) {
-            scene.notices.push(format!(
-                "{} is a link to this directory: your programs may run what is written here",
-                show(link)
-            ));
-            continue;
-        }
-        freeze(scene, &real, DEPTH, &mut frozen);
-    }
-    frozen.sort();
-    frozen.dedup();
-    let work = scene.workspace.real.clone();
-    let ways: Vec<&Path> = frozen
-        .iter()
-        .filter_map(|path| below(path, &work).map(|way| Path::new(OsStr::from_bytes(way))))
-        .collect();
-    summary(scene, &ways);
-    let rule = |way: &&Path| NameRule::about(NameKind::Freeze, &work, way, "HOME has a link to it");
-    ways.iter().map(rule).collect()
+    links
 }
 
 /// What is in a directory.
@@ -130,7 +166,11 @@ fn leads_here(scene: &Scene<'_>, link: &Path) -> Option<PathBuf> {
 }
 
 /// Links further down.
-fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut BTreeSet<PathBuf>) {
+fn deeper(
+    scene: &Scene<'_>,
+    mut dirs: Vec<(PathBuf, usize)>,
+    links: &mut BTreeMap<PathBuf, PathBuf>,
+) {
     let mut left = ENTRIES;
     while let Some((dir, depth)) = dirs.pop() {
         let mut found: Vec<PathBuf> = Vec::new();
@@ -142,11 +182,11 @@ fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut BTreeS
                 _ => {}
             }
         });
-        links.extend(
-            found
-                .into_iter()
-                .filter(|link| leads_here(scene, link).is_some()),
-        );
+        for link in found {
+            if let Some(real) = leads_here(scene, &link) {
+                links.insert(link, real);
+            }
+        }
     }
 }
 

@@ -85,6 +85,8 @@ struct Target {
     file_type: FileType,
     kind: NameKind,
     rule: usize,
+    /// What freezes it, should it turn out that it need not be hidden.
+    freeze: Option<usize>,
 }
 
 /// Finds what exists and decides how it is covered. Nothing is added to the tree after this.
@@ -257,6 +259,7 @@ fn decide(scene: &Scene<'_>, rules: &[NameRule], hits: Vec<Hit>) -> Vec<Target> 
                 file_type: hit.file_type,
                 kind,
                 rule,
+                freeze: decision.freeze,
             })
         })
         .collect()
@@ -318,6 +321,15 @@ fn cover(
         (NameKind::Freeze, _) => How::ReadOnly,
         (NameKind::Hide, Tracked::Same) if rule.is_builtin() => {
             named.names.shown.push(target.path.as_path().into());
+            if let Some(rule) = target.freeze {
+                let frozen = Target {
+                    path: target.path.clone(),
+                    kind: NameKind::Freeze,
+                    rule,
+                    ..*target
+                };
+                cover(scene, rules, &frozen, Tracked::No, named);
+            }
             return;
         }
         (NameKind::Hide, Tracked::No) => How::Empty,

@@ -36,7 +36,8 @@ pub(super) fn rules(scene: &mut Scene<'_>, git: &gitconfig::Named) -> Vec<NameRu
             let more = of_git(&scene.workspace.real, git, &out);
             out.extend(more);
             own_program(scene, &mut out);
-            out.extend(super::dotfiles::rules(scene));
+            let more = super::dotfiles::rules(scene, &out);
+            out.extend(more);
             out.extend(super::shadows::rules(scene));
             out.extend(super::pointed::rules(scene));
         }
