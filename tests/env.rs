@@ -363,6 +363,19 @@ fn installers_of_tools_have_a_place_of_their_own() {
     assert_eq!(ran.ok(), "made\nmade\nmade\nmade\nkept\nkept\nkept");
 }
 
+/// A cache is a mount of its own, so nothing of it can be linked into the working copy: `uv sync` and `uv add` warned of that in three
+/// lines each time.
+#[test]
+fn uv_does_not_try_to_link_from_its_cache() {
+    let script = "mkdir ~/.cache/uv && : >~/.cache/uv/x; ln ~/.cache/uv/x x || echo copies; echo $UV_LINK_MODE";
+    assert_eq!(TestBox::new().sh(script).text(), "copies\ncopy");
+    // Who names another one has it.
+    let named = TestBox::new()
+        .option("--env")
+        .option("UV_LINK_MODE=symlink");
+    assert_eq!(named.sh("echo $UV_LINK_MODE").text(), "symlink");
+}
+
 /// A terminal that is described in `~/.terminfo` alone (kitty's and Ghostty's ssh put it there) was unknown in the box: no vim, no
 /// less, no tmux.
 #[test]

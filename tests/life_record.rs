@@ -24,6 +24,34 @@ fn count(b: &TestBox) -> usize {
         .count()
 }
 
+/// What tracked files were stayed beside the record of each session: megabytes in a large repository, for up to 2,000 of them.
+#[test]
+fn what_tracked_files_were_goes_when_they_were_compared() {
+    let b = TestBox::new().file("{ws}/.envrc", "export A=1\n");
+    b.git(&["init", "-q"]);
+    b.git(&["add", ".envrc"]);
+    let kept = |id: &str| sessions(&b).join(id).join("baseline").exists();
+    // The twin: while the box runs it is what a crash is compared with.
+    let mut live = b.start([
+        "sh",
+        "-c",
+        "echo up; while ! test -e go; do sleep 0.02; done; echo x >>.envrc",
+    ]);
+    live.wait_line("up");
+    let id = id(&b);
+    assert!(kept(&id));
+    fs::write(b.ws().join("go"), "").unwrap();
+    let ran = live.end();
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(ran.complaint().contains("again as it was"), "{ran:?}");
+    assert!(!kept(&id));
+    assert_eq!(
+        fs::read_to_string(b.ws().join(".envrc")).unwrap(),
+        "export A=1\n"
+    );
+    assert!(run(b.agentbox(["restore", &id])).text().contains(".envrc"));
+}
+
 /// A user of many short sessions had 3,464 of them: a sweep removed 16 a minute, whatever came meanwhile, and a refusal did
 /// not sweep at all.
 #[test]

@@ -217,8 +217,8 @@ fn walk(state: State, victim: Victim) {
         left.sort();
         left
     };
-    // What tracked files were stays beside the record; of a session that crashed the next start compares them.
-    let expected = ["baseline", "events.jsonl", "session.json"];
+    // What tracked files were goes when they were compared; of a session that crashed the next start does that.
+    let expected = ["events.jsonl", "session.json"];
     if victim == Victim::Supervisor {
         b.run(["true"]);
         let unsettled = std::fs::read_dir(sessions(&b).join(".unsettled"));

@@ -462,7 +462,7 @@ fn configuration_puts_no_file_of_the_users_into_git() {
 /// No entry runs anything, and the next push goes to somebody else: it is said.
 #[test]
 fn a_remote_that_leads_elsewhere_is_named() {
-    const LINE: &str = "remotes that were there lead elsewhere now";
+    const LINE: &str = "remotes or branches that were there lead elsewhere now";
     for (script, said) in [
         ("git remote set-url origin https://evil.test/x", true),
         ("git config remote.origin.pushurl https://evil.test/x", true),
@@ -492,7 +492,7 @@ fn a_remote_that_leads_elsewhere_is_named() {
 /// A branch without an entry of its own went to `origin`: one that it gets in the session sends the next plain `git push` elsewhere.
 #[test]
 fn a_branch_that_begins_to_follow_another_remote_is_named() {
-    const LINE: &str = "remotes that were there lead elsewhere now";
+    const LINE: &str = "remotes or branches that were there lead elsewhere now";
     let push = |to: &str| {
         format!("git config branch.main.remote {to}; git config branch.main.merge refs/heads/main")
     };

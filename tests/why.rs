@@ -546,6 +546,55 @@ fn against_the_users_config_a_profile_is_no_way_out() {
     );
 }
 
+/// A configuration of git's that is shown without its token is a copy: `why` knew no way out, and the briefing said that it reads as empty.
+#[test]
+fn a_git_configuration_without_its_token_has_a_way_out() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let b = TestBox::new().file("{ws}/.env", "SECRET=1");
+    b.git(&["init", "-q"]);
+    let config = b.fill("{ws}/.git/config");
+    let ask = |flags: &[&str], verb: &str| {
+        run(b.agentbox([&["why", "--net=none"], flags, &[verb, &config]].concat()))
+    };
+    let flag = format!("--write={config}");
+    // The twin: without a token it is the repository's own, and can be written.
+    let plain = ask(&[], "write");
+    assert_eq!(plain.code(), 0, "{plain:?}");
+    b.git(&[
+        "remote",
+        "add",
+        "origin",
+        "https://me:ghp_0123456789abcdefghij0123456789abcdef@a.test/x",
+    ]);
+    let copy = "it is a copy without its credentials";
+    let told = format!("agentbox run --write {config},");
+    let outside = ask(&[], "write");
+    assert_eq!(outside.code(), 1, "{outside:?}");
+    assert!(outside.text().contains(copy), "{outside:?}");
+    assert!(outside.text().contains(&told), "{outside:?}");
+    assert_eq!(ask(&[&flag], "write").code(), 0);
+    let read = ask(&[], "read");
+    assert!(
+        read.text().starts_with("yes: ") && read.text().contains(copy),
+        "{read:?}"
+    );
+    let inside = b.sh("agentbox why write {ws}/.git/config; cat /run/agentbox/policy.md");
+    let text = inside.text();
+    assert!(text.contains(copy) && text.contains(&told), "{inside:?}");
+    let line = |begin: &str| text.lines().find(|line| line.starts_with(begin)).unwrap();
+    let (shown, empty) = (
+        line("- A copy without credentials"),
+        line("- Reads as empty"),
+    );
+    assert!(shown.contains(&config), "{shown}");
+    assert!(
+        empty.contains("/.env`") && !empty.contains(&config),
+        "{empty}"
+    );
+}
+
 /// What git tracks cannot be opened from the start on, and was said to have appeared in the session.
 #[test]
 fn what_was_hidden_at_the_start_did_not_appear() {

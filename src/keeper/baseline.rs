@@ -418,6 +418,12 @@ impl Baseline {
         Some(baseline)
     }
 
+    /// Removes the one of a session whose files were compared: nobody asks for it again, and it has megabytes where a repository has
+    /// tens of thousands of files, for each of the up to 2,000 sessions that are kept. What cannot be removed goes with the record.
+    pub fn forget(session: BorrowedFd<'_>) {
+        let _ = unlinkat(session, FILE, UnlinkatFlags::NoRemoveDir);
+    }
+
     /// Could the session of that baseline write in one of these directories, or in one that holds them? Yes, where it does not say.
     pub(super) fn may_reach(session: BorrowedFd<'_>, roots: &BTreeSet<&Path>) -> bool {
         #[derive(Deserialize)]
@@ -441,10 +447,5 @@ impl Baseline {
             roots.iter().any(near)
         };
         writable.is_empty() || writable.iter().any(|dir| meets(dir.path()))
-    }
-
-    /// The session was looked at to its end.
-    pub fn remove(session: BorrowedFd<'_>) {
-        let _ = unlinkat(session, FILE, UnlinkatFlags::NoRemoveDir);
     }
 }

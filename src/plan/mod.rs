@@ -603,6 +603,15 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// The note of a configuration of git's that is shown without what logs in.
+    pub const WITHOUT_CREDENTIALS: &str = "a copy without credentials";
+
+    /// Is it such a configuration?
+    #[must_use]
+    pub fn is_without_credentials(&self) -> bool {
+        self.note.as_deref() == Some(Self::WITHOUT_CREDENTIALS)
+    }
+
     /// Is it a built-in profile's, and nobody's here?
     #[must_use]
     pub fn is_built_in(&self) -> bool {

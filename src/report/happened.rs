@@ -157,7 +157,9 @@ pub(super) fn words(event: &Event) -> String {
         Event::Quarantined { file } => format!("moved      {file} to the session's quarantine"),
         Event::PutBack { file } => format!("put back   {file}"),
         Event::Undone { file, keys } => format!("undone     {file}: {}", keys.join(", ")),
-        Event::Led { file } => format!("led        {file}: remotes lead elsewhere than before"),
+        Event::Led { file } => {
+            format!("led        {file}: remotes or branches lead elsewhere than before")
+        }
         Event::Committed {
             file,
             reference,

@@ -385,6 +385,7 @@ impl Part for Keeping {
         let settled = self.settle(running);
         self.last_doubt(running);
         if settled == Settled::Yes {
+            Baseline::forget(running.session.dir());
             running.session.settled();
         }
     }
@@ -433,6 +434,7 @@ pub fn settle_dead(sessions: &Sessions) -> Vec<String> {
             (Ok(_), None) => {}
         }
         if settled == Settled::Yes {
+            Baseline::forget(dead.dir());
             dead.settled();
         }
     }

@@ -110,7 +110,7 @@ fn more(kind: Kind, id: &SessionId) -> String {
             format!("more files were put back or moved away: `agentbox restore {id}` lists them")
         }
         Kind::Led => {
-            format!("more remotes lead elsewhere now: `agentbox logs {id}` lists them")
+            format!("more remotes or branches lead elsewhere now: `agentbox logs {id}` lists them")
         }
         Kind::Committed => format!(
             "more commits have protected files: `agentbox logs {id}` lists them, look at them before you push"
@@ -180,7 +180,7 @@ fn line(act: &Act, id: &SessionId) -> String {
             names(keys)
         ),
         Did::Led => format!(
-            "{file}: remotes that were there lead elsewhere now: look at `git remote -v` before you push or pull"
+            "{file}: remotes or branches that were there lead elsewhere now: look at `git remote -v` and `git branch -vv` before you push or pull"
         ),
         Did::Committed {
             reference,

@@ -80,6 +80,7 @@ impl Part for Settling {
             Err(why) => running.say(&not_compared("files", &why)),
         }
         if settled == Settled::Yes {
+            Baseline::forget(running.session.dir());
             running.session.settled();
         }
         remove(&self.place, running);

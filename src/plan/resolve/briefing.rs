@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::scene::{Scene, show};
-use crate::plan::{GrantKind, Identity, Network, NetworkMode};
+use crate::plan::{Grant, GrantKind, Identity, Network, NetworkMode};
 use std::fmt::Write;
 
 /// The text.
@@ -55,11 +55,16 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
             "- Programs that act outside of the working copy (terraform, kubectl, aws, docker, sudo, ...): a stub in their place ends with 126. A copy of your own is no way around it: the credentials are not here.\n",
         );
     }
-    list(
-        scene,
+    let hidden = || of_kind(scene, GrantKind::Hidden);
+    listed(
         &mut out,
         "Reads as empty or cannot be opened, and cannot be written (EROFS, EACCES, EBUSY)",
-        GrantKind::Hidden,
+        hidden().filter(|grant| !grant.is_without_credentials()),
+    );
+    listed(
+        &mut out,
+        "A copy without credentials, which cannot be changed (EROFS, EBUSY)",
+        hidden().filter(|grant| grant.is_without_credentials()),
     );
     list(
         scene,
@@ -143,8 +148,16 @@ fn hosts(out: &mut String, network: &Network) {
 
 /// The grants of one kind. What every box has is left out: the list is for what is particular to this one.
 fn list(scene: &Scene<'_>, out: &mut String, title: &str, kind: GrantKind) {
+    listed(out, title, of_kind(scene, kind));
+}
+
+fn of_kind<'a>(scene: &'a Scene<'_>, kind: GrantKind) -> impl Iterator<Item = &'a Grant> {
+    scene.grants.iter().filter(move |grant| grant.kind == kind)
+}
+
+fn listed<'a>(out: &mut String, title: &str, grants: impl Iterator<Item = &'a Grant>) {
     let mut any = false;
-    for grant in scene.grants.iter().filter(|grant| grant.kind == kind) {
+    for grant in grants {
         let _ = if any {
             write!(out, ", `{}`", grant.path)
         } else {

@@ -15,6 +15,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+/// What is said of such a configuration, whatever is asked about it.
+const COPY: &str = "it is a copy without its credentials, which cannot be changed";
+
 pub(super) struct Asker<'p> {
     pub(super) plan: &'p Plan,
     pub(super) side: Side,
@@ -81,6 +84,9 @@ impl<'p> Asker<'p> {
         };
         match &seen.node {
             Node::OwnDir | Node::OwnFile(_) => {
+                if let Some(copy) = self.without_credentials(path, &seen.path) {
+                    return refuse(COPY, Some(copy));
+                }
                 let mut answer = refuse(
                     "it is the box's own, in which nothing can be changed",
                     self.grant(path, &seen.path, &[GrantKind::Read]),
@@ -373,6 +379,12 @@ impl<'p> Asker<'p> {
         grants.max_by_key(|grant| grant.path.path().components().count())
     }
 
+    /// The grant of a configuration of git's that is shown without what logs in.
+    fn without_credentials(&self, typed: &Path, real: &Path) -> Option<&'p Grant> {
+        self.grant(typed, real, &[GrantKind::Hidden])
+            .filter(|grant| grant.is_without_credentials())
+    }
+
     fn granted(&self, typed: &Path, seen: &Seen<'_>, kinds: &[GrantKind]) -> Answer {
         match (&seen.node, self.grant(typed, &seen.path, kinds)) {
             (Node::Temporary(_), None) => yes(
@@ -380,6 +392,9 @@ impl<'p> Asker<'p> {
                 "it is the session's own and vanishes with it",
                 None,
             ),
+            (_, Some(grant)) if grant.is_without_credentials() => {
+                yes(&*seen.path, COPY, Some(&grant.origin))
+            }
             (_, Some(grant)) => {
                 let kind = match grant.kind {
                     GrantKind::Read => "read",

@@ -22,7 +22,7 @@ use super::workspace::tidy;
 use crate::host::FileType;
 use crate::plan::gitconfig;
 use crate::plan::names::{NameKind, Names};
-use crate::plan::{Access, Env, GrantKind, Kind, MountOp, OsText};
+use crate::plan::{Access, Env, Grant, GrantKind, Kind, MountOp, OsText};
 use crate::policy::Origin;
 pub(super) use named::{Named, everywhere, in_workspace, values};
 use std::ffi::{OsStr, OsString};
@@ -324,7 +324,7 @@ pub(super) fn cover(scene: &mut Scene<'_>, ops: &mut Vec<(PathBuf, MountOp)>) {
                     .any(|at| *at != holder && within(&holder, at));
             let target = OsText::from(place.as_path());
             let origin = Origin::agentbox("git's configuration without its credentials");
-            let note = Some("a copy without credentials".to_owned());
+            let note = Some(Grant::WITHOUT_CREDENTIALS.to_owned());
             scene.grant(&place, GrantKind::Hidden, &origin, note);
             // A file of the box's own where nothing of the host's is around it; else something over the host's.
             let op = match (alone, content.os().to_str()) {

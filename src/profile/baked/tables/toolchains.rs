@@ -85,7 +85,7 @@ pub(super) static TABLE: Table = Table {
         ],
         deny: &[],
         set: &[
-            ("PIPX_BIN_DIR", "/tmp/.pipx/bin", 126), ("PIPX_HOME", "/tmp/.pipx", 125),
+            ("PIPX_BIN_DIR", "/tmp/.pipx/bin", 127), ("PIPX_HOME", "/tmp/.pipx", 126), ("UV_LINK_MODE", "copy", 125),
             ("UV_TOOL_BIN_DIR", "/tmp/.uv/bin", 124), ("UV_TOOL_DIR", "/tmp/.uv/tools", 123),
         ],
         network: None,
