@@ -6,12 +6,15 @@
 mod common;
 use common::live::{all_gone, find, gone, init_of, parent, state};
 use common::world::{as_root, token};
-use common::{Feature, TestBox, missing, run, until};
+use common::{Feature, Live, TestBox, missing, run, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 fn sessions(b: &TestBox) -> PathBuf {
     b.home().join(".local/state/agentbox/sessions")
@@ -200,4 +203,54 @@ fn children(of: Pid) -> Vec<Pid> {
     let all = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap();
     let all = all.split_whitespace();
     all.map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+}
+
+/// A pipe at `--status-fd` that nobody reads held up the supervisor as soon as it was full, which a box brings about by what it
+/// does: the stop file, the limits and `kill` had to wait for its reader.
+#[test]
+fn who_does_not_read_the_status_holds_up_no_stop_file() {
+    let events = "me=$$; (i=0; while :; do i=$((i+1)); echo $i > n; kill -STOP $me; sleep 0.0005; kill -CONT $me; done) & \
+                  while :; do sleep 1; done";
+    let name = token();
+    let start = |b: &TestBox| {
+        let _ = std::fs::remove_file(b.ws().join("n"));
+        let (reader, writer) = std::io::pipe().unwrap();
+        // As small as a pipe can be.
+        nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+        let mut command = b.command(["/bin/bash", "-c", events, &name]);
+        common::inherit(&mut command, writer.as_raw_fd(), 7);
+        let live = Live::start(command);
+        drop(writer);
+        let count = || {
+            let text = std::fs::read_to_string(b.ws().join("n")).unwrap_or_default();
+            text.trim().parse::<u32>().unwrap_or(0)
+        };
+        until("there is more than the pipe takes", || count() > 600);
+        (live, reader)
+    };
+    let b = TestBox::new().option("--status-fd").option("7");
+    let (live, reader) = start(&b);
+    let begun = Instant::now();
+    std::fs::write(b.ws().join(".agentbox-stop"), "").unwrap();
+    gone(&name);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    drop(reader);
+    assert_eq!(live.end().code(), 137);
+    // The twin: who reads late reads all of it.
+    std::fs::remove_file(b.ws().join(".agentbox-stop")).unwrap();
+    let (live, mut reader) = start(&b);
+    std::fs::write(b.ws().join(".agentbox-stop"), "").unwrap();
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines.len() > 200, "{}", lines.len());
+    assert_eq!(lines.last().unwrap()["event"], "ended");
+    assert_eq!(live.end().code(), 137);
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::control::message::State;
 use super::part::Part;
 use super::running::{LOST_INIT, Running};
 use super::{Seen, kill, switch};
@@ -106,12 +107,18 @@ pub(super) fn finish(end: End<'_>) -> ! {
     running.voice.status(&Event::Ended {
         outcome: outcome.clone(),
     });
+    // As for its output: of a command that ended by itself nothing is lost, however slowly it is read.
+    let patience = match running.state() {
+        State::Ending => running.patience(),
+        _ => Duration::MAX,
+    };
     let Running {
         session, mut voice, ..
     } = running;
     if let Err(e) = session.close(&outcome) {
         voice.say(&format!("the session's record is not complete: {e}"));
     }
+    voice.drain_status(patience);
     if outcome.how == (How::Signaled { signal: 2 }) {
         voice.tell(&ToClient::Interrupted);
     }

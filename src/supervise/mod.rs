@@ -39,6 +39,7 @@ mod settling;
 mod signals;
 mod start;
 pub mod state;
+mod status_lines;
 pub mod switch;
 pub mod syncjob;
 mod terminal;
@@ -443,6 +444,7 @@ fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> 
     });
     control::socket::remove(session.dir());
     let _ = session.close(&outcome);
+    voice.drain_status(running::PATIENCE);
     voice.tell(&ToClient::Ended {
         status: outcome.exit_status,
     });

@@ -4,7 +4,7 @@
 
 use super::control::{Asked, message::State};
 use super::holds::{Holder, Holds};
-use super::part::{CLIENT, GONE, INIT, PollSet};
+use super::part::{CLIENT, GONE, INIT, PollSet, STATUS};
 use super::voice::Voice;
 use super::{Seen, kill};
 use crate::enforce::cgroup::BoxCgroup;
@@ -30,7 +30,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 const TOGETHER: Duration = Duration::from_millis(50);
 
 /// How long output of a box that was killed waits for a reader that does not read, before the rest of it is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The least of that: a reader that lives has read by then.
 const MOMENT: Duration = Duration::from_millis(250);
@@ -350,6 +350,9 @@ impl Running {
         // Only to wake: `clients` reads it.
         if let Some(client) = &self.voice.client {
             set.add(CLIENT, client.as_fd(), PollFlags::POLLIN);
+        }
+        if let Some(status) = self.voice.status_wish() {
+            set.add(STATUS, status, PollFlags::POLLOUT);
         }
     }
 
