@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod deaf;
 pub mod message;
 pub mod peer;
 pub mod socket;
