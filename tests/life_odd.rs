@@ -254,3 +254,120 @@ fn who_does_not_read_the_status_holds_up_no_stop_file() {
     assert_eq!(lines.last().unwrap()["event"], "ended");
     assert_eq!(live.end().code(), 137);
 }
+
+/// Mounts that are taken off whatever becomes of the test, and the file systems behind them, which answer again before.
+struct Far {
+    mounts: Vec<PathBuf>,
+    inner: std::process::Child,
+    outer: std::process::Child,
+}
+
+impl Far {
+    /// `far` shows `mid`, which shows `behind`: when the inner one stands still, the outer one has taken the question already, and
+    /// no signal ends the call of who asked.
+    fn new(b: &TestBox, far: &Path) -> Far {
+        let (behind, mid) = (b.root().join("behind"), b.root().join("mid"));
+        let mounts = vec![far.to_owned(), mid.clone()];
+        let bindfs = |from: &Path, to: &Path| {
+            let child = Command::new("bindfs")
+                .args(["-f", "-o", "allow_other"])
+                .args([from, to])
+                .spawn()
+                .unwrap();
+            let device = |path: &Path| nix::sys::stat::stat(path).map_or(0, |stat| stat.st_dev);
+            until("it is mounted", || device(to) != device(b.root()));
+            child
+        };
+        let inner = bindfs(&behind, &mid);
+        let outer = bindfs(&mid, far);
+        Far {
+            mounts,
+            inner,
+            outer,
+        }
+    }
+
+    fn hangs(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.inner.id()).unwrap());
+        kill(pid, Signal::SIGSTOP).unwrap();
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.inner.id()).unwrap());
+        let _ = kill(pid, Signal::SIGCONT);
+        for mount in &self.mounts {
+            let _ = nix::mount::umount2(mount, nix::mount::MntFlags::MNT_DETACH);
+        }
+        for child in [&mut self.outer, &mut self.inner] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Not from a directory that does not answer.
+fn from_elsewhere(mut command: Command) -> Command {
+    command.current_dir("/");
+    command
+}
+
+/// When the file system of the working copy, or that of a remote switch, did not answer any more, the box was dead and its
+/// supervisor never came to an end: neither `run` nor `kill` returned, nothing was said, and the record stayed open.
+#[test]
+fn a_file_system_that_hangs_does_not_keep_the_end() {
+    if missing(Feature::HostRoot) || missing(Feature::Tool("bindfs")) {
+        return;
+    }
+    for (hangs, work) in [(false, true), (true, true), (true, false)] {
+        let name = token();
+        let mut b = TestBox::new()
+            .dir("behind/w")
+            .dir("mid")
+            .dir("home/far")
+            .file("{home}/.config/agentbox/config.toml", "");
+        let dir = b.home().join("far");
+        let far = Far::new(&b, &dir);
+        if work {
+            b = b.cwd(dir.join("w"));
+            if as_root() {
+                // It cannot be id-mapped.
+                b = b.option("--allow-missing").option("identity");
+            }
+        } else {
+            let config = format!(
+                "[[kill-switch.remote]]\nname = \"share\"\nurl = \"file://{}/stop\"\non-unreachable = \"stop\"\n\
+                 interval = \"1s\"\ntimeout = \"1s\"\ngrace = \"4s\"\n",
+                dir.display()
+            );
+            b = b.file("{home}/.config/agentbox/config.toml", config);
+        }
+        let live = b.start_probe(&format!("sleep 600 {name}"));
+        find(&name);
+        if hangs {
+            far.hangs();
+            // The next question is asked, and not answered.
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        if work {
+            let begun = Instant::now();
+            let kill = from_elsewhere(b.agentbox(["kill", "--all"]));
+            assert_eq!(run(kill).code(), 0);
+            assert!(begun.elapsed() < Duration::from_secs(25));
+        }
+        let ran = live.end();
+        assert_eq!(ran.code(), 137, "{ran:?}");
+        let said = ran.complaint().contains("nothing was looked at there");
+        assert_eq!(said, hangs && work, "{ran:?}");
+        gone(&name);
+        let words = if work {
+            "agentbox kill"
+        } else {
+            "remote switch share"
+        };
+        let logs = from_elsewhere(b.agentbox(["logs"]));
+        assert!(run(logs).ok().contains(words));
+        drop(far);
+    }
+}

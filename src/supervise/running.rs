@@ -75,6 +75,10 @@ pub(crate) struct Running {
     pub(super) viewers: usize,
     /// Until when what the dead box has written waits for readers that do not read, once the first of them is waited for.
     last_words: Option<Instant>,
+    /// The working copy is on a file system that may stop to answer.
+    pub(super) far: bool,
+    /// It does not answer, and nothing is to be done there.
+    pub(super) silent: bool,
     /// What the session ends with, when it is over: for who looks at it.
     pub(super) exit_status: u8,
 }
@@ -160,6 +164,8 @@ impl Running {
             pulses: Vec::new(),
             viewers: 0,
             last_words: None,
+            far: false,
+            silent: false,
             exit_status: crate::exit::REFUSED,
         }
     }
