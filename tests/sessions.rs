@@ -259,6 +259,29 @@ fn a_paused_box_is_still_and_goes_on_where_it_was() {
 }
 
 /// A timer of its own that sends SIGCONT continued a process of a box that was said to be paused, where no cgroup freezes it.
+/// Who paused a session that somebody else resumed in that moment got no answer, and read that its supervisor does not answer.
+#[test]
+fn a_pause_that_somebody_else_ends_is_told_so() {
+    let b = TestBox::new();
+    let name = token();
+    let live = b.start_probe(&format!("sleep 600 {name}"));
+    let id = only(&b);
+    let init = common::live::init_of(find(&name));
+    // So the pause takes long, where init does it and no cgroup.
+    kill(init, Signal::SIGSTOP).unwrap();
+    let pausing = Live::start(b.agentbox(["pause", &id]));
+    until("it is paused", || ps(&b)[0]["state"] == "paused");
+    assert_eq!(run(b.agentbox(["resume", &id])).code(), 0);
+    let paused = pausing.end();
+    let told = paused.complaint().contains("somebody else has resumed it");
+    assert!(told == (paused.code() == 1), "{paused:?}");
+    kill(init, Signal::SIGCONT).unwrap();
+    // The twin: nobody interferes.
+    assert_eq!(run(b.agentbox(["pause", &id])).code(), 0);
+    assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
+    assert_eq!(common::shell_status(live.end().status), 137);
+}
+
 #[test]
 fn a_timer_does_not_end_a_pause() {
     if common::missing(common::Feature::Tool("python3")) {
