@@ -346,6 +346,8 @@ fn a_file_system_that_hangs_does_not_keep_the_end() {
         let live = b.start_probe(&format!("sleep 600 {name}"));
         find(&name);
         if hangs {
+            // What a session has to do there at its beginning is done.
+            std::thread::sleep(Duration::from_secs(2));
             far.hangs();
             // The next question is asked, and not answered.
             std::thread::sleep(Duration::from_secs(2));
