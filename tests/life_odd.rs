@@ -6,12 +6,15 @@
 mod common;
 use common::live::{all_gone, find, gone, init_of, parent, state};
 use common::world::{as_root, token};
-use common::{Feature, TestBox, missing, run, until};
+use common::{Feature, Live, TestBox, missing, run, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 fn sessions(b: &TestBox) -> PathBuf {
     b.home().join(".local/state/agentbox/sessions")
@@ -200,4 +203,173 @@ fn children(of: Pid) -> Vec<Pid> {
     let all = fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap();
     let all = all.split_whitespace();
     all.map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+}
+
+/// A pipe at `--status-fd` that nobody reads held up the supervisor as soon as it was full, which a box brings about by what it
+/// does: the stop file, the limits and `kill` had to wait for its reader.
+#[test]
+fn who_does_not_read_the_status_holds_up_no_stop_file() {
+    let events = "me=$$; (i=0; while :; do i=$((i+1)); echo $i > n; kill -STOP $me; sleep 0.0005; kill -CONT $me; done) & \
+                  while :; do sleep 1; done";
+    let name = token();
+    let start = |b: &TestBox| {
+        let _ = std::fs::remove_file(b.ws().join("n"));
+        let (reader, writer) = std::io::pipe().unwrap();
+        // As small as a pipe can be.
+        nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+        let mut command = b.command(["/bin/bash", "-c", events, &name]);
+        common::inherit(&mut command, writer.as_raw_fd(), 7);
+        let live = Live::start(command);
+        drop(writer);
+        let count = || {
+            let text = std::fs::read_to_string(b.ws().join("n")).unwrap_or_default();
+            text.trim().parse::<u32>().unwrap_or(0)
+        };
+        until("there is more than the pipe takes", || count() > 600);
+        (live, reader)
+    };
+    let b = TestBox::new().option("--status-fd").option("7");
+    let (live, reader) = start(&b);
+    let begun = Instant::now();
+    std::fs::write(b.ws().join(".agentbox-stop"), "").unwrap();
+    gone(&name);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    drop(reader);
+    assert_eq!(live.end().code(), 137);
+    // The twin: who reads late reads all of it.
+    std::fs::remove_file(b.ws().join(".agentbox-stop")).unwrap();
+    let (live, mut reader) = start(&b);
+    std::fs::write(b.ws().join(".agentbox-stop"), "").unwrap();
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines.len() > 200, "{}", lines.len());
+    assert_eq!(lines.last().unwrap()["event"], "ended");
+    assert_eq!(live.end().code(), 137);
+}
+
+/// Mounts that are taken off whatever becomes of the test, and the file systems behind them, which answer again before.
+struct Far {
+    mounts: Vec<PathBuf>,
+    inner: std::process::Child,
+    outer: std::process::Child,
+}
+
+impl Far {
+    /// `far` shows `mid`, which shows `behind`: when the inner one stands still, the outer one has taken the question already, and
+    /// no signal ends the call of who asked.
+    fn new(b: &TestBox, far: &Path) -> Far {
+        let (behind, mid) = (b.root().join("behind"), b.root().join("mid"));
+        let mounts = vec![far.to_owned(), mid.clone()];
+        let bindfs = |from: &Path, to: &Path| {
+            let child = Command::new("bindfs")
+                .args(["-f", "-o", "allow_other"])
+                .args([from, to])
+                .spawn()
+                .unwrap();
+            let device = |path: &Path| nix::sys::stat::stat(path).map_or(0, |stat| stat.st_dev);
+            until("it is mounted", || device(to) != device(b.root()));
+            child
+        };
+        let inner = bindfs(&behind, &mid);
+        let outer = bindfs(&mid, far);
+        Far {
+            mounts,
+            inner,
+            outer,
+        }
+    }
+
+    fn hangs(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.inner.id()).unwrap());
+        kill(pid, Signal::SIGSTOP).unwrap();
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.inner.id()).unwrap());
+        let _ = kill(pid, Signal::SIGCONT);
+        for mount in &self.mounts {
+            let _ = nix::mount::umount2(mount, nix::mount::MntFlags::MNT_DETACH);
+        }
+        for child in [&mut self.outer, &mut self.inner] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Not from a directory that does not answer.
+fn from_elsewhere(mut command: Command) -> Command {
+    command.current_dir("/");
+    command
+}
+
+/// When the file system of the working copy, or that of a remote switch, did not answer any more, the box was dead and its
+/// supervisor never came to an end: neither `run` nor `kill` returned, nothing was said, and the record stayed open.
+#[test]
+fn a_file_system_that_hangs_does_not_keep_the_end() {
+    if missing(Feature::HostRoot) || missing(Feature::Tool("bindfs")) {
+        return;
+    }
+    for (hangs, work) in [(false, true), (true, true), (true, false)] {
+        let name = token();
+        let mut b = TestBox::new()
+            .dir("behind/w")
+            .dir("mid")
+            .dir("home/far")
+            .file("{home}/.config/agentbox/config.toml", "");
+        let dir = b.home().join("far");
+        let far = Far::new(&b, &dir);
+        if work {
+            b = b.cwd(dir.join("w"));
+            if as_root() {
+                // It cannot be id-mapped.
+                b = b.option("--allow-missing").option("identity");
+            }
+        } else {
+            let config = format!(
+                "[[kill-switch.remote]]\nname = \"share\"\nurl = \"file://{}/stop\"\non-unreachable = \"stop\"\n\
+                 interval = \"1s\"\ntimeout = \"1s\"\ngrace = \"4s\"\n",
+                dir.display()
+            );
+            b = b.file("{home}/.config/agentbox/config.toml", config);
+        }
+        let live = b.start_probe(&format!("sleep 600 {name}"));
+        find(&name);
+        if hangs {
+            // What a session has to do there at its beginning is done.
+            std::thread::sleep(Duration::from_secs(2));
+            far.hangs();
+            // The next question is asked, and not answered.
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        if work {
+            let begun = Instant::now();
+            let kill = from_elsewhere(b.agentbox(["kill", "--all"]));
+            assert_eq!(run(kill).code(), 0);
+            assert!(begun.elapsed() < Duration::from_secs(25));
+        }
+        let ran = live.end();
+        assert_eq!(ran.code(), 137, "{ran:?}");
+        let said = ran.complaint().contains("nothing was looked at there");
+        assert_eq!(said, hangs && work, "{ran:?}");
+        gone(&name);
+        let words = if work {
+            "agentbox kill"
+        } else {
+            "remote switch share"
+        };
+        let logs = from_elsewhere(b.agentbox(["logs"]));
+        assert!(run(logs).ok().contains(words));
+        drop(far);
+    }
 }

@@ -91,6 +91,27 @@ fn a_client_that_stopped_with_its_command_sees_the_end() {
     assert_eq!(live.end().code(), 7);
 }
 
+/// A command that stops and goes on again and again had its client told of each stop: without a terminal it stopped once more for
+/// each of them when the session had ended, and a script waited for ever.
+#[test]
+fn a_command_that_stops_again_and_again_leaves_no_client_behind() {
+    let again = "me=$$; (while :; do kill -STOP $me; sleep 0.002; kill -CONT $me; done) & wait";
+    let b = TestBox::new();
+    for _ in 0..3 {
+        let live = b.start(["/bin/bash", "-c", again]);
+        common::until("the client has stopped", || {
+            common::live::state(live.pid()) == Some('T')
+        });
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(common::run(b.agentbox(["kill", "--all"])).code(), 0);
+        assert_eq!(live.end().code(), 137);
+    }
+    // The twin: its own end is its status.
+    let some = "me=$$; (for i in 1 2 3 4 5 6 7 8; do kill -STOP $me; sleep 0.002; kill -CONT $me; done; kill -USR1 $me) & \
+                trap 'exit 7' USR1; while :; do sleep 0.01; done";
+    assert_eq!(b.run(["/bin/bash", "-c", some]).code(), 7);
+}
+
 /// While the supervisor planned and built, Ctrl-C and `timeout` had no effect at all: a start on a slow disk, or one that waits
 /// for a remote switch, could only be ended by SIGKILL.
 #[test]

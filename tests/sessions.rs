@@ -6,6 +6,7 @@ mod common;
 use common::live::{all_gone, find, gone, parent, state, with_token};
 use common::world::token;
 use common::{Live, Ran, TestBox, run, until};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, socket,
@@ -171,6 +172,44 @@ fn kill_does_not_need_the_supervisor() {
     assert!(!directory(&b, &id).join("control").exists());
 }
 
+/// A stopped supervisor whose queue others had filled by asking in vain could not be connected to, and `kill` left it and its box
+/// alive, with the words that `kill` ends it all the same.
+#[test]
+fn a_session_that_was_asked_in_vain_too_often_is_killed_all_the_same() {
+    let b = TestBox::new();
+    for stop in [false, true] {
+        let name = token();
+        let live = b.start_probe(&format!("orphans 2 600 {name}"));
+        let id = only(&b);
+        let supervisor = parent(common::live::init_of(find(&name))).unwrap();
+        kill(supervisor, Signal::SIGSTOP).unwrap();
+        // A connection stays in the queue when who made it is gone.
+        let control = directory(&b, &id).join("control");
+        let here = std::fs::File::open(control.parent().unwrap()).unwrap();
+        let address = format!("/proc/self/fd/{}/control", here.as_raw_fd());
+        let address = UnixAddr::new(address.as_str()).unwrap();
+        until("its queue is full", || {
+            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+            let caller = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
+            connect(caller.as_raw_fd(), &address) == Err(Errno::EAGAIN)
+        });
+        assert_eq!(ps(&b)[0]["state"], "silent");
+        let ran = if stop {
+            let ran = run(b.agentbox(["stop"]));
+            run(b.agentbox(["start"])).ok();
+            ran
+        } else {
+            run(b.agentbox(["kill", &id]))
+        };
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        assert!(ran.complaint().contains("did not answer"), "{ran:?}");
+        assert!(with_token(&name).is_empty());
+        all_gone(&[supervisor]);
+        assert_eq!(common::shell_status(live.end().status), 137);
+        assert_eq!(record(&b, &id)["state"], "lost");
+    }
+}
+
 #[test]
 fn a_paused_box_is_still_and_goes_on_where_it_was() {
     let b = TestBox::new();
@@ -220,6 +259,29 @@ fn a_paused_box_is_still_and_goes_on_where_it_was() {
 }
 
 /// A timer of its own that sends SIGCONT continued a process of a box that was said to be paused, where no cgroup freezes it.
+/// Who paused a session that somebody else resumed in that moment got no answer, and read that its supervisor does not answer.
+#[test]
+fn a_pause_that_somebody_else_ends_is_told_so() {
+    let b = TestBox::new();
+    let name = token();
+    let live = b.start_probe(&format!("sleep 600 {name}"));
+    let id = only(&b);
+    let init = common::live::init_of(find(&name));
+    // So the pause takes long, where init does it and no cgroup.
+    kill(init, Signal::SIGSTOP).unwrap();
+    let pausing = Live::start(b.agentbox(["pause", &id]));
+    until("it is paused", || ps(&b)[0]["state"] == "paused");
+    assert_eq!(run(b.agentbox(["resume", &id])).code(), 0);
+    let paused = pausing.end();
+    let told = paused.complaint().contains("somebody else has resumed it");
+    assert!(told == (paused.code() == 1), "{paused:?}");
+    kill(init, Signal::SIGCONT).unwrap();
+    // The twin: nobody interferes.
+    assert_eq!(run(b.agentbox(["pause", &id])).code(), 0);
+    assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
+    assert_eq!(common::shell_status(live.end().status), 137);
+}
+
 #[test]
 fn a_timer_does_not_end_a_pause() {
     if common::missing(common::Feature::Tool("python3")) {

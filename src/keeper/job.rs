@@ -9,6 +9,7 @@ use super::settle::{Act, Scope, Settler};
 use crate::enforce::cell::wait_readable;
 use crate::plan::names::Names;
 use crate::sys::job::{self, Stdio};
+use crate::sys::process;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{Signal, kill};
@@ -113,7 +114,7 @@ impl Job {
 
     fn give_up(&mut self, why: &str) -> Result<Vec<Act>, String> {
         let _ = kill(self.pid, Signal::SIGKILL);
-        let _ = waitpid(self.pid, None);
+        let _ = process::reap_killed(self.pid);
         Err(format!("the process that settles files was ended: {why}"))
     }
 }

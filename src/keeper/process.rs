@@ -89,7 +89,7 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         let _ = process::signal_child(self.pid, self.pidfd.as_fd(), libc::SIGKILL);
-        let _ = nix::sys::wait::waitpid(self.pid, None);
+        let _ = process::reap_killed(self.pid);
     }
 }
 

@@ -13,8 +13,8 @@ use crate::launch::channel::{Channel, Received};
 use crate::launch::message::{FromClient, SignalTo, ToClient};
 use crate::plan::Hangup;
 use crate::record::Event;
-use crate::sys::process;
 use crate::sys::tty::Winsize;
+use crate::sys::{process, procfs};
 use nix::poll::PollFlags;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
@@ -25,11 +25,16 @@ const MOST: usize = 16;
 /// How long a window is one line lower than it is, so that a program draws itself again for who attached.
 const NUDGE: Duration = Duration::from_millis(60);
 
+/// How long a client that was told to stop may take to do so.
+const ABOUT_TO_STOP: Duration = Duration::from_millis(500);
+
 /// One that attached.
 struct Viewer {
     /// Its number in the screen.
     id: u32,
     channel: Channel,
+    /// It was told to stop, and has not said that it goes on.
+    stopped: bool,
 }
 
 /// Who looks at the session.
@@ -45,7 +50,8 @@ pub(super) struct Clients {
     /// What becomes of the session when the window of that client is closed.
     hangup: Hangup,
     meter: Meter,
-    /// The client that started the session has stopped with the command, and there is no terminal to continue it from.
+    /// The client that started the session was told to stop with the command, and has not said that it goes on. It is not told
+    /// again: a command that stops and goes on by itself would have it stop once more for each time, long after the end.
     stopped: bool,
 }
 
@@ -105,7 +111,10 @@ impl Clients {
                     libc::SIGHUP => self.hung_up(to, running),
                     _ => running.signal(signal, to),
                 },
-                Ok(Received::Message(message, _)) => self.told(&message, running),
+                Ok(Received::Message(message, _)) => {
+                    self.stopped &= !matches!(message, FromClient::Continued);
+                    self.told(&message, running);
+                }
                 // The terminal is gone without a word: as if it had been closed.
                 Ok(Received::End) | Err(_) => {
                     self.hung_up(SignalTo::Command, running);
@@ -125,12 +134,16 @@ impl Clients {
     }
 
     fn hear_viewer(&mut self, number: usize, running: &mut Running) {
-        while let Some(Viewer { id, channel }) = self.viewers.get(number) {
+        while let Some(viewer) = self.viewers.get_mut(number) {
+            let Viewer { id, channel, .. } = viewer;
             match channel.try_recv::<FromClient>() {
                 Ok(Received::Nothing) => return,
                 // A signal to who looks is not for the command.
                 Ok(Received::Message(FromClient::Signal { .. }, _)) => {}
-                Ok(Received::Message(message, _)) => self.told(&message, running),
+                Ok(Received::Message(message, _)) => {
+                    viewer.stopped &= !matches!(message, FromClient::Continued);
+                    self.told(&message, running);
+                }
                 Ok(Received::End) | Err(_) => {
                     let id = *id;
                     self.viewers.remove(number);
@@ -157,10 +170,7 @@ impl Clients {
                     ypixel: *ypixel,
                 });
             }
-            FromClient::Continued => {
-                self.stopped = false;
-                running.continued();
-            }
+            FromClient::Continued => running.continued(),
             FromClient::Signal { .. } => {}
         }
     }
@@ -216,6 +226,7 @@ impl Clients {
         self.viewers.push(Viewer {
             id,
             channel: asked.channel,
+            stopped: false,
         });
         running.note(&Event::Attached);
         // A program draws itself again when the size of its window changes.
@@ -271,11 +282,44 @@ impl Clients {
         };
         let active = self.screen.as_ref().and_then(Screen::active);
         let message = ToClient::Stopped { signal };
-        match self.viewers.iter().find(|viewer| Some(viewer.id) == active) {
-            Some(viewer) => drop(viewer.channel.try_send(&message, &[])),
+        match self
+            .viewers
+            .iter_mut()
+            .find(|viewer| Some(viewer.id) == active)
+        {
+            Some(viewer) if viewer.stopped => {}
+            Some(viewer) => {
+                viewer.stopped = true;
+                let _ = viewer.channel.try_send(&message, &[]);
+            }
+            None if self.stopped => {}
             None => {
-                self.stopped = self.screen.is_none();
+                self.stopped = true;
                 running.voice.tell(&message);
+            }
+        }
+    }
+
+    /// Without a terminal nobody would continue the client that stopped with the command: a script would wait for it for ever. It
+    /// may only be about to stop: what comes before that continues nothing.
+    fn let_owner_go_on(&self, running: &Running) {
+        let client = nix::unistd::getppid();
+        let Some(channel) = &running.voice.client else {
+            return;
+        };
+        let until = Instant::now() + ABOUT_TO_STOP;
+        let mut was_stopped = false;
+        while client.as_raw() > 1 && Instant::now() < until {
+            let stands = procfs::state(client.as_raw()) == Some(b'T');
+            if stands {
+                let _ = nix::sys::signal::kill(client, nix::sys::signal::Signal::SIGCONT);
+            } else if was_stopped {
+                return;
+            }
+            was_stopped |= stands;
+            match channel.try_recv::<FromClient>() {
+                Ok(Received::End) | Err(_) => return,
+                Ok(_) => std::thread::sleep(Duration::from_millis(2)),
             }
         }
     }
@@ -338,12 +382,8 @@ impl Part for Clients {
         if let Some(screen) = &mut self.screen {
             let _ = screen.drain(running.patience());
         }
-        // Without a terminal nobody would continue it for its last words: a script would wait for it for ever.
-        if self.stopped && running.voice.client.is_some() {
-            let client = nix::unistd::getppid();
-            if client.as_raw() > 1 {
-                let _ = nix::sys::signal::kill(client, nix::sys::signal::Signal::SIGCONT);
-            }
+        if self.stopped && self.screen.is_none() {
+            self.let_owner_go_on(running);
         }
         // They are told of the end behind what is said of it.
         let viewers = self.viewers.drain(..).map(|viewer| viewer.channel);

@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use super::control::message::State;
 use super::part::Part;
 use super::running::{LOST_INIT, Running};
-use super::{Seen, kill, switch};
+use super::{Seen, answers, kill, switch};
 use crate::enforce::{cgroup, leavings, sweep};
 use crate::host::Cgroup;
 use crate::launch::diagnose::NO_PROCESS;
@@ -87,12 +88,24 @@ pub(super) fn finish(end: End<'_>) -> ! {
         }
     }
     running.exit_status = crate::exit::status(&how);
+    let work = plan.workspace.real.path();
+    running.silent = running.far && !answers::does(work);
+    if running.silent {
+        running.say(&format!(
+            "{}: its file system does not answer, so nothing was looked at there; what was changed is compared at the next start",
+            plan.workspace.real
+        ));
+    }
     for part in &mut parts {
         part.finish(&mut running);
     }
-    strip_set_id_bits(plan, evidence, begun.elapsed(), &mut running);
+    if !running.silent {
+        strip_set_id_bits(plan, evidence, begun.elapsed(), &mut running);
+    }
     remove_links(plan, &mut running);
-    tell_lost_trees(plan, &mut running);
+    if !running.silent {
+        tell_lost_trees(plan, &mut running);
+    }
     if let Some(line) = last_line(&how, plan) {
         running.say(&line);
     }
@@ -106,12 +119,18 @@ pub(super) fn finish(end: End<'_>) -> ! {
     running.voice.status(&Event::Ended {
         outcome: outcome.clone(),
     });
+    // As for its output: of a command that ended by itself nothing is lost, however slowly it is read.
+    let patience = match running.state() {
+        State::Ending => running.patience(),
+        _ => Duration::MAX,
+    };
     let Running {
         session, mut voice, ..
     } = running;
     if let Err(e) = session.close(&outcome) {
         voice.say(&format!("the session's record is not complete: {e}"));
     }
+    voice.drain_status(patience);
     if outcome.how == (How::Signaled { signal: 2 }) {
         voice.tell(&ToClient::Interrupted);
     }

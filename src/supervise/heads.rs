@@ -116,7 +116,7 @@ impl One {
     fn gone(&mut self) {
         if let Some(process) = self.process.take() {
             let _ = process::signal_child(process.pid, process.pidfd.as_fd(), libc::SIGKILL);
-            let _ = nix::sys::wait::waitpid(process.pid, None);
+            let _ = process::reap_killed(process.pid);
         }
         self.again = Some(Instant::now() + PAUSE);
     }

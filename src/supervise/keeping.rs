@@ -382,6 +382,10 @@ impl Part for Keeping {
                 Ok(Received::End) | Err(_) => break,
             }
         }
+        // The mark stays: the next session settles it.
+        if running.silent {
+            return;
+        }
         let settled = self.settle(running);
         self.last_doubt(running);
         if settled == Settled::Yes {

@@ -5,6 +5,7 @@
 
 mod again;
 mod agent;
+mod answers;
 pub mod client;
 mod clients;
 pub mod control;
@@ -39,6 +40,7 @@ mod settling;
 mod signals;
 mod start;
 pub mod state;
+mod status_lines;
 pub mod switch;
 pub mod syncjob;
 mod terminal;
@@ -328,8 +330,8 @@ pub fn run(job: Job) -> u8 {
     start::tell_box(extract, &plan, &session);
     // The last one to leave a mount namespace takes its mounts apart, one grace period of RCU after the other: not this
     // process, for whose end the caller waits. Without it the end is slower, and that is all.
-    let mounts = namespaces.get(MNT).map(|fd| Parked::new(fd.as_fd()));
-    let _parked = mounts.and_then(Result::ok);
+    let mounts = namespaces.get(MNT);
+    let _parked = mounts.and_then(|fd| Parked::new(fd.as_fd()).ok());
     drop(namespaces);
     session.prepare_end();
     if let (Some(text), Some(place)) = (spawned.forecast.take(), &forecast) {
@@ -345,12 +347,12 @@ pub fn run(job: Job) -> u8 {
     });
     let heads = Heads::start(&plan, &session, way);
     let mut running = Running::new(&plan, spawned, voice, session, group, begun);
+    running.far = !polled.is_empty();
     // Stop files first: nothing that another part does may delay them. Then the socket: what it hands over is taken in the
     // same turn.
     let mut parts: Vec<Box<dyn Part>> = vec![Box::new(stop_files)];
-    if !plan.remotes.is_empty() {
-        parts.push(Box::new(remotes));
-    }
+    let remotes = (!plan.remotes.is_empty()).then_some(remotes);
+    parts.extend(remotes.map(|remotes| Box::new(remotes) as Box<dyn Part>));
     parts.extend(heads.map(|heads| Box::new(heads) as Box<dyn Part>));
     parts.extend(control.map(|control| Box::new(control) as Box<dyn Part>));
     parts.push(Box::new(whereabouts));
@@ -443,6 +445,7 @@ fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> 
     });
     control::socket::remove(session.dir());
     let _ = session.close(&outcome);
+    voice.drain_status(running::PATIENCE);
     voice.tell(&ToClient::Ended {
         status: outcome.exit_status,
     });

@@ -81,6 +81,7 @@ struct Found {
 pub(super) const INIT: usize = 0;
 pub(super) const GONE: usize = 1;
 pub(super) const CLIENT: usize = 2;
+pub(super) const STATUS: usize = 3;
 
 /// What one wake-up found.
 pub(super) struct Woken(Vec<Found>);

@@ -289,7 +289,7 @@ impl One {
             return;
         };
         let _ = process::signal_child(process.pid, process.pidfd.as_fd(), libc::SIGKILL);
-        let _ = nix::sys::wait::waitpid(process.pid, None);
+        let _ = process::reap_killed(process.pid);
         // What it said last is why, if it said something.
         if self.lost.is_none() {
             self.fails("its watch has ended".to_owned());
@@ -402,7 +402,7 @@ impl Part for Remotes {
         for one in &mut self.list {
             if let Some(process) = one.process.take() {
                 let _ = process::signal_child(process.pid, process.pidfd.as_fd(), libc::SIGKILL);
-                let _ = nix::sys::wait::waitpid(process.pid, None);
+                let _ = process::reap_killed(process.pid);
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use super::control::{Asked, message::State};
 use super::holds::{Holder, Holds};
-use super::part::{CLIENT, GONE, INIT, PollSet};
+use super::part::{CLIENT, GONE, INIT, PollSet, STATUS};
 use super::voice::Voice;
 use super::{Seen, kill};
 use crate::enforce::cgroup::BoxCgroup;
@@ -30,7 +30,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 const TOGETHER: Duration = Duration::from_millis(50);
 
 /// How long output of a box that was killed waits for a reader that does not read, before the rest of it is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The least of that: a reader that lives has read by then.
 const MOMENT: Duration = Duration::from_millis(250);
@@ -75,6 +75,10 @@ pub(crate) struct Running {
     pub(super) viewers: usize,
     /// Until when what the dead box has written waits for readers that do not read, once the first of them is waited for.
     last_words: Option<Instant>,
+    /// The working copy is on a file system that may stop to answer.
+    pub(super) far: bool,
+    /// It does not answer, and nothing is to be done there.
+    pub(super) silent: bool,
     /// What the session ends with, when it is over: for who looks at it.
     pub(super) exit_status: u8,
 }
@@ -160,6 +164,8 @@ impl Running {
             pulses: Vec::new(),
             viewers: 0,
             last_words: None,
+            far: false,
+            silent: false,
             exit_status: crate::exit::REFUSED,
         }
     }
@@ -350,6 +356,9 @@ impl Running {
         // Only to wake: `clients` reads it.
         if let Some(client) = &self.voice.client {
             set.add(CLIENT, client.as_fd(), PollFlags::POLLIN);
+        }
+        if let Some(status) = self.voice.status_wish() {
+            set.add(STATUS, status, PollFlags::POLLOUT);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::supervise::hostfile::{HostFile, HostFileError, MAX};
 use crate::supervise::merge::{MergeError, merge};
 use crate::supervise::never::{Holds, travels_not};
 use crate::sys::job::{self, Stdio};
+use crate::sys::process;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
@@ -161,7 +162,7 @@ impl Running {
     fn give_up(&mut self, why: &str) -> Report {
         // The lock it may hold is stale in ten seconds, and known to be by everybody who uses it.
         let _ = kill(self.pid, Signal::SIGKILL);
-        let _ = waitpid(self.pid, None);
+        let _ = process::reap_killed(self.pid);
         broken(&format!("the writing process was ended: {why}"))
     }
 }

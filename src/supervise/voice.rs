@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::status_lines::{StatusLines, Taken};
 use crate::launch::channel::Channel;
 use crate::launch::message::ToClient;
 use crate::paint::{self, Tone};
@@ -11,13 +12,15 @@ use crate::session::Session;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write as _;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 /// Everything that the supervisor says, and to whom.
 pub(super) struct Voice {
     /// `None` when it is gone.
     pub(super) client: Option<Channel>,
     /// `--status-fd`.
-    pub(super) status: Option<File>,
+    status: Option<StatusLines>,
     /// Those that attached, once nothing but the end is to be told.
     pub(super) viewers: Vec<Channel>,
     /// The box is dead, and these lines were said since.
@@ -29,7 +32,7 @@ impl Voice {
     pub(super) fn new(client: Channel, status: Option<File>) -> Voice {
         Voice {
             client: Some(client),
-            status,
+            status: status.map(StatusLines::new),
             viewers: Vec::new(),
             over: None,
         }
@@ -93,13 +96,36 @@ impl Voice {
     }
 
     pub(super) fn status(&mut self, event: &Event) {
-        if let Some(file) = &mut self.status
-            && let Ok(mut line) = serde_json::to_vec(event)
-        {
-            line.push(b'\n');
-            if file.write_all(&line).is_err() {
+        let taken = self.status.as_mut().map(|lines| lines.add(event));
+        self.status_taken(taken);
+    }
+
+    /// `--status-fd`, while lines wait for it.
+    pub(super) fn status_wish(&self) -> Option<BorrowedFd<'_>> {
+        self.status.as_ref().and_then(StatusLines::wish)
+    }
+
+    /// Writes what waits for `--status-fd`, as far as that takes it.
+    pub(super) fn status_goes_on(&mut self) {
+        let taken = self.status.as_mut().map(StatusLines::go_on);
+        self.status_taken(taken);
+    }
+
+    fn status_taken(&mut self, taken: Option<Taken>) {
+        match taken {
+            None | Some(Taken::Yes) => {}
+            Some(Taken::Gone) => self.status = None,
+            Some(Taken::TooMuch) => {
                 self.status = None;
+                self.say("nobody reads --status-fd: what happens from now on is in the record alone (`agentbox logs`)");
             }
+        }
+    }
+
+    /// Hands over what waits for `--status-fd`; gives up when nothing is read for so long.
+    pub(super) fn drain_status(&mut self, patience: Duration) {
+        if let Some(mut lines) = self.status.take() {
+            lines.drain(patience);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::Seen;
 use super::control::message::State as Doing;
-use super::part::{GONE, INIT, Part, PollSet, Ready, wait};
+use super::part::{GONE, INIT, Part, PollSet, Ready, STATUS, wait};
 use super::relay::RelayPipe;
 use super::running::Running;
 use super::state::StateSync;
@@ -44,6 +44,9 @@ pub(super) fn run(running: &mut Running, parts: &mut [Box<dyn Part>]) -> Seen {
         // Before the parts: what a timer finds (a box that its cgroup has frozen) is what somebody who asked a part waits for,
         // and nothing else may ever wake this loop again.
         running.timers();
+        if !own.of(STATUS).is_empty() {
+            running.voice.status_goes_on();
+        }
         for (number, part) in (1..).zip(parts.iter_mut()) {
             part.on_ready(&woken.of(number), running);
         }

@@ -223,7 +223,10 @@ impl Part for Whereabouts {
     }
 
     /// The command may have done it last: what comes now has to find its files.
-    fn finish(&mut self, _: &mut Running) {
+    fn finish(&mut self, running: &mut Running) {
+        if running.silent {
+            return;
+        }
         let _ = self.open_up();
     }
 }

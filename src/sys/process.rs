@@ -3,11 +3,12 @@
 
 use super::cvt;
 use nix::errno::Errno;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use std::ffi::{CStr, c_char, c_int, c_long};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Who returns from a fork.
 #[derive(Debug)]
@@ -246,6 +247,25 @@ pub fn signal_child(child: Pid, pidfd: BorrowedFd<'_>, signal: c_int) -> Result<
             cvt(c_long::from(unsafe { libc::kill(child.as_raw(), signal) })).map(|_| ())
         }
         done => done,
+    }
+}
+
+/// How long a child that was killed may take to be gone.
+const GONE: Duration = Duration::from_millis(200);
+
+/// Reaps a child that was killed; `None` if it is not dead yet. SIGKILL does not end a call of a file system that does not answer
+/// (FUSE, NFS): who waits for that stands as still as the child. It dies when the file system lets it.
+pub fn reap_killed(child: Pid) -> Option<WaitStatus> {
+    let until = Instant::now() + GONE;
+    loop {
+        match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            Ok(WaitStatus::StillAlive) => return None,
+            Err(Errno::EINTR) => {}
+            done => return done.ok(),
+        }
     }
 }
 

@@ -26,6 +26,31 @@ pub fn processes() -> Vec<Process> {
         .collect()
 }
 
+/// The state of a process; `None` if there is none of that number.
+#[must_use]
+pub fn state(pid: i32) -> Option<u8> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    Some(parse(pid, &text)?.state)
+}
+
+/// Has that process taken an exclusive lock (flock(2)) on a file of that inode (proc_locks(5))?
+#[must_use]
+pub fn has_locked(pid: i32, inode: u64) -> bool {
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    locks
+        .lines()
+        .any(|line| lock_of(line) == Some((pid, inode)))
+}
+
+/// The process and the inode of such a line: `1: FLOCK  ADVISORY  WRITE 4711 fe:01:123456 0 EOF`.
+fn lock_of(line: &str) -> Option<(i32, u64)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [_, "FLOCK", _, "WRITE", pid, file, ..] = words.as_slice() else {
+        return None;
+    };
+    Some((pid.parse().ok()?, file.rsplit(':').next()?.parse().ok()?))
+}
+
 /// Every process below `root`, a number of /proc, each with all its ancestors up to it. In a /proc of another pid namespace
 /// these are the numbers of that one.
 #[must_use]

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::deaf;
 use super::message::{Change, Reply, Request, Status};
 use super::peer::Peer;
 use super::socket;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the end of a box may take. The teardown of thousands of processes is the kernel's.
-const END: Duration = Duration::from_secs(60);
+pub(super) const END: Duration = Duration::from_secs(60);
 
 /// Why a live session could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -250,7 +251,11 @@ pub enum Killed {
 /// # Errors
 /// It could not be reached, it belongs to another user, or it did not end.
 pub fn kill(sessions: &Sessions, id: &SessionId) -> Result<Killed, CallError> {
-    let line = Line::open(sessions, id)?;
+    let line = match Line::open(sessions, id) {
+        // Its queue is full, by others who asked in vain: there is nobody to ask, and all the more to kill.
+        Err(CallError::Silent(_)) => return deaf::kill(sessions, id),
+        line => line?,
+    };
     let how = match line.ask(&Request::Kill, &[]) {
         Ok(_) | Err(CallError::Ended(_)) => Killed::Asked,
         Err(CallError::Silent(_)) => {
@@ -266,7 +271,7 @@ pub fn kill(sessions: &Sessions, id: &SessionId) -> Result<Killed, CallError> {
 }
 
 /// Init of a supervisor that was killed dies a moment after it.
-fn wait_for_init(sessions: &Sessions, id: &SessionId) -> bool {
+pub(super) fn wait_for_init(sessions: &Sessions, id: &SessionId) -> bool {
     let init = sessions.events(id).ok().and_then(|events| {
         events.into_iter().find_map(|entry| match entry.event {
             Event::Started { init } => Some(init),

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod deaf;
 pub mod message;
 pub mod peer;
 pub mod socket;
@@ -18,7 +19,7 @@ use crate::launch::channel::{Channel, Received};
 use crate::outcome::Trigger;
 use crate::plan::{OsText, Plan};
 use crate::record::Timestamp;
-use message::{Reply, Request, Status, Switch};
+use message::{Reply, Request, State, Status, Switch};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use peer::Peer;
@@ -268,6 +269,11 @@ impl Part for Control {
         if running.is_still() {
             for channel in self.until_still.drain(..) {
                 let _ = channel.try_send(&Reply::Done, &[]);
+            }
+        } else if matches!(running.state(), State::Running | State::Stopped) {
+            // It will not be still: who waits would take the silence for a supervisor that does not answer.
+            for channel in self.until_still.drain(..) {
+                refuse(&channel, "somebody else has resumed it");
             }
         }
     }
