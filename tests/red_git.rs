@@ -684,6 +684,7 @@ fn what_editors_agents_and_forges_run_later_does_not_stay() {
         ".lsp/config.edn",
         "rust-analyzer.toml",
         "renv/activate.R",
+        "src/sitecustomize.py",
         ".claude/launch.json",
         ".opencode/package.json",
         ".opencode.json",

@@ -15,12 +15,12 @@ use super::holds::Holder;
 use super::keeping_words::{Lines, event, not_compared, required};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
-use super::settling::{baseline, settle};
+use super::settling::{Settled, baseline, settle};
 use crate::keeper::baseline::Baseline;
 use crate::keeper::job::Job;
 use crate::keeper::message::{FromKeeper, Known, More, Seen, ToKeeper, Until};
 use crate::keeper::process::{self, Keeper};
-use crate::keeper::settle::{Act, Did, Held, Scope, Search, is_complete};
+use crate::keeper::settle::{Act, Did, Held, Scope, Search};
 use crate::launch::channel::{Received, Sent};
 use crate::outcome::Trigger;
 use crate::plan::names::{Names, Watch};
@@ -388,26 +388,7 @@ impl Part for Keeping {
         }
         let settled = self.settle(running);
         self.last_doubt(running);
-        if settled == Settled::Yes {
-            Baseline::forget(running.session.dir());
-            running.session.settled();
-        }
-    }
-}
-
-/// Whether all was done: what was not, the next session tries again, and `agentbox restore`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settled {
-    Yes,
-    No,
-}
-
-impl Settled {
-    pub(super) fn of(report: &Result<Vec<Act>, String>) -> Settled {
-        match report {
-            Ok(acts) if is_complete(acts) => Settled::Yes,
-            Ok(_) | Err(_) => Settled::No,
-        }
+        settled.done(&running.session);
     }
 }
 

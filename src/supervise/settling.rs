@@ -3,7 +3,6 @@
 
 #![forbid(unsafe_code)]
 
-use super::keeping::Settled;
 use super::keeping_words::{Lines, event, not_compared};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
@@ -12,13 +11,37 @@ use crate::keeper::baseline::Baseline;
 use crate::keeper::distrust;
 use crate::keeper::inherit;
 use crate::keeper::job::Job;
-use crate::keeper::settle::{Act, Scope, Search, was_looked_at};
+use crate::keeper::settle::{Act, Scope, Search, is_complete, was_looked_at};
 use crate::paint::Tone;
 use crate::plan::Plan;
 use crate::plan::names::Names;
 use crate::session::{Session, SessionError, SessionId};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+
+/// Whether all was done: what was not, the next session tries again, and `agentbox restore`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Settled {
+    Yes,
+    No,
+}
+
+impl Settled {
+    pub(super) fn of(report: &Result<Vec<Act>, String>) -> Settled {
+        match report {
+            Ok(acts) if is_complete(acts) => Settled::Yes,
+            Ok(_) | Err(_) => Settled::No,
+        }
+    }
+
+    /// Nobody asks again for what the files of a session were.
+    pub(super) fn done(self, session: &Session) {
+        if self == Settled::Yes {
+            Baseline::forget(session.dir());
+            session.settled();
+        }
+    }
+}
 
 /// What is left to do at the end of such a session.
 pub(super) struct Settling {
@@ -79,10 +102,7 @@ impl Part for Settling {
             }
             Err(why) => running.say(&not_compared("files", &why)),
         }
-        if settled == Settled::Yes {
-            Baseline::forget(running.session.dir());
-            running.session.settled();
-        }
+        settled.done(&running.session);
         remove(&self.place, running);
     }
 }
