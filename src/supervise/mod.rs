@@ -225,7 +225,7 @@ pub fn run(job: Job) -> u8 {
             return refuse(voice, session, begun, &why);
         }
     };
-    let whereabouts = Whereabouts::watch(&plan, &session, stop_files.ear());
+    let whereabouts = Whereabouts::watch(&plan, &session, &mut stop_files);
     let Started {
         ready,
         group,

@@ -9,6 +9,7 @@
 use super::ear::Ear;
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
+use super::switch::StopFiles;
 use crate::outcome::Trigger;
 use crate::plan::rung::Rung;
 use crate::plan::stop::StopScope;
@@ -72,17 +73,18 @@ fn inode(stat: &FileStat) -> Inode {
 }
 
 impl Whereabouts {
-    /// Watches, then looks.
+    /// Watches, then looks. Where stop files are looked for by another process, the directories are left to that one: their file
+    /// system may not answer.
     ///
     /// # Errors
     /// It is gone already.
     pub(super) fn watch(
         plan: &Plan,
         session: &Session,
-        ear: Option<Ear>,
+        stop_files: &mut StopFiles,
     ) -> Result<Whereabouts, String> {
         let dir = session.path();
-        let mut ear = ear;
+        let mut ear = stop_files.ear();
         if let Some(watched) = &ear {
             let mut each = dir
                 .ancestors()
@@ -100,7 +102,7 @@ impl Whereabouts {
         if let Ok(stat) = lstat(&dir.join(CONTROL)) {
             files.push((dir.join(CONTROL), inode(&stat)));
         }
-        let modes = modes(plan, session);
+        let modes = modes(plan, session, &stop_files.asked_for());
         if let Some(watched) = &ear {
             // One that cannot be watched is looked at with the others; those of other users are none of them.
             for door in &modes {
@@ -233,13 +235,12 @@ impl Part for Whereabouts {
 
 /// What the owner has to get at to list and end the session: its directory, the ones above it, what is in it, and the directories
 /// of the stop files.
-fn modes(plan: &Plan, session: &Session) -> Vec<Door> {
+fn modes(plan: &Plan, session: &Session, asked_for: &[PathBuf]) -> Vec<Door> {
     let dir = session.path();
     let above = |wanted: fn(StopScope) -> bool| {
-        let stop = plan
-            .stop_files
-            .iter()
-            .filter(move |stop| wanted(stop.scope));
+        let stop = plan.stop_files.iter().filter(move |stop| {
+            wanted(stop.scope) && !asked_for.iter().any(|path| stop.file.path() == path)
+        });
         stop.flat_map(|stop| stop.file.path().ancestors().skip(1))
     };
     let user = above(|scope| scope == StopScope::User);

@@ -240,8 +240,13 @@ impl Switches {
             return Some(tripped);
         }
         if mounts == Mounts::Changed || (mounts == Mounts::Ask && self.something_was_mounted()) {
+            // What the helper looks for it looks for by its path, whatever is mounted there; this process does not go to a file
+            // system that may not answer.
+            let watched = |place: &Place| !matches!(place.watched, Watched::Polled { .. });
             for place in 0..self.places.len() {
-                if let Some(tripped) = self.walk_again(place) {
+                if self.places.get(place).is_some_and(watched)
+                    && let Some(tripped) = self.walk_again(place)
+                {
                     return Some(tripped);
                 }
             }

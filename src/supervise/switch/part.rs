@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 use super::{Mounts, Switches, Tripped, Watched, sentence, trigger};
+use crate::plan::stop::StopFile;
 use crate::plan::{OsText, Plan};
 use crate::record::Event;
 use crate::supervise::ear::Ear;
 use crate::supervise::kill;
 use crate::supervise::part::{Part, PollSet, Ready};
 use crate::supervise::running::Running;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Keys of the descriptors, in the order of [`Switches::descriptors`].
@@ -72,6 +74,15 @@ impl StopFiles {
     fn refusal(&self, tripped: &Tripped) -> String {
         let caller = (self.caller.0, self.caller.1.as_str());
         format!("not started: {}", sentence(&trigger(tripped, caller)))
+    }
+
+    /// The files that are looked for by another process, since their file system may not answer.
+    pub(crate) fn asked_for(&self) -> Vec<PathBuf> {
+        let polled = |(stop, watched): (&StopFile, &Watched)| {
+            let is_polled = matches!(watched, Watched::Polled { .. });
+            is_polled.then(|| stop.file.path().to_owned())
+        };
+        self.switches.watched().filter_map(polled).collect()
     }
 
     /// What is looked for instead of watched, for the record and for people, by reason.

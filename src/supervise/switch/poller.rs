@@ -5,6 +5,7 @@
 
 use super::look::{Look, look};
 use crate::sys::job::{self, Stdio};
+use crate::sys::own;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
@@ -116,7 +117,14 @@ fn work(files: &[(usize, PathBuf)], pipe: &OwnedFd) -> u8 {
     for round in 0u32.. {
         let mut sure = true;
         for (number, file) in files {
-            match look(file) {
+            let mut found = look(file);
+            // The agent may have closed the working copy by its mode.
+            if matches!(found, Look::Unknown(Errno::EACCES))
+                && file.parent().is_some_and(own::open_up_path)
+            {
+                found = look(file);
+            }
+            match found {
                 Look::Nothing => {}
                 Look::There => {
                     let _gone = say(u32::try_from(*number).unwrap_or(0));
