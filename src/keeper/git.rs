@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use crate::plan::names::git::in_dot_git;
-use crate::plan::names::matcher::{Cursor, Matcher, heavy};
+use crate::plan::names::is_never_searched;
+use crate::plan::names::matcher::{Cursor, Matcher};
 use crate::plan::names::{NameKind, NameRule, Names};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -93,16 +94,7 @@ pub(super) fn is_looked_at(names: &Names, dir: &Path) -> bool {
         let Ok(rel) = dir.strip_prefix(root) else {
             return false;
         };
-        !is_heavy(root, rel)
-    })
-}
-
-/// Does this way down from there lead through a directory that is never searched?
-pub(super) fn is_heavy(top: &Path, way: &Path) -> bool {
-    let mut above = top.file_name();
-    way.iter().any(|name| {
-        let parent = above.replace(name).unwrap_or_default();
-        heavy(parent.as_bytes(), name.as_bytes())
+        !is_never_searched(root, rel)
     })
 }
 

@@ -7,8 +7,9 @@
 
 use super::Settler;
 use super::links::{behind, is_private};
-use crate::keeper::{files, git, strayed};
+use crate::keeper::{files, strayed};
 use crate::plan::names::NameKind;
+use crate::plan::names::is_never_searched;
 use nix::errno::Errno;
 use nix::fcntl::{openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
@@ -122,7 +123,7 @@ impl Settler<'_> {
             return false;
         };
         let way = file.parent().and_then(|dir| dir.strip_prefix(place).ok());
-        way.is_some_and(|way| git::is_heavy(place, way))
+        way.is_some_and(|way| is_never_searched(place, way))
     }
 
     /// Was it there under this name when the session began, so that the start has looked at it? No call sets a ctime; but what lies

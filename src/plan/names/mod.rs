@@ -15,6 +15,7 @@ mod path;
 use super::{Kind, OsText};
 use crate::policy::Origin;
 pub use decision::Decision;
+pub use path::is_never_searched;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};

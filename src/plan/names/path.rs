@@ -1,13 +1,23 @@
-//! What the rules of a root say of a whole path below it.
+//! Whole paths: what the rules of a root say of one below it, and whether it is searched at all.
 
 #![forbid(unsafe_code)]
 
 use super::NameKind;
-use super::matcher::Matcher;
+use super::matcher::{Matcher, heavy};
 use crate::plan::Kind;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+
+/// Does this way down from `top` lead through a directory that is never searched?
+#[must_use]
+pub fn is_never_searched(top: &Path, way: &Path) -> bool {
+    let mut above = top.file_name();
+    way.iter().any(|name| {
+        let parent = above.replace(name).unwrap_or_default();
+        heavy(parent.as_bytes(), name.as_bytes())
+    })
+}
 
 impl Matcher {
     /// The strongest rule about a path below the root, also one about a directory above it.

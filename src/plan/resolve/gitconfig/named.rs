@@ -9,7 +9,7 @@ use super::{FILES, MOST, included, named, repositories, users_own};
 use crate::host::FileType;
 use crate::plan::OsText;
 use crate::plan::gitconfig;
-use crate::plan::names::matcher::heavy;
+use crate::plan::names::is_never_searched;
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -139,18 +139,13 @@ impl Named {
                 None => is_program,
             };
             // What is installed there (`.venv/bin/python`) is replaced by whoever installs, and so is what it imports.
+            let is_installed = |path: &Path| {
+                is_never_searched(Path::new("/"), path.strip_prefix("/").unwrap_or(path))
+            };
             if counts && !is_installed(&written) && !is_installed(&real) {
                 add(&real, &mut self.programs);
                 add(&written, &mut self.programs);
             }
         }
     }
-}
-
-/// Is it in one of the directories that are never searched?
-fn is_installed(path: &Path) -> bool {
-    let names: Vec<&[u8]> = path.iter().map(OsStr::as_bytes).collect();
-    names
-        .windows(2)
-        .any(|two| matches!(two, [above, name] if heavy(above, name)))
 }

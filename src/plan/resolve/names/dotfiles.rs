@@ -5,14 +5,15 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::expand::{below, within};
+use super::super::expand::within;
 use super::super::scene::{Scene, show};
 use crate::host::FileType;
 use crate::plan::OsText;
-use crate::plan::names::matcher::{Matcher, heavy};
+use crate::plan::names::is_never_searched;
+use crate::plan::names::matcher::Matcher;
 use crate::plan::names::{NameKind, NameRule};
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -61,14 +62,17 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
     let mut frozen: Vec<PathBuf> = Vec::new();
     let matcher = (!links.is_empty()).then(|| Matcher::new(known, &home));
     for (link, real) in &links {
-        let Some(way) = below(real, &work).filter(|way| !way.is_empty()) else {
+        let Some(way) = real
+            .strip_prefix(&work)
+            .ok()
+            .filter(|way| !way.as_os_str().is_empty())
+        else {
             scene.notices.push(format!(
                 "{} is a link to this directory: your programs may run what is written here",
                 show(link)
             ));
             continue;
         };
-        let way = Path::new(OsStr::from_bytes(way));
         let hidden = |holds| NameRule {
             holds,
             ..NameRule::about(
@@ -92,10 +96,10 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
     }
     frozen.sort();
     frozen.dedup();
-    let ways: Vec<&Path> = frozen
+    let ways = frozen
         .iter()
-        .filter_map(|path| below(path, &work).map(|way| Path::new(OsStr::from_bytes(way))))
-        .collect();
+        .filter_map(|path| path.strip_prefix(&work).ok());
+    let ways: Vec<&Path> = ways.collect();
     summary(scene, &ways);
     let rule = |way: &&Path| NameRule::about(NameKind::Freeze, &work, way, WHY);
     out.extend(ways.iter().map(rule));
@@ -156,12 +160,8 @@ fn leads_here(scene: &Scene<'_>, link: &Path) -> Option<PathBuf> {
         return None;
     }
     let real = scene.walk.follow(link)?.real.clone();
-    let way = PathBuf::from(OsStr::from_bytes(below(&real, work)?));
     // What is installed there is replaced by whoever installs (`~/.venv -> work/.venv`).
-    let names: Vec<&OsStr> = std::iter::once(OsStr::new("")).chain(way.iter()).collect();
-    let is_installed = names
-        .windows(2)
-        .any(|two| matches!(two, [above, name] if heavy(above.as_bytes(), name.as_bytes())));
+    let is_installed = is_never_searched(work, real.strip_prefix(work).ok()?);
     (!is_installed).then_some(real)
 }
 
@@ -196,7 +196,7 @@ fn freeze(scene: &Scene<'_>, place: &Path, depth: usize, out: &mut Vec<PathBuf>)
     let mut own = scene
         .writable
         .iter()
-        .filter(|grant| !within(work, grant) && below(grant, work).is_some());
+        .filter(|grant| !within(work, grant) && within(grant, work));
     if own.clone().any(|grant| within(place, grant)) {
         return;
     }
