@@ -222,8 +222,8 @@ fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, 
     let result = built
         .map_err(|e: LaunchError| e.to_string())
         .and_then(|ready| {
-            let verified =
-                verify::from_outside(&plan, ready.spawned.init).and_then(|()| match rung {
+            let verified = verify::from_outside(&plan, ready.spawned.init, ready.status.as_ref())
+                .and_then(|()| match rung {
                     Rung::Landlock => Ok(()),
                     _ => verify::namespaces(&plan, &ready.namespaces, &build::NAMESPACES),
                 });

@@ -103,6 +103,11 @@ pub(super) fn namespaces(b: &mut Build<'_>) -> Result<Option<Evidence>, StepErro
             .map_err(|errno| StepError::new("open", path.display(), errno))?;
         b.namespaces.push(fd);
     }
+    // Last, what the kernel says of init: where /proc hides it (hidepid), the supervisor could not open that by its number.
+    let path = Path::new("/proc/self/status");
+    let status = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| StepError::new("open", path.display(), errno))?;
+    b.namespaces.push(status);
     Ok(Some(evidence))
 }
 

@@ -7,9 +7,11 @@ use crate::plan::rung::Rung;
 use crate::plan::{NetworkMode, Plan};
 use crate::sys::procfs;
 use ::caps::Capability;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::Pid;
-use std::io::Read as _;
+use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 
 /// Every layer that the plan requires must be in the evidence and hold in full.
 ///
@@ -38,15 +40,21 @@ pub fn required(plan: &Plan, evidence: &[Evidence]) -> Result<(), String> {
     Ok(())
 }
 
-/// Compares what the kernel says of init with what must be.
+/// Compares what the kernel says of init with what must be. `handed` is init's own status as init has opened it, for a /proc that
+/// hides init from the caller (`hidepid`, proc(5)): it counts if the kernel says that it is of procfs and of that process.
 ///
 /// # Errors
 /// What differs, in words.
-pub fn from_outside(plan: &Plan, init: Pid) -> Result<(), String> {
+pub fn from_outside(plan: &Plan, init: Pid, handed: Option<&File>) -> Result<(), String> {
     let is_bare = plan.standing.rung == Rung::Landlock;
     let status = |pid: Pid| {
         let path = format!("/proc/{pid}/status");
-        let text = read_small(&path).map_err(|e| format!("{path}: {e}"))?;
+        let text = match (File::open(&path), handed) {
+            (Ok(file), _) => read_small(&file),
+            (Err(e), None) => Err(e),
+            (Err(e), Some(handed)) => of_process(handed, pid).ok_or(e),
+        };
+        let text = text.map_err(|e| format!("{path}: {e}"))?;
         Ok::<_, String>((path, text))
     };
     // What was started is its warden: init is its child, beside the connector.
@@ -125,10 +133,17 @@ pub fn namespaces(plan: &Plan, fds: &[OwnedFd], names: &[&str]) -> Result<(), St
     Ok(())
 }
 
+/// What an open status says, if it is that of this process.
+fn of_process(handed: &File, pid: Pid) -> Option<String> {
+    let is_proc = fstatfs(handed).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC);
+    let text = read_small(handed).ok().filter(|_| is_proc)?;
+    (field(&text, "Pid") == Some(pid.to_string().as_str())).then_some(text)
+}
+
 /// A file of /proc in one read: the kernel writes it anew for the size of each buffer that is too small.
-fn read_small(path: &str) -> std::io::Result<String> {
+fn read_small(file: &File) -> std::io::Result<String> {
     let mut text = vec![0; 4096];
-    let length = std::fs::File::open(path)?.read(&mut text)?;
+    let length = file.read_at(&mut text, 0)?;
     text.truncate(length);
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

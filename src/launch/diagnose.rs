@@ -110,7 +110,6 @@ pub fn forbidden() -> Vec<Cause> {
     let sysctl = "/proc/sys/kernel";
     let all = [
         (!super::place::has_dev_null(), Cause::NoDevNull),
-        (super::place::is_hidden(), Cause::HiddenProc),
         (
             says("/proc/sys/user/max_user_namespaces", "0"),
             Cause::MaxUserNamespaces,

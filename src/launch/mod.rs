@@ -131,6 +131,8 @@ pub struct Ready {
     pub evidence: Vec<Evidence>,
     /// The namespaces, in the order of `enforce::build::NAMESPACES`.
     pub namespaces: Vec<OwnedFd>,
+    /// What the kernel says of init (proc_pid_status(5)), opened by init itself.
+    pub status: Option<File>,
     /// The file of the plan in the box, empty.
     pub extract: Option<File>,
     /// The pseudo-terminal's master.
@@ -311,9 +313,11 @@ impl Spawned {
     ) -> Result<Ready, LaunchError> {
         let mut listeners = Vec::new();
         let mut namespaces = Vec::new();
+        let mut status = None;
         let word = loop {
             match self.channel.recv::<FromInit>() {
-                Ok(Some((FromInit::Rooted, fds))) if namespaces.is_empty() => {
+                Ok(Some((FromInit::Rooted, mut fds))) if namespaces.is_empty() => {
+                    status = fds.pop().map(File::from);
                     if let Err(e) = rooted(&fds, self.pidfd.as_fd()) {
                         self.destroy();
                         return Err(e);
@@ -336,6 +340,7 @@ impl Spawned {
                     spawned: self,
                     evidence,
                     namespaces,
+                    status,
                     extract: extract.map(File::from),
                     pty,
                     home: rest.next(),

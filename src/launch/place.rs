@@ -67,9 +67,14 @@ pub fn look() -> Place {
     if !has_dev_null() {
         return Place::Unfit(Cause::NoDevNull);
     }
-    if is_hidden() {
-        return Place::Unfit(Cause::HiddenProc);
+    match tried() {
+        // Init with namespaces of its own hands out what the kernel says of it; who stands in the caller's would have to be found.
+        Place::Nothing(_) if is_hidden() => Place::Unfit(Cause::HiddenProc),
+        place => place,
     }
+}
+
+fn tried() -> Place {
     let Ok((read, write)) = nix::unistd::pipe2(OFlag::O_CLOEXEC) else {
         return Place::Untried;
     };
@@ -122,10 +127,9 @@ pub fn has_dev_null() -> bool {
     std::fs::metadata("/dev/null").is_ok_and(|found| found.file_type().is_char_device())
 }
 
-/// Whether /proc hides from this user what it may not trace: then the supervisor can compare init with nothing, on any rung. The
-/// option alone does not say so: who may trace everything, and who is in the group of `gid=`, sees all.
-#[must_use]
-pub fn is_hidden() -> bool {
+/// Whether /proc hides from this user what it may not trace: then the supervisor finds no init that has no namespaces. The option alone
+/// does not say so: who may trace everything, and who is in the group of `gid=`, sees all.
+fn is_hidden() -> bool {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     if !mounts.contains("hidepid=") {
         return false;

@@ -310,8 +310,10 @@ impl Clients {
         let until = Instant::now() + ABOUT_TO_STOP;
         let mut was_stopped = false;
         while client.as_raw() > 1 && Instant::now() < until {
-            let stands = procfs::state(client.as_raw()) == Some(b'T');
-            if stands {
+            // A /proc that hides it (hidepid) does not say.
+            let state = procfs::state(client.as_raw());
+            let stands = state == Some(b'T');
+            if stands || state.is_none() {
                 let _ = nix::sys::signal::kill(client, nix::sys::signal::Signal::SIGCONT);
             } else if was_stopped {
                 return;

@@ -272,10 +272,10 @@ pub fn run(job: Job) -> u8 {
         namespaces,
         listeners,
         evidence,
+        ..
     } = ready;
     let has_pty = pty.is_some();
-    let ear = stop_files.ear();
-    let (screen, state) = match attend(&plan, pty, home.zip(Some(state)), ear) {
+    let (screen, state) = match attend(&plan, pty, home.zip(Some(state)), stop_files.ear()) {
         Ok((screen, state, events)) => {
             for event in &events {
                 voice.note(&mut session, event);

@@ -118,7 +118,7 @@ pub(super) fn accept(
         Err("init handed out no namespaces".to_owned())
     } else {
         verify::required(plan, &ready.evidence)
-            .and_then(|()| verify::from_outside(plan, ready.spawned.init))
+            .and_then(|()| verify::from_outside(plan, ready.spawned.init, ready.status.as_ref()))
     };
     if let Err(why) = verified {
         ready.spawned.destroy();
