@@ -106,6 +106,7 @@ fn what_runs_because_of_a_variable_is_frozen() {
 #[test]
 fn variables_that_name_no_file_of_the_work_change_nothing() {
     let b = boxed(&["src/main.py"])
+        .env("ENV", "src")
         .env("KUBECONFIG", "/dev/null")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("EDITOR", "vim")

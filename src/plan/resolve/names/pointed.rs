@@ -143,29 +143,29 @@ pub(super) fn rules(scene: &Scene<'_>) -> Vec<NameRule> {
         }
     };
     for var in SECRETS {
-        for path in list(scene, var, b":") {
+        for path in list(scene, var, b":", |_| true) {
             add(NameKind::Hide, &path, var);
         }
     }
     for (var, runs) in RUNNING {
         match runs {
             Runs::Files => {
-                for path in list(scene, var, b": ") {
+                // What has no slash is no path in most of them (`ENV=test`).
+                for path in list(scene, var, b": ", |text| text.contains(&b'/')) {
                     add(NameKind::Freeze, &path, var);
                 }
             }
             Runs::Program => {
                 // What has no slash is looked up on PATH.
-                let program = list(scene, var, b" ").into_iter().next();
                 let first = value(scene, var).split(|byte| *byte == b' ').next();
-                if let Some(path) = program
-                    && first.unwrap_or_default().contains(&b'/')
+                if first.unwrap_or_default().contains(&b'/')
+                    && let Some(path) = list(scene, var, b" ", |_| true).first()
                 {
-                    add(NameKind::Freeze, &path, var);
+                    add(NameKind::Freeze, path, var);
                 }
             }
             Runs::Named(names) => {
-                for dir in list(scene, var, b":") {
+                for dir in list(scene, var, b":", |_| true) {
                     for name in *names {
                         add(NameKind::Freeze, &dir.join(name), var);
                     }
@@ -180,11 +180,16 @@ fn value<'s>(scene: &'s Scene<'_>, var: &str) -> &'s [u8] {
     scene.host.var(var).map_or(&[], |value| value.as_bytes())
 }
 
-/// The paths in a variable, absolute.
-fn list(scene: &Scene<'_>, var: &str, separators: &[u8]) -> Vec<PathBuf> {
+/// The paths in a variable, absolute; of its texts those that may be one.
+fn list(
+    scene: &Scene<'_>,
+    var: &str,
+    separators: &[u8],
+    may: impl Fn(&[u8]) -> bool,
+) -> Vec<PathBuf> {
     value(scene, var)
         .split(|byte| separators.contains(byte))
-        .filter(|text| !text.is_empty())
+        .filter(|text| !text.is_empty() && may(text))
         .map(|text| scene.host.cwd.join(OsStr::from_bytes(text)))
         .map(|path| super::super::workspace::tidy(&path))
         .collect()
