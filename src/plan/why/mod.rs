@@ -132,6 +132,12 @@ pub fn ask(plan: &Plan, question: &Question, side: Side, look: &dyn Lookup) -> A
         answer.remedy = None;
         answer.notes = vec!["only who administers this machine can change the floor".to_owned()];
     }
+    // A grant of the same source does not lift it.
+    let is_name = matches!(answer.verdict, Verdict::Hidden | Verdict::Protected);
+    if let (true, Some(Origin::Cli { flag })) = (is_name, &answer.origin) {
+        answer.remedy = None;
+        answer.notes = vec![format!("the human can change that: start without {flag}")];
+    }
     // What they grant adds up with a profile's; what they forbid is stronger.
     let forbids = |origin: &Origin| {
         let mut granted = (plan.grants.iter())
