@@ -325,6 +325,15 @@ fn inside_it_says_the_same() {
             "{verb} {path}: inside {line}, outside {outside:?}"
         );
     }
+    // What is missing in the working copy is not missing for want of a grant.
+    let ran = world.sh("agentbox why read {ws}/no-such; agentbox why read {home}/no-such");
+    let (there, elsewhere) = ran
+        .text()
+        .split_once('\n')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    assert!(there.contains("it does not exist"), "{ran:?}");
+    assert!(elsewhere.contains("nothing grants it"), "the twin: {ran:?}");
     // In the box there is nothing to choose.
     let ran = world.sh("agentbox why read --write /x /y");
     assert_eq!(ran.code(), 2, "{ran:?}");
@@ -437,6 +446,23 @@ fn each_no_names_its_rule_and_what_changes_it() {
             assert_eq!(yes.code(), 0, "{verb} {thing} with {flag}: {yes:?}");
             assert!(yes.text().starts_with("yes: "), "{yes:?}");
         }
+    }
+    for (flag, verb) in [("hide", "read"), ("protect", "write")] {
+        let (flag, name) = (format!("--{flag}"), world.ws().join("a/b/c"));
+        let ask = [
+            "why",
+            "--net=none",
+            &format!("{flag}=a/b/c"),
+            verb,
+            name.to_str().unwrap(),
+        ];
+        let no = run(world.agentbox(ask));
+        assert_eq!(no.code(), 1, "{no:?}");
+        let told = format!("start without {flag}");
+        assert!(
+            no.text().contains(&told) && !no.text().contains("agentbox run"),
+            "{no:?}"
+        );
     }
     for (flag, name) in [("protect", ".mcp.json"), ("hide", "new.pem")] {
         let (flag, name) = (format!("--{flag}=!{name}"), world.ws().join(name));

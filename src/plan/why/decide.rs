@@ -350,7 +350,7 @@ impl<'p> Asker<'p> {
     /// own, under the same path.
     fn same_source(&self, seen: &Seen<'_>) -> bool {
         let own = matches!(seen.dir_node, Node::Temporary(_));
-        self.side == Side::Outside && seen.dir_source == seen.dir && !own
+        seen.dir_source == seen.dir && !own
     }
 
     fn hidden(&self, typed: &Path, seen: &Seen<'_>) -> Answer {
