@@ -1,6 +1,7 @@
 //! A terminal for the box: a pseudo-terminal whose other end is the test.
 
 use super::{PATIENCE, until_within, wait};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -139,15 +140,20 @@ impl Terminal {
         }
     }
 
-    /// Lets the reader take what the kernel still holds: until the number of bytes does not change any more.
+    /// Lets the reader take what the kernel still holds: until there is nothing to read for some looks. One was not enough on a busy
+    /// machine, where the reader has its turn later.
     fn settle(&self) {
-        let mut last = usize::MAX;
+        const LOOKS: u32 = 4;
+        let (mut last, mut same) = (usize::MAX, 0);
         until_within(Duration::from_secs(5), || {
             std::thread::sleep(Duration::from_millis(10));
             let now = self.seen.lock().unwrap().len();
-            let same = now == last;
+            let mut set = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            let waits = poll(&mut set, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+                && set[0].revents() == Some(PollFlags::POLLIN);
+            same = if now == last && !waits { same + 1 } else { 0 };
             last = now;
-            same
+            same == LOOKS
         });
     }
 }
