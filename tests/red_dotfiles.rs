@@ -223,3 +223,27 @@ fn a_hidden_name_that_git_has_is_frozen() {
     }
     assert_eq!(text(&b, "t"), "old\nevil\n", "the twin");
 }
+
+#[test]
+fn what_a_start_up_file_reads_is_frozen() {
+    for (file, line) in [
+        (".bashrc", "source {ws}/rc"),
+        (".zshrc", "[ -f ~/ws/rc ] && . ~/ws/rc"),
+        (
+            ".profile",
+            "if test -r \"$HOME/ws/rc\"; then . \"$HOME/ws/rc\"; fi",
+        ),
+        (".bashrc", "alias x=~/ws/rc"), // the twin: the work's own program
+    ] {
+        let b = TestBox::new().profile(BASE).file("{ws}/rc", "old\n");
+        let line = b.fill(line);
+        let b = b.file(&format!("home/{file}"), format!("{line}\n"));
+        let ran = b.sh("echo evil >> rc; true");
+        let reads = !line.starts_with("alias");
+        let expected = if reads { "old\n" } else { "old\nevil\n" };
+        assert_eq!(text(&b, "rc"), expected, "{line}: {ran:?}");
+        assert_eq!(ran.complaint().contains(EROFS), reads, "{line}: {ran:?}");
+        let said = "start-up files of your shell read it: rc";
+        assert_eq!(ran.complaint().contains(said), reads, "{line}: {ran:?}");
+    }
+}

@@ -100,7 +100,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
         .iter()
         .filter_map(|path| path.strip_prefix(&work).ok());
     let ways: Vec<&Path> = ways.collect();
-    summary(scene, &ways);
+    summary(scene, "links of your HOME lead there", &ways);
     let rule = |way: &&Path| NameRule::about(NameKind::Freeze, &work, way, WHY);
     out.extend(ways.iter().map(rule));
     out
@@ -210,7 +210,7 @@ fn freeze(scene: &Scene<'_>, place: &Path, depth: usize, out: &mut Vec<PathBuf>)
 }
 
 /// One line for the banner.
-fn summary(scene: &mut Scene<'_>, ways: &[&Path]) {
+pub(super) fn summary(scene: &mut Scene<'_>, why: &str, ways: &[&Path]) {
     const NAMED: usize = 4;
     if ways.is_empty() {
         return;
@@ -222,7 +222,7 @@ fn summary(scene: &mut Scene<'_>, ways: &[&Path]) {
         more => format!(" and {more} more"),
     };
     scene.notices.push(format!(
-        "read-only, since links of your HOME lead there: {}{more}  (--write PATH lifts one, --protect '!PATTERN' several)",
+        "read-only, since {why}: {}{more}  (--write PATH lifts one, --protect '!PATTERN' several)",
         first.join(", ")
     ));
 }

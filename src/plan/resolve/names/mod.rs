@@ -23,6 +23,7 @@ mod pointed;
 mod rules;
 mod search;
 mod shadows;
+mod sourced;
 mod spelling;
 mod tracked;
 mod whole;

@@ -39,6 +39,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, git: &gitconfig::Named) -> Vec<NameRu
             let more = super::dotfiles::rules(scene, &out);
             out.extend(more);
             out.extend(super::shadows::rules(scene));
+            out.extend(super::sourced::rules(scene));
             out.extend(super::pointed::rules(scene));
         }
     }

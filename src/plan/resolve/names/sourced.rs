@@ -1,0 +1,125 @@
+//! Files of the workspace that a start-up file of the user's shell reads (`source ~/dotfiles/bashrc`): each new shell outside runs them.
+//! A guard-rail: of lines that say so in plain words.
+
+#![forbid(unsafe_code)]
+
+use super::super::scene::Scene;
+use super::dotfiles::summary;
+use crate::plan::names::{NameKind, NameRule, is_never_searched};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// bash(1), zsh(1), sh(1), fish(1).
+const FILES: &[&str] = &[
+    ".bashrc",
+    ".bash_profile",
+    ".bash_login",
+    ".bash_aliases",
+    ".profile",
+    ".zshrc",
+    ".zshenv",
+    ".zprofile",
+    ".zlogin",
+    ".config/fish/config.fish",
+];
+
+/// The most bytes of one that are read.
+const MOST: usize = 256 * 1024;
+
+/// Rules about what they read.
+pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
+    let work = scene.workspace.real.clone();
+    let mut ways: BTreeSet<(PathBuf, &str)> = BTreeSet::new();
+    for file in FILES {
+        let text = scene.walk.look.read(&scene.home.path.join(file), MOST);
+        for path in sourced(&text.unwrap_or_default(), &scene.home.path) {
+            // As it is written and where it leads: a link on the way can become another one.
+            for path in [scene.real_of(&path), path] {
+                if let Ok(way) = path.strip_prefix(&work)
+                    && !way.as_os_str().is_empty()
+                    && !is_never_searched(&work, way)
+                {
+                    ways.insert((way.to_owned(), file));
+                }
+            }
+        }
+    }
+    let named: BTreeSet<&Path> = ways.iter().map(|(way, _)| way.as_path()).collect();
+    let named: Vec<&Path> = named.into_iter().collect();
+    summary(scene, "start-up files of your shell read it", &named);
+    let rule = |(way, file): &(PathBuf, &str)| {
+        NameRule::about(NameKind::Freeze, &work, way, &format!("~/{file} reads it"))
+    };
+    ways.iter().map(rule).collect()
+}
+
+/// What `source FILE` and `. FILE` name, where that is a path from the root or from HOME.
+fn sourced(text: &[u8], home: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for line in text.split(|byte| *byte == b'\n') {
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || b";&|(){}".contains(byte);
+        // `${HOME}` is one word.
+        let line = replace(line, b"${HOME}", b"$HOME");
+        let mut words = line.split(ends).filter(|word| !word.is_empty());
+        while let Some(word) = words.next() {
+            if word.first() == Some(&b'#') {
+                break;
+            }
+            if !matches!(word, b"source" | b"." | b"\\.") {
+                continue;
+            }
+            let plain = |byte: &u8| !b"\"'".contains(byte);
+            let name: Vec<u8> = words
+                .next()
+                .unwrap_or_default()
+                .iter()
+                .copied()
+                .filter(plain)
+                .collect();
+            let from_home = [&b"~/"[..], b"$HOME/"]
+                .iter()
+                .find_map(|start| name.strip_prefix(*start));
+            match from_home {
+                Some(way) => out.push(home.join(OsStr::from_bytes(way))),
+                None if name.starts_with(b"/") => out.push(OsStr::from_bytes(&name).into()),
+                None => {}
+            }
+        }
+    }
+    out
+}
+
+fn replace(text: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        match rest.strip_prefix(what) {
+            Some(after) => {
+                out.extend(by);
+                rest = after;
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_read_a_file() {
+        let text = b"# . ~/no\nsource ~/a; . \"$HOME/b\" && [ -f ${HOME}/c ] && \\. '${HOME}/c'\n  if test -r /d; then . /d; fi\nalias x=~/no; source <(no) . no $(. /e)\n";
+        let paths: Vec<String> = sourced(text, Path::new("/h"))
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        assert_eq!(paths, ["/h/a", "/h/b", "/h/c", "/d", "/e"]);
+    }
+}
