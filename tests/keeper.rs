@@ -910,6 +910,43 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
     clean(&b);
 }
 
+/// The search after a crash took links of HOME in whose way a rule goes (`~/.claude -> dotfiles/claude`, `--write ~/.bashrc` of a
+/// link) for the session's, which cannot write HOME.
+#[test]
+fn links_of_home_outlive_a_crash() {
+    let b = TestBox::new().profile(&format!(
+        "{BASE}[files]\nwrite = [\"~/.tool/state/\", \"~/.rc\"]\nprotect = [\"~/.tool/hooks/**\"]\n"
+    ));
+    host(
+        &b,
+        "mkdir -p {home}/dots/tool/hooks; echo rc > {home}/dots/rc; ln -s dots/tool {home}/.tool; ln -s dots/rc {home}/.rc; sleep 0.1",
+    );
+    let token = common::world::token();
+    let script = "echo more >> ~/.rc; echo kept > ~/.tool/state/new; ln -s /etc .mcp.json; ln -s /etc ~/.tool/state/.mcp.json; \
+                  echo ready; sleep 1000; true";
+    let mut live = b.start(["/bin/sh", "-c", script, &token]);
+    live.wait_line("ready");
+    // While it runs, and of the human's all the same.
+    host(&b, "echo new > {home}/dots/tool/hooks/new");
+    let init = live::init_of(live::find(&token));
+    kill(live::parent(init).unwrap(), Signal::SIGKILL).unwrap();
+    live.end();
+    live::gone(&token);
+    let ran = b.run(["true"]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let home = b.home();
+    for link in [".tool", ".rc"] {
+        assert!(home.join(link).is_symlink(), "{link}: {ran:?}");
+    }
+    assert!(home.join(".tool/hooks/new").is_file(), "{ran:?}");
+    assert!(home.join(".tool/state/new").is_file(), "{ran:?}");
+    let text = fs::read_to_string(home.join(".rc")).unwrap();
+    assert_eq!(text, "rc\nmore\n");
+    let made = b.ws().join(".mcp.json").is_symlink();
+    assert!(!made, "the twin: {ran:?}");
+    clean(&b);
+}
+
 /// The human renames the working copy, or a directory above it, while the box runs. What was compared by its old name found nothing
 /// there: `.mcp.json` and git configuration that runs programs stayed as the box had made them, and the next `git status` ran them.
 #[test]

@@ -225,6 +225,9 @@ impl<'a> Settler<'a> {
             Err(Errno::ENOENT) => return,
             Err(errno) => return self.failed(file, errno),
         };
+        if self.is_out_of_reach(file) {
+            return;
+        }
         if self.is_lure(dir.as_fd(), name, file, &stat) {
             self.take(dir.as_fd(), name, file, Why::Lure);
             return;

@@ -55,6 +55,13 @@ impl Settler<'_> {
             && above.all(|dir| std::fs::symlink_metadata(dir).is_ok_and(old))
     }
 
+    /// Is it where the box could make nothing? A search goes through all of HOME that rules are about, and what is new there, or a link
+    /// on the way to such a name (`~/.claude -> dotfiles/claude`), is the user's.
+    pub(super) fn is_out_of_reach(&self, file: &Path) -> bool {
+        // One that does not say it was written by an older version.
+        !self.baseline.writable.is_empty() && self.writable_place(file).is_none()
+    }
+
     /// Is it a link that no rule is about, neither by its name nor because of what is beside it?
     pub(super) fn is_plain_link(&self, file: &Path) -> bool {
         let git = git::is_gits(file)
