@@ -884,12 +884,12 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
     host(
         &b,
         "mkdir -p conf lib/.claude; echo {} > conf/own.json; echo {} > conf/set.json; ln -s ../conf/own.json lib/.mcp.json; \
-         ln -s ../../conf/set.json lib/.claude/settings.json; ln -s ../nowhere lib/.envrc; sleep 0.1",
+         ln -s ../../conf/set.json lib/.claude/settings.json; ln -s ../nowhere lib/.envrc; \
+         mkdir .agents; ln -s .agents .claude; mkdir own; ln -s ../.agents own/.vscode; sleep 0.1",
     );
     let token = common::world::token();
     // The last one leads to what the session makes.
-    let script =
-        "mkdir -p x; echo evil > nowhere; ln -s nowhere x/.mcp.json; echo ready; sleep 1000; true";
+    let script = "mkdir -p x; echo evil > nowhere; ln -s nowhere x/.mcp.json; ln -s ../.agents x/.vscode; echo ready; sleep 1000; true";
     let mut live = b.start(["/bin/sh", "-c", script, &token]);
     live.wait_line("ready");
     let init = live::init_of(live::find(&token));
@@ -903,6 +903,10 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
         ("lib/.claude/settings.json", true),
         ("lib/.envrc", false),
         ("x/.mcp.json", false),
+        // On the way to such names.
+        (".claude", true),
+        ("own/.vscode", true),
+        ("x/.vscode", false),
     ] {
         assert_eq!(b.ws().join(link).is_symlink(), stays, "{link}: {ran:?}");
     }

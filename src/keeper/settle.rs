@@ -249,7 +249,7 @@ impl<'a> Settler<'a> {
         if kind.is_none() && links::is_probe(dir.as_fd(), name, file) {
             return;
         }
-        if is_link && self.is_old_link(file, &stat) {
+        if is_link && self.is_old_link(file, &stat, kind) {
             return;
         }
         if is_config(dir.as_fd(), file) {

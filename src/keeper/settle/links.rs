@@ -7,6 +7,7 @@ use super::Settler;
 use crate::keeper::outward::outward;
 use crate::keeper::quarantine::Why;
 use crate::keeper::{files, git, listing, search, strayed};
+use crate::plan::names::NameKind;
 use crate::plan::names::git::in_dot_git;
 use crate::plan::names::matcher::Matcher;
 use nix::fcntl::{openat, readlinkat};
@@ -28,9 +29,10 @@ impl Settler<'_> {
             && strayed::goes(&self.names, file, self.baseline.taken)
     }
 
-    /// Is it a link that was there when the session began, to what was there, so that its own content is looked at? Neither the
-    /// link nor a directory above it, up to the place of the rules, has changed since: no call sets a ctime.
-    pub(super) fn is_old_link(&self, file: &Path, stat: &FileStat) -> bool {
+    /// Is it a link that was there when the session began? Neither the link nor a directory above it, up to the place of the rules,
+    /// has changed since: no call sets a ctime. One whose own name a rule is about has to lead to what was there, so that its content
+    /// is looked at. One on the way to such names (`.claude -> .agents`) is left as it is where nothing was lost, too.
+    pub(super) fn is_old_link(&self, file: &Path, stat: &FileStat, kind: Option<NameKind>) -> bool {
         let roots = self.names.rules.iter().map(|rule| rule.root.path());
         let Some(root) = roots
             .filter(|root| file.starts_with(root))
@@ -38,12 +40,13 @@ impl Settler<'_> {
         else {
             return false;
         };
-        let Ok(real) = std::fs::canonicalize(file) else {
-            return false;
+        let is_known = || {
+            std::fs::canonicalize(file).is_ok_and(|real| {
+                let mut frozen = self.baseline.frozen.iter();
+                self.baseline.of(&real).is_some() || frozen.any(|dir| dir.path() == real)
+            })
         };
-        let known = self.baseline.of(&real).is_some()
-            || self.baseline.frozen.iter().any(|dir| dir.path() == real);
-        known && self.is_as_it_was(file, stat, root)
+        (kind.is_none() || is_known()) && self.is_as_it_was(file, stat, root)
     }
 
     /// Has neither this name nor a directory above it, up to that one, changed since the session began?
