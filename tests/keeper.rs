@@ -951,6 +951,36 @@ fn links_of_home_outlive_a_crash() {
     clean(&b);
 }
 
+/// A branch with a link from one agent's directory to the other's, as many repositories have them: after `git checkout` it was gone.
+#[test]
+fn a_link_to_protected_names_follows_its_branch() {
+    let b = repository();
+    host(
+        &b,
+        "git checkout -qb links; mkdir -p .agents/skills/a .claude plain; for f in SKILL.md more; do echo s > .agents/skills/a/$f; done; echo p > plain/f; \
+         ln -s ../.agents/skills .claude/skills; ln -s ../plain .claude/agents; \
+         git add -A; git -c user.name=a -c user.email=b commit -qm links; git checkout -q -",
+    );
+    let ran = b.sh(
+        "git checkout -q links; ln -s ../.agents/skills .claude/commands; sleep 0.3; \
+         echo evil >> .claude/skills/a/SKILL.md; echo evil > .claude/skills/a/new; cat plain/f",
+    );
+    assert_eq!(ran.ok(), "p", "{ran:?}");
+    for (link, stays) in [
+        (".claude/skills", true),
+        // What is behind it no rule knows; no commit has it.
+        (".claude/agents", false),
+        (".claude/commands", false),
+    ] {
+        assert_eq!(b.ws().join(link).is_symlink(), stays, "{link}: {ran:?}");
+    }
+    let skills = b.ws().join(".agents/skills/a");
+    let names = fs::read_dir(&skills).unwrap().flatten();
+    let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+    assert_eq!(names, ["more"], "what the box wrote by the link: {ran:?}");
+    clean(&b);
+}
+
 /// The human renames the working copy, or a directory above it, while the box runs. What was compared by its old name found nothing
 /// there: `.mcp.json` and git configuration that runs programs stayed as the box had made them, and the next `git status` ran them.
 #[test]

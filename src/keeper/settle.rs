@@ -249,7 +249,10 @@ impl<'a> Settler<'a> {
         if kind.is_none() && links::is_probe(dir.as_fd(), name, file) {
             return;
         }
-        if is_link && self.is_old_link(file, &stat, kind) {
+        if is_link
+            && (self.is_old_link(file, &stat, kind)
+                || self.is_followed_link(dir.as_fd(), name, file, kind))
+        {
             return;
         }
         if is_config(dir.as_fd(), file) {

@@ -49,6 +49,29 @@ impl Settler<'_> {
         (kind.is_none() || is_known()) && self.is_as_it_was(file, stat, root)
     }
 
+    /// Has it followed its branch: a link that a commit of the start has under that name, to what is looked at, and as strictly, by a
+    /// name of its own (`.claude/skills -> ../.agents/skills`)?
+    pub(super) fn is_followed_link(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        file: &Path,
+        kind: Option<NameKind>,
+    ) -> bool {
+        let Ok(said) = readlinkat(dir, Path::new(name)) else {
+            return false;
+        };
+        let Ok(real) = std::fs::canonicalize(file) else {
+            return false;
+        };
+        let is_looked_at = match self.kinds.of(&real) {
+            Some(NameKind::Freeze) => true,
+            Some(NameKind::Track) => kind == Some(NameKind::Track),
+            Some(NameKind::Hide) | None => false,
+        };
+        is_looked_at && self.is_named(file, said.as_bytes())
+    }
+
     /// Has neither this name nor a directory above it, up to that one, changed since the session began?
     pub(super) fn is_as_it_was(&self, file: &Path, stat: &FileStat, top: &Path) -> bool {
         let taken = self.baseline.taken;
