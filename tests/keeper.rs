@@ -884,12 +884,12 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
     host(
         &b,
         "mkdir -p conf lib/.claude; echo {} > conf/own.json; echo {} > conf/set.json; ln -s ../conf/own.json lib/.mcp.json; \
-         ln -s ../../conf/set.json lib/.claude/settings.json; ln -s ../nowhere lib/.envrc; sleep 0.1",
+         ln -s ../../conf/set.json lib/.claude/settings.json; ln -s ../nowhere lib/.envrc; \
+         mkdir .agents; ln -s .agents .claude; mkdir own; ln -s ../.agents own/.vscode; sleep 0.1",
     );
     let token = common::world::token();
     // The last one leads to what the session makes.
-    let script =
-        "mkdir -p x; echo evil > nowhere; ln -s nowhere x/.mcp.json; echo ready; sleep 1000; true";
+    let script = "mkdir -p x; echo evil > nowhere; ln -s nowhere x/.mcp.json; ln -s ../.agents x/.vscode; echo ready; sleep 1000; true";
     let mut live = b.start(["/bin/sh", "-c", script, &token]);
     live.wait_line("ready");
     let init = live::init_of(live::find(&token));
@@ -903,10 +903,81 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
         ("lib/.claude/settings.json", true),
         ("lib/.envrc", false),
         ("x/.mcp.json", false),
+        // On the way to such names.
+        (".claude", true),
+        ("own/.vscode", true),
+        ("x/.vscode", false),
     ] {
         assert_eq!(b.ws().join(link).is_symlink(), stays, "{link}: {ran:?}");
     }
     assert_eq!(read(&b, "conf/own.json"), "{}\n");
+    clean(&b);
+}
+
+/// The search after a crash took links of HOME in whose way a rule goes (`~/.claude -> dotfiles/claude`, `--write ~/.bashrc` of a
+/// link) for the session's, which cannot write HOME.
+#[test]
+fn links_of_home_outlive_a_crash() {
+    let b = TestBox::new().profile(&format!(
+        "{BASE}[files]\nwrite = [\"~/.tool/state/\", \"~/.rc\"]\nprotect = [\"~/.tool/hooks/**\"]\n"
+    ));
+    host(
+        &b,
+        "mkdir -p {home}/dots/tool/hooks; echo rc > {home}/dots/rc; ln -s dots/tool {home}/.tool; ln -s dots/rc {home}/.rc; sleep 0.1",
+    );
+    let token = common::world::token();
+    let script = "echo more >> ~/.rc; echo kept > ~/.tool/state/new; ln -s /etc .mcp.json; ln -s /etc ~/.tool/state/.mcp.json; \
+                  echo ready; sleep 1000; true";
+    let mut live = b.start(["/bin/sh", "-c", script, &token]);
+    live.wait_line("ready");
+    // While it runs, and of the human's all the same.
+    host(&b, "echo new > {home}/dots/tool/hooks/new");
+    let init = live::init_of(live::find(&token));
+    kill(live::parent(init).unwrap(), Signal::SIGKILL).unwrap();
+    live.end();
+    live::gone(&token);
+    let ran = b.run(["true"]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let home = b.home();
+    for link in [".tool", ".rc"] {
+        assert!(home.join(link).is_symlink(), "{link}: {ran:?}");
+    }
+    assert!(home.join(".tool/hooks/new").is_file(), "{ran:?}");
+    assert!(home.join(".tool/state/new").is_file(), "{ran:?}");
+    let text = fs::read_to_string(home.join(".rc")).unwrap();
+    assert_eq!(text, "rc\nmore\n");
+    let made = b.ws().join(".mcp.json").is_symlink();
+    assert!(!made, "the twin: {ran:?}");
+    clean(&b);
+}
+
+/// A branch with a link from one agent's directory to the other's, as many repositories have them: after `git checkout` it was gone.
+#[test]
+fn a_link_to_protected_names_follows_its_branch() {
+    let b = repository();
+    host(
+        &b,
+        "git checkout -qb links; mkdir -p .agents/skills/a .claude plain; for f in SKILL.md more; do echo s > .agents/skills/a/$f; done; echo p > plain/f; \
+         ln -s ../.agents/skills .claude/skills; ln -s ../plain .claude/agents; \
+         git add -A; git -c user.name=a -c user.email=b commit -qm links; git checkout -q -",
+    );
+    let ran = b.sh(
+        "git checkout -q links; ln -s ../.agents/skills .claude/commands; sleep 0.3; \
+         echo evil >> .claude/skills/a/SKILL.md; echo evil > .claude/skills/a/new; cat plain/f",
+    );
+    assert_eq!(ran.ok(), "p", "{ran:?}");
+    for (link, stays) in [
+        (".claude/skills", true),
+        // What is behind it no rule knows; no commit has it.
+        (".claude/agents", false),
+        (".claude/commands", false),
+    ] {
+        assert_eq!(b.ws().join(link).is_symlink(), stays, "{link}: {ran:?}");
+    }
+    let skills = b.ws().join(".agents/skills/a");
+    let names = fs::read_dir(&skills).unwrap().flatten();
+    let names: Vec<_> = names.map(|entry| entry.file_name()).collect();
+    assert_eq!(names, ["more"], "what the box wrote by the link: {ran:?}");
     clean(&b);
 }
 

@@ -107,6 +107,21 @@ fn a_flag_leaves_it() {
     assert!(b.ws().join("tools/ls").exists());
 }
 
+/// conda's and pixi's environments have ncurses in them: `clear` was moved away as soon as it was installed.
+#[test]
+fn what_every_environment_has_is_installed() {
+    let b = with_path(&["envs/bin"], &[]);
+    let ran = b.sh("for n in clear reset tput ls; do echo mine > envs/bin/$n; done; sleep 0.2");
+    ran.ok();
+    for name in ["clear", "reset", "tput"] {
+        assert!(
+            b.ws().join("envs/bin").join(name).exists(),
+            "{name}: {ran:?}"
+        );
+    }
+    assert!(!b.ws().join("envs/bin/ls").exists(), "the twin: {ran:?}");
+}
+
 #[test]
 fn an_environment_is_made_anew() {
     if missing(Feature::Tool("python3")) {

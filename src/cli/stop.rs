@@ -286,7 +286,8 @@ fn resume(which: &WhichArgs, switch: &Switch, host: &Host) -> Result<usize, Swit
         }
     }
     if done > 0 {
-        let _said = say::out(&format!("{} go on\n", sessions_of(done)));
+        let go = if done == 1 { "goes" } else { "go" };
+        let _said = say::out(&format!("{} {go} on\n", sessions_of(done)));
     }
     Ok(done)
 }

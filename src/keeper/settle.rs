@@ -225,6 +225,9 @@ impl<'a> Settler<'a> {
             Err(Errno::ENOENT) => return,
             Err(errno) => return self.failed(file, errno),
         };
+        if self.is_out_of_reach(file) {
+            return;
+        }
         if self.is_lure(dir.as_fd(), name, file, &stat) {
             self.take(dir.as_fd(), name, file, Why::Lure);
             return;
@@ -246,7 +249,10 @@ impl<'a> Settler<'a> {
         if kind.is_none() && links::is_probe(dir.as_fd(), name, file) {
             return;
         }
-        if is_link && self.is_old_link(file, &stat) {
+        if is_link
+            && (self.is_old_link(file, &stat, kind)
+                || self.is_followed_link(dir.as_fd(), name, file, kind))
+        {
             return;
         }
         if is_config(dir.as_fd(), file) {

@@ -7,6 +7,7 @@ use super::Settler;
 use crate::keeper::outward::outward;
 use crate::keeper::quarantine::Why;
 use crate::keeper::{files, git, listing, search, strayed};
+use crate::plan::names::NameKind;
 use crate::plan::names::git::in_dot_git;
 use crate::plan::names::matcher::Matcher;
 use nix::fcntl::{openat, readlinkat};
@@ -28,9 +29,10 @@ impl Settler<'_> {
             && strayed::goes(&self.names, file, self.baseline.taken)
     }
 
-    /// Is it a link that was there when the session began, to what was there, so that its own content is looked at? Neither the
-    /// link nor a directory above it, up to the place of the rules, has changed since: no call sets a ctime.
-    pub(super) fn is_old_link(&self, file: &Path, stat: &FileStat) -> bool {
+    /// Is it a link that was there when the session began? Neither the link nor a directory above it, up to the place of the rules,
+    /// has changed since: no call sets a ctime. One whose own name a rule is about has to lead to what was there, so that its content
+    /// is looked at. One on the way to such names (`.claude -> .agents`) is left as it is where nothing was lost, too.
+    pub(super) fn is_old_link(&self, file: &Path, stat: &FileStat, kind: Option<NameKind>) -> bool {
         let roots = self.names.rules.iter().map(|rule| rule.root.path());
         let Some(root) = roots
             .filter(|root| file.starts_with(root))
@@ -38,12 +40,36 @@ impl Settler<'_> {
         else {
             return false;
         };
+        let is_known = || {
+            std::fs::canonicalize(file).is_ok_and(|real| {
+                let mut frozen = self.baseline.frozen.iter();
+                self.baseline.of(&real).is_some() || frozen.any(|dir| dir.path() == real)
+            })
+        };
+        (kind.is_none() || is_known()) && self.is_as_it_was(file, stat, root)
+    }
+
+    /// Has it followed its branch: a link that a commit of the start has under that name, to what is looked at, and as strictly, by a
+    /// name of its own (`.claude/skills -> ../.agents/skills`)?
+    pub(super) fn is_followed_link(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        file: &Path,
+        kind: Option<NameKind>,
+    ) -> bool {
+        let Ok(said) = readlinkat(dir, Path::new(name)) else {
+            return false;
+        };
         let Ok(real) = std::fs::canonicalize(file) else {
             return false;
         };
-        let known = self.baseline.of(&real).is_some()
-            || self.baseline.frozen.iter().any(|dir| dir.path() == real);
-        known && self.is_as_it_was(file, stat, root)
+        let is_looked_at = match self.kinds.of(&real) {
+            Some(NameKind::Freeze) => true,
+            Some(NameKind::Track) => kind == Some(NameKind::Track),
+            Some(NameKind::Hide) | None => false,
+        };
+        is_looked_at && self.is_named(file, said.as_bytes())
     }
 
     /// Has neither this name nor a directory above it, up to that one, changed since the session began?
@@ -53,6 +79,13 @@ impl Settler<'_> {
         let mut above = file.ancestors().skip(1).take_while(|dir| *dir != top);
         (stat.st_ctime, stat.st_ctime_nsec) < taken
             && above.all(|dir| std::fs::symlink_metadata(dir).is_ok_and(old))
+    }
+
+    /// Is it where the box could make nothing? A search goes through all of HOME that rules are about, and what is new there, or a link
+    /// on the way to such a name (`~/.claude -> dotfiles/claude`), is the user's.
+    pub(super) fn is_out_of_reach(&self, file: &Path) -> bool {
+        // One that does not say it was written by an older version.
+        !self.baseline.writable.is_empty() && self.writable_place(file).is_none()
     }
 
     /// Is it a link that no rule is about, neither by its name nor because of what is beside it?

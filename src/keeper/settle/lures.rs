@@ -136,7 +136,7 @@ impl Settler<'_> {
         self.is_as_it_was(file, stat, place)
     }
 
-    fn writable_place(&self, file: &Path) -> Option<&Path> {
+    pub(super) fn writable_place(&self, file: &Path) -> Option<&Path> {
         let places = self.baseline.writable.iter().map(|place| place.path());
         places
             .filter(|place| file.starts_with(place))

@@ -76,7 +76,8 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
         "- Making `.claude-stop` or `.agentbox-stop` at the top of the work: it ends this session at once, with everything in it, \
          and only the human can start another. Do it only if the human wants you to stop.\n\
          - Files that run programs outside of the box later are not yours to make or change: `.git/hooks`, `.mcp.json`, \
-         agents' settings are moved away at once; CI files, `.vscode`, `.envrc` and the like are put back when the session \
+         agents' settings, and in a directory of PATH (`.venv/bin`) programs with names such as `ls` or `git`, are moved away at once; \
+         CI files, `.vscode`, `.envrc` and the like are put back when the session \
          ends; entries of git configuration that run programs (hooks, pagers, filters, aliases with `!`) are undone. Say \
          what you would change there, and let the human do it. A `.env`, key or certificate that appears in \
          the working copy cannot be opened by anybody here (EACCES), unless git has its content: give what is yours another \

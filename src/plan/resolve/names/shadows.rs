@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What is typed by hand every day, or by scripts with more rights than the box has. Not here: what pip(1), npm(1) or conda put into
-/// such a directory themselves (`cmake`, `which`, `openssl`, `aws`).
+/// such a directory themselves (`cmake`, `which`, `openssl`, `aws`; `clear`, which each of conda's environments has).
 const TYPED: &[&str] = &[
     // Of every system.
     "awk",
@@ -24,7 +24,6 @@ const TYPED: &[&str] = &[
     "cat",
     "chmod",
     "chown",
-    "clear",
     "cp",
     "cut",
     "dash",
