@@ -1017,3 +1017,22 @@ fn a_working_copy_that_is_renamed_is_settled_where_it_is() {
         assert!(!Path::new(&from).exists(), "{ran:?}");
     }
 }
+
+/// A link is no mount point, and the keeper took it for one: a rename over it went unseen.
+#[test]
+fn a_protected_link_is_not_replaced_by_another_one() {
+    let b = TestBox::new()
+        .profile("extends = [\"base\"]\n")
+        .option("--protect")
+        .option("a")
+        .file("{ws}/b", "old\n");
+    for link in ["a", "free"] {
+        symlink("b", b.ws().join(link)).unwrap();
+        b.chown(&b.ws().join(link));
+    }
+    let ran = b.sh("echo evil > evil; for l in a free; do ln -s evil m; mv m $l; done; sleep 0.3");
+    ran.ok();
+    let text = |file: &str| fs::read_to_string(b.ws().join(file)).unwrap_or_default();
+    assert!(!text("a").contains("evil"), "{ran:?}");
+    assert_eq!(text("free"), "evil\n", "the twin");
+}

@@ -247,3 +247,49 @@ fn what_a_start_up_file_reads_is_frozen() {
         assert_eq!(ran.complaint().contains(said), reads, "{line}: {ran:?}");
     }
 }
+/// A link of HOME that goes on by a link of the working copy: the file at the end was frozen, and the link could be replaced.
+#[test]
+fn links_of_the_working_copy_on_the_way_are_frozen() {
+    let evil = "mkdir e; for f in e/rc plain; do echo evil > $f; done";
+    for (way, to, link, replace) in [
+        ("a", "b", "a", "rm -f a; echo evil > a"),
+        ("a", "b", "a", "ln -s plain m; mv m a"),
+        ("a", "/etc/hostname", "a", "ln -sfn plain a"),
+        ("d/rc", "real", "d", "rm d; mkdir d; echo evil > d/rc"),
+        ("d/rc", "real", "d", "rm d; mv e d"),
+        ("d/rc", "real", "d", "ln -sfn e d"),
+    ] {
+        let b = dotfiles(&[])
+            .file("{ws}/b", "old\n")
+            .file("{ws}/real/rc", "old\n")
+            .file("{ws}/real/other", "old\n");
+        symlink(to, b.ws().join(link)).unwrap();
+        b.chown(&b.ws().join(link));
+        linked(&b, ".bashrc", way);
+        let ran = b.sh(&format!(
+            "{evil}; echo new >> real/other; {replace}; sleep 0.3; echo told"
+        ));
+        let said = ran.complaint();
+        let rc = fs::read_to_string(b.home().join(".bashrc")).unwrap_or_default();
+        assert!(!rc.contains("evil"), "{way}, {replace}: {said}");
+        assert!(said.contains("agentbox restore"), "{replace}: {said}");
+        assert_eq!(text(&b, "plain"), "evil\n", "the twin");
+        assert_eq!(text(&b, "real/other"), "old\nnew\n", "the twin");
+    }
+}
+
+/// `~/.claude -> dotfiles/claude`: the login could not be renewed, since it was frozen with the rest.
+#[test]
+fn a_login_is_renewed_where_its_directory_is_a_link_to_the_working_copy() {
+    let profile = format!("{BASE}[files]\nstate = [\"~/.claude/.credentials.json\"]\n");
+    let b = dotfiles(&[])
+        .profile(&profile)
+        .file("{ws}/claude/.credentials.json", "old\n")
+        .file("{ws}/claude/settings.json", "old\n");
+    linked(&b, ".claude", "claude");
+    let ran = b.sh(
+        "cd claude; echo new > t; mv t .credentials.json; echo evil > settings.json; echo told",
+    );
+    assert_eq!(text(&b, "claude/.credentials.json"), "new\n", "{ran:?}");
+    assert_eq!(text(&b, "claude/settings.json"), "old\n", "{ran:?}");
+}

@@ -120,3 +120,32 @@ fn variables_that_name_no_file_of_the_work_change_nothing() {
     assert_eq!(ran.ok(), "old\nnew", "{ran:?}");
     assert!(!ran.complaint().contains("hidden"), "{ran:?}");
 }
+
+/// Values as people write them: quotes, an interpreter before the file, `$HOME`, a blank in the name.
+#[test]
+fn what_runs_is_found_in_whatever_words() {
+    for (var, value, file) in [
+        ("EDITOR", "'{ws}/edit.sh' --wait", "edit.sh"),
+        ("EDITOR", "\"{ws}/edit.sh\"", "edit.sh"),
+        ("EDITOR", "sh {ws}/edit.sh", "edit.sh"),
+        ("VISUAL", "env A=1 ~/ws/edit.sh", "edit.sh"),
+        ("GIT_SSH_COMMAND", "ssh -F{ws}/ssh.cfg", "ssh.cfg"),
+        ("GIT_ASKPASS", "{ws}/my dir/ask", "my dir/ask"),
+        ("PYTHONSTARTUP", "{ws}/my dir/start.py", "my dir/start.py"),
+        ("BASH_ENV", "$HOME/ws/env.sh", "env.sh"),
+        ("LESSOPEN", "|{ws}/less.sh %s", "less.sh"),
+        ("NODE_OPTIONS", "--require={ws}/hook.js", "hook.js"),
+        ("LD_LIBRARY_PATH", "{ws}/lib", "lib/libc.so.6"),
+        ("PERL5LIB", "{ws}/lib", "lib/strict.pm"),
+    ] {
+        let b = boxed(&[]).dir("{ws}/lib").dir("{ws}/my dir");
+        let value = b.fill(value);
+        let b = b.env(var, value.clone());
+        let ran = b.sh(&format!(
+            "for f in '{file}' lib/libmine.so; do echo evil > \"$f\"; done; sleep 0.3"
+        ));
+        // With a libc of its own not even sleep(1) runs, until that is moved away.
+        assert!(!b.ws().join(file).exists(), "{var}={value}: {ran:?}");
+        assert_eq!(text(&b, "lib/libmine.so"), "evil\n", "{var}: the twin");
+    }
+}

@@ -133,3 +133,65 @@ fn an_environment_is_made_anew() {
     assert!(!ran.complaint().contains(TOLD), "{}", ran.complaint());
     assert!(b.ws().join(".venv/bin/python").exists());
 }
+
+/// The directory of PATH was frozen where it is, and the link to it could be replaced.
+#[test]
+fn a_directory_of_path_that_is_a_link_is_no_way() {
+    for way in [
+        "ln -sfn evil link",
+        "rm link; mkdir link; cp evil/ls link/",
+        "rm link; mv evil link",
+    ] {
+        let b = with_path(&[], &["programs"]);
+        std::os::unix::fs::symlink("programs", b.ws().join("link")).unwrap();
+        b.chown(&b.ws().join("link"));
+        let path = format!(
+            "{}:/usr/local/bin:/usr/bin:/bin",
+            b.ws().join("link").display()
+        );
+        let b = b.env("PATH", path);
+        let ran = b.sh(&format!(
+            "mkdir evil; echo evil > evil/ls; {way}; sleep 0.3; echo mine > plain"
+        ));
+        ran.ok();
+        assert!(!b.ws().join("link/ls").exists(), "{way}: {ran:?}");
+        assert!(ran.complaint().contains(TOLD), "{way}: {ran:?}");
+        assert!(b.ws().join("plain").exists(), "{way}: the twin");
+    }
+}
+
+/// It was looked after only where it was there when the box started.
+#[test]
+fn a_directory_of_path_that_is_made_in_the_session() {
+    for (dir, on_path) in [("tools", true), (".venv/bin", false), ("tools", false)] {
+        let b = with_path(&[], &[]);
+        let path = match on_path {
+            true => format!("{}:/usr/bin:/bin", b.ws().join(dir).display()),
+            false => "/usr/bin:/bin".to_owned(),
+        };
+        let b = b.env("PATH", path);
+        let ran = b.sh(&format!(
+            "mkdir -p {dir}; for n in ls mine; do echo x > {dir}/$n; done; sleep 0.3"
+        ));
+        ran.ok();
+        assert!(b.ws().join(dir).join("mine").exists(), "{dir}: {ran:?}");
+        let free = dir == "tools" && !on_path;
+        assert_eq!(b.ws().join(dir).join("ls").exists(), free, "{dir}: {ran:?}");
+    }
+}
+
+/// So many rules that some were left out without a word, and a program with checks panicked.
+#[test]
+fn thousands_of_directories_of_path() {
+    let dirs: Vec<String> = (0..1_000).map(|n| format!("q/{n}")).collect();
+    let dirs: Vec<&str> = dirs.iter().map(String::as_str).collect();
+    let b = with_path(&dirs, &[]).file("{ws}/secret", "secret\n");
+    let b = b.option("--hide").option("secret");
+    let ran = b.sh("cat secret; echo evil > .git; echo told");
+    assert_eq!(ran.text(), "told", "{ran:?}");
+    assert!(
+        ran.complaint()
+            .contains("directories of PATH lie in the working copy"),
+        "{ran:?}"
+    );
+}

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Cause, Name, Phase, Told, Watchman};
+use crate::keeper::listing::What;
 use crate::keeper::place;
 use crate::keeper::tree::Filled;
 use crate::keeper::view::{Covered, Stay};
@@ -23,7 +24,9 @@ impl Watchman<'_> {
         let Some(view) = &self.view else {
             self.early
                 .insert((it.spot.place, rel.clone(), NameKind::Freeze));
-            self.frozen.entry(file.to_owned()).or_default();
+            if it.what != What::Link {
+                self.frozen.entry(file.to_owned()).or_default();
+            }
             return Ok(Covered::Already);
         };
         // A second event may speak of a name that is looked at already.
@@ -37,7 +40,10 @@ impl Watchman<'_> {
             .freeze(place, &rel, stay)
             .map_err(|errno| format!("{} cannot be frozen: {errno}", file.display()))?;
         if self.phase == Phase::Before {
-            self.frozen.insert(file.to_owned(), inode);
+            // A link is no mount point: the box can replace it by another one.
+            if covered != Covered::Link {
+                self.frozen.insert(file.to_owned(), inode);
+            }
             return Ok(covered);
         }
         match covered {

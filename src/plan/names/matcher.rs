@@ -166,15 +166,18 @@ pub struct Matcher {
     by_last: Vec<Vec<u16>>,
 }
 
+/// The most rules that one root can have.
+pub const MOST: usize = u16::MAX as usize;
+
 impl Matcher {
-    /// The rules about names below `root`.
+    /// The rules about names below `root`, no more than [`MOST`].
     #[must_use]
     pub fn new(rules: &[NameRule], root: &Path) -> Matcher {
         let patterns: Vec<Compiled> = rules
             .iter()
             .enumerate()
             .filter(|(_, rule)| rule.root.path() == root)
-            .take(usize::from(u16::MAX))
+            .take(MOST)
             .map(|(index, rule)| Compiled {
                 rule: index,
                 kind: rule.kind,
@@ -188,7 +191,7 @@ impl Matcher {
             by_first: vec![Vec::new(); 256],
             by_last: vec![Vec::new(); 256],
         };
-        for (number, pattern) in (0u16..).zip(&matcher.patterns) {
+        for (pattern, number) in matcher.patterns.iter().zip(0u16..) {
             let [Part::Deep, head, ..] = pattern.parts.as_slice() else {
                 continue;
             };
@@ -222,11 +225,10 @@ impl Matcher {
     /// The root itself.
     #[must_use]
     pub fn start(&self) -> Cursor {
-        let plain = (0u16..)
-            .zip(&self.patterns)
-            .filter(|(_, pattern)| !floats(pattern));
+        let numbered = self.patterns.iter().zip(0u16..);
+        let plain = numbered.filter(|(pattern, _)| !floats(pattern));
         Cursor {
-            places: plain.map(|(number, _)| (number, 0)).collect(),
+            places: plain.map(|(_, number)| (number, 0)).collect(),
             way: Way::Any,
         }
     }

@@ -7,6 +7,7 @@
 
 use super::super::expand::within;
 use super::super::scene::{Scene, show};
+use super::{rules, written};
 use crate::host::FileType;
 use crate::plan::OsText;
 use crate::plan::names::is_never_searched;
@@ -54,19 +55,28 @@ const LARGE: &[&str] = &[
     ".cache", ".npm", ".cargo", ".rustup", ".nvm", ".local", ".m2",
 ];
 
+/// Of what the profiles keep as a copy (`state`), the logins, in HOME: tokens are renewed in them, and nothing in them runs.
+const LOGINS: &[&str] = &[
+    ".claude/.credentials.json",
+    ".codex/auth.json",
+    ".gemini/oauth_creds.json",
+    ".qwen/oauth_creds.json",
+];
+
 /// Rules about what such links lead to; `known` are those about HOME.
 pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> {
-    let links = links(scene);
+    let places = links(scene);
+    let links = places
+        .iter()
+        .flat_map(|(link, names)| names.iter().map(move |name| (link, name)));
     let (work, home) = (scene.workspace.real.clone(), scene.home.real.clone());
     let mut out: Vec<NameRule> = Vec::new();
     let mut frozen: Vec<PathBuf> = Vec::new();
-    let matcher = (!links.is_empty()).then(|| Matcher::new(known, &home));
-    for (link, real) in &links {
-        let Some(way) = real
-            .strip_prefix(&work)
-            .ok()
-            .filter(|way| !way.as_os_str().is_empty())
-        else {
+    let own = own(scene);
+    let matcher = (!places.is_empty()).then(|| Matcher::new(known, &home));
+    for (link, name) in links {
+        let way = name.strip_prefix(&work).ok();
+        let Some(way) = way.filter(|way| !way.as_os_str().is_empty()) else {
             scene.notices.push(format!(
                 "{} is a link to this directory: your programs may run what is written here",
                 show(link)
@@ -92,7 +102,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
         }
         let by_content = said.and_then(|(_, rule)| known.get(rule?));
         out.extend(by_content.map(|rule| hidden(rule.holds)));
-        freeze(scene, real, DEPTH, &mut frozen);
+        freeze(scene, name, &own, DEPTH, &mut frozen);
     }
     frozen.sort();
     frozen.dedup();
@@ -106,12 +116,15 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
     out
 }
 
-/// The links, and where in the workspace each leads.
-fn links(scene: &Scene<'_>) -> BTreeMap<PathBuf, PathBuf> {
-    let mut links: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+/// The links, and the names in the workspace by which each leads somewhere.
+type Links = BTreeMap<PathBuf, Vec<PathBuf>>;
+
+fn links(scene: &Scene<'_>) -> Links {
+    let mut links = Links::new();
     let mut add = |link: PathBuf| {
-        if let Some(real) = leads_here(scene, &link) {
-            links.insert(link, real);
+        let names = leads_here(scene, &link);
+        if !names.is_empty() {
+            links.insert(link, names);
         }
     };
     let home = &scene.home.real;
@@ -153,24 +166,25 @@ fn entries(scene: &Scene<'_>, dir: &Path, each: &mut dyn FnMut(PathBuf, FileType
     });
 }
 
-/// The place in the workspace, or the workspace itself, that a link outside of it leads to, whether it exists or not.
-fn leads_here(scene: &Scene<'_>, link: &Path) -> Option<PathBuf> {
+/// The places in the workspace, or the workspace itself, that a link outside of it leads to, whether they exist or not: also where it
+/// goes on from there by a link, which the box could replace.
+fn leads_here(scene: &Scene<'_>, link: &Path) -> Vec<PathBuf> {
     let work = &scene.workspace.real;
     if within(link, work) {
-        return None;
+        return Vec::new();
     }
-    let real = scene.walk.follow(link)?.real.clone();
+    let mut names = written::names(scene, link);
     // What is installed there is replaced by whoever installs (`~/.venv -> work/.venv`).
-    let is_installed = is_never_searched(work, real.strip_prefix(work).ok()?);
-    (!is_installed).then_some(real)
+    let is_searched = |name: &PathBuf| {
+        let way = name.strip_prefix(work);
+        way.is_ok_and(|way| !is_never_searched(work, way))
+    };
+    names.retain(is_searched);
+    names
 }
 
 /// Links further down.
-fn deeper(
-    scene: &Scene<'_>,
-    mut dirs: Vec<(PathBuf, usize)>,
-    links: &mut BTreeMap<PathBuf, PathBuf>,
-) {
+fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut Links) {
     let mut left = ENTRIES;
     while let Some((dir, depth)) = dirs.pop() {
         let mut found: Vec<PathBuf> = Vec::new();
@@ -183,30 +197,49 @@ fn deeper(
             }
         });
         for link in found {
-            if let Some(real) = leads_here(scene, &link) {
-                links.insert(link, real);
+            let names = leads_here(scene, &link);
+            if !names.is_empty() {
+                links.insert(link, names);
             }
         }
     }
 }
 
-/// Freezes a place; what a profile lets the agent write there (its state) stays as it is, and what is beside it is frozen.
-fn freeze(scene: &Scene<'_>, place: &Path, depth: usize, out: &mut Vec<PathBuf>) {
+/// What a profile lets the agent write in the workspace: its state, and the login where that cannot be a copy, since its directory
+/// lies there.
+fn own(scene: &Scene<'_>) -> Vec<PathBuf> {
     let work = &scene.workspace.real;
-    let mut own = scene
-        .writable
-        .iter()
-        .filter(|grant| !within(work, grant) && within(grant, work));
-    if own.clone().any(|grant| within(place, grant)) {
+    let state = scene.policy.wishes.files.state.iter();
+    let paths = state.filter_map(|wish| rules::path_of(scene, wish));
+    let is_login = |path: &PathBuf| {
+        let name = path.strip_prefix(&scene.home.path);
+        name.is_ok_and(|name| LOGINS.iter().any(|login| name == Path::new(login)))
+    };
+    let logins = paths
+        .filter(is_login)
+        .map(|path| (path.parent().map(|dir| scene.real_of(dir)), path))
+        .filter_map(|(dir, path)| Some(dir?.join(path.file_name()?)));
+    let grants = scene.writable.iter().cloned();
+    grants
+        .chain(logins)
+        .filter(|grant| !within(work, grant) && within(grant, work))
+        .collect()
+}
+
+/// Freezes a name; what is the agent's own where it leads stays as it is, and what is beside that is frozen.
+fn freeze(scene: &Scene<'_>, name: &Path, own: &[PathBuf], depth: usize, out: &mut Vec<PathBuf>) {
+    let place = scene.real_of(name);
+    if own.iter().any(|grant| within(&place, grant)) {
         return;
     }
-    if depth > 0 && own.any(|grant| within(grant, place)) {
-        entries(scene, place, &mut |path, _| {
-            freeze(scene, &path, depth - 1, out)
+    if depth > 0 && own.iter().any(|grant| within(grant, &place)) {
+        entries(scene, &place, &mut |path, _| {
+            let name = name.join(path.file_name().unwrap_or_default());
+            freeze(scene, &name, own, depth - 1, out)
         });
         return;
     }
-    out.push(place.to_owned());
+    out.push(name.to_owned());
 }
 
 /// One line for the banner.

@@ -27,6 +27,7 @@ mod sourced;
 mod spelling;
 mod tracked;
 mod whole;
+mod written;
 
 use super::expand::{below, same, upward, within};
 use super::gitconfig;
@@ -34,7 +35,7 @@ use super::scene::Scene;
 use crate::host::FileType;
 use crate::outcome::Layer;
 use crate::plan::names::content;
-use crate::plan::names::matcher::{Matcher, heavy_names};
+use crate::plan::names::matcher::{self, Matcher, heavy_names};
 use crate::plan::names::{FoundName, How, NameKind, NameRule, Names, Watch};
 use crate::plan::{Access, GrantKind, Kind, OsText};
 pub(super) use hidden::is_hidden;
@@ -106,6 +107,12 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
         if !roots.iter().any(|root| same(root, rule.root.path())) {
             roots.push(rule.root.path().to_owned());
         }
+    }
+    if rules.len() > matcher::MOST {
+        let what = format!("there are {} rules about names", rules.len());
+        let remedy = format!("more than {} cannot be kept", matcher::MOST);
+        scene.problem(what, remedy, None);
+        return Named::default();
     }
     for root in &roots {
         below_root(scene, &rules, root, &mut found);

@@ -7,6 +7,7 @@
 use super::super::expand::within;
 use super::super::scene::Scene;
 use super::rules::anchor;
+use super::written;
 use crate::host::FileType;
 use crate::plan::Access;
 use crate::plan::names::{NameKind, NameRule};
@@ -57,8 +58,8 @@ const SECRETS: &[&str] = &[
 enum Runs {
     /// The files of a list, separated by colons or blanks.
     Files,
-    /// A program and its arguments.
-    Program,
+    /// A command of a shell: the program, and what its arguments name (`sh edit.sh`, `ssh -F config`).
+    Command,
     /// Files with these names in the directories of a list.
     Named(&'static [&'static str]),
 }
@@ -85,21 +86,45 @@ const RUNNING: &[(&str, Runs)] = &[
     ("GIT_CONFIG_SYSTEM", Runs::Files),
     ("GIT_EXEC_PATH", Runs::Files),
     ("GIT_TEMPLATE_DIR", Runs::Files),
-    ("GIT_ASKPASS", Runs::Program),
-    ("GIT_EDITOR", Runs::Program),
-    ("GIT_EXTERNAL_DIFF", Runs::Program),
-    ("GIT_PAGER", Runs::Program),
-    ("GIT_PROXY_COMMAND", Runs::Program),
-    ("GIT_SEQUENCE_EDITOR", Runs::Program),
-    ("GIT_SSH", Runs::Program),
-    ("GIT_SSH_COMMAND", Runs::Program),
-    ("BROWSER", Runs::Program),
-    ("EDITOR", Runs::Program),
-    ("MANPAGER", Runs::Program),
-    ("PAGER", Runs::Program),
-    ("SSH_ASKPASS", Runs::Program),
-    ("SUDO_ASKPASS", Runs::Program),
-    ("VISUAL", Runs::Program),
+    ("GIT_ASKPASS", Runs::Command),
+    ("GIT_EDITOR", Runs::Command),
+    ("GIT_EXTERNAL_DIFF", Runs::Command),
+    ("GIT_PAGER", Runs::Command),
+    ("GIT_PROXY_COMMAND", Runs::Command),
+    ("GIT_SEQUENCE_EDITOR", Runs::Command),
+    ("GIT_SSH", Runs::Command),
+    ("GIT_SSH_COMMAND", Runs::Command),
+    ("BROWSER", Runs::Command),
+    ("EDITOR", Runs::Command),
+    ("MANPAGER", Runs::Command),
+    ("PAGER", Runs::Command),
+    ("SSH_ASKPASS", Runs::Command),
+    ("SUDO_ASKPASS", Runs::Command),
+    ("VISUAL", Runs::Command),
+    ("LESSCLOSE", Runs::Command), // less(1)
+    ("LESSOPEN", Runs::Command),
+    ("NODE_OPTIONS", Runs::Command), // `--require`
+    ("PROMPT_COMMAND", Runs::Command),
+    // What is loaded into every program. Of a project's own libraries none has such a name.
+    (
+        "LD_LIBRARY_PATH",
+        Runs::Named(&[
+            "glibc-hwcaps",
+            "libc.so.6",
+            "libm.so.6",
+            "libdl.so.2",
+            "libpthread.so.0",
+            "librt.so.1",
+            "libresolv.so.2",
+            "libselinux.so.1",
+            "libtinfo.so.6",
+            "libacl.so.1",
+            "libattr.so.1",
+            "libcap.so.2",
+            "libpcre2-8.so.0",
+            "libcrypt.so.1",
+        ]),
+    ),
     // What each interpreter imports as it starts.
     (
         "PYTHONPATH",
@@ -121,6 +146,21 @@ const RUNNING: &[(&str, Runs)] = &[
             "encodings",
         ]),
     ),
+    (
+        "PERL5LIB",
+        Runs::Named(&[
+            "strict.pm",
+            "warnings.pm",
+            "Exporter.pm",
+            "Carp.pm",
+            "Config.pm",
+            "vars.pm",
+            "utf8.pm",
+            "constant.pm",
+            "overload.pm",
+            "sitecustomize.pl",
+        ]),
+    ),
 ];
 
 /// Rules about what is set.
@@ -129,7 +169,7 @@ pub(super) fn rules(scene: &Scene<'_>) -> Vec<NameRule> {
     let mut seen: BTreeSet<(NameKind, PathBuf)> = BTreeSet::new();
     let mut add = |kind: NameKind, path: &Path, var: &str| {
         // As it is written and where it leads: a link on the way can become another one.
-        for path in [path.to_owned(), scene.real_of(path)] {
+        for path in written::names(scene, path) {
             if counts(scene, kind, &path) && seen.insert((kind, path.clone())) {
                 let (root, way) = anchor(scene, &path);
                 let way = Path::new(OsStr::from_bytes(&way));
@@ -143,7 +183,7 @@ pub(super) fn rules(scene: &Scene<'_>) -> Vec<NameRule> {
         }
     };
     for var in SECRETS {
-        for path in list(scene, var, b":", |_| true) {
+        for path in list(scene, var, b":") {
             add(NameKind::Hide, &path, var);
         }
     }
@@ -151,21 +191,19 @@ pub(super) fn rules(scene: &Scene<'_>) -> Vec<NameRule> {
         match runs {
             Runs::Files => {
                 // What has no slash is no path in most of them (`ENV=test`).
-                for path in list(scene, var, b": ", |text| text.contains(&b'/')) {
+                if value(scene, var).contains(&b'/') {
+                    for path in list(scene, var, b": ") {
+                        add(NameKind::Freeze, &path, var);
+                    }
+                }
+            }
+            Runs::Command => {
+                for path in words(scene, var) {
                     add(NameKind::Freeze, &path, var);
                 }
             }
-            Runs::Program => {
-                // What has no slash is looked up on PATH.
-                let first = value(scene, var).split(|byte| *byte == b' ').next();
-                if first.unwrap_or_default().contains(&b'/')
-                    && let Some(path) = list(scene, var, b" ", |_| true).first()
-                {
-                    add(NameKind::Freeze, path, var);
-                }
-            }
             Runs::Named(names) => {
-                for dir in list(scene, var, b":", |_| true) {
+                for dir in list(scene, var, b":") {
                     for name in *names {
                         add(NameKind::Freeze, &dir.join(name), var);
                     }
@@ -180,19 +218,76 @@ fn value<'s>(scene: &'s Scene<'_>, var: &str) -> &'s [u8] {
     scene.host.var(var).map_or(&[], |value| value.as_bytes())
 }
 
-/// The paths in a variable, absolute; of its texts those that may be one.
-fn list(
-    scene: &Scene<'_>,
-    var: &str,
-    separators: &[u8],
-    may: impl Fn(&[u8]) -> bool,
-) -> Vec<PathBuf> {
-    value(scene, var)
-        .split(|byte| separators.contains(byte))
-        .filter(|text| !text.is_empty() && may(text))
-        .map(|text| scene.host.cwd.join(OsStr::from_bytes(text)))
-        .map(|path| super::super::workspace::tidy(&path))
-        .collect()
+/// The paths in a variable, absolute; the whole of it is one as well, since a name may hold what separates others.
+fn list(scene: &Scene<'_>, var: &str, separators: &[u8]) -> Vec<PathBuf> {
+    let value = value(scene, var);
+    let pieces = value.split(|byte| separators.contains(byte));
+    let mut paths: Vec<PathBuf> = pieces
+        .chain([value])
+        .filter(|text| !text.is_empty())
+        .map(|text| absolute(scene, text))
+        .collect();
+    paths.dedup();
+    paths
+}
+
+/// The paths in a command: its words that have a slash (what has none is looked up on PATH), also behind `=` and what stands before a
+/// path (`|`, `-F`). The whole of it is one as well: not every program gives it to a shell.
+fn words(scene: &Scene<'_>, var: &str) -> Vec<PathBuf> {
+    let value = value(scene, var);
+    let words = split(value).into_iter().chain([value.to_vec()]);
+    let mut paths = Vec::new();
+    for word in words.filter(|word| word.contains(&b'/')) {
+        let after = word.iter().rposition(|byte| *byte == b'=');
+        let root = word.iter().position(|byte| *byte == b'/');
+        let from = [Some(0), after.map(|at| at + 1), root];
+        paths.extend(from.into_iter().flatten().filter_map(|from| {
+            let text = word.get(from..).filter(|text| !text.is_empty())?;
+            Some(absolute(scene, text))
+        }));
+    }
+    paths
+}
+
+/// The words of a command, without the quotes.
+fn split(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut words: Vec<Vec<u8>> = vec![Vec::new()];
+    let mut quote: Option<u8> = None;
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        let byte = match (*byte, quote) {
+            (b'\'' | b'"', None) => {
+                quote = Some(*byte);
+                continue;
+            }
+            (end, Some(begin)) if end == begin => {
+                quote = None;
+                continue;
+            }
+            (b' ' | b'\t' | b'\n' | b';' | b'|' | b'&', None) => {
+                words.push(Vec::new());
+                continue;
+            }
+            (b'\\', None | Some(b'"')) => *bytes.next().unwrap_or(byte),
+            (byte, _) => byte,
+        };
+        if let Some(last) = words.last_mut() {
+            last.push(byte);
+        }
+    }
+    words
+}
+
+/// As a shell would see it, of HOME only.
+fn absolute(scene: &Scene<'_>, text: &[u8]) -> PathBuf {
+    let below_home = ["~/", "$HOME/", "${HOME}/"]
+        .iter()
+        .find_map(|home| text.strip_prefix(home.as_bytes()));
+    let path = match below_home {
+        Some(rest) => scene.home.path.join(OsStr::from_bytes(rest)),
+        None => scene.host.cwd.join(OsStr::from_bytes(text)),
+    };
+    super::super::workspace::tidy(&path)
 }
 
 /// Is it a name in what the box sees (hidden) or may write (frozen), and no place to work in, one above, or a device?

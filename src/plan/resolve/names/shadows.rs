@@ -6,6 +6,7 @@
 
 use super::super::expand::{below, within};
 use super::super::scene::Scene;
+use super::written;
 use crate::host::FileType;
 use crate::plan::Access;
 use crate::plan::names::{NameKind, NameRule};
@@ -129,12 +130,15 @@ const TYPED: &[&str] = &[
     "agentbox",
 ];
 
+/// How many such directories are looked after.
+const MOST: usize = 200;
+
 /// The environments that editors and shells activate by themselves.
 const ACTIVATED: &[&str] = &[".venv/bin", "venv/bin"];
 
 /// Rules about the names that are not there yet.
-pub(super) fn rules(scene: &Scene<'_>) -> Vec<NameRule> {
-    let work = &scene.workspace.real;
+pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
+    let work = &scene.workspace.real.clone();
     let path = scene.host.var("PATH").map(OsString::as_os_str);
     let path = path.unwrap_or_default().as_bytes().split(|b| *b == b':');
     let mut dirs: BTreeSet<PathBuf> = BTreeSet::new();
@@ -147,9 +151,16 @@ pub(super) fn rules(scene: &Scene<'_>) -> Vec<NameRule> {
         dirs.extend([work.join(dir), scene.host.cwd.join(dir)]);
     }
     dirs.extend(ACTIVATED.iter().map(|dir| work.join(dir)));
-    let dirs: BTreeSet<PathBuf> = dirs.iter().filter_map(|dir| place(scene, dir)).collect();
+    let dirs: BTreeSet<PathBuf> = dirs.iter().flat_map(|dir| places(scene, dir)).collect();
+    if dirs.len() > MOST {
+        scene.notices.push(format!(
+            "{} directories of PATH lie in the working copy: what is made in the last {} of them may shadow the system's programs",
+            dirs.len(),
+            dirs.len() - MOST
+        ));
+    }
     let mut out = Vec::new();
-    for dir in &dirs {
+    for dir in dirs.iter().take(MOST) {
         let mut there: BTreeSet<OsString> = BTreeSet::new();
         scene.walk.look.scan(dir, &mut |name, _, _| {
             there.insert(name.to_owned());
@@ -169,14 +180,19 @@ pub(super) fn rules(scene: &Scene<'_>) -> Vec<NameRule> {
     out
 }
 
-/// A directory that is there, in the workspace, where the box can write.
-fn place(scene: &Scene<'_>, dir: &Path) -> Option<PathBuf> {
-    let walked = scene.walk.follow(dir)?;
-    let is_dir = walked
-        .stat
-        .is_some_and(|stat| stat.file_type == FileType::Dir);
-    let counts = is_dir
-        && within(&walked.real, &scene.workspace.real)
-        && scene.tree.access(&walked.real) == Some(Access::Write);
-    counts.then(|| walked.real.clone())
+/// The names in the workspace, where the box can write, of a directory that is there or can be made; more than one where links are on
+/// the way, each of which the box could replace.
+fn places(scene: &Scene<'_>, dir: &Path) -> Vec<PathBuf> {
+    let can_be = scene
+        .walk
+        .stat(dir)
+        .is_none_or(|stat| stat.file_type == FileType::Dir);
+    let mut names = match can_be {
+        true => written::names(scene, dir),
+        false => Vec::new(),
+    };
+    names.retain(|name| {
+        within(name, &scene.workspace.real) && scene.tree.access(name) == Some(Access::Write)
+    });
+    names
 }
