@@ -206,6 +206,38 @@ fn children(of: Pid) -> Vec<Pid> {
     all.map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }
 
+/// A command has ended by itself, and who reads its status comes late: he is waited for. Whoever wants `run` to end does not have to
+/// wait for him.
+#[test]
+fn a_status_that_nobody_reads_lets_run_be_ended() {
+    let b = TestBox::new().option("--status-fd").option("7");
+    let start = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+        let mut command = b.command(["/bin/sh", "-c", "echo done"]);
+        common::inherit(&mut command, writer.as_raw_fd(), 7);
+        let mut live = Live::start(command);
+        drop(writer);
+        live.wait_line("done");
+        std::thread::sleep(Duration::from_millis(500));
+        (live, reader)
+    };
+    let (live, reader) = start();
+    live.signal(Signal::SIGTERM);
+    let begun = Instant::now();
+    assert_eq!(live.end().code(), 0, "what the command has ended with");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    drop(reader);
+    let (live, mut reader) = start();
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert!(
+        text.lines().last().unwrap().contains("\"ended\""),
+        "the twin"
+    );
+    assert_eq!(live.end().code(), 0);
+}
+
 /// A pipe at `--status-fd` that nobody reads held up the supervisor as soon as it was full, which a box brings about by what it
 /// does: the stop file, the limits and `kill` had to wait for its reader.
 #[test]

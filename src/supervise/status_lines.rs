@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::launch::channel::{Channel, Received};
+use crate::launch::message::FromClient;
 use crate::record::Event;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -84,16 +86,43 @@ impl StatusLines {
         self.write(PollTimeout::ZERO)
     }
 
-    /// The box is dead: waits for who reads, and gives up when nothing is read for `patience`.
-    pub(super) fn drain(&mut self, patience: Duration) {
+    /// The box is dead: waits for who reads, and gives up when nothing is read for `patience`, or when the client wants to end or is
+    /// gone.
+    pub(super) fn drain(&mut self, patience: Duration, client: Option<&Channel>) {
         let until = Instant::now().checked_add(patience);
         let mut before = usize::MAX;
         while !self.queue.is_empty() && self.queue.len() < before {
             before = self.queue.len();
+            if !self.has_room(until, client) || self.go_on() != Taken::Yes {
+                return;
+            }
+        }
+    }
+
+    /// Waits for room; no when there will be none.
+    fn has_room(&self, until: Option<Instant>, client: Option<&Channel>) -> bool {
+        loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let left = left.and_then(|left| PollTimeout::try_from(left).ok());
-            if self.write(left.unwrap_or(PollTimeout::NONE)) != Taken::Yes {
-                return;
+            let mut set = vec![PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+            set.extend(client.map(|client| PollFd::new(client.as_fd(), PollFlags::POLLIN)));
+            match poll(&mut set, left.unwrap_or(PollTimeout::NONE)) {
+                Err(Errno::EINTR) => continue,
+                Ok(0) | Err(_) => return false,
+                Ok(_) => {}
+            }
+            let is_ready = |fd: &PollFd<'_>| fd.any() == Some(true);
+            if let (Some(client), true) = (client, set.get(1).is_some_and(is_ready)) {
+                match client.try_recv::<FromClient>() {
+                    Ok(Received::Message(FromClient::Signal { signal, .. }, _)) if ends(signal) => {
+                        return false;
+                    }
+                    Ok(Received::End) | Err(_) => return false,
+                    Ok(_) => {}
+                }
+            }
+            if set.first().is_some_and(is_ready) {
+                return true;
             }
         }
     }
@@ -127,4 +156,12 @@ impl StatusLines {
         self.queue.drain(..done);
         taken
     }
+}
+
+/// Does who sends it want the command to end?
+fn ends(signal: i32) -> bool {
+    matches!(
+        signal,
+        libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT
+    )
 }

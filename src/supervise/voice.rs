@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::running::PATIENCE;
 use super::status_lines::{StatusLines, Taken};
 use crate::launch::channel::Channel;
 use crate::launch::message::ToClient;
@@ -122,10 +123,15 @@ impl Voice {
         }
     }
 
-    /// Hands over what waits for `--status-fd`; gives up when nothing is read for so long.
+    /// Hands over what waits for `--status-fd`; gives up when nothing is read for so long, or when the client is told to end. Without
+    /// one nobody could tell.
     pub(super) fn drain_status(&mut self, patience: Duration) {
+        let patience = match &self.client {
+            Some(_) => patience,
+            None => patience.min(PATIENCE),
+        };
         if let Some(mut lines) = self.status.take() {
-            lines.drain(patience);
+            lines.drain(patience, self.client.as_ref());
         }
     }
 }
