@@ -164,7 +164,7 @@ fn a_directory_of_path_that_is_a_link_is_no_way() {
 #[test]
 fn a_directory_of_path_that_is_made_in_the_session() {
     for (dir, on_path) in [("tools", true), (".venv/bin", false), ("tools", false)] {
-        let b = with_path(&[], &[]);
+        let b = with_path(&[], &[]).file("{ws}/pyproject.toml", "");
         let path = match on_path {
             true => format!("{}:/usr/bin:/bin", b.ws().join(dir).display()),
             false => "/usr/bin:/bin".to_owned(),
@@ -178,6 +178,11 @@ fn a_directory_of_path_that_is_made_in_the_session() {
         let free = dir == "tools" && !on_path;
         assert_eq!(b.ws().join(dir).join("ls").exists(), free, "{dir}: {ran:?}");
     }
+    // A project in another language has none.
+    let b = with_path(&[], &[]);
+    b.sh("mkdir -p .venv/bin; echo x > .venv/bin/ls; sleep 0.3")
+        .ok();
+    assert!(b.ws().join(".venv/bin/ls").exists());
 }
 
 /// So many rules that some were left out without a word, and a program with checks panicked.

@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::expand::{below, within};
+use super::super::expand::within;
 use super::super::scene::Scene;
 use super::written;
 use crate::host::FileType;
@@ -136,6 +136,15 @@ const MOST: usize = 200;
 /// The environments that editors and shells activate by themselves.
 const ACTIVATED: &[&str] = &[".venv/bin", "venv/bin"];
 
+/// Where one may be made in the session, since it is a project in Python. Elsewhere the rules would cost each start for nothing.
+const OF_PYTHON: &[&str] = &[
+    "pyproject.toml",
+    "requirements.txt",
+    "setup.py",
+    "Pipfile",
+    "tox.ini",
+];
+
 /// Rules about the names that are not there yet.
 pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
     let work = &scene.workspace.real.clone();
@@ -150,7 +159,10 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
         // Relative, and empty for `.`: wherever the user types.
         dirs.extend([work.join(dir), scene.host.cwd.join(dir)]);
     }
-    dirs.extend(ACTIVATED.iter().map(|dir| work.join(dir)));
+    let is_there = |name: &&str| scene.walk.lstat(&work.join(name)).is_some();
+    let is_python = OF_PYTHON.iter().any(|name| is_there(name));
+    let activated = ACTIVATED.iter().filter(|dir| is_python || is_there(dir));
+    dirs.extend(activated.map(|dir| work.join(dir)));
     let dirs: BTreeSet<PathBuf> = dirs.iter().flat_map(|dir| places(scene, dir)).collect();
     if dirs.len() > MOST {
         scene.notices.push(format!(
@@ -165,10 +177,9 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
         scene.walk.look.scan(dir, &mut |name, _, _| {
             there.insert(name.to_owned());
         });
-        let Some(way) = below(dir, work) else {
+        let Ok(way) = dir.strip_prefix(work) else {
             continue;
         };
-        let way = Path::new(OsStr::from_bytes(way));
         let missing = TYPED
             .iter()
             .filter(|name| !there.contains(OsStr::new(name)));
