@@ -160,7 +160,7 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
         dirs.extend([work.join(dir), scene.host.cwd.join(dir)]);
     }
     let is_there = |name: &&str| scene.walk.lstat(&work.join(name)).is_some();
-    let is_python = OF_PYTHON.iter().any(|name| is_there(name));
+    let is_python = OF_PYTHON.iter().any(&is_there);
     let activated = ACTIVATED.iter().filter(|dir| is_python || is_there(dir));
     dirs.extend(activated.map(|dir| work.join(dir)));
     let dirs: BTreeSet<PathBuf> = dirs.iter().flat_map(|dir| places(scene, dir)).collect();
