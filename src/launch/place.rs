@@ -9,6 +9,7 @@ use crate::host::{Cause, Cgroup, Host, Place};
 use crate::plan::rung::Rung;
 use crate::sys::mount::{self, attr};
 use crate::sys::process::{self, Fork};
+use crate::sys::procfs;
 use crate::sys::random;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -130,8 +131,7 @@ pub fn has_dev_null() -> bool {
 /// Whether /proc hides from this user what it may not trace: then the supervisor finds no init that has no namespaces. The option alone
 /// does not say so: who may trace everything, and who is in the group of `gid=`, sees all.
 fn is_hidden() -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    if !mounts.contains("hidepid=") {
+    if !procfs::has_hidepid() {
         return false;
     }
     let Ok((read, write)) = nix::unistd::pipe2(OFlag::O_CLOEXEC) else {

@@ -26,6 +26,14 @@ pub fn processes() -> Vec<Process> {
         .collect()
 }
 
+/// Does a procfs here hide processes from who may not trace them (`hidepid`, proc(5))? Whether it does so from this caller it does not
+/// say: who may trace everything, and who is in the group of `gid=`, sees all.
+#[must_use]
+pub fn has_hidepid() -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts.contains("hidepid=")
+}
+
 /// The state of a process; `None` if there is none of that number.
 #[must_use]
 pub fn state(pid: i32) -> Option<u8> {

@@ -74,7 +74,9 @@ pub(super) fn openers(wanted: &Wanted, init: Pid) -> Openers {
     }
     let me = procfs::own_number();
     let own = std::fs::read_link("/proc/self/exe").ok();
-    let outside = hides().then(own_pid_namespace).flatten();
+    // Where some are hidden, the way from a process of the user's up to PID 1 leads through some that are not seen (a login, init of a
+    // box), and its pid namespace says whose it is: each box has one of its own, since the rung without namespaces cannot be had there.
+    let outside = procfs::has_hidepid().then(own_pid_namespace).flatten();
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes {
         let pid = process.file_name();
@@ -85,37 +87,27 @@ pub(super) fn openers(wanted: &Wanted, init: Pid) -> Openers {
             continue;
         }
         // One by one, when it is looked at: the box may hand a descriptor on from one young process to the next.
-        match procfs::is_below(pid, init.as_raw(), Some(BOX)) {
-            below
-                if below == Some(false)
-                    || below.is_none() && outside.is_some_and(|own| is_in(pid, own)) =>
-            {
-                let process = process.path();
-                // The job of another session looks at the same file in this moment; each would take the other one for the user.
-                let program = std::fs::read_link(process.join("exe")).ok();
-                if program.is_none() || program != own {
-                    let _ = all.table(&process, Opener::Host, wanted);
-                }
+        let is_hosts = match procfs::is_below(pid, init.as_raw(), Some(BOX)) {
+            Some(below) => !below,
+            None => outside.is_some_and(|own| is_in(pid, own)),
+        };
+        if is_hosts {
+            let process = process.path();
+            // The job of another session looks at the same file in this moment; each would take the other one for the user.
+            let program = std::fs::read_link(process.join("exe")).ok();
+            if program.is_none() || program != own {
+                let _ = all.table(&process, Opener::Host, wanted);
             }
-            _ => {
-                let unseen = all.unseen;
-                all.boxed(pid, wanted);
-                // What may be in another box is no reason to doubt all that is in this one.
-                if procfs::is_below(pid, init.as_raw(), None) == Some(false) {
-                    all.unseen = unseen;
-                }
-            }
+            continue;
+        }
+        let unseen = all.unseen;
+        all.boxed(pid, wanted);
+        // What may be in another box is no reason to doubt all that is in this one.
+        if procfs::is_below(pid, init.as_raw(), None) == Some(false) {
+            all.unseen = unseen;
         }
     }
     all
-}
-
-/// Does /proc hide some processes from who may not trace them (`hidepid`, proc(5))? Then the way from a process of the user's up to PID 1
-/// leads through some that are not seen (a login, init of a box), and its pid namespace says whose it is: each box has one of its own,
-/// since the rung without namespaces cannot be had there.
-fn hides() -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    mounts.contains("hidepid=")
 }
 
 fn own_pid_namespace() -> Option<(u64, u64)> {

@@ -7,7 +7,7 @@
 
 use super::super::expand::within;
 use super::super::scene::{Scene, show};
-use super::{rules, written};
+use super::{first_few, rules, written};
 use crate::host::FileType;
 use crate::plan::OsText;
 use crate::plan::names::is_never_searched;
@@ -121,12 +121,7 @@ type Links = BTreeMap<PathBuf, Vec<PathBuf>>;
 
 fn links(scene: &Scene<'_>) -> Links {
     let mut links = Links::new();
-    let mut add = |link: PathBuf| {
-        let names = leads_here(scene, &link);
-        if !names.is_empty() {
-            links.insert(link, names);
-        }
-    };
+    let mut add = |link: PathBuf| add(scene, link, &mut links);
     let home = &scene.home.real;
     let config = scene.xdg("XDG_CONFIG_HOME", ".config");
     let dirs = HOME.iter().map(|dir| match dir.strip_prefix(".config") {
@@ -156,6 +151,13 @@ fn links(scene: &Scene<'_>) -> Links {
         deeper(scene, below_dots, &mut links);
     }
     links
+}
+
+fn add(scene: &Scene<'_>, link: PathBuf, links: &mut Links) {
+    let names = leads_here(scene, &link);
+    if !names.is_empty() {
+        links.insert(link, names);
+    }
 }
 
 /// What is in a directory.
@@ -197,10 +199,7 @@ fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut Links)
             }
         });
         for link in found {
-            let names = leads_here(scene, &link);
-            if !names.is_empty() {
-                links.insert(link, names);
-            }
+            add(scene, link, links);
         }
     }
 }
@@ -244,18 +243,13 @@ fn freeze(scene: &Scene<'_>, name: &Path, own: &[PathBuf], depth: usize, out: &m
 
 /// One line for the banner.
 pub(super) fn summary(scene: &mut Scene<'_>, why: &str, ways: &[&Path]) {
-    const NAMED: usize = 4;
     if ways.is_empty() {
         return;
     }
     let name = |way: &&Path| OsText::from(OsString::from(way)).to_string();
-    let first: Vec<String> = ways.iter().take(NAMED).map(name).collect();
-    let more = match ways.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let names: Vec<String> = ways.iter().map(name).collect();
     scene.notices.push(format!(
-        "read-only, since {why}: {}{more}  (--write PATH lifts one, --protect '!PATTERN' several)",
-        first.join(", ")
+        "read-only, since {why}: {}  (--write PATH lifts one, --protect '!PATTERN' several)",
+        first_few(&names)
     ));
 }

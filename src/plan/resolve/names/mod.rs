@@ -425,13 +425,18 @@ fn summary(scene: &mut Scene<'_>, names: &Names) {
     if hidden.is_empty() {
         return;
     }
-    let first: Vec<&str> = hidden.iter().take(4).map(String::as_str).collect();
-    let more = match hidden.len().saturating_sub(first.len()) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     scene.notices.push(format!(
-        "hidden: {}{more}  (--read PATH shows one, --hide '!PATTERN' several)",
-        first.join(", ")
+        "hidden: {}  (--read PATH shows one, --hide '!PATTERN' several)",
+        first_few(&hidden)
     ));
+}
+
+/// The first names, and how many more there are.
+fn first_few(names: &[String]) -> String {
+    const FEW: usize = 4;
+    let (first, more) = names.split_at(names.len().min(FEW));
+    match more.len() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }

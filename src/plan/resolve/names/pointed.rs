@@ -280,10 +280,7 @@ fn split(text: &[u8]) -> Vec<Vec<u8>> {
 
 /// As a shell would see it, of HOME only.
 fn absolute(scene: &Scene<'_>, text: &[u8]) -> PathBuf {
-    let below_home = ["~/", "$HOME/", "${HOME}/"]
-        .iter()
-        .find_map(|home| text.strip_prefix(home.as_bytes()));
-    let path = match below_home {
+    let path = match written::below_home(text) {
         Some(rest) => scene.home.path.join(OsStr::from_bytes(rest)),
         None => scene.host.cwd.join(OsStr::from_bytes(text)),
     };

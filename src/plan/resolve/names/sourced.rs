@@ -5,6 +5,7 @@
 
 use super::super::scene::Scene;
 use super::dotfiles::summary;
+use super::written;
 use crate::plan::names::{NameKind, NameRule, is_never_searched};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -59,9 +60,8 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
 fn sourced(text: &[u8], home: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for line in text.split(|byte| *byte == b'\n') {
-        let ends = |byte: &u8| byte.is_ascii_whitespace() || b";&|(){}".contains(byte);
-        // `${HOME}` is one word.
-        let line = replace(line, b"${HOME}", b"$HOME");
+        // Not at braces, which `${HOME}` has; `{` is a word by itself.
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || b";&|()".contains(byte);
         let mut words = line.split(ends).filter(|word| !word.is_empty());
         while let Some(word) = words.next() {
             if word.first() == Some(&b'#') {
@@ -78,31 +78,10 @@ fn sourced(text: &[u8], home: &Path) -> Vec<PathBuf> {
                 .copied()
                 .filter(plain)
                 .collect();
-            let from_home = [&b"~/"[..], b"$HOME/"]
-                .iter()
-                .find_map(|start| name.strip_prefix(*start));
-            match from_home {
+            match written::below_home(&name) {
                 Some(way) => out.push(home.join(OsStr::from_bytes(way))),
                 None if name.starts_with(b"/") => out.push(OsStr::from_bytes(&name).into()),
                 None => {}
-            }
-        }
-    }
-    out
-}
-
-fn replace(text: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        match rest.strip_prefix(what) {
-            Some(after) => {
-                out.extend(by);
-                rest = after;
-            }
-            None => {
-                out.push(*first);
-                rest = after;
             }
         }
     }

@@ -49,6 +49,12 @@ pub(super) fn names(scene: &Scene<'_>, path: &Path) -> Vec<PathBuf> {
     out
 }
 
+/// The rest of a word that begins with HOME, as a shell would see it.
+pub(super) fn below_home(word: &[u8]) -> Option<&[u8]> {
+    let mut homes = ["~/", "$HOME/", "${HOME}/"].iter();
+    homes.find_map(|home| word.strip_prefix(home.as_bytes()))
+}
+
 /// Puts the components of a path before what is left.
 fn first(todo: &mut VecDeque<OsString>, path: &Path) {
     for component in path.components().rev() {
