@@ -277,7 +277,6 @@ fn a_history_that_cannot_be_read_is_said() {
 /// The same of a session whose supervisor was killed: whoever comes next says it.
 #[test]
 fn a_crash_does_not_swallow_what_is_told_of_the_history() {
-    use nix::sys::signal::{Signal, kill};
     let b = world();
     let token = common::world::token();
     let script = plumb(
@@ -286,10 +285,7 @@ fn a_crash_does_not_swallow_what_is_told_of_the_history() {
     );
     let mut live = b.start(["/bin/sh", "-c", &script, &token]);
     live.wait_line("ready");
-    let init = common::live::init_of(common::live::find(&token));
-    kill(common::live::parent(init).unwrap(), Signal::SIGKILL).unwrap();
-    live.end();
-    common::live::gone(&token);
+    common::live::crash(live, &token);
     let next = b.run(["true"]);
     assert!(told(&next)[0].contains("new or changed"), "{next:?}");
     assert_eq!(told(&b.run(["true"])), Vec::<String>::new());

@@ -892,10 +892,7 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
     let script = "mkdir -p x; echo evil > nowhere; ln -s nowhere x/.mcp.json; ln -s ../.agents x/.vscode; echo ready; sleep 1000; true";
     let mut live = b.start(["/bin/sh", "-c", script, &token]);
     live.wait_line("ready");
-    let init = live::init_of(live::find(&token));
-    kill(live::parent(init).unwrap(), Signal::SIGKILL).unwrap();
-    live.end();
-    live::gone(&token);
+    live::crash(live, &token);
     let ran = b.run(["true"]);
     assert_eq!(ran.code(), 0, "{ran:?}");
     for (link, stays) in [
@@ -932,10 +929,7 @@ fn links_of_home_outlive_a_crash() {
     live.wait_line("ready");
     // While it runs, and of the human's all the same.
     host(&b, "echo new > {home}/dots/tool/hooks/new");
-    let init = live::init_of(live::find(&token));
-    kill(live::parent(init).unwrap(), Signal::SIGKILL).unwrap();
-    live.end();
-    live::gone(&token);
+    live::crash(live, &token);
     let ran = b.run(["true"]);
     assert_eq!(ran.code(), 0, "{ran:?}");
     let home = b.home();

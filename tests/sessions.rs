@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, socket,
 };
+use nix::unistd::Pid;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -153,6 +154,15 @@ fn kill_all_kills_all() {
     );
 }
 
+/// It was said that it did not answer, and nothing of it or of its box is left.
+fn was_killed_unasked(ran: &Ran, live: Live, name: &str, supervisor: Pid) {
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(ran.complaint().contains("did not answer"), "{ran:?}");
+    assert!(with_token(name).is_empty());
+    all_gone(&[supervisor]);
+    assert_eq!(common::shell_status(live.end().status), 137);
+}
+
 /// A supervisor that is stopped cannot keep its box alive.
 #[test]
 fn kill_does_not_need_the_supervisor() {
@@ -163,11 +173,7 @@ fn kill_does_not_need_the_supervisor() {
     let supervisor = parent(common::live::init_of(find(&name))).unwrap();
     kill(supervisor, Signal::SIGSTOP).unwrap();
     let ran = run(b.agentbox(["kill", &id]));
-    assert_eq!(ran.code(), 0, "{ran:?}");
-    assert!(ran.complaint().contains("did not answer"), "{ran:?}");
-    assert!(with_token(&name).is_empty());
-    all_gone(&[supervisor]);
-    assert_eq!(common::shell_status(live.end().status), 137);
+    was_killed_unasked(&ran, live, &name, supervisor);
     assert_eq!(record(&b, &id)["state"], "lost");
     assert!(!directory(&b, &id).join("control").exists());
 }
@@ -201,11 +207,7 @@ fn a_session_that_was_asked_in_vain_too_often_is_killed_all_the_same() {
         } else {
             run(b.agentbox(["kill", &id]))
         };
-        assert_eq!(ran.code(), 0, "{ran:?}");
-        assert!(ran.complaint().contains("did not answer"), "{ran:?}");
-        assert!(with_token(&name).is_empty());
-        all_gone(&[supervisor]);
-        assert_eq!(common::shell_status(live.end().status), 137);
+        was_killed_unasked(&ran, live, &name, supervisor);
         assert_eq!(record(&b, &id)["state"], "lost");
     }
 }

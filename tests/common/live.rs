@@ -235,6 +235,15 @@ pub fn init_of(agent: Pid) -> Pid {
     }
 }
 
+/// Ends the box with that token as a crash does: its supervisor is killed, and nobody settles what it has left.
+pub fn crash(live: Live, token: &str) -> Ran {
+    let supervisor = parent(init_of(find(token))).unwrap();
+    kill(supervisor, Signal::SIGKILL).unwrap();
+    let ran = live.end();
+    gone(token);
+    ran
+}
+
 /// Nothing with that token is left.
 #[track_caller]
 pub fn gone(token: &str) {
