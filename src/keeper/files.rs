@@ -190,8 +190,15 @@ pub(super) fn replace_and(
         let flags = Taken::Exchange;
         renameat2(dir, Path::new(&new), dir, Path::new(name), flags)
     };
-    let aside = |bytes: &[u8]| matches!(read(dir, &new), Ok(Some((now, _))) if now == bytes);
-    let done = match exchange() {
+    let has =
+        |name: &OsStr, bytes: &[u8]| matches!(read(dir, name), Ok(Some((now, _))) if now == bytes);
+    let aside = |bytes: &[u8]| has(&new, bytes);
+    // Once more in the last moment: a git that reads while newer bytes are aside goes on from the older ones, and the newer are lost.
+    let exchanged = match has(name, before) {
+        true => exchange(),
+        false => Err(Errno::ENOENT),
+    };
+    let done = match exchanged {
         Ok(()) if aside(before) => {
             keep(&new);
             Ok(Locked::Written)
@@ -207,6 +214,7 @@ pub(super) fn replace_and(
             }
             Ok(Locked::Changed)
         }
+        // It is not there, or not what it was.
         Err(Errno::ENOENT) => Ok(Locked::Changed),
         // A file system that cannot.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
