@@ -247,6 +247,22 @@ fn what_a_start_up_file_reads_is_frozen() {
         assert_eq!(ran.complaint().contains(said), reads, "{line}: {ran:?}");
     }
 }
+
+/// What that file reads in turn, in the working copy or by one of HOME's own.
+#[test]
+fn what_a_start_up_file_reads_by_another_file_is_frozen() {
+    let b = TestBox::new()
+        .profile(BASE)
+        .file("home/.bashrc", ". ~/.shell/all\n")
+        .file("home/.shell/all", ". ~/ws/rc; . ~/.bashrc\n")
+        .file("{ws}/rc", ". ~/ws/more\n")
+        .file("{ws}/more", "old\n")
+        .file("{ws}/other", "old\n");
+    let ran = b.sh("for f in more other; do echo evil >> $f; done; true");
+    assert_eq!(text(&b, "more"), "old\n", "{ran:?}");
+    assert_eq!(text(&b, "other"), "old\nevil\n", "the twin: {ran:?}");
+}
+
 /// A link of HOME that goes on by a link of the working copy: the file at the end was frozen, and the link could be replaced.
 #[test]
 fn links_of_the_working_copy_on_the_way_are_frozen() {

@@ -42,6 +42,8 @@ fn credentials_that_a_variable_names_are_hidden() {
         ),
         ("DOCKER_CONFIG", "{ws}/ops/docker", "ops/docker/config.json"),
         ("PGPASSFILE", "{ws}/ops/pg", "ops/pg"),
+        ("HISTFILE", "ops/typed", "ops/typed"),
+        ("CARGO_HOME", "{ws}/ops", "ops/credentials.toml"),
     ] {
         let b = boxed(&[file]);
         let b = {
@@ -81,12 +83,25 @@ fn what_runs_because_of_a_variable_is_frozen() {
         ("EDITOR", "{ws}/edit.sh --wait", "edit.sh"),
         ("ZDOTDIR", "{ws}/zsh", "zsh/.zshrc"),
         ("PYTHONPATH", "{ws}/lib:{ws}/src", "src/sitecustomize.py"),
+        ("RUBYOPT", "-W0 -r{ws}/pry.rb", "pry.rb"),
+        ("RUBYLIB", "{ws}/src", "src/rubygems.rb"),
+        ("JAVA_TOOL_OPTIONS", "-javaagent:src/a.jar", "src/a.jar"),
+        ("LUA_INIT", "@src/init.lua", "src/init.lua"),
+        ("VIMINIT", "source {ws}/vimrc", "vimrc"),
+        ("R_PROFILE_USER", "{ws}/profile.R", "profile.R"),
+        (
+            "XDG_DATA_DIRS",
+            "/usr/share:{ws}/src",
+            "src/fish/vendor_conf.d/x.fish",
+        ),
+        ("CLAUDE_CONFIG_DIR", "{ws}/src", "src/settings.json"),
+        ("GRADLE_USER_HOME", "{ws}/src", "src/init.gradle"),
     ] {
         // There before, and not.
         for there in [true, false] {
             let files = [file];
             let b = boxed(if there { &files } else { &[] })
-                .dir("{ws}/src")
+                .dir("{ws}/src/fish/vendor_conf.d")
                 .dir("{ws}/zsh");
             let b = {
                 let value = b.fill(value);
@@ -101,6 +116,85 @@ fn what_runs_because_of_a_variable_is_frozen() {
             assert_eq!(text(&b, "ops/plain"), "old\nevil\n", "the twin");
         }
     }
+}
+
+#[test]
+fn what_git_runs_because_of_a_variable_is_frozen() {
+    let given = |key: &str, value: &str| {
+        [
+            ("GIT_CONFIG_COUNT".to_owned(), "2".to_owned()),
+            ("GIT_CONFIG_KEY_0".to_owned(), "safe.directory".to_owned()),
+            ("GIT_CONFIG_VALUE_0".to_owned(), "{ws}/ops".to_owned()),
+            ("GIT_CONFIG_KEY_1".to_owned(), key.to_owned()),
+            ("GIT_CONFIG_VALUE_1".to_owned(), value.to_owned()),
+        ]
+        .to_vec()
+    };
+    let parameters = |text: &str| [("GIT_CONFIG_PARAMETERS".to_owned(), text.to_owned())].to_vec();
+    for (vars, file) in [
+        (given("core.hooksPath", "tools"), "tools/pre-commit"),
+        (given("CORE.FSMONITOR", "{ws}/tools/fs"), "tools/fs"),
+        (given("include.path", "{ws}/tools/cfg"), "tools/cfg"),
+        (given("filter.x.clean", "tools/st.sh -x"), "tools/st.sh"),
+        (parameters("'core.hookspath'='tools'"), "tools/pre-commit"),
+        (
+            parameters("'a.b'='c d' 'core.pager={ws}/tools/p -R'"),
+            "tools/p",
+        ),
+    ] {
+        for there in [true, false] {
+            let files = [file];
+            let b = boxed(if there { &files } else { &[] }).dir("{ws}/tools");
+            b.on_host("git init -q .").ok();
+            let b = vars.iter().fold(b, |b, (var, value)| {
+                let value = b.fill(value);
+                b.env(var, value)
+            });
+            let ran = b.sh(&format!(
+                "for f in {file} ops/plain; do echo evil >> $f; done; sleep 0.3; true"
+            ));
+            ran.ok();
+            let expected = if there { "old\n" } else { "" };
+            assert_eq!(text(&b, file), expected, "{vars:?}, {there}: {ran:?}");
+            assert_eq!(text(&b, "ops/plain"), "old\nevil\n", "the twin");
+        }
+    }
+}
+
+#[test]
+fn settings_that_a_variable_names_are_hidden_with_a_token() {
+    for (var, text, seen) in [
+        ("NPM_CONFIG_USERCONFIG", "//r/:_authToken=abc", ""),
+        (
+            "NPM_CONFIG_USERCONFIG",
+            "save-exact=true",
+            "save-exact=true",
+        ),
+        (
+            "PIP_CONFIG_FILE",
+            "[global]\nindex-url = https://u:p4ssw0rd@h/\n",
+            "",
+        ),
+    ] {
+        let b = TestBox::new().file("{ws}/ops/rc", text);
+        let path = b.fill("{ws}/ops/rc");
+        assert_eq!(b.env(var, path).sh("cat ops/rc").ok(), seen, "{var}");
+    }
+}
+
+/// An agent whose directory is in the working copy logs in there; what its settings run is not its own.
+#[test]
+fn an_agent_that_gets_its_directory_logs_in_there() {
+    let write = "mkdir -p .cfg; echo a > .cfg/.credentials.json; echo b > .cfg/settings.json; cat .cfg/.credentials.json";
+    let b = TestBox::new().file("{ws}/.cfg/settings.json", "{}\n");
+    let dir = b.fill("{ws}/.cfg");
+    let b = b.env("CLAUDE_CONFIG_DIR", dir);
+    let ran = b.sh(write);
+    assert_eq!(ran.code(), 1, "without it the login is the user's: {ran:?}");
+    let b = b.option("--env").option("CLAUDE_CONFIG_DIR");
+    let ran = b.sh(write);
+    assert_eq!((ran.code(), ran.text()), (0, "a".to_owned()), "{ran:?}");
+    assert_eq!(text(&b, ".cfg/settings.json"), "{}\n");
 }
 
 #[test]

@@ -37,6 +37,7 @@ mod stop;
 mod tree;
 mod view;
 mod walk;
+mod words;
 mod workspace;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod clean;
+mod given;
 mod named;
 mod programs;
 

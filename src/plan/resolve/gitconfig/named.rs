@@ -5,7 +5,7 @@
 use super::super::expand::{below, within};
 use super::super::scene::Scene;
 use super::programs::{Word, words};
-use super::{FILES, MOST, included, named, repositories, users_own};
+use super::{FILES, MOST, given, included, named, repositories, users_own};
 use crate::host::FileType;
 use crate::plan::OsText;
 use crate::plan::gitconfig;
@@ -26,7 +26,16 @@ pub(in super::super) struct Values {
 
 /// What the user's own configuration and the system's name, wherever git runs.
 pub(in super::super) fn everywhere(scene: &Scene<'_>) -> Values {
-    values(scene, users_own(scene).to_vec())
+    let mut out = values(scene, users_own(scene).to_vec());
+    // Relative includes are an error there (git-config(1)).
+    let included = out.take(scene, &given::config(scene), &scene.host.cwd);
+    for file in included {
+        let more = values(scene, vec![file]);
+        out.hooks.extend(more.hooks);
+        out.included.extend(more.included);
+        out.programs.extend(more.programs);
+    }
+    out
 }
 
 /// What these files name, and those that they include.
@@ -41,24 +50,32 @@ pub(in super::super) fn values(scene: &Scene<'_>, files: Vec<PathBuf>) -> Values
         let Ok(config) = gitconfig::parse(&text) else {
             continue;
         };
+        let dir = file.parent().unwrap_or(Path::new("/"));
+        for real in out.take(scene, &config, dir) {
+            if seen.len() < FILES && seen.insert(real.clone()) {
+                files.push_back(real);
+            }
+        }
+    }
+    out
+}
+
+impl Values {
+    /// What one file names; those that it includes are handed back.
+    fn take(&mut self, scene: &Scene<'_>, config: &gitconfig::Config, dir: &Path) -> Vec<PathBuf> {
         let is_it = |v: &&gitconfig::Entry| {
             v.section == b"core" && v.subsection.is_none() && v.key == b"hookspath"
         };
         let hooks = config.entries.iter().filter(is_it);
-        out.hooks.extend(hooks.filter_map(|v| v.value.clone()));
-        let left = FILES.saturating_sub(out.programs.len());
-        out.programs
+        self.hooks.extend(hooks.filter_map(|v| v.value.clone()));
+        let left = FILES.saturating_sub(self.programs.len());
+        self.programs
             .extend(config.entries.iter().flat_map(words).take(left));
-        let dir = file.parent().unwrap_or(Path::new("/"));
-        for path in included(scene, &config, dir) {
-            let real = scene.real_of(&path);
-            if seen.len() < FILES && seen.insert(real.clone()) {
-                files.push_back(real.clone());
-            }
-            out.included.push(real);
-        }
+        let paths = included(scene, config, dir);
+        let files: Vec<PathBuf> = paths.iter().map(|path| scene.real_of(path)).collect();
+        self.included.extend(files.iter().cloned());
+        files
     }
-    out
 }
 
 /// What git's configuration names in the workspace, by the ways from there.

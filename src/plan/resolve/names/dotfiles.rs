@@ -119,7 +119,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
 /// The links, and the names in the workspace by which each leads somewhere.
 type Links = BTreeMap<PathBuf, Vec<PathBuf>>;
 
-fn links(scene: &Scene<'_>) -> Links {
+fn links(scene: &mut Scene<'_>) -> Links {
     let mut links = Links::new();
     let mut add = |link: PathBuf| add(scene, link, &mut links);
     let home = &scene.home.real;
@@ -147,8 +147,10 @@ fn links(scene: &Scene<'_>) -> Links {
             _ => {}
         }
     });
-    if !links.is_empty() {
-        deeper(scene, below_dots, &mut links);
+    if !links.is_empty() && deeper(scene, below_dots, &mut links) == Search::EndedEarly {
+        scene.notices.push(format!(
+            "links of your HOME to this directory were looked for in its first {ENTRIES} entries: what others lead to can be written"
+        ));
     }
     links
 }
@@ -185,8 +187,15 @@ fn leads_here(scene: &Scene<'_>, link: &Path) -> Vec<PathBuf> {
     names
 }
 
+/// How far a search came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Search {
+    Complete,
+    EndedEarly,
+}
+
 /// Links further down.
-fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut Links) {
+fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut Links) -> Search {
     let mut left = ENTRIES;
     while let Some((dir, depth)) = dirs.pop() {
         let mut found: Vec<PathBuf> = Vec::new();
@@ -201,7 +210,11 @@ fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut Links)
         for link in found {
             add(scene, link, links);
         }
+        if left == 0 {
+            return Search::EndedEarly;
+        }
     }
+    Search::Complete
 }
 
 /// What a profile lets the agent write in the workspace: its state, and the login where that cannot be a copy, since its directory

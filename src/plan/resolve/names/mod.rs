@@ -26,6 +26,7 @@ mod shadows;
 mod sourced;
 mod spelling;
 mod tracked;
+mod variables;
 mod whole;
 mod written;
 

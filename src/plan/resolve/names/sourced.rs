@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::super::expand::within;
 use super::super::scene::Scene;
 use super::dotfiles::summary;
 use super::written;
@@ -29,13 +30,24 @@ const FILES: &[&str] = &[
 /// The most bytes of one that are read.
 const MOST: usize = 256 * 1024;
 
+/// The most files that are read because another one reads them.
+const MOST_FILES: usize = 100;
+
 /// Rules about what they read.
 pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
-    let work = scene.workspace.real.clone();
+    let (work, home) = (scene.workspace.real.clone(), scene.home.path.clone());
     let mut ways: BTreeSet<(PathBuf, &str)> = BTreeSet::new();
-    for file in FILES {
-        let text = scene.walk.look.read(&scene.home.path.join(file), MOST);
-        for path in sourced(&text.unwrap_or_default(), &scene.home.path) {
+    let mut files: Vec<(PathBuf, &str)> =
+        FILES.iter().map(|file| (home.join(file), *file)).collect();
+    let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
+    while let Some((from, file)) = files.pop() {
+        let text = scene.walk.look.read(&from, MOST);
+        for path in sourced(&text.unwrap_or_default(), &home) {
+            // What it reads may read more of them; what the system brings reads none.
+            let is_own = within(&path, &home) || within(&path, &work);
+            if is_own && seen.len() < MOST_FILES && seen.insert(path.clone()) {
+                files.push((path.clone(), file));
+            }
             // As it is written and where it leads: a link on the way can become another one.
             for path in [scene.real_of(&path), path] {
                 if let Ok(way) = path.strip_prefix(&work)
