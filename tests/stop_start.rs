@@ -76,6 +76,30 @@ fn stop_kills_every_session_and_none_starts_until_start() {
     assert!(nothing.starts_with("nothing to lift"), "{nothing}");
 }
 
+/// `start` lifts one switch. It said that sessions may start while another one stopped them, or that there was nothing to lift.
+#[test]
+fn start_names_the_switches_that_are_left() {
+    let b = TestBox::new().file("{ws}/.agentbox-stop", "by hand\n");
+    for made in [false, true] {
+        if made {
+            cli(&b, &["stop"]).ok();
+        }
+        let ran = cli(&b, &["start", "-C", "{ws}"]);
+        // Of no `agentbox stop`: it stays.
+        assert_eq!(ran.code(), 1, "{ran:?}");
+        let ran = cli(&b, &["start"]);
+        assert_eq!(ran.code(), i32::from(!made), "{ran:?}");
+        assert!(!ran.text().contains("may start"), "{ran:?}");
+        let left = "agentbox: no session starts here: the stop file ";
+        assert!(ran.complaint().contains(left), "{ran:?}");
+        assert!(ran.complaint().contains("\"by hand\""), "{ran:?}");
+    }
+    fs::remove_file(b.ws().join(".agentbox-stop")).unwrap();
+    let ran = cli(&b, &["start"]);
+    assert!(ran.ok().starts_with("nothing to lift"), "{ran:?}");
+    assert_eq!(ran.complaint(), "", "{ran:?}");
+}
+
 #[test]
 fn a_workspace_is_stopped_alone() {
     let names = [token(), token()];

@@ -162,6 +162,14 @@ fn here(host: &Host) -> Result<Vec<StopFile>, CliError> {
     })
 }
 
+/// What stops a session that would be started here: a sentence for each stop file that is there.
+pub(super) fn stopped_here(host: &Host) -> Result<Vec<String>, CliError> {
+    let files = here(host)?;
+    let caller = (host.uid, host.user.as_str());
+    let on = files.iter().filter_map(|stop| state(stop, caller));
+    Ok(on.map(|trigger| sentence(&trigger)).collect())
+}
+
 fn live(sessions: &Sessions) -> Vec<Live> {
     let ids = sessions.ids().unwrap_or_default();
     let live = ids

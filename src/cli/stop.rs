@@ -5,7 +5,7 @@
 use super::args::{StartArgs, StopArgs, WhichArgs};
 use super::remote::{self, Set};
 use super::say::{self, Said};
-use super::{CliError, machine};
+use super::{CliError, machine, status};
 use crate::exit;
 use crate::host::Host;
 use crate::outcome::{How, Outcome, Trigger};
@@ -154,9 +154,19 @@ fn try_start(args: &StartArgs) -> Result<u8, SwitchError> {
     let unmade =
         unmake(&switch.file).map_err(|error| needs_root(error, &args.which, "start --global"))?;
     match unmade {
-        Unmade::Removed => Ok(finished(&format!("{name} is removed: sessions may start"))),
+        Unmade::Removed => Ok(match others(&host) {
+            Others::Off => finished(&format!("{name} is removed: sessions may start")),
+            Others::On => finished(&format!("{name} is removed")),
+        }),
         Unmade::Nothing if resumed > 0 => Ok(0),
-        Unmade::Nothing => Ok(finished(&format!("nothing to lift: there is no {name}"))),
+        Unmade::Nothing => {
+            let others = others(&host);
+            let said = finished(&format!("nothing to lift: there is no {name}"));
+            Ok(match others {
+                Others::Off => said,
+                Others::On => exit::NO,
+            })
+        }
         Unmade::NotOurs => {
             let stop = StopFile {
                 file: name.clone(),
@@ -171,6 +181,26 @@ fn try_start(args: &StartArgs) -> Result<u8, SwitchError> {
             say::error(format!("not made by `agentbox stop`, so it stays: {known}"));
             Ok(exit::NO)
         }
+    }
+}
+
+/// Whether another switch than the one that is meant stops what is started here.
+enum Others {
+    Off,
+    On,
+}
+
+/// Names each that does.
+fn others(host: &Host) -> Others {
+    // A profile with an error is no reason to say nothing of the rest: `run` says it.
+    let on = status::stopped_here(host).unwrap_or_default();
+    for sentence in &on {
+        say::error(format!("no session starts here: {sentence}"));
+    }
+    if on.is_empty() {
+        Others::Off
+    } else {
+        Others::On
     }
 }
 
