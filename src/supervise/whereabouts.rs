@@ -13,7 +13,7 @@ use super::switch::StopFiles;
 use crate::outcome::Trigger;
 use crate::plan::rung::Rung;
 use crate::plan::stop::StopScope;
-use crate::plan::{OsText, Plan};
+use crate::plan::{Grant, GrantKind, OsText, Plan};
 use crate::session::{CONTROL, EVENTS, Session};
 use crate::sys::own;
 use nix::sys::stat::{FileStat, fstat, lstat};
@@ -23,8 +23,9 @@ use std::time::{Duration, Instant};
 /// Of the directory: something in it goes, or itself.
 const HERE: u32 = libc::IN_DELETE | libc::IN_MOVED_FROM | ABOVE;
 /// Of those above it.
-const ABOVE: u32 = libc::IN_MOVE_SELF | libc::IN_DELETE_SELF | MODE;
-/// Of what has to let its owner through.
+const ABOVE: u32 = libc::IN_MOVE_SELF | libc::IN_DELETE_SELF | libc::IN_ONLYDIR | libc::IN_MASK_ADD;
+/// Of what has to let its owner through. The kernel marks every name that it remembers below a directory of which it is to tell this
+/// (`fsnotify_set_children_dentry_flags`): in HOME, and where thousands of sessions were, that is a good part of a start.
 const MODE: u32 = libc::IN_ATTRIB | libc::IN_ONLYDIR | libc::IN_MASK_ADD;
 /// How many above it are watched: `sessions`, `agentbox` and the one for all programs (`~/.local/state`).
 const LEVELS: usize = 3;
@@ -105,7 +106,7 @@ impl Whereabouts {
         let modes = modes(plan, session, &stop_files.asked_for());
         if let Some(watched) = &ear {
             // One that cannot be watched is looked at with the others; those of other users are none of them.
-            for door in &modes {
+            for door in modes.iter().filter(|door| in_reach(plan, door)) {
                 let _ = watched.watch(&door.path, MODE);
             }
         }
@@ -231,6 +232,15 @@ impl Part for Whereabouts {
         }
         let _ = self.open_up();
     }
+}
+
+/// May the agent change its mode? Where it has a view of its own, only in what it writes.
+fn in_reach(plan: &Plan, door: &Door) -> bool {
+    let written = |grant: &&Grant| grant.kind == GrantKind::Write;
+    plan.standing.rung == Rung::Landlock
+        || door.whose == Whose::Work
+        || (plan.grants.iter().filter(written))
+            .any(|grant| door.path.starts_with(grant.path.path()))
 }
 
 /// What the owner has to get at to list and end the session: its directory, the ones above it, what is in it, and the directories
