@@ -37,7 +37,7 @@ pub(super) fn take(
             found.skipped.push(what);
         }
         found.hits.extend(search.hits);
-        for link in search.links {
+        for mut link in search.links {
             // What it leads to is what has the content; where that is not in the box there is nothing to cover.
             let Some(walked) = scene.walk.follow(&link.path) else {
                 continue;
@@ -46,6 +46,10 @@ pub(super) fn take(
                 found.led.push((rule, walked.real.clone()));
             }
             let Some(stat) = walked.stat else { continue };
+            // `.git` is tracked as a file, which says where the directory is. What git itself writes in that is no change.
+            if stat.file_type == FileType::Dir && link.path.file_name() == Some(".git".as_ref()) {
+                link.decision.track = None;
+            }
             if link.decision.is_any() {
                 found.hits.push(Hit {
                     path: walked.real.clone(),
