@@ -6,7 +6,7 @@
 use super::super::scene::{Scene, show};
 use super::aliases::is_lifted;
 use super::search::{self, Hit, Search};
-use super::{Found, left};
+use super::{Found, left, ways};
 use crate::host::FileType;
 use crate::plan::names::matcher::Matcher;
 use crate::plan::names::{NameKind, NameRule};
@@ -45,6 +45,7 @@ pub(super) fn take(
             if let Some(rule) = link.decision.hide {
                 found.led.push((rule, walked.real.clone()));
             }
+            ways::of_link(scene, matcher, &link, found);
             let Some(stat) = walked.stat else { continue };
             // `.git` is tracked as a file, which says where the directory is. What git itself writes in that is no change.
             if stat.file_type == FileType::Dir && link.path.file_name() == Some(".git".as_ref()) {

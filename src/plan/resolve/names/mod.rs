@@ -26,6 +26,7 @@ mod shadows;
 mod sourced;
 mod spelling;
 mod tracked;
+mod ways;
 mod whole;
 mod written;
 
@@ -47,6 +48,7 @@ use search::{Hit, Search};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use tracked::Tracked;
+use ways::Way;
 
 /// How one place in the box is covered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +121,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
     }
     rules.append(&mut found.moved);
     led::add(&mut rules, &mut found);
+    ways::add(scene, &mut rules, &mut found);
     nested::add(scene, &mut rules, &mut found.hits);
     let mut targets = dedupe(decide(scene, &rules, found.hits));
     aliases::hard_links(scene, &mut targets, &mut found.skipped);
@@ -157,6 +160,8 @@ struct Found {
     moved: Vec<NameRule>,
     /// Where hidden names that are links lead, and which rule hides each.
     led: Vec<(usize, PathBuf)>,
+    /// Where protected names that are links lead.
+    ways: Vec<Way>,
     skipped: Vec<String>,
     entries: u64,
     searched: Searched,
