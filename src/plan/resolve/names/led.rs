@@ -42,8 +42,10 @@ pub(super) fn take(
             let Some(walked) = scene.walk.follow(&link.path) else {
                 continue;
             };
+            // And each link on the way: who replaces one has what is written to the first.
             if let Some(rule) = link.decision.hide {
-                found.led.push((rule, walked.real.clone()));
+                let names = ways::names(scene, &link.path).into_iter();
+                found.led.extend(names.map(|name| (rule, name)));
             }
             ways::of_link(scene, matcher, &link, found);
             let Some(stat) = walked.stat else { continue };

@@ -44,7 +44,7 @@ pub(super) struct Way {
 }
 
 /// The names that a link leads to, but for its own.
-fn names(scene: &Scene<'_>, link: &Path) -> Vec<PathBuf> {
+pub(super) fn names(scene: &Scene<'_>, link: &Path) -> Vec<PathBuf> {
     let mut names = written::names(scene, link);
     names.retain(|name| !same(name, link));
     names
