@@ -121,24 +121,30 @@ fn a_script_of_the_work_that_is_a_hook() {
     let b = repository(
         "mkdir tools; printf '#!/bin/sh\\n' > tools/check; chmod +x tools/check; ln -s check tools/way; cp tools/check tools/other; \
          ln -s ../../tools/way .git/hooks/pre-commit; mkdir -p .cursor/rules; echo a > AGENTS.md; ln -s ../../AGENTS.md .cursor/rules/a.mdc; \
+         mkdir .husky .devcontainer; cp tools/check tools/push; ln -s ../tools/push .husky/pre-push; echo a > Dockerfile; \
+         ln -s ../Dockerfile .devcontainer/Dockerfile; \
          git add -A; git commit -qm two --no-verify; git checkout -qb topic; printf '#!/bin/sh\\n: topic\\n' > tools/check; git commit -qam topic; \
          git checkout -q -",
     );
     let evil = "printf '#!/bin/sh\\ntouch {home}/mark\\n'";
     let ran = b.sh(&format!(
-        "for f in check other; do {evil} > tools/$f; done; rm tools/way; cp tools/other tools/way; echo b >> AGENTS.md; echo told"
+        "for f in check push other; do {evil} > tools/$f; done; rm tools/way; cp tools/other tools/way; for f in AGENTS.md Dockerfile; do echo b >> $f; done; echo told"
     ));
     assert_eq!(ran.text(), "told", "{ran:?}");
     host(&b, "git commit -q --allow-empty -m three").ok();
     assert!(!b.home().join("mark").exists(), "{ran:?}");
-    assert_eq!(text(&b, "tools/check"), "#!/bin/sh\n", "{ran:?}");
+    for tool in ["check", "push"] {
+        assert_eq!(text(&b, &format!("tools/{tool}")), "#!/bin/sh\n", "{ran:?}");
+    }
     assert!(
         text(&b, "tools/other").contains("mark"),
         "the twin: {ran:?}"
     );
-    assert_eq!(text(&b, "AGENTS.md"), "a\nb\n", "it is read: {ran:?}");
+    for read in ["AGENTS.md", "Dockerfile"] {
+        assert_eq!(text(&b, read), "a\nb\n", "it is read: {ran:?}");
+    }
     // It follows its branch.
-    let ran = b.sh("git checkout -q tools; git checkout -q topic");
+    let ran = b.sh("git checkout -q .; git checkout -q topic");
     ran.ok();
     assert!(text(&b, "tools/check").contains("topic"), "{ran:?}");
 }

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// The most rules that are made so.
 const MOST: usize = 4_000;
 
-/// The most entries of frozen directories that are looked at.
+/// The most entries of frozen and tracked directories that are looked at.
 const ENTRIES: usize = 20_000;
 
 /// What is read and not run: a link to it (`.cursor/rules/agents.mdc -> ../../AGENTS.md`) is no reason to keep anybody from writing it.
@@ -103,36 +103,43 @@ pub(super) fn of_link(scene: &Scene<'_>, matcher: &Matcher, link: &LinkHit, foun
     }
 }
 
-/// Links in frozen directories: nobody makes another one there, and what they lead to is a file of the work (a hook that the project
-/// has). Like a program that git's configuration names it may follow its branch.
-fn in_frozen(scene: &Scene<'_>, found: &mut Found) {
-    let is_frozen = |hit: &&Hit| hit.file_type == FileType::Dir;
-    let frozen = found.hits.iter().filter(is_frozen);
-    let mut dirs: Vec<(PathBuf, usize)> = frozen
-        .filter_map(|hit| Some((hit.path.clone(), hit.decision.freeze?)))
-        .collect();
+/// Links in frozen and tracked directories: nobody leaves another one there, and what they lead to is a file of the work (a hook that the
+/// project has). Like a program that git's configuration names it may follow its branch. In tracked ones there is more that is not run
+/// (`.devcontainer/Dockerfile -> ../Dockerfile`), so that counts which may be.
+fn in_directories(scene: &Scene<'_>, found: &mut Found) {
+    let mut dirs: Vec<(PathBuf, usize, NameKind)> = Vec::new();
+    for hit in found
+        .hits
+        .iter()
+        .filter(|hit| hit.file_type == FileType::Dir)
+    {
+        let said = hit.decision.strongest();
+        let said = said.filter(|(kind, _)| *kind != NameKind::Hide);
+        dirs.extend(said.map(|(kind, rule)| (hit.path.clone(), rule, kind)));
+    }
     let mut left = ENTRIES;
-    while let Some((dir, rule)) = dirs.pop() {
+    while let Some((dir, rule, kind)) = dirs.pop() {
         let mut links: Vec<PathBuf> = Vec::new();
         scene.walk.look.scan(&dir, &mut |name, file_type, _| {
             left = left.saturating_sub(1);
             match file_type {
                 FileType::Symlink => links.push(dir.join(name)),
-                FileType::Dir if left > 0 => dirs.push((dir.join(name), rule)),
+                FileType::Dir if left > 0 => dirs.push((dir.join(name), rule, kind)),
                 _ => {}
             }
         });
         for link in links {
-            let is_dir = scene
-                .walk
-                .stat(&link)
-                .is_some_and(|stat| stat.file_type == FileType::Dir);
+            let counts = match scene.walk.stat(&link) {
+                Some(stat) if stat.file_type == FileType::Dir => false,
+                Some(stat) => kind == NameKind::Freeze || stat.mode & 0o111 != 0,
+                None => kind == NameKind::Freeze,
+            };
             let is_text = |name: &Path| {
                 name.extension()
                     .is_some_and(|end| TEXTS.iter().any(|text| end == *text))
             };
             let names = names(scene, &link);
-            if is_dir || names.iter().any(|name| is_text(name)) {
+            if !counts || names.iter().any(|name| is_text(name)) {
                 continue;
             }
             found.ways.extend(names.into_iter().map(|place| Way {
@@ -149,7 +156,7 @@ fn in_frozen(scene: &Scene<'_>, found: &mut Found) {
 
 /// Adds the rules.
 pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut Found) {
-    in_frozen(scene, found);
+    in_directories(scene, found);
     let mut matchers: BTreeMap<PathBuf, Matcher> = BTreeMap::new();
     let mut done: BTreeSet<(NameKind, PathBuf, Vec<u8>)> = BTreeSet::new();
     let (mut builtin, mut others): (Vec<NameRule>, Vec<NameRule>) = Default::default();
