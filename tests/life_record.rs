@@ -322,3 +322,31 @@ fn what_is_in_the_way_of_the_records_is_named_with_the_way_out() {
         assert_eq!(run(b.through(&elsewhere, &b.command(["true"]))).code(), 0);
     }
 }
+
+/// JSON lets DEL, C1 controls and changes of direction through, and `agentbox logs --json` is read on terminals as well.
+#[test]
+fn what_is_written_as_json_does_not_act_on_a_terminal() {
+    let b = TestBox::new().profile("extends = [\"base\"]\n");
+    let ran = b.sh("n=$(printf 'a\\302\\233b\\177c\\342\\200\\256d\\033'); echo x > \"$n.key\"; sleep 0.3; echo told");
+    assert_eq!(ran.text(), "told", "{ran:?}");
+    for text in [
+        common::run(b.agentbox(["logs", "--json"])).text(),
+        common::run(b.agentbox(["explain", "--json", "--", "sh"])).text(),
+    ] {
+        let acts = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert_eq!(text.find(acts), None);
+        assert!(
+            text.contains("a\\u009bb\\u007fc\\u202ed\\u001b.key"),
+            "{text}"
+        );
+        let lines = text.lines().filter(|line| line.contains("name-closed"));
+        for line in lines {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let file = line["file"].as_str().unwrap();
+            assert!(
+                file.ends_with("a\u{9b}b\u{7f}c\u{202e}d\u{1b}.key"),
+                "{file:?}"
+            );
+        }
+    }
+}

@@ -233,6 +233,8 @@ fn what_a_start_up_file_reads_is_frozen() {
             ".profile",
             "if test -r \"$HOME/ws/rc\"; then . \"$HOME/ws/rc\"; fi",
         ),
+        (".ssh/config", "Include ~/ws/rc"),
+        (".tmux.conf", "source-file -q ~/ws/rc"),
         (".bashrc", "alias x=~/ws/rc"), // the twin: the work's own program
     ] {
         let b = TestBox::new().profile(BASE).file("{ws}/rc", "old\n");
@@ -243,7 +245,7 @@ fn what_a_start_up_file_reads_is_frozen() {
         let expected = if reads { "old\n" } else { "old\nevil\n" };
         assert_eq!(text(&b, "rc"), expected, "{line}: {ran:?}");
         assert_eq!(ran.complaint().contains(EROFS), reads, "{line}: {ran:?}");
-        let said = "start-up files of your shell read it: rc";
+        let said = "start-up files of yours read it: rc";
         assert_eq!(ran.complaint().contains(said), reads, "{line}: {ran:?}");
     }
 }
@@ -261,6 +263,21 @@ fn what_a_start_up_file_reads_by_another_file_is_frozen() {
     let ran = b.sh("for f in more other; do echo evil >> $f; done; true");
     assert_eq!(text(&b, "more"), "old\n", "{ran:?}");
     assert_eq!(text(&b, "other"), "old\nevil\n", "the twin: {ran:?}");
+}
+
+/// `~/dots -> ws`, and in it `rc -> rc.linux`: the file was frozen, and the link could be replaced.
+#[test]
+fn a_link_on_the_way_to_what_a_start_up_file_reads_is_frozen() {
+    let b = TestBox::new().profile(BASE).file("{ws}/rc.linux", "old\n");
+    symlink("ws", b.home().join("dots")).unwrap();
+    symlink("rc.linux", b.ws().join("rc")).unwrap();
+    let b = b.file("home/.bashrc", "source ~/dots/rc\n");
+    let ran =
+        b.sh("echo evil > e; ln -s e n; mv -T n rc; echo evil >> rc.linux; sleep 0.3; echo told");
+    assert_eq!(ran.text(), "told", "{ran:?}");
+    assert_eq!(text(&b, "e"), "evil\n", "the twin: {ran:?}");
+    assert!(!text(&b, "rc").contains("evil"), "{ran:?}");
+    assert_eq!(text(&b, "rc.linux"), "old\n", "{ran:?}");
 }
 
 /// A link of HOME that goes on by a link of the working copy: the file at the end was frozen, and the link could be replaced.

@@ -729,3 +729,38 @@ fn what_editors_agents_and_forges_run_later_does_not_stay() {
         assert!(b.ws().join(file).exists(), "{file}, the twin");
     }
 }
+
+/// Where `.git` is a link, git's own files were taken for a file that says where the git directory is: each commit was undone.
+#[test]
+fn a_git_directory_behind_a_link_takes_commits() {
+    let b = TestBox::new()
+        .profile("extends = [\"base\", \"git\"]\n")
+        .file("{ws}/notes", "notes\n");
+    host(&b, "git init -q; git add -A; git commit -qm one").ok();
+    host(
+        &b,
+        "mv .git store; ln -s store .git; echo store > .git/info/exclude",
+    )
+    .ok();
+    let ran = b.sh(&format!(
+        "{COMMITTER} echo two >> notes; git commit -qam two; git config core.pager evil; \
+         echo evil > .git/hooks/post-checkout; echo told"
+    ));
+    assert_eq!(ran.text(), "told", "{ran:?}");
+    assert_eq!(
+        host(&b, "git log --format=%s").text(),
+        "two\none",
+        "{ran:?}"
+    );
+    assert_eq!(host(&b, "git status --short").text(), "", "{ran:?}");
+    assert!(
+        !fs::read_to_string(b.ws().join("store/config"))
+            .unwrap()
+            .contains("evil"),
+        "{ran:?}"
+    );
+    assert!(
+        !b.ws().join("store/hooks/post-checkout").exists(),
+        "{ran:?}"
+    );
+}

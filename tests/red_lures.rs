@@ -466,3 +466,26 @@ print(os.pread(fd, 99, 0).decode().strip() or '-')";
     assert_eq!(first.end().text(), "ready\n-");
     assert_eq!(second.end().text(), "ready\n-");
 }
+
+/// `.env -> link -> conf/local`: the box put another link in the place of the one between, and read what was then saved to `.env`.
+#[test]
+fn a_link_between_a_hidden_link_and_its_file_that_the_box_replaces() {
+    let b = boxed();
+    host(
+        &b,
+        "mkdir conf; echo old > conf/local; ln -s between .env; ln -s conf/local between; echo n > notes; ln -s between2 plain; \
+         ln -s conf/plain between2; echo p > conf/plain",
+    )
+    .ok();
+    let live = waiting(
+        &b,
+        "cat .env between; for l in between between2; do rm $l; ln -s notes $l; done; sleep 0.5; touch replaced",
+        "sleep 0.5; cat notes .env",
+    );
+    until("replaced", || b.ws().join("replaced").exists());
+    host(&b, "echo shown > plain; echo SECRET > .env; touch go").ok();
+    let ran = live.end();
+    assert!(!ran.text().contains("SECRET"), "{ran:?}");
+    assert!(ran.text().contains("shown"), "the twin: {ran:?}");
+    assert!(!ran.text().contains("old"), "{ran:?}");
+}

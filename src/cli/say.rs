@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::paint::{self, Tone};
-use crate::plan::text::write_escaped;
+use crate::plan::text::{for_terminals, write_escaped};
 use anstream::AutoStream;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -49,14 +49,15 @@ pub enum Said {
     Lost,
 }
 
-/// `text` on stdout as it is.
+/// `text` on stdout, without colours. JSON cites names that an agent chose, and stdout may be a terminal.
 pub fn out(text: &str) -> Said {
-    said(written(&mut io::stdout().lock(), text))
+    said(written(&mut io::stdout().lock(), &for_terminals(text)))
 }
 
-/// `text` on stdout, without its colours where stdout takes none.
+/// `text` on stdout, without its colours where stdout takes none; else as [`out`].
 pub fn painted(text: &str) -> Said {
-    said(written(&mut AutoStream::auto(io::stdout().lock()), text))
+    let mut stdout = AutoStream::auto(io::stdout().lock());
+    said(written(&mut stdout, &for_terminals(text)))
 }
 
 fn written(stream: &mut impl Write, text: &str) -> io::Result<()> {

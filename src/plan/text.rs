@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -73,8 +74,7 @@ pub fn write_escaped(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
     }
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            // C1 controls (0x80..0x9f) are controls for terminals too; `char::is_control` covers both ranges.
-            if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            if acts(c) {
                 write!(f, "{}", c.escape_default())?;
             } else {
                 f.write_char(c)?;
@@ -85,6 +85,32 @@ pub fn write_escaped(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// Does it write on a terminal, or turn the order of a line around? C1 controls (0x80..0x9f) are controls for terminals too;
+/// `char::is_control` covers both ranges.
+fn acts(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text of lines, or JSON, in which what would act on a terminal and JSON lets through (DEL, C1 controls, changes of direction) is written
+/// as JSON writes the others.
+#[must_use]
+pub fn for_terminals(text: &str) -> Cow<'_, str> {
+    let wrong = |c: char| acts(c) && !c.is_ascii_control() || c == '\u{7f}';
+    if !text.contains(wrong) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    for c in text.chars() {
+        if wrong(c) {
+            // Into a String: never an error.
+            let _ = fmt::Write::write_fmt(&mut out, format_args!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 impl fmt::Debug for OsText {

@@ -6,6 +6,7 @@
 
 use crate::launch::channel::{Channel, Received};
 use crate::launch::message::FromClient;
+use crate::plan::text::for_terminals;
 use crate::record::Event;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
@@ -66,8 +67,9 @@ impl StatusLines {
 
     /// Adds a line, and writes what can be written at once.
     pub(super) fn add(&mut self, event: &Event) -> Taken {
-        if let Ok(line) = serde_json::to_vec(event) {
-            self.queue.extend(line);
+        if let Ok(line) = serde_json::to_string(event) {
+            // It may be a terminal.
+            self.queue.extend(for_terminals(&line).bytes());
             self.queue.push(b'\n');
         }
         match self.write(PollTimeout::ZERO) {

@@ -88,6 +88,18 @@ impl Part {
         }
     }
 
+    /// As it is written.
+    fn text(&self) -> Vec<u8> {
+        match self {
+            Part::Deep => b"**".to_vec(),
+            Part::Exact(name) => literal(name),
+            Part::Glob(pieces) => {
+                let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| literal(piece)).collect();
+                pieces.join(&b'*')
+            }
+        }
+    }
+
     fn is(&self, name: &[u8]) -> bool {
         match self {
             Part::Deep => true,
@@ -286,6 +298,19 @@ impl Matcher {
     #[must_use]
     pub fn is_inside(&self, cursor: &Cursor) -> bool {
         !cursor.places.is_empty()
+    }
+
+    /// What is left of the patterns that go on in a directory: by the rule, as a pattern of its own. Not of those that may begin there
+    /// as anywhere.
+    #[must_use]
+    pub fn rest(&self, at: &Cursor) -> Vec<(usize, Vec<u8>)> {
+        let rest = |(number, from): &Place| {
+            let pattern = self.patterns.get(usize::from(*number))?;
+            let parts = pattern.parts.get(usize::from(*from)..)?;
+            let text: Vec<Vec<u8>> = parts.iter().map(Part::text).collect();
+            Some((pattern.rule, text.join(&b'/')))
+        };
+        at.places.iter().filter_map(rest).collect()
     }
 
     /// Where a directory is that is a git directory by its [shape](super::git::Shape): also where `.git` is. Outside of

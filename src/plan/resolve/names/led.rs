@@ -6,7 +6,7 @@
 use super::super::scene::{Scene, show};
 use super::aliases::is_lifted;
 use super::search::{self, Hit, Search};
-use super::{Found, left};
+use super::{Found, left, ways};
 use crate::host::FileType;
 use crate::plan::names::matcher::Matcher;
 use crate::plan::names::{NameKind, NameRule};
@@ -37,15 +37,22 @@ pub(super) fn take(
             found.skipped.push(what);
         }
         found.hits.extend(search.hits);
-        for link in search.links {
+        for mut link in search.links {
             // What it leads to is what has the content; where that is not in the box there is nothing to cover.
             let Some(walked) = scene.walk.follow(&link.path) else {
                 continue;
             };
+            // And each link on the way: who replaces one has what is written to the first.
             if let Some(rule) = link.decision.hide {
-                found.led.push((rule, walked.real.clone()));
+                let names = ways::names(scene, &link.path).into_iter();
+                found.led.extend(names.map(|name| (rule, name)));
             }
+            ways::of_link(scene, matcher, &link, found);
             let Some(stat) = walked.stat else { continue };
+            // `.git` is tracked as a file, which says where the directory is. What git itself writes in that is no change.
+            if stat.file_type == FileType::Dir && link.path.file_name() == Some(".git".as_ref()) {
+                link.decision.track = None;
+            }
             if link.decision.is_any() {
                 found.hits.push(Hit {
                     path: walked.real.clone(),

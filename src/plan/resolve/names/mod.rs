@@ -27,6 +27,7 @@ mod sourced;
 mod spelling;
 mod tracked;
 mod variables;
+mod ways;
 mod whole;
 mod written;
 
@@ -48,6 +49,7 @@ use search::{Hit, Search};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use tracked::Tracked;
+use ways::Way;
 
 /// How one place in the box is covered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +122,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
     }
     rules.append(&mut found.moved);
     led::add(&mut rules, &mut found);
+    ways::add(scene, &mut rules, &mut found);
     nested::add(scene, &mut rules, &mut found.hits);
     let mut targets = dedupe(decide(scene, &rules, found.hits));
     aliases::hard_links(scene, &mut targets, &mut found.skipped);
@@ -158,6 +161,8 @@ struct Found {
     moved: Vec<NameRule>,
     /// Where hidden names that are links lead, and which rule hides each.
     led: Vec<(usize, PathBuf)>,
+    /// Where protected names that are links lead.
+    ways: Vec<Way>,
     skipped: Vec<String>,
     entries: u64,
     searched: Searched,

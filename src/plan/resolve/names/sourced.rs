@@ -1,5 +1,5 @@
-//! Files of the workspace that a start-up file of the user's shell reads (`source ~/dotfiles/bashrc`): each new shell outside runs them.
-//! A guard-rail: of lines that say so in plain words.
+//! Files of the workspace that a start-up file of the user's reads (`source ~/dotfiles/bashrc`, `Include ~/dotfiles/ssh`): each new shell
+//! outside, ssh or editor runs what they say. A guard-rail: of lines that say so in plain words.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// bash(1), zsh(1), sh(1), fish(1).
+/// bash(1), zsh(1), sh(1), fish(1), and what else runs commands that such a file names.
 const FILES: &[&str] = &[
     ".bashrc",
     ".bash_profile",
@@ -25,6 +25,24 @@ const FILES: &[&str] = &[
     ".zprofile",
     ".zlogin",
     ".config/fish/config.fish",
+    ".ssh/config", // `ProxyCommand`
+    ".tmux.conf",
+    ".config/tmux/tmux.conf",
+    ".screenrc",
+    ".vimrc",
+    ".inputrc", // keys that are typed
+    ".gdbinit",
+];
+
+/// What they call it, in small letters.
+const WORDS: &[&str] = &[
+    "source",
+    ".",
+    "\\.",
+    "include",
+    "$include",
+    "source-file",
+    "so",
 ];
 
 /// The most bytes of one that are read.
@@ -49,7 +67,7 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
                 files.push((path.clone(), file));
             }
             // As it is written and where it leads: a link on the way can become another one.
-            for path in [scene.real_of(&path), path] {
+            for path in written::names(scene, &path) {
                 if let Ok(way) = path.strip_prefix(&work)
                     && !way.as_os_str().is_empty()
                     && !is_never_searched(&work, way)
@@ -61,14 +79,14 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
     }
     let named: BTreeSet<&Path> = ways.iter().map(|(way, _)| way.as_path()).collect();
     let named: Vec<&Path> = named.into_iter().collect();
-    summary(scene, "start-up files of your shell read it", &named);
+    summary(scene, "start-up files of yours read it", &named);
     let rule = |(way, file): &(PathBuf, &str)| {
         NameRule::about(NameKind::Freeze, &work, way, &format!("~/{file} reads it"))
     };
     ways.iter().map(rule).collect()
 }
 
-/// What `source FILE` and `. FILE` name, where that is a path from the root or from HOME.
+/// What `source FILE`, `. FILE` and the like name, where that is a path from the root or from HOME.
 fn sourced(text: &[u8], home: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     for line in text.split(|byte| *byte == b'\n') {
@@ -79,11 +97,13 @@ fn sourced(text: &[u8], home: &Path) -> Vec<PathBuf> {
             if word.first() == Some(&b'#') {
                 break;
             }
-            if !matches!(word, b"source" | b"." | b"\\.") {
+            let is = |said: &&str| word.eq_ignore_ascii_case(said.as_bytes());
+            if !WORDS.iter().any(is) {
                 continue;
             }
             let plain = |byte: &u8| !b"\"'".contains(byte);
-            let name: Vec<u8> = words
+            let mut files = words.by_ref().skip_while(|word| word.starts_with(b"-"));
+            let name: Vec<u8> = files
                 .next()
                 .unwrap_or_default()
                 .iter()
@@ -106,11 +126,11 @@ mod tests {
 
     #[test]
     fn lines_that_read_a_file() {
-        let text = b"# . ~/no\nsource ~/a; . \"$HOME/b\" && [ -f ${HOME}/c ] && \\. '${HOME}/c'\n  if test -r /d; then . /d; fi\nalias x=~/no; source <(no) . no $(. /e)\n";
+        let text = b"# . ~/no\nsource ~/a; . \"$HOME/b\" && [ -f ${HOME}/c ] && \\. '${HOME}/c'\n  if test -r /d; then . /d; fi\nalias x=~/no; source <(no) . no $(. /e)\nInclude ~/f\nsource-file -q ~/g\n";
         let paths: Vec<String> = sourced(text, Path::new("/h"))
             .iter()
             .map(|path| path.display().to_string())
             .collect();
-        assert_eq!(paths, ["/h/a", "/h/b", "/h/c", "/d", "/e"]);
+        assert_eq!(paths, ["/h/a", "/h/b", "/h/c", "/d", "/e", "/h/f", "/h/g"]);
     }
 }
