@@ -142,6 +142,25 @@ fn what_cannot_be_run() {
     assert_eq!(b.run(["true"]).code(), 0);
 }
 
+/// It was handed to /bin/sh, which said `1: ELF: not found` and ended with 127; a script without `#!` is, as by every shell.
+#[test]
+fn a_program_for_another_machine_is_no_script() {
+    // A header of an ELF file for a machine that nobody has (EM_M32).
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x01\0\x01\0\0\0".to_vec();
+    elf.resize(200, 0);
+    let b = TestBox::new()
+        .script("home/ws/other", "")
+        .script("home/ws/plain", "echo script\n");
+    fs::write(b.ws().join("other"), elf).unwrap();
+    let ran = b.run(["./other"]);
+    assert_eq!(ran.code(), 126, "{ran:?}");
+    assert!(
+        ran.complaint().contains("another kind of machine"),
+        "{ran:?}"
+    );
+    assert_eq!(b.run(["./plain"]).ok(), "script");
+}
+
 /// peers.md, traps 10: helpers that are looked up on PATH, or in the workspace, would run outside of the box.
 #[test]
 fn nothing_of_the_workspace_runs_outside() {

@@ -376,6 +376,22 @@ fn uv_does_not_try_to_link_from_its_cache() {
     assert_eq!(named.sh("echo $UV_LINK_MODE").text(), "symlink");
 }
 
+/// pnpm 11 and later look whether they can link from their store, and where they cannot put another one at the top of the mount: a
+/// `.pnpm-store` in the working copy of a project with its packages in `web/`, which `git add -A` took.
+#[test]
+fn pnpm_does_not_put_a_store_into_the_working_copy() {
+    let script = "mkdir ~/.local/share/pnpm/store/v && : >~/.local/share/pnpm/store/x; ln ~/.local/share/pnpm/store/x x || \
+                  echo copies; echo \"$pnpm_config_store_dir\"";
+    let ran = TestBox::new().sh(script);
+    assert_eq!(ran.text(), "copies\n~/.local/share/pnpm/store");
+    // Who names another one has it.
+    let named = TestBox::new()
+        .option("--env")
+        .option("pnpm_config_store_dir=/tmp/store");
+    let ran = named.sh("echo $pnpm_config_store_dir");
+    assert_eq!(ran.text(), "/tmp/store");
+}
+
 /// A terminal that is described in `~/.terminfo` alone (kitty's and Ghostty's ssh put it there) was unknown in the box: no vim, no
 /// less, no tmux.
 #[test]

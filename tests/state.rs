@@ -58,6 +58,35 @@ fn a_login_survives_the_session() {
     assert!(names.is_empty(), "left behind: {names:?}");
 }
 
+/// A first log-in in a box, of an agent that never ran outside: its directory was missing, and the log-in was gone at the end.
+#[test]
+fn a_first_login_makes_the_directory_of_its_file() {
+    let profile = "extends = [\"base\"]\n[files]\nstate = [\"~/.tool/auth.json\", \"~/.conf/deep/login.json\", \"~/.else/x.json\"]\n";
+    let b = TestBox::new().profile(profile);
+    let ran = b.sh("mkdir -p ~/.tool ~/.conf/deep; echo '{\"token\":1}' | tee ~/.tool/auth.json >~/.conf/deep/login.json");
+    assert!(!ran.complaint().contains("written back"), "{ran:?}");
+    for file in [".tool/auth.json", ".conf/deep/login.json"] {
+        let text = fs::read(b.home().join(file)).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&text).unwrap()["token"], 1);
+    }
+    for dir in [".tool", ".conf", ".conf/deep"] {
+        let meta = fs::metadata(b.home().join(dir)).unwrap();
+        assert_eq!((meta.uid(), meta.mode() & 0o777), (b.ids().0, 0o700));
+    }
+    // Where nothing was written there is nothing.
+    assert!(!b.home().join(".else").exists());
+    assert_eq!(
+        b.sh("cat ~/.tool/auth.json").ok().replace([' ', '\n'], ""),
+        "{\"token\":1}"
+    );
+
+    // Nor is anything made behind a link that leads nowhere.
+    let b = TestBox::new().profile(profile);
+    std::os::unix::fs::symlink(b.root().join("nowhere"), b.home().join(".tool")).unwrap();
+    b.sh("mkdir ~/.tool; echo '{\"token\":1}' >~/.tool/auth.json");
+    assert!(!b.root().join("nowhere").exists());
+}
+
 #[test]
 fn an_unchanged_file_is_not_touched() {
     let b = tool().file("home/.tool.json", "{ \"a\": 1 }  \n");

@@ -93,8 +93,7 @@ impl Exec {
                 return errno;
             }
             match spawn::execute(&self.program, &argv, &envp) {
-                // A script without `#!`: shells, and execvp(3), hand it to /bin/sh.
-                Errno::ENOEXEC => spawn::execute(c"/bin/sh", &script, &envp),
+                Errno::ENOEXEC => as_script(&self.program, &script, &envp),
                 errno => errno,
             }
         })
@@ -151,6 +150,22 @@ pub(super) fn failed_exec(errno: Errno) -> How {
         _ => How::CannotExecute {
             errno: errno as i32,
         },
+    }
+}
+
+/// A script without `#!`: shells, and execvp(3), hand it to /bin/sh. What has a NUL byte in its first line is none, as shells see
+/// it: of a program for another machine sh would say `1: ELF: not found`. Returns only if it fails, and allocates nothing.
+pub(super) fn as_script(program: &CStr, script: &Strings<'_>, envp: &Strings<'_>) -> Errno {
+    let mut head = [0; 80];
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    // What cannot be read sh cannot read either, and says so.
+    let read = nix::fcntl::open(program, flags, Mode::empty())
+        .and_then(|file| nix::unistd::read(&file, &mut head))
+        .unwrap_or(0);
+    let mut line = head.iter().take(read).take_while(|byte| **byte != b'\n');
+    match line.any(|byte| *byte == 0) {
+        true => Errno::ENOEXEC,
+        false => spawn::execute(c"/bin/sh", script, envp),
     }
 }
 

@@ -253,8 +253,7 @@ impl Joins {
                 match spawn::execute(program, &words, &envp) {
                     Errno::ENOENT | Errno::ENOTDIR => {}
                     Errno::EACCES => worst = Errno::EACCES,
-                    // A script without `#!`: shells, and execvp(3), hand it to /bin/sh.
-                    Errno::ENOEXEC => return spawn::execute(c"/bin/sh", script, &envp),
+                    Errno::ENOEXEC => return command::as_script(program, script, &envp),
                     errno => return errno,
                 }
             }

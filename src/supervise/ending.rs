@@ -240,6 +240,10 @@ pub(super) fn not_started(name: &str, how: &How) -> Option<String> {
 const ABSENT: &str = " (the command, its dynamic loader or the interpreter of its `#!` line; those of the system are in the box \
                       where the profile extends `base`)";
 
+/// What the kernel does not take for a program, and a shell not for a script.
+const OF_ANOTHER: &str =
+    " (a program for another kind of machine than this one, or a damaged one; `file` says which)";
+
 /// Why this command was never started, if so: what the kernel said to execve(2), or to the fork before it.
 fn not_executed(name: impl std::fmt::Display, how: &How) -> Option<String> {
     let (errno, of) = match how {
@@ -249,6 +253,7 @@ fn not_executed(name: impl std::fmt::Display, how: &How) -> Option<String> {
     };
     Some(match Errno::from_raw(*errno) {
         Errno::EAGAIN => format!("{name}: {NO_PROCESS}"),
+        Errno::ENOEXEC => format!("{name}: {}{OF_ANOTHER}", Errno::ENOEXEC.desc()),
         errno => format!("{name}: {}{of}", errno.desc()),
     })
 }

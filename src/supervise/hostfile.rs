@@ -9,10 +9,10 @@ use nix::fcntl::{OFlag, open, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, geteuid, unlinkat};
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
@@ -108,6 +108,22 @@ impl HostFile {
             typed: path.to_owned(),
             real,
         })
+    }
+
+    /// As [`find`](HostFile::find), for writing: a directory that is missing is made, for its owner only. A program that never ran
+    /// outside has none yet. What is made is never behind a link that leads nowhere.
+    ///
+    /// # Errors
+    /// The directory cannot be made, or it is a symlink to nothing.
+    pub fn find_or_make_room(path: &Path) -> Result<HostFile, HostFileError> {
+        if let Some(parent) = path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(parent)
+                .map_err(io_failed("mkdir", parent))?;
+        }
+        HostFile::find(path)
     }
 
     /// Its content; `None` if there is no file.

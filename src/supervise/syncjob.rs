@@ -195,7 +195,7 @@ fn run(job: &Job) -> Report {
 }
 
 fn try_run(job: &Job) -> Result<Report, HostFileError> {
-    let file = HostFile::find(&job.file)?;
+    let file = HostFile::find_or_make_room(&job.file)?;
     let _locks = file.lock(job.patience)?;
     let host = file.read()?;
     let bytes = host.as_ref().map(|content| content.bytes.as_slice());

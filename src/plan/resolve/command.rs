@@ -180,7 +180,7 @@ fn not_found(name: &OsText, wher: &str) -> Problem {
     } else if assigns {
         "a variable is set by --env NAME=VALUE, before the command"
     } else {
-        "install it, or name it with its path"
+        "install it, or name it with its path, also where it is an alias of your shell"
     };
     Problem {
         what: format!("{name}: command not found{wher}"),

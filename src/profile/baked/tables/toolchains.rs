@@ -85,8 +85,9 @@ pub(super) static TABLE: Table = Table {
         ],
         deny: &[],
         set: &[
-            ("PIPX_BIN_DIR", "/tmp/.pipx/bin", 127), ("PIPX_HOME", "/tmp/.pipx", 126), ("UV_LINK_MODE", "copy", 125),
+            ("PIPX_BIN_DIR", "/tmp/.pipx/bin", 128), ("PIPX_HOME", "/tmp/.pipx", 127), ("UV_LINK_MODE", "copy", 125),
             ("UV_TOOL_BIN_DIR", "/tmp/.uv/bin", 124), ("UV_TOOL_DIR", "/tmp/.uv/tools", 123),
+            ("pnpm_config_store_dir", "~/.local/share/pnpm/store", 126),
         ],
         network: None,
         reach: &[],
