@@ -6,6 +6,7 @@
 mod common;
 use common::{COMMITTER, GIT, Live, Ran, TestBox, live, run};
 use std::fs;
+use std::os::unix::fs::symlink;
 
 const BASE: &str = "extends = [\"base\", \"git\"]\n";
 
@@ -170,4 +171,18 @@ fn links_on_the_way_outlive_a_crash() {
     assert_eq!(text(&b, ".claude/settings.json"), "old\n", "{ran:?}");
     assert_eq!(text(&b, ".git/hooks/pre-commit"), "s\n", "{ran:?}");
     assert_eq!(text(&b, "agents/settings.local.json"), "", "{ran:?}");
+}
+
+/// `x/.cursor -> ..`, which a branch may bring: the whole working copy was read-only, and empty with `.aws -> .`.
+#[test]
+fn a_link_to_where_it_lies_covers_nothing_else() {
+    let b = TestBox::new().file("{ws}/x/plain", "old\n");
+    symlink("..", b.ws().join("x/.cursor")).unwrap();
+    symlink(".", b.ws().join("x/.env")).unwrap();
+    let ran = b.sh(
+        "echo new >> x/plain; echo a > b; cat x/plain b; echo evil > x/.cursor/hooks.json; true",
+    );
+    assert_eq!(ran.text(), "old\nnew\na", "{ran:?}");
+    let said = ".cursor is a link to a directory that it lies in";
+    assert!(ran.complaint().contains(said), "{ran:?}");
 }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::super::expand::within;
 use super::super::scene::{Scene, show};
 use super::aliases::is_lifted;
 use super::search::{self, Hit, Search};
@@ -45,7 +46,8 @@ pub(super) fn take(
             // And each link on the way: who replaces one has what is written to the first.
             if let Some(rule) = link.decision.hide {
                 let names = ways::names(scene, &link.path).into_iter();
-                found.led.extend(names.map(|name| (rule, name)));
+                let beside = names.filter(|name| !within(&link.path, name));
+                found.led.extend(beside.map(|name| (rule, name)));
             }
             ways::of_link(scene, matcher, &link, found);
             let Some(stat) = walked.stat else { continue };
@@ -53,7 +55,14 @@ pub(super) fn take(
             if stat.file_type == FileType::Dir && link.path.file_name() == Some(".git".as_ref()) {
                 link.decision.track = None;
             }
-            if link.decision.is_any() {
+            // `.cursor -> ..`, as a branch may have it, says nothing of everything that is beside it.
+            let holds_itself = within(&link.path, &walked.real);
+            if holds_itself && link.decision.is_any() {
+                scene.notices.push(format!(
+                    "{} is a link to a directory that it lies in: what rules say of that name is not said of the whole directory",
+                    show(&link.path)
+                ));
+            } else if link.decision.is_any() {
                 found.hits.push(Hit {
                     path: walked.real.clone(),
                     file_type: stat.file_type,
