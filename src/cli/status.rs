@@ -162,8 +162,28 @@ fn here(host: &Host) -> Result<Vec<StopFile>, CliError> {
     })
 }
 
+/// Whether another switch than the one that is meant stops what is started here.
+pub(super) enum Others {
+    Off,
+    On,
+}
+
+/// Names each that does.
+pub(super) fn others(host: &Host) -> Others {
+    // A profile with an error is no reason to say nothing of the rest: `run` says it.
+    let on = stopped_here(host).unwrap_or_default();
+    for sentence in &on {
+        say::error(format!("no session starts here: {sentence}"));
+    }
+    if on.is_empty() {
+        Others::Off
+    } else {
+        Others::On
+    }
+}
+
 /// What stops a session that would be started here: a sentence for each stop file that is there.
-pub(super) fn stopped_here(host: &Host) -> Result<Vec<String>, CliError> {
+fn stopped_here(host: &Host) -> Result<Vec<String>, CliError> {
     let files = here(host)?;
     let caller = (host.uid, host.user.as_str());
     let on = files.iter().filter_map(|stop| state(stop, caller));

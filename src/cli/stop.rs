@@ -5,7 +5,8 @@
 use super::args::{StartArgs, StopArgs, WhichArgs};
 use super::remote::{self, Set};
 use super::say::{self, Said};
-use super::{CliError, machine, status};
+use super::status::{Others, others};
+use super::{CliError, machine};
 use crate::exit;
 use crate::host::Host;
 use crate::outcome::{How, Outcome, Trigger};
@@ -181,26 +182,6 @@ fn try_start(args: &StartArgs) -> Result<u8, SwitchError> {
             say::error(format!("not made by `agentbox stop`, so it stays: {known}"));
             Ok(exit::NO)
         }
-    }
-}
-
-/// Whether another switch than the one that is meant stops what is started here.
-enum Others {
-    Off,
-    On,
-}
-
-/// Names each that does.
-fn others(host: &Host) -> Others {
-    // A profile with an error is no reason to say nothing of the rest: `run` says it.
-    let on = status::stopped_here(host).unwrap_or_default();
-    for sentence in &on {
-        say::error(format!("no session starts here: {sentence}"));
-    }
-    if on.is_empty() {
-        Others::Off
-    } else {
-        Others::On
     }
 }
 
