@@ -268,3 +268,84 @@ fn a_file_that_git_is_told_not_to_look_at_is_named() {
     assert_eq!(ran.code(), 0, "{ran:?}");
     assert!(!ran.complaint().contains("no diff shows"), "{ran:?}");
 }
+
+/// Neither is a file of the working copy nor runs anything, and what a user looks at after a session shows nothing of it.
+#[test]
+fn what_keeps_git_from_showing_the_work_is_undone() {
+    for (way, script) in [
+        ("exclude", "echo '*' >> .git/info/exclude"),
+        (
+            "its directory is a link",
+            "mv .git/info old; mkdir i; echo '*' > i/exclude; ln -s ../i .git/info",
+        ),
+        (
+            "exclude of a repository that was in it",
+            "echo '*' >> nest/.git/info/exclude; mv evil.sh nest/",
+        ),
+        (
+            "a file of that name",
+            "echo '*' > old; git config core.excludesFile old",
+        ),
+        (
+            "no untracked ones",
+            "git config status.showUntrackedFiles no",
+        ),
+    ] {
+        let b = repository("");
+        host(&b, "git init -q nest; git -C nest commit -q --allow-empty -m n; echo nest >> .git/info/exclude").ok();
+        let ran = b.sh(&format!("echo evil > evil.sh; {script}"));
+        assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        let shown = host(&b, "git status --short -uall; git -C nest status --short; git config --unset status.x || :; git status --short").ok();
+        assert_eq!(
+            shown.matches("evil.sh").count(),
+            if way.contains("that was in") { 1 } else { 2 },
+            "{way}: {shown}\n{ran:?}"
+        );
+        assert!(ran.complaint().contains("restore"), "{way}: {ran:?}");
+    }
+    // The same size and the same time, and git does not look at the rest of what the kernel says.
+    let b = repository("");
+    let ran = b.sh(
+        "git config core.checkStat minimal; git config core.trustctime false; git config core.ignoreStat true; git update-index --refresh; \
+         touch -r README t; echo y > README; touch -r t README; rm t",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for key in ["core.checkstat", "core.ignorestat", "core.trustctime"] {
+        assert!(ran.complaint().contains(key), "{key}: {ran:?}");
+    }
+    assert!(host(&b, "git diff").ok().contains("+y"), "{ran:?}");
+    // A filter of the user's own is run on what the user has not given it.
+    let b = repository("");
+    let ran = b.sh(
+        "echo '* -diff filter=mine' > .git/info/attributes; git config core.attributesFile src",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(ran.complaint().contains("core.attributesfile"), "{ran:?}");
+    let left = host(&b, "git check-attr -a README").ok();
+    assert_eq!(left, "");
+}
+
+/// The twins of that: what the user has there stays, a box may use it, and a repository that is new has git's own.
+#[test]
+fn what_the_user_does_not_want_to_see_stays_out_of_sight() {
+    let b = repository("");
+    host(
+        &b,
+        "echo mine >> .git/info/exclude; echo '*.x -diff' > .git/info/attributes; git config core.excludesFile ~/none; \
+         git config status.showUntrackedFiles all; git init -q lib; git -C lib commit -q --allow-empty -m l",
+    )
+    .ok();
+    let ran = b.sh(
+        "touch mine; test -z \"$(git status --short mine)\" && git clone -q lib copy && git init -q new && git config user.name me && \
+         git -c protocol.file.allow=always submodule --quiet add ./lib sub && test -f .git/modules/sub/info/exclude",
+    );
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(!ran.complaint().contains("info/"), "{ran:?}");
+    assert!(!ran.complaint().contains("undone"), "{ran:?}");
+    let left = host(&b, "git status --short mine; git check-attr -a a.x; git config --get-all core.excludesFile; ls copy/.git/info new/.git/info .git/modules/sub/info").ok();
+    assert!(
+        left.contains("a.x: diff: unset") && left.contains("none"),
+        "{left}"
+    );
+    assert_eq!(left.matches("exclude").count(), 3, "{left}");
+}

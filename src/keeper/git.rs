@@ -199,10 +199,11 @@ pub(super) fn work_tree_of(dir: &Path) -> PathBuf {
 /// Is the path below a git directory one that only the rules about git are for?
 pub(super) fn is_gits(rel: &Path) -> bool {
     let name = rel.file_name().map(OsStr::as_bytes);
-    let in_hooks = rel.parent().and_then(Path::file_name) == Some(OsStr::new("hooks"));
-    in_hooks
+    let parent = rel.parent().and_then(Path::file_name);
+    parent == Some(OsStr::new("hooks"))
         || match name {
             None => true,
+            Some(b"exclude" | b"attributes") => parent == Some(OsStr::new("info")),
             Some(name) => matches!(
                 name,
                 b"config" | b"config.worktree" | b"commondir" | b"hooks"

@@ -176,7 +176,7 @@ fn line(act: &Act, id: &SessionId) -> String {
             "{file} could not be read by git, and is again as it was: `agentbox restore {id}` has the other one"
         ),
         Did::Undone { keys } => format!(
-            "{file}: entries that run programs were undone ({}): `agentbox restore {id}` has the file as it was",
+            "{file}: entries that run programs or hide changes were undone ({}): `agentbox restore {id}` has the file as it was",
             names(keys)
         ),
         Did::Led => format!(

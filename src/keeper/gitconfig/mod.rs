@@ -13,8 +13,10 @@ use crate::plan::names::matcher::heavy;
 pub use elsewhere::leads_elsewhere;
 
 /// Entries that make git run something, read configuration from elsewhere that may, write elsewhere (`core.worktree`,
-/// `http.saveCookies`), put files of the user's into commits (`branch.NAME.mergeOptions`) or send the user's passwords through somebody else's hands (`http.proxy`, `http.sslVerify`). A `*` is any subsection; `?` means
-/// with or without one. A key that ends in `=!` counts only when its value begins with `!`, one that ends in `=@` only when it is a
+/// `http.saveCookies`), put files of the user's into commits (`branch.NAME.mergeOptions`), send the user's passwords through somebody
+/// else's hands (`http.proxy`, `http.sslVerify`) or keep `git status` and `git diff` from showing what changed (`core.excludesFile`,
+/// `core.checkStat`): the diff is what a user reads before anything of the session is run. A `*` is any subsection; `?` means with or
+/// without one. A key that ends in `=!` counts only when its value begins with `!`, one that ends in `=@` only when it is a
 /// path to where nobody looks for git directories: a push runs the hooks of a repository that is a directory. One in `=$` does not
 /// count where its value is a plain command of git's own: `difftool -x`, `rebase -x`, `grep -O`, `bisect run` and `submodule
 /// foreach` run what they are told, without a `!`. One in `=/` counts when there is a slash in it: git looks a tool or a strategy
@@ -38,12 +40,21 @@ const EXECUTING: &[&str] = &[
     "commit.template=/",
     "core.alternaterefscommand",
     "core.askpass",
+    // As `.git/info/attributes`: a filter or a merge driver of the user's for any file, and no diff of it.
+    "core.attributesfile",
+    // With these two what has the same size and the same time, which anybody sets, has not changed.
+    "core.checkstat",
     "core.editor",
+    // What is in there is untracked, and nobody is told.
+    "core.excludesfile",
     "core.fsmonitor",
     "core.gitproxy",
     "core.hookspath",
+    // `git update-index --assume-unchanged` for each file that git looks at.
+    "core.ignorestat",
     "core.pager",
     "core.sshcommand",
+    "core.trustctime",
     "core.virtualfilesystem",
     "core.worktree",
     // Git Credential Manager keeps and traces passwords where this says.
@@ -51,6 +62,7 @@ const EXECUTING: &[&str] = &[
     "delta.?.pager",
     "diff.external",
     "diff.guitool=/",
+    "diff.ignoresubmodules",
     "diff.tool=/",
     "diff.*.command",
     "diff.*.textconv",
@@ -139,11 +151,13 @@ const EXECUTING: &[&str] = &[
     "sendemail.?.tocmd",
     "sequence.editor",
     "remote.pushdefault=@",
+    "status.showuntrackedfiles",
     "stgit.alias.*",
     "stgit.?.editor",
     "stgit.?.pager",
     // Where the next `git submodule update` has its hooks and configuration (git 2.53, `extensions.submodulePathConfig`).
     "submodule.*.gitdir=@",
+    "submodule.*.ignore",
     "submodule.*.update=!",
     "submodule.*.url=@",
     "svn.?.authorsprog",
