@@ -63,11 +63,13 @@ impl Doubt {
         self.closed.values().min().copied()
     }
 
-    /// Those that are there and of which nobody has said anything.
+    /// Those that are there and of which nobody has said anything, or only that they had no content of git's a moment ago: then they
+    /// may still have been empty.
     pub(super) fn unjudged(&mut self) -> Vec<PathBuf> {
-        let mut files: Vec<_> = std::mem::take(&mut self.fresh).into_iter().collect();
+        let mut files = std::mem::take(&mut self.fresh);
+        files.extend(self.closed.keys().cloned());
         files.retain(|file| file.symlink_metadata().is_ok());
-        files
+        files.into_iter().collect()
     }
 
     /// What is to be said now.
@@ -197,6 +199,12 @@ mod tests {
             lines.concat().contains("`--hide '!/w/t/.env'`"),
             "{lines:?}"
         );
+        // Looked at again in the end.
+        let file = std::env::current_exe().unwrap();
+        doubt.secret(&file);
+        assert_eq!(doubt.unjudged(), std::slice::from_ref(&file));
+        doubt.known(&file);
+        assert_eq!(doubt.rest(&id()), Vec::<String>::new());
         // Once for each.
         doubt.appeared(Path::new("/w/t/.env"));
         doubt.secret(Path::new("/w/t/.env"));
