@@ -243,3 +243,64 @@ fn what_runs_is_found_in_whatever_words() {
         assert_eq!(text(&b, "lib/libmine.so"), "evil\n", "{var}: the twin");
     }
 }
+
+/// What an allowed `.envrc` reads is in no hash of direnv's: the next prompt in the directory runs it.
+#[test]
+fn what_an_envrc_reads_is_frozen() {
+    let text_of = "source ./env.sh\nsource_env sub\nuse flake ./nix\neval \"$(tools/env)\"\n";
+    for is_used in [true, false] {
+        let b = boxed(&["env.sh", "nix/flake.nix", "tools/env", "tools/other"])
+            .file("{ws}/.envrc", text_of)
+            .file("{ws}/sub/.envrc", "dotenv vars\n");
+        let b = if is_used {
+            b.dir("{home}/.local/share/direnv/allow")
+        } else {
+            b
+        };
+        let ran = b.sh(
+            "for f in env.sh nix/flake.nix tools/env tools/other sub/vars; do echo evil >> $f; done; sleep 0.3; true",
+        );
+        ran.ok();
+        let expected = if is_used { "old\n" } else { "old\nevil\n" };
+        for file in ["env.sh", "nix/flake.nix", "tools/env"] {
+            assert_eq!(text(&b, file), expected, "{file}, {is_used}: {ran:?}");
+        }
+        assert_eq!(text(&b, "tools/other"), "old\nevil\n", "the twin");
+        let made = if is_used { "" } else { "evil\n" };
+        assert_eq!(text(&b, "sub/vars"), made, "{ran:?}");
+        let said = "read-only, since an .envrc of yours reads it: env.sh, nix/flake.nix, ";
+        assert_eq!(ran.complaint().contains(said), is_used, "{ran:?}");
+        // A flag lifts one.
+        let b = b.option("--write").option("env.sh");
+        b.sh("echo more >> env.sh").ok();
+        assert!(text(&b, "env.sh").ends_with("more\n"));
+    }
+}
+
+/// `mise trust` is about a path: what stands in the file later runs at the next prompt where mise is active.
+#[test]
+fn settings_that_mise_trusts_are_frozen() {
+    for trusts in ["mise.toml", "plain", ""] {
+        let b = boxed(&["mise.toml", "sub/.config/mise/config.toml", "sub/plain"])
+            .dir("{home}/.local/state/mise/trusted-configs");
+        let link = b.home().join(".local/state/mise/trusted-configs/x");
+        std::os::unix::fs::symlink(b.ws().join(trusts), link).unwrap();
+        let files = "mise.toml sub/.config/mise/config.toml sub/plain";
+        let ran = b.sh(&format!(
+            "for f in {files}; do echo evil >> $f; done; cat {files}"
+        ));
+        let seen = |file: &str, frozen: bool| {
+            let expected = if frozen { "old\n" } else { "old\nevil\n" };
+            (file.to_owned(), expected.to_owned())
+        };
+        let expected = [
+            seen("mise.toml", trusts != "plain"),
+            seen("sub/.config/mise/config.toml", trusts.is_empty()),
+            seen("sub/plain", false),
+        ];
+        let text: String = expected.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(ran.text(), text.trim_end(), "{trusts:?}: {ran:?}");
+        // What is tracked is put back in the end.
+        assert_eq!(crate::text(&b, "mise.toml"), "old\n", "{trusts:?}");
+    }
+}

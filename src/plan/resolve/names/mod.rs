@@ -10,6 +10,7 @@
 
 mod ahead;
 mod aliases;
+mod direnv;
 mod dotfiles;
 mod floor;
 mod hidden;
@@ -17,6 +18,7 @@ mod led;
 mod linked;
 mod links;
 mod memory;
+mod mise;
 mod nested;
 mod places;
 mod pointed;
@@ -123,6 +125,8 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
     rules.append(&mut found.moved);
     led::add(&mut rules, &mut found);
     ways::add(scene, &mut rules, &mut found);
+    direnv::add(scene, &mut rules, &mut found);
+    mise::add(scene, &mut rules, &mut found);
     nested::add(scene, &mut rules, &mut found.hits);
     let mut targets = dedupe(decide(scene, &rules, found.hits));
     aliases::hard_links(scene, &mut targets, &mut found.skipped);

@@ -192,16 +192,7 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut 
             _ => others.push(made),
         }
     }
-    // What others than the profiles that are built in say comes after it, and wins.
-    let is_builtin = |rule: &NameRule| Rank::of(&rule.origin) == Rank::Builtin;
-    let from = rules
-        .iter()
-        .position(|rule| !is_builtin(rule))
-        .unwrap_or(rules.len());
-    for hit in &mut found.hits {
-        hit.decision = hit.decision.shifted(from, builtin.len());
-    }
-    rules.splice(from..from, builtin);
+    insert(rules, &mut found.hits, builtin);
     rules.extend(others);
     for (path, file_type) in remembered {
         let about = |rule: &NameRule| rule.kind == NameKind::Track && names_exactly(rule, &path);
@@ -215,6 +206,19 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut 
             },
         });
     }
+}
+
+/// Adds rules of agentbox's own behind those of the profiles that are built in: what others say comes after them, and wins.
+pub(super) fn insert(rules: &mut Vec<NameRule>, hits: &mut [Hit], more: Vec<NameRule>) {
+    let is_builtin = |rule: &NameRule| Rank::of(&rule.origin) == Rank::Builtin;
+    let from = rules
+        .iter()
+        .position(|rule| !is_builtin(rule))
+        .unwrap_or(rules.len());
+    for hit in hits {
+        hit.decision = hit.decision.shifted(from, more.len());
+    }
+    rules.splice(from..from, more);
 }
 
 /// The rule about one such name; `None` where there is nothing to say.
