@@ -251,3 +251,20 @@ fn a_path_that_is_one_from_the_working_copy_is_told_where_it_is() {
         assert!(ran.complaint().contains("install it"), "{ran:?}");
     }
 }
+
+/// `agentbox run .` spoke of `.` in the first directory of PATH.
+#[test]
+fn a_directory_is_no_command() {
+    let b = TestBox::new().dir("{ws}/bin");
+    for (name, said) in [
+        (".", ". is a directory"),
+        ("..", ".. is a directory"),
+        ("./bin", "./bin is a directory"),
+    ] {
+        let ran = b.run([name]);
+        assert_eq!(ran.code(), 126, "{ran:?}");
+        let said = format!("agentbox: {said}; name a program; `agentbox run -C DIR COMMAND`");
+        assert!(ran.complaint().starts_with(&said), "{ran:?}");
+    }
+    assert_eq!(b.run(["true"]).code(), 0, "the twin");
+}

@@ -74,7 +74,9 @@ fn arguments(scene: &Scene<'_>) -> Vec<OsText> {
 /// Finds a command by name: with a slash a path, else in PATH.
 pub(super) fn find(scene: &Scene<'_>, name: &OsStr) -> Result<PathBuf, Problem> {
     let display = OsText::from(name);
-    if name.as_bytes().contains(&b'/') {
+    // A name of a directory in every directory of PATH.
+    let is_dots = name == "." || name == "..";
+    if is_dots || name.as_bytes().contains(&b'/') {
         let mut path = tidy(&scene.host.cwd.join(name));
         if path.components().any(|c| c == Component::ParentDir)
             && let Some(real) = path.parent().and_then(|dir| scene.walk.canonical(dir))
