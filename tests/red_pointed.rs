@@ -251,7 +251,8 @@ fn what_an_envrc_reads_is_frozen() {
     for is_used in [true, false] {
         let b = boxed(&["env.sh", "nix/flake.nix", "tools/env", "tools/other"])
             .file("{ws}/.envrc", text_of)
-            .file("{ws}/sub/.envrc", "dotenv vars\n");
+            .file("{ws}/sub/.envrc", "source in/b\n")
+            .file("{ws}/sub/in/b", "dotenv vars\n");
         let b = if is_used {
             b.dir("{home}/.local/share/direnv/allow")
         } else {
@@ -275,6 +276,18 @@ fn what_an_envrc_reads_is_frozen() {
         b.sh("echo more >> env.sh").ok();
         assert!(text(&b, "env.sh").ends_with("more\n"));
     }
+}
+
+/// direnv reads a link's target where the link is.
+#[test]
+fn what_an_envrc_that_is_a_link_reads_is_frozen() {
+    let b = boxed(&["env.sh", "conf/env.sh"])
+        .file("{ws}/conf/rc", "source ./env.sh\n")
+        .dir("{home}/.config/direnv");
+    std::os::unix::fs::symlink("conf/rc", b.ws().join(".envrc")).unwrap();
+    let ran = b.sh("for f in env.sh conf/env.sh ops/plain; do echo evil >> $f; done; true");
+    assert_eq!(text(&b, "env.sh"), "old\n", "{ran:?}");
+    assert_eq!(text(&b, "ops/plain"), "old\nevil\n", "the twin: {ran:?}");
 }
 
 /// `mise trust` is about a path: what stands in the file later runs at the next prompt where mise is active.

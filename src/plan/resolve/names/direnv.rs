@@ -46,20 +46,28 @@ const USES: &[(&str, &[&str])] = &[
 /// Adds rules about what the files read that the search has found.
 pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut Found) {
     let work = scene.workspace.real.clone();
-    let mut files: Vec<PathBuf> = found
-        .hits
-        .iter()
-        .filter(|hit| hit.file_type == FileType::File && within(&hit.path, &work))
-        .filter(|hit| hit.path.file_name() == Some(OsStr::new(".envrc")))
-        .map(|hit| hit.path.clone())
-        .collect();
+    // With the directory that it is read in: a link's target is read where the link is, which may be at the top.
+    let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
+    for hit in &found.hits {
+        let rule = hit.decision.track.and_then(|rule| rules.get(rule));
+        let is_it = |rule: &NameRule| rule.pattern.bytes().ends_with(b".envrc*");
+        if hit.file_type != FileType::File || !within(&hit.path, &work) || !rule.is_some_and(is_it)
+        {
+            continue;
+        }
+        let name = hit.path.file_name().unwrap_or_default().as_bytes();
+        let dir = hit.path.parent().unwrap_or(&work).to_owned();
+        if !name.starts_with(b".envrc") {
+            files.push((hit.path.clone(), work.clone()));
+        }
+        files.push((hit.path.clone(), dir));
+    }
     if files.is_empty() || !is_used(scene) {
         return;
     }
     let mut names: BTreeSet<PathBuf> = BTreeSet::new();
-    let mut seen: BTreeSet<PathBuf> = files.iter().cloned().collect();
-    while let Some(file) = files.pop() {
-        let Some(dir) = file.parent() else { continue };
+    let mut seen: BTreeSet<(PathBuf, PathBuf)> = files.iter().cloned().collect();
+    while let Some((file, dir)) = files.pop() {
         let text = scene.walk.look.read(&file, MOST).unwrap_or_default();
         for read in reads(&text) {
             let path = match written::below_home(&read.path) {
@@ -68,13 +76,24 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut 
             };
             let path = super::super::workspace::tidy(&path);
             let stat = scene.walk.stat(&path);
-            let is_dir = stat.is_some_and(|stat| stat.file_type == FileType::Dir);
-            let path = if is_dir { path.join(".envrc") } else { path };
-            if read.how == How::Run && !stat.is_some_and(|stat| stat.file_type == FileType::File) {
+            let is = |file_type| stat.is_some_and(|stat| stat.file_type == file_type);
+            let path = if read.how == How::Entered && is(FileType::Dir) {
+                path.join(".envrc")
+            } else if read.how == How::Run && !is(FileType::File) {
                 continue;
-            }
-            if read.how == How::Read && seen.len() < FILES && seen.insert(path.clone()) {
-                files.push(path.clone());
+            } else {
+                path
+            };
+            let place = match read.how {
+                How::Read => Some(dir.clone()),
+                How::Entered => path.parent().map(Path::to_owned),
+                How::Run | How::Used => None,
+            };
+            if let Some(place) = place.map(|place| (path.clone(), place))
+                && seen.len() < FILES
+                && seen.insert(place.clone())
+            {
+                files.push(place);
             }
             // As it is written and where it leads: a link on the way can become another one.
             let below = |name: &PathBuf| {
@@ -145,6 +164,8 @@ pub(super) fn freeze(
 enum How {
     /// By the shell itself, which reads on there.
     Read,
+    /// The same in the file's own directory, or the `.envrc` of a directory.
+    Entered,
     /// By something that it starts, or as a word that may be no file at all.
     Run,
     /// By nix and the like.
@@ -181,6 +202,7 @@ fn reads(text: &[u8]) -> Vec<Reads> {
                 match (next, *word) {
                     (b"", b"dotenv" | b"dotenv_if_exists") => add(b".env", How::Read),
                     (b"", _) => {}
+                    (file, b"source_env" | b"source_env_if_exists") => add(file, How::Entered),
                     (file, _) => add(file, How::Read),
                 }
             } else if *word == b"use"
@@ -254,7 +276,7 @@ mod tests {
             [
                 "Read ./env.sh",
                 "Run ./env.sh",
-                "Read .envrc.local",
+                "Entered .envrc.local",
                 "Read .env",
                 "Read ./a b",
                 "Run ./a b",
