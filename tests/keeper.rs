@@ -888,7 +888,7 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
          mkdir .agents; ln -s .agents .claude; mkdir own; ln -s ../.agents own/.vscode; sleep 0.1",
     );
     let token = common::world::token();
-    // The last one leads to what the session makes.
+    // The last one leads to what the session makes, which has a name of its own.
     let script = "mkdir -p x; echo evil > nowhere; ln -s nowhere x/.mcp.json; ln -s ../.agents x/.vscode; echo ready; sleep 1000; true";
     let mut live = b.start(["/bin/sh", "-c", script, &token]);
     live.wait_line("ready");
@@ -898,7 +898,7 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
     for (link, stays) in [
         ("lib/.mcp.json", true),
         ("lib/.claude/settings.json", true),
-        ("lib/.envrc", false),
+        ("lib/.envrc", true),
         ("x/.mcp.json", false),
         // On the way to such names.
         (".claude", true),
@@ -907,6 +907,7 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
     ] {
         assert_eq!(b.ws().join(link).is_symlink(), stays, "{link}: {ran:?}");
     }
+    assert!(!b.ws().join("nowhere").exists(), "{ran:?}");
     assert_eq!(read(&b, "conf/own.json"), "{}\n");
     clean(&b);
 }

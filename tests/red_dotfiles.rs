@@ -234,8 +234,10 @@ fn what_a_start_up_file_reads_is_frozen() {
             "if test -r \"$HOME/ws/rc\"; then . \"$HOME/ws/rc\"; fi",
         ),
         (".ssh/config", "Include ~/ws/rc"),
+        (".ssh/config", "Include ~/ws/r*"),
         (".tmux.conf", "source-file -q ~/ws/rc"),
         (".bashrc", "alias x=~/ws/rc"), // the twin: the work's own program
+        (".bashrc", "alias x='find . ~/ws/rc -newer ~/x'"), // a directory and a file
     ] {
         let b = TestBox::new().profile(BASE).file("{ws}/rc", "old\n");
         let line = b.fill(line);
@@ -245,7 +247,7 @@ fn what_a_start_up_file_reads_is_frozen() {
         let expected = if reads { "old\n" } else { "old\nevil\n" };
         assert_eq!(text(&b, "rc"), expected, "{line}: {ran:?}");
         assert_eq!(ran.complaint().contains(EROFS), reads, "{line}: {ran:?}");
-        let said = "start-up files of yours read it: rc";
+        let said = "start-up files of yours read it: r";
         assert_eq!(ran.complaint().contains(said), reads, "{line}: {ran:?}");
     }
 }

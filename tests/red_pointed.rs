@@ -215,6 +215,52 @@ fn variables_that_name_no_file_of_the_work_change_nothing() {
     assert!(!ran.complaint().contains("hidden"), "{ran:?}");
 }
 
+/// A directory of a command's was read-only as a whole (`fd . src/`, `-Ilib`), and one of Java's options that was not there yet was moved
+/// away when a build made it (`-Dmaven.repo.local=.m2`, as CI has it).
+#[test]
+fn what_a_command_works_on_is_no_program() {
+    for (var, value, file) in [
+        ("FZF_DEFAULT_COMMAND", "fd --type f . ./src", "src/new"),
+        ("FZF_DEFAULT_COMMAND", "fd --type f . later/", "later/new"),
+        ("RUBYOPT", "-I{ws}/src", "src/new.rb"),
+        ("EDITOR", "code --user-data-dir {ws}/src --wait", "src/new"),
+        (
+            "MAVEN_OPTS",
+            "-Dmaven.repo.local={ws}/.m2/repo",
+            ".m2/repo/a",
+        ),
+        (
+            "JAVA_TOOL_OPTIONS",
+            "-Djava.io.tmpdir={ws}/later",
+            "later/a",
+        ),
+        ("JAVA_TOOL_OPTIONS", "-Xlog:gc:{ws}/gc/log", "gc/log"),
+    ] {
+        let b = boxed(&["src/main.rb", "src/hook.js", "src/pry.rb"]);
+        let value = b.fill(value);
+        let b = b.env(var, value);
+        let ran = b.sh(&format!(
+            "mkdir -p $(dirname {file}); echo mine > {file}; echo mine > src/main.rb; sleep 0.3; echo more >> {file}"
+        ));
+        assert_eq!(text(&b, file), "mine\nmore\n", "{var}: {ran:?}");
+        assert_eq!(text(&b, "src/main.rb"), "mine\n", "{var}: {ran:?}");
+    }
+    // The twins: with the end that is not written, and a property that names a file.
+    for (var, value, file) in [
+        ("NODE_OPTIONS", "--require ./src/hook", "src/hook.js"),
+        ("RUBYOPT", "-W0 -r./src/pry", "src/pry.rb"),
+        (
+            "MAVEN_OPTS",
+            "-Dmaven.ext.class.path=src/a.jar",
+            "src/a.jar",
+        ),
+    ] {
+        let b = boxed(&[file]).env(var, value);
+        let ran = b.sh(&format!("echo evil >> {file}; true"));
+        assert_eq!(text(&b, file), "old\n", "{var}: {ran:?}");
+    }
+}
+
 /// Values as people write them: quotes, an interpreter before the file, `$HOME`, a blank in the name.
 #[test]
 fn what_runs_is_found_in_whatever_words() {

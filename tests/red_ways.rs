@@ -186,3 +186,40 @@ fn a_link_to_where_it_lies_covers_nothing_else() {
     let said = ".cursor is a link to a directory that it lies in";
     assert!(ran.complaint().contains(said), "{ran:?}");
 }
+
+/// A package was removed, and the links of all others (`.claude -> ../../.claude`) were moved away: a directory above them had changed.
+/// Those that lead to what is not there yet were moved away by themselves, and their directories could not be removed.
+#[test]
+fn links_of_a_monorepo_stay_when_something_changes_beside_them() {
+    let b = repository(
+        "mkdir .claude; echo '{}' > .claude/settings.json; ln -s conf/mcp .mcp.json; for i in $(seq 100); do mkdir -p packages/p$i; \
+         for l in .claude .mcp.json .envrc .env; do ln -s ../../$l packages/p$i; done; done; \
+         ln -s ../../.claude \"packages/p5/$(printf 'o\\377d')\"; mkdir \"$(printf 'o\\377d')\"; ln -s ../.claude \"$(printf 'o\\377d')\"; sleep 0.1",
+    );
+    let ran = b.sh(
+        "for i in $(seq 100); do mkdir packages/n$i; sleep 0.005; done; rm -r packages/n* packages/p1 packages/p100; \
+         mv packages/p2/.claude packages/p2/old; ln -s old packages/p2/.claude; mkdir conf; echo evil > conf/mcp; sleep 0.3; echo told",
+    );
+    assert_eq!(ran.text(), "told", "{ran:?}");
+    assert!(!ran.complaint().contains("busy"), "{ran:?}");
+    for number in 3..100 {
+        for link in [".claude", ".mcp.json", ".envrc", ".env"] {
+            let link = b.ws().join(format!("packages/p{number}/{link}"));
+            assert!(link.is_symlink(), "{link:?}: {ran:?}");
+        }
+    }
+    assert!(!b.ws().join("packages/p1").exists(), "{ran:?}");
+    // The twins: another link, and what is made behind one.
+    assert!(!b.ws().join("packages/p2/.claude").is_symlink(), "{ran:?}");
+    assert_eq!(text(&b, "conf/mcp"), "", "{ran:?}");
+    // And in the search after a crash.
+    let token = common::world::token();
+    let script = "mkdir packages/new; rm packages/p3/.claude; ln -s ../p4 packages/p3/.claude; echo ready; sleep 1000; true";
+    let mut live = b.start(["/bin/sh", "-c", script, &token]);
+    live.wait_line("ready");
+    live::crash(live, &token);
+    let ran = b.run(["true"]);
+    assert!(b.ws().join("packages/p5/.claude").is_symlink(), "{ran:?}");
+    assert!(b.ws().join("packages/p5/.mcp.json").is_symlink(), "{ran:?}");
+    assert!(!b.ws().join("packages/p3/.claude").is_symlink(), "{ran:?}");
+}

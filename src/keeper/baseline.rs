@@ -20,7 +20,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, read_link};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -100,6 +100,9 @@ pub struct Baseline {
     pub(super) files: Vec<Kept>,
     /// Frozen directories that existed: their content cannot change.
     pub(super) frozen: Vec<OsText>,
+    /// What links say that rules are about, or behind which one goes on.
+    #[serde(default)]
+    links: Vec<(OsText, OsText)>,
     /// When it was taken: git objects that are older are none of the session's.
     pub(super) taken: (i64, i64),
     /// What did not fit.
@@ -140,6 +143,10 @@ impl Baseline {
         let Ok(root) = openat(AT_FDCWD, "/", files::DIR, Mode::empty()) else {
             return baseline;
         };
+        let said = |link: &OsText| Some((link.clone(), read_link(link.path()).ok()?.into()));
+        let links = plan.names.links.iter().take(FILES);
+        baseline.links.extend(links.filter_map(said));
+        baseline.links.sort();
         for found in precedence::of(root.as_fd(), &plan.names) {
             let whole = found.kind == NameKind::Track;
             if found.kind == NameKind::Freeze && found.dir == Kind::Dir {
@@ -308,6 +315,14 @@ impl Baseline {
     /// What that file was.
     pub(super) fn of(&self, file: &Path) -> Option<&Kept> {
         self.files.iter().find(|kept| kept.file.path() == file)
+    }
+
+    /// What that link said, of those that are remembered.
+    pub(super) fn said(&self, link: &Path) -> Option<&Path> {
+        let found = self
+            .links
+            .binary_search_by(|(known, _)| known.os().cmp(link.as_os_str()));
+        self.links.get(found.ok()?).map(|(_, said)| said.path())
     }
 
     /// Was there something that is remembered in that directory?

@@ -296,6 +296,10 @@ impl BoxView {
         rel: &Path,
         stay: Stay,
     ) -> Result<(Covered, Option<Inode>), Errno> {
+        // A link cannot be covered: nothing would be kept by keeping its directories in their places.
+        if matches!(self.look(place, rel)?, Look::Link) {
+            return Ok((Covered::Link, None));
+        }
         let mut above = PathBuf::new();
         let parents = rel.parent().filter(|_| stay == Stay::Here);
         let parents = parents.into_iter().flat_map(Path::components);

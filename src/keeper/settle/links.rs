@@ -30,8 +30,8 @@ impl Settler<'_> {
     }
 
     /// Is it a link that was there when the session began? Neither the link nor a directory above it, up to the place of the rules,
-    /// has changed since: no call sets a ctime. One whose own name a rule is about has to lead to what was there, so that its content
-    /// is looked at. One on the way to such names (`.claude -> .agents`) is left as it is where nothing was lost, too.
+    /// has changed since: no call sets a ctime. One whose own name a rule is about has to lead to what was there or has a name that
+    /// says as much, so that its content is looked at. One on the way to such names (`.claude -> .agents`) is left as it is where nothing was lost, too.
     pub(super) fn is_old_link(&self, file: &Path, stat: &FileStat, kind: Option<NameKind>) -> bool {
         let roots = self.names.rules.iter().map(|rule| rule.root.path());
         let Some(root) = roots
@@ -41,10 +41,12 @@ impl Settler<'_> {
             return false;
         };
         let is_known = || {
-            std::fs::canonicalize(file).is_ok_and(|real| {
-                let mut frozen = self.baseline.frozen.iter();
-                self.baseline.of(&real).is_some() || frozen.any(|dir| dir.path() == real)
-            })
+            let real = behind(file);
+            let mut frozen = self.baseline.frozen.iter();
+            self.baseline.of(&real).is_some()
+                || frozen.any(|dir| dir.path() == real)
+                // What is made there in the session has a name of its own that says as much.
+                || self.is_looked_at(&real, kind)
         };
         (kind.is_none() || is_known()) && self.is_as_it_was(file, stat, root)
     }
@@ -61,19 +63,26 @@ impl Settler<'_> {
         let Ok(said) = readlinkat(dir, Path::new(name)) else {
             return false;
         };
-        let Ok(real) = std::fs::canonicalize(file) else {
-            return false;
-        };
-        let is_looked_at = match self.kinds.of(&real) {
+        self.is_looked_at(&behind(file), kind) && self.is_named(file, said.as_bytes())
+    }
+
+    /// Is what is made under this name looked at as strictly as what is made under one of that kind?
+    fn is_looked_at(&self, file: &Path, kind: Option<NameKind>) -> bool {
+        match self.kinds.of(file) {
             Some(NameKind::Freeze) => true,
             Some(NameKind::Track) => kind == Some(NameKind::Track),
             Some(NameKind::Hide) | None => false,
-        };
-        is_looked_at && self.is_named(file, said.as_bytes())
+        }
     }
 
-    /// Has neither this name nor a directory above it, up to that one, changed since the session began?
+    /// Has neither this name nor a directory above it, up to that one, changed since the session began? A directory changes with each
+    /// file that is made in it, so of a link it is enough that it says there what it said.
     pub(super) fn is_as_it_was(&self, file: &Path, stat: &FileStat, top: &Path) -> bool {
+        if files::is(stat, SFlag::S_IFLNK)
+            && let Some(said) = self.baseline.said(file)
+        {
+            return std::fs::read_link(file).is_ok_and(|says| says == said);
+        }
         let taken = self.baseline.taken;
         let old = |meta: std::fs::Metadata| (meta.ctime(), meta.ctime_nsec()) < taken;
         let mut above = file.ancestors().skip(1).take_while(|dir| *dir != top);
@@ -241,7 +250,12 @@ pub(super) fn behind(link: &Path) -> PathBuf {
         }
         let mut next = match std::fs::read_link(above) {
             Ok(said) => above.parent().unwrap_or(above).join(said),
-            Err(_) => return at,
+            // As it is written there may be links and `..` on the way to the directory in which nothing is.
+            Err(_) => {
+                let mut real = std::fs::canonicalize(above).unwrap_or_else(|_| above.to_owned());
+                real.extend(missing.into_iter().rev());
+                return real;
+            }
         };
         next.extend(missing.into_iter().rev());
         at = next;

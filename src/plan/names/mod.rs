@@ -42,6 +42,9 @@ pub struct Names {
     /// empty file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shown: Vec<OsText>,
+    /// Links that rules are about, or behind which one goes on, and that existed at the start, in what the box may write.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<OsText>,
     /// What happens where not every directory can be watched.
     #[serde(default)]
     pub watch: Watch,

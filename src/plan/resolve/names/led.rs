@@ -9,6 +9,7 @@ use super::aliases::is_lifted;
 use super::search::{self, Hit, Search};
 use super::{Found, left, ways};
 use crate::host::FileType;
+use crate::plan::Access;
 use crate::plan::names::matcher::Matcher;
 use crate::plan::names::{NameKind, NameRule};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,9 @@ pub(super) fn take(
         }
         found.hits.extend(search.hits);
         for mut link in search.links {
+            if scene.tree.access(&link.path) == Some(Access::Write) {
+                found.links.push(link.path.as_path().into());
+            }
             // What it leads to is what has the content; where that is not in the box there is nothing to cover.
             let Some(walked) = scene.walk.follow(&link.path) else {
                 continue;

@@ -145,6 +145,7 @@ pub(super) fn find(scene: &mut Scene<'_>) -> Named {
             ),
         );
     }
+    named.names.links = found.links;
     named.names.skipped = found.skipped;
     named.searched = found.searched;
     let required = &scene.policy.wishes.require;
@@ -165,6 +166,8 @@ struct Found {
     moved: Vec<NameRule>,
     /// Where hidden names that are links lead, and which rule hides each.
     led: Vec<(usize, PathBuf)>,
+    /// All of them that the box could replace.
+    links: Vec<OsText>,
     /// Where protected names that are links lead.
     ways: Vec<Way>,
     skipped: Vec<String>,

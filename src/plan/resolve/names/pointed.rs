@@ -9,7 +9,7 @@ use super::super::scene::Scene;
 use super::super::words::split;
 use super::dotfiles::summary;
 use super::rules::anchor;
-use super::variables::{RUNNING, Runs, SECRETS, SECRETS_IN, SETTINGS};
+use super::variables::{RUNNING, Runs, SECRETS, SECRETS_IN, SETTINGS, WRITTEN_BY_JAVA};
 use super::written;
 use crate::host::FileType;
 use crate::plan::Access;
@@ -108,8 +108,30 @@ fn running(scene: &Scene<'_>, found: &mut Found) {
                 }
             }
             Runs::Command => {
-                for path in words(scene, value(scene, var)) {
+                for path in files(scene, words(value(scene, var)), &[]) {
                     found.add(scene, freeze, &path, var);
+                }
+            }
+            Runs::Modules(ends) => {
+                for path in files(scene, words(value(scene, var)), ends) {
+                    found.add(scene, freeze, &path, var);
+                }
+            }
+            Runs::Java => {
+                let written = |word: &Vec<u8>| {
+                    let mut options = WRITTEN_BY_JAVA.iter();
+                    options.any(|option| word.starts_with(option.as_bytes()))
+                };
+                for word in words(value(scene, var))
+                    .into_iter()
+                    .filter(|word| !written(word))
+                {
+                    let is_property = word.starts_with(b"-D");
+                    for path in files(scene, vec![word], &[]) {
+                        if !is_property || scene.walk.stat(&path).is_some() {
+                            found.add(scene, freeze, &path, var);
+                        }
+                    }
                 }
             }
             Runs::Named(names) => {
@@ -140,20 +162,52 @@ fn list(scene: &Scene<'_>, var: &str, separators: &[u8]) -> Vec<PathBuf> {
     paths
 }
 
-/// The paths in a command: its words that have a slash (what has none is looked up on PATH), also behind `=`, `:` or `@` and
-/// what stands before a path (`|`, `-F`). The whole of it is one as well: not every program gives it to a shell.
-fn words(scene: &Scene<'_>, value: &[u8]) -> Vec<PathBuf> {
-    let words = split(value).into_iter().chain([value.to_vec()]);
+/// The words of a command that may name files: those that have a slash (what has none is looked up on PATH). The whole of it is one
+/// as well: not every program gives it to a shell.
+fn words(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut words = split(value);
+    words.push(value.to_vec());
+    words.retain(|word| word.contains(&b'/'));
+    words
+}
+
+/// The paths in such words, also behind `=`, `:` or `@` and what stands before a path (`|`, `-F`), and those that are there with one of
+/// the ends. A directory is not run: it is what the command works on (`fd . src/`), or where it looks for what is the work
+/// (`-Ilib`).
+fn files(scene: &Scene<'_>, words: Vec<Vec<u8>>, ends: &[&str]) -> Vec<PathBuf> {
     let mut paths = Vec::new();
-    for word in words.filter(|word| word.contains(&b'/')) {
+    for word in words.iter().filter(|word| !word.ends_with(b"/")) {
         let after = word.iter().rposition(|byte| b"=:@".contains(byte));
         let root = word.iter().position(|byte| *byte == b'/');
-        let from = [Some(0), after.map(|at| at + 1), root];
-        paths.extend(from.into_iter().flatten().filter_map(|from| {
-            let text = word.get(from..).filter(|text| !text.is_empty())?;
-            Some(absolute(scene, text))
-        }));
+        let module = word.windows(2).position(|pair| pair == b"./");
+        let from = [Some(0), after.map(|at| at + 1), root, module];
+        for text in from
+            .into_iter()
+            .flatten()
+            .filter_map(|from| word.get(from..))
+        {
+            if text.is_empty() {
+                continue;
+            }
+            let path = absolute(scene, text);
+            for end in ends {
+                let mut with_end = path.clone().into_os_string();
+                with_end.push(end);
+                paths.extend(
+                    scene
+                        .walk
+                        .stat(Path::new(&with_end))
+                        .map(|_| with_end.into()),
+                );
+            }
+            paths.push(path);
+        }
     }
+    let is_dir = |path: &PathBuf| {
+        let stat = scene.walk.stat(path);
+        stat.is_some_and(|stat| stat.file_type == FileType::Dir)
+    };
+    paths.retain(|path| !is_dir(path));
     paths
 }
 

@@ -7,6 +7,7 @@ use super::super::expand::within;
 use super::super::scene::Scene;
 use super::dotfiles::summary;
 use super::written;
+use crate::host::FileType;
 use crate::plan::names::{NameKind, NameRule, is_never_searched};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -35,14 +36,14 @@ const FILES: &[&str] = &[
 ];
 
 /// What they call it, in small letters.
-const WORDS: &[&str] = &[
-    "source",
-    ".",
-    "\\.",
-    "include",
-    "$include",
-    "source-file",
-    "so",
+const WORDS: &[&str] = &["source", "include", "$include", "source-file", "so"];
+
+/// The same as a command of a shell only: elsewhere it is a directory (`find . ~/src`).
+const DOTS: &[&str] = &[".", "\\."];
+
+/// What may stand before a command.
+const BEFORE: &[&str] = &[
+    "if", "then", "elif", "else", "while", "until", "do", "{", "!", "time", "builtin", "command",
 ];
 
 /// The most bytes of one that are read.
@@ -61,6 +62,10 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
     while let Some((from, file)) = files.pop() {
         let text = scene.walk.look.read(&from, MOST);
         for path in sourced(&text.unwrap_or_default(), &home) {
+            let stat = scene.walk.stat(&path);
+            if stat.is_some_and(|stat| stat.file_type == FileType::Dir) {
+                continue;
+            }
             // What it reads may read more of them; what the system brings reads none.
             let is_own = within(&path, &home) || within(&path, &work);
             if is_own && seen.len() < MOST_FILES && seen.insert(path.clone()) {
@@ -81,7 +86,16 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
     let named: Vec<&Path> = named.into_iter().collect();
     summary(scene, "start-up files of yours read it", &named);
     let rule = |(way, file): &(PathBuf, &str)| {
-        NameRule::about(NameKind::Freeze, &work, way, &format!("~/{file} reads it"))
+        let rule = NameRule::about(NameKind::Freeze, &work, way, &format!("~/{file} reads it"));
+        let text = way.as_os_str().as_bytes();
+        if !text.contains(&b'*') || text.contains(&b'\\') {
+            return rule;
+        }
+        // `Include ~/work/ssh/*.conf`: as many as there are, also those that are made.
+        NameRule {
+            pattern: way.as_path().into(),
+            ..rule
+        }
     };
     ways.iter().map(rule).collect()
 }
@@ -89,31 +103,30 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
 /// What `source FILE`, `. FILE` and the like name, where that is a path from the root or from HOME.
 fn sourced(text: &[u8], home: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
-    for line in text.split(|byte| *byte == b'\n') {
-        // Not at braces, which `${HOME}` has; `{` is a word by itself.
-        let ends = |byte: &u8| byte.is_ascii_whitespace() || b";&|()".contains(byte);
-        let mut words = line.split(ends).filter(|word| !word.is_empty());
-        while let Some(word) = words.next() {
-            if word.first() == Some(&b'#') {
-                break;
-            }
-            let is = |said: &&str| word.eq_ignore_ascii_case(said.as_bytes());
-            if !WORDS.iter().any(is) {
-                continue;
-            }
-            let plain = |byte: &u8| !b"\"'".contains(byte);
-            let mut files = words.by_ref().skip_while(|word| word.starts_with(b"-"));
-            let name: Vec<u8> = files
-                .next()
-                .unwrap_or_default()
-                .iter()
-                .copied()
-                .filter(plain)
-                .collect();
-            match written::below_home(&name) {
-                Some(way) => out.push(home.join(OsStr::from_bytes(way))),
-                None if name.starts_with(b"/") => out.push(OsStr::from_bytes(&name).into()),
-                None => {}
+    'lines: for line in text.split(|byte| *byte == b'\n') {
+        for command in line.split(|byte| b";&|()".contains(byte)) {
+            // Not at braces, which `${HOME}` has; `{` is a word by itself.
+            let words = command.split(|byte| byte.is_ascii_whitespace());
+            let mut words = words.filter(|word| !word.is_empty()).peekable();
+            let mut is_first = true;
+            while let Some(word) = words.next() {
+                if word.first() == Some(&b'#') {
+                    continue 'lines;
+                }
+                let is = |said: &&str| word.eq_ignore_ascii_case(said.as_bytes());
+                let begins = is_first;
+                is_first &= word.contains(&b'=') || BEFORE.iter().any(is);
+                if !(WORDS.iter().any(is) || begins && DOTS.iter().any(is)) {
+                    continue;
+                }
+                while words.next_if(|word| word.starts_with(b"-")).is_some() {}
+                let name = words.next().unwrap_or_default().iter().copied();
+                let name: Vec<u8> = name.filter(|byte| !b"\"'".contains(byte)).collect();
+                match written::below_home(&name) {
+                    Some(way) => out.push(home.join(OsStr::from_bytes(way))),
+                    None if name.starts_with(b"/") => out.push(OsStr::from_bytes(&name).into()),
+                    None => {}
+                }
             }
         }
     }
@@ -126,11 +139,17 @@ mod tests {
 
     #[test]
     fn lines_that_read_a_file() {
-        let text = b"# . ~/no\nsource ~/a; . \"$HOME/b\" && [ -f ${HOME}/c ] && \\. '${HOME}/c'\n  if test -r /d; then . /d; fi\nalias x=~/no; source <(no) . no $(. /e)\nInclude ~/f\nsource-file -q ~/g\n";
+        let text = b"# . ~/no; . ~/no\nsource ~/a; . \"$HOME/b\" && [ -f ${HOME}/c ] && \\. '${HOME}/c'\n  if test -r /d; then . /d; fi\nalias x=~/no; source <(no) . no $(. /e)\nInclude ~/f\nsource-file -q ~/g\n\
+            alias y='find . ~/no'; grep -r x . ~/no; cp -r . ~/no\nif ! . ~/h; then { . ~/i; }; fi; bind r source-file ~/j\n";
         let paths: Vec<String> = sourced(text, Path::new("/h"))
             .iter()
             .map(|path| path.display().to_string())
             .collect();
-        assert_eq!(paths, ["/h/a", "/h/b", "/h/c", "/d", "/e", "/h/f", "/h/g"]);
+        assert_eq!(
+            paths,
+            [
+                "/h/a", "/h/b", "/h/c", "/d", "/e", "/h/f", "/h/g", "/h/h", "/h/i", "/h/j"
+            ]
+        );
     }
 }

@@ -76,9 +76,23 @@ pub(super) enum Runs {
     Files,
     /// A command of a shell: the program, and what its arguments name (`sh edit.sh`, `ssh -F config`).
     Command,
+    /// Options of an interpreter that name modules, with the ends that it adds to them.
+    Modules(&'static [&'static str]),
+    /// Options of Java's: a property (`-Dmaven.repo.local=DIR`) that names nothing that is there runs nothing.
+    Java,
     /// Files with these names in the directories of a list.
     Named(&'static [&'static str]),
 }
+
+/// Options of Java's that say where it writes.
+pub(super) const WRITTEN_BY_JAVA: &[&str] = &[
+    "-Xlog",
+    "-XX:ErrorFile=",
+    "-XX:FlightRecorderOptions=",
+    "-XX:HeapDumpPath=",
+    "-XX:LogFile=",
+    "-XX:StartFlightRecording",
+];
 
 /// By which variable.
 pub(super) const RUNNING: &[(&str, Runs)] = &[
@@ -185,16 +199,19 @@ pub(super) const RUNNING: &[(&str, Runs)] = &[
     ("LESSCLOSE", Runs::Command), // less(1)
     ("LESSOPEN", Runs::Command),
     // `-javaagent:`
-    ("JAVA_TOOL_OPTIONS", Runs::Command),
-    ("JDK_JAVA_OPTIONS", Runs::Command),
-    ("_JAVA_OPTIONS", Runs::Command),
-    ("GRADLE_OPTS", Runs::Command),
-    ("MAVEN_OPTS", Runs::Command),
-    ("LUA_INIT", Runs::Command),     // `@file`
-    ("NODE_OPTIONS", Runs::Command), // `--require`
+    ("JAVA_TOOL_OPTIONS", Runs::Java),
+    ("JDK_JAVA_OPTIONS", Runs::Java),
+    ("_JAVA_OPTIONS", Runs::Java),
+    ("GRADLE_OPTS", Runs::Java),
+    ("MAVEN_OPTS", Runs::Java),
+    ("LUA_INIT", Runs::Command), // `@file`
+    (
+        "NODE_OPTIONS",
+        Runs::Modules(&[".js", ".cjs", ".json", ".node", "/index.js"]),
+    ), // `--require`
     ("PERL5OPT", Runs::Command),
-    ("RUBYOPT", Runs::Command), // `-r`
-    ("EXINIT", Runs::Command),  // vim(1): `source`
+    ("RUBYOPT", Runs::Modules(&[".rb", ".so"])), // `-r`
+    ("EXINIT", Runs::Command),                   // vim(1): `source`
     ("VIMINIT", Runs::Command),
     ("PROMPT_COMMAND", Runs::Command),
     // What is loaded into every program. Of a project's own libraries none has such a name.
