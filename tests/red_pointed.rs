@@ -185,7 +185,7 @@ fn settings_that_a_variable_names_are_hidden_with_a_token() {
 /// An agent whose directory is in the working copy logs in there; what its settings run is not its own.
 #[test]
 fn an_agent_that_gets_its_directory_logs_in_there() {
-    let write = "mkdir -p .cfg; echo a > .cfg/.credentials.json; echo b > .cfg/settings.json; cat .cfg/.credentials.json";
+    let write = "mkdir -p .cfg; echo a > .cfg/.credentials.json; echo b > .cfg/settings.json; sleep 0.3; cat .cfg/.credentials.json";
     let b = TestBox::new().file("{ws}/.cfg/settings.json", "{}\n");
     let dir = b.fill("{ws}/.cfg");
     let b = b.env("CLAUDE_CONFIG_DIR", dir);
