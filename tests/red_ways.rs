@@ -223,3 +223,35 @@ fn links_of_a_monorepo_stay_when_something_changes_beside_them() {
     assert!(b.ws().join("packages/p5/.mcp.json").is_symlink(), "{ran:?}");
     assert!(!b.ws().join("packages/p3/.claude").is_symlink(), "{ran:?}");
 }
+
+/// `.gemini -> sub/../lnk/agents`: no name on that way but `sub`, which another directory's place is asked of. The box put a link there.
+#[test]
+fn a_link_that_leads_elsewhere_in_the_end_is_taken_away() {
+    let evil = "rm -r sub; mkdir -p q/w q/lnk/agents; echo evil > q/lnk/agents/settings.json; ln -s q/w sub";
+    for (script, stays) in [
+        (evil, false),
+        // The twins: what leads there as before, or to what is installed.
+        (
+            "echo new > sub/x; mv lnk/agents other; mkdir lnk/agents",
+            true,
+        ),
+        (
+            "rm node_modules/a; ln -s b node_modules/a; echo new > sub/x",
+            true,
+        ),
+    ] {
+        let b = repository(
+            "mkdir -p sub lnk/agents node_modules/b; touch sub/x lnk/agents/x; ln -s sub/../lnk/agents .gemini; \
+             ln -s b node_modules/a; ln -s node_modules/a .github",
+        );
+        let ran = b.sh(script);
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        let settings = fs::read_to_string(b.ws().join(".gemini/settings.json"));
+        assert!(settings.is_err(), "{script}: {ran:?}");
+        let there = b.ws().join(".gemini").symlink_metadata().is_ok();
+        assert_eq!(there, stays, "{script}: {ran:?}");
+        assert_eq!(ran.complaint().contains(".gemini"), !stays, "{ran:?}");
+        let link = b.ws().join(".github").symlink_metadata();
+        assert!(link.is_ok(), "{script}: {ran:?}");
+    }
+}

@@ -7,6 +7,7 @@ use super::distrust::Distrust;
 use super::files;
 use super::history::refs::{self, Repository};
 use super::history::staged;
+use super::led::Link;
 use super::outward;
 use super::precedence;
 use super::strayed::strayed;
@@ -20,7 +21,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{File, read_link};
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -100,9 +101,9 @@ pub struct Baseline {
     pub(super) files: Vec<Kept>,
     /// Frozen directories that existed: their content cannot change.
     pub(super) frozen: Vec<OsText>,
-    /// What links say that rules are about, or behind which one goes on.
+    /// Links that rules are about, or behind which one goes on.
     #[serde(default)]
-    links: Vec<(OsText, OsText)>,
+    links: Vec<Link>,
     /// When it was taken: git objects that are older are none of the session's.
     pub(super) taken: (i64, i64),
     /// What did not fit.
@@ -143,9 +144,8 @@ impl Baseline {
         let Ok(root) = openat(AT_FDCWD, "/", files::DIR, Mode::empty()) else {
             return baseline;
         };
-        let said = |link: &OsText| Some((link.clone(), read_link(link.path()).ok()?.into()));
         let links = plan.names.links.iter().take(FILES);
-        baseline.links.extend(links.filter_map(said));
+        baseline.links.extend(links.filter_map(Link::of));
         baseline.links.sort();
         for found in precedence::of(root.as_fd(), &plan.names) {
             let whole = found.kind == NameKind::Track;
@@ -317,12 +317,21 @@ impl Baseline {
         self.files.iter().find(|kept| kept.file.path() == file)
     }
 
-    /// What that link said, of those that are remembered.
-    pub(super) fn said(&self, link: &Path) -> Option<&Path> {
+    /// That link, if it is remembered.
+    pub(super) fn link(&self, name: &Path) -> Option<&Link> {
         let found = self
             .links
-            .binary_search_by(|(known, _)| known.os().cmp(link.as_os_str()));
-        self.links.get(found.ok()?).map(|(_, said)| said.path())
+            .binary_search_by(|link| link.name.os().cmp(name.as_os_str()));
+        self.links.get(found.ok()?)
+    }
+
+    /// Links that say what they said, and lead elsewhere: something on the way is another one.
+    pub(super) fn led_elsewhere(&self) -> Vec<PathBuf> {
+        let links = self.links.iter();
+        links
+            .filter(|link| link.says_the_same() && !link.leads_the_same())
+            .map(|link| link.name.path().to_owned())
+            .collect()
     }
 
     /// Was there something that is remembered in that directory?
@@ -393,6 +402,7 @@ impl Baseline {
             || !self.moved().is_empty()
             || !self.restaged().is_empty()
             || !strayed(self, names).is_empty()
+            || !self.led_elsewhere().is_empty()
             || outward::any(self, names)
     }
 

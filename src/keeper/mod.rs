@@ -26,6 +26,7 @@ pub mod history;
 pub mod inherit;
 mod inodes;
 pub mod job;
+mod led;
 pub mod links;
 mod listing;
 pub mod message;

@@ -144,6 +144,7 @@ impl<'a> Settler<'a> {
                 self.strayed = strayed::strayed(self.baseline, &self.names);
                 let mut known = self.baseline.changed();
                 known.extend(self.strayed.iter().cloned());
+                known.extend(self.baseline.led_elsewhere());
                 // Should the time or the disk not be enough for all: what was there before comes first, since the user goes on with
                 // that and the box can make as much else as it likes; of both what runs things at once.
                 let by_itself = |files: Vec<PathBuf>| -> (Vec<PathBuf>, Vec<PathBuf>) {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::Settler;
+use crate::keeper::led::behind;
 use crate::keeper::outward::outward;
 use crate::keeper::quarantine::Why;
 use crate::keeper::{files, git, listing, search, strayed};
@@ -76,12 +77,13 @@ impl Settler<'_> {
     }
 
     /// Has neither this name nor a directory above it, up to that one, changed since the session began? A directory changes with each
-    /// file that is made in it, so of a link it is enough that it says there what it said.
+    /// file that is made in it, so of a link it is enough that it says there what it said, and leads
+    /// to where it led.
     pub(super) fn is_as_it_was(&self, file: &Path, stat: &FileStat, top: &Path) -> bool {
         if files::is(stat, SFlag::S_IFLNK)
-            && let Some(said) = self.baseline.said(file)
+            && let Some(link) = self.baseline.link(file)
         {
-            return std::fs::read_link(file).is_ok_and(|says| says == said);
+            return link.says_the_same() && link.leads_the_same();
         }
         let taken = self.baseline.taken;
         let old = |meta: std::fs::Metadata| (meta.ctime(), meta.ctime_nsec()) < taken;
@@ -229,36 +231,4 @@ pub(super) fn is_private(path: &Path) -> bool {
     let names: Vec<&OsStr> = path.iter().collect();
     let pair = [OsStr::new("agentbox"), OsStr::new("private")];
     names.windows(2).any(|two| two == pair)
-}
-
-/// Where a link leads, also if nothing is there yet.
-pub(super) fn behind(link: &Path) -> PathBuf {
-    let mut at = link.to_owned();
-    for _ in 0..40 {
-        if let Ok(real) = std::fs::canonicalize(&at) {
-            return real;
-        }
-        // What is above it is there; the name itself is a link to what is not, or is not there.
-        let mut missing = Vec::new();
-        let mut above = at.as_path();
-        while std::fs::symlink_metadata(above).is_err() {
-            missing.extend(above.file_name());
-            match above.parent() {
-                Some(parent) => above = parent,
-                None => return at,
-            }
-        }
-        let mut next = match std::fs::read_link(above) {
-            Ok(said) => above.parent().unwrap_or(above).join(said),
-            // As it is written there may be links and `..` on the way to the directory in which nothing is.
-            Err(_) => {
-                let mut real = std::fs::canonicalize(above).unwrap_or_else(|_| above.to_owned());
-                real.extend(missing.into_iter().rev());
-                return real;
-            }
-        };
-        next.extend(missing.into_iter().rev());
-        at = next;
-    }
-    at
 }

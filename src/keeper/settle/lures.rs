@@ -6,7 +6,8 @@
 #![forbid(unsafe_code)]
 
 use super::Settler;
-use super::links::{behind, is_private};
+use super::links::is_private;
+use crate::keeper::led::behind;
 use crate::keeper::{files, strayed};
 use crate::plan::names::NameKind;
 use crate::plan::names::is_never_searched;
