@@ -7,12 +7,9 @@
 use super::super::expand::within;
 use super::super::scene::Scene;
 use super::super::words::split;
-use super::dotfiles::summary;
-use super::search::Hit;
 use super::{Found, ways, written};
 use crate::host::FileType;
-use crate::plan::names::matcher::Matcher;
-use crate::plan::names::{Decision, NameKind, NameRule, is_never_searched};
+use crate::plan::names::NameRule;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -65,7 +62,7 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut 
     if files.is_empty() || !is_used(scene) {
         return;
     }
-    let mut names: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut read_there: BTreeSet<PathBuf> = BTreeSet::new();
     let mut seen: BTreeSet<(PathBuf, PathBuf)> = files.iter().cloned().collect();
     while let Some((file, dir)) = files.pop() {
         let text = scene.walk.look.read(&file, MOST).unwrap_or_default();
@@ -96,18 +93,12 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut 
                 files.push(place);
             }
             // As it is written and where it leads: a link on the way can become another one.
-            let below = |name: &PathBuf| {
-                let way = name.strip_prefix(&work);
-                way.is_ok_and(|way| !way.as_os_str().is_empty() && !is_never_searched(&work, way))
-            };
-            names.extend(written::names(scene, &path).into_iter().filter(below));
+            read_there.extend(written::ways(scene, &path));
         }
     }
-    let ways: Vec<PathBuf> = names
-        .iter()
-        .filter_map(|name| name.strip_prefix(&work).ok().map(Path::to_owned))
-        .collect();
-    freeze(scene, &ways, "an .envrc of yours reads it", rules, found);
+    let read_there: Vec<PathBuf> = read_there.into_iter().collect();
+    let why = "an .envrc of yours reads it";
+    ways::freeze(scene, &read_there, why, rules, found);
 }
 
 /// Has the user direnv? It keeps what was allowed there, and its settings may allow all of a directory.
@@ -117,46 +108,6 @@ fn is_used(scene: &Scene<'_>) -> bool {
         scene.xdg("XDG_CONFIG_HOME", ".config").join("direnv"),
     ];
     places.iter().any(|place| scene.walk.stat(place).is_some())
-}
-
-/// Freezes names in the workspace that the search was not about, unless somebody lifts them, and says why.
-pub(super) fn freeze(
-    scene: &mut Scene<'_>,
-    ways: &[PathBuf],
-    why: &str,
-    rules: &mut Vec<NameRule>,
-    found: &mut Found,
-) {
-    let work = scene.workspace.real.clone();
-    let matcher = Matcher::new(rules, &work);
-    let is_free = |way: &&PathBuf| {
-        let said = matcher.strongest(way);
-        said.is_none_or(|(kind, _)| kind > NameKind::Freeze)
-    };
-    let ways: Vec<&PathBuf> = ways.iter().filter(is_free).collect();
-    let about = |way: &&PathBuf| NameRule::about(NameKind::Freeze, &work, way, why);
-    ways::insert(rules, &mut found.hits, ways.iter().map(about).collect());
-    let matcher = Matcher::new(rules, &work);
-    let mut there: Vec<&Path> = Vec::new();
-    for way in ways {
-        let path = work.join(way);
-        let Some(stat) = scene.walk.lstat(&path) else {
-            continue;
-        };
-        // Unless it was lifted.
-        if let Some((NameKind::Freeze, rule)) = matcher.strongest(way) {
-            there.push(way);
-            found.hits.push(Hit {
-                path,
-                file_type: stat.file_type,
-                decision: Decision {
-                    freeze: Some(rule),
-                    ..Decision::default()
-                },
-            });
-        }
-    }
-    summary(scene, why, &there);
 }
 
 /// How a file is meant.

@@ -6,7 +6,7 @@
 
 use super::super::expand::within;
 use super::super::scene::Scene;
-use super::{Found, direnv};
+use super::{Found, ways};
 use crate::host::FileType;
 use crate::plan::names::NameRule;
 use std::os::unix::ffi::OsStrExt;
@@ -40,12 +40,18 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut 
         let is_it = |trusted: &PathBuf| within(path, trusted) || within(trusted, path);
         trusted.iter().any(is_it)
     };
-    let ways: Vec<PathBuf> = settings
+    let trusted_ones: Vec<PathBuf> = settings
         .iter()
         .filter(is_trusted)
         .filter_map(|path| path.strip_prefix(&work).ok().map(Path::to_owned))
         .collect();
-    direnv::freeze(scene, &ways, "mise trusts it by its name", rules, found);
+    ways::freeze(
+        scene,
+        &trusted_ones,
+        "mise trusts it by its name",
+        rules,
+        found,
+    );
 }
 
 /// Where the links of `trusted-configs` lead: files of settings, or directories of them.

@@ -8,7 +8,7 @@ use super::super::scene::Scene;
 use super::dotfiles::summary;
 use super::written;
 use crate::host::FileType;
-use crate::plan::names::{NameKind, NameRule, is_never_searched};
+use crate::plan::names::{NameKind, NameRule};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -72,14 +72,8 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
                 files.push((path.clone(), file));
             }
             // As it is written and where it leads: a link on the way can become another one.
-            for path in written::names(scene, &path) {
-                if let Ok(way) = path.strip_prefix(&work)
-                    && !way.as_os_str().is_empty()
-                    && !is_never_searched(&work, way)
-                {
-                    ways.insert((way.to_owned(), file));
-                }
-            }
+            let named = written::ways(scene, &path).into_iter();
+            ways.extend(named.map(|way| (way, file)));
         }
     }
     let named: BTreeSet<&Path> = ways.iter().map(|(way, _)| way.as_path()).collect();

@@ -6,6 +6,7 @@
 
 use super::super::expand::{same, within};
 use super::super::scene::Scene;
+use super::dotfiles::summary;
 use super::rules::Rank;
 use super::search::{Hit, LinkHit};
 use super::{Found, written};
@@ -209,7 +210,7 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut 
 }
 
 /// Adds rules of agentbox's own behind those of the profiles that are built in: what others say comes after them, and wins.
-pub(super) fn insert(rules: &mut Vec<NameRule>, hits: &mut [Hit], more: Vec<NameRule>) {
+fn insert(rules: &mut Vec<NameRule>, hits: &mut [Hit], more: Vec<NameRule>) {
     let is_builtin = |rule: &NameRule| Rank::of(&rule.origin) == Rank::Builtin;
     let from = rules
         .iter()
@@ -219,6 +220,49 @@ pub(super) fn insert(rules: &mut Vec<NameRule>, hits: &mut [Hit], more: Vec<Name
         hit.decision = hit.decision.shifted(from, more.len());
     }
     rules.splice(from..from, more);
+}
+
+/// Freezes names in the workspace that the search was not about, unless somebody lifts them, and says why.
+pub(super) fn freeze(
+    scene: &mut Scene<'_>,
+    ways: &[PathBuf],
+    why: &str,
+    rules: &mut Vec<NameRule>,
+    found: &mut Found,
+) {
+    let work = scene.workspace.real.clone();
+    let matcher = Matcher::new(rules, &work);
+    let is_free = |way: &&PathBuf| {
+        let said = matcher.strongest(way);
+        said.is_none_or(|(kind, _)| kind > NameKind::Freeze)
+    };
+    let ways: Vec<&PathBuf> = ways.iter().filter(is_free).collect();
+    if ways.is_empty() {
+        return;
+    }
+    let about = |way: &&PathBuf| NameRule::about(NameKind::Freeze, &work, way, why);
+    insert(rules, &mut found.hits, ways.iter().map(about).collect());
+    let matcher = Matcher::new(rules, &work);
+    let mut there: Vec<&Path> = Vec::new();
+    for way in ways {
+        let path = work.join(way);
+        let Some(stat) = scene.walk.lstat(&path) else {
+            continue;
+        };
+        // Unless it was lifted.
+        if let Some((NameKind::Freeze, rule)) = matcher.strongest(way) {
+            there.push(way);
+            found.hits.push(Hit {
+                path,
+                file_type: stat.file_type,
+                decision: Decision {
+                    freeze: Some(rule),
+                    ..Decision::default()
+                },
+            });
+        }
+    }
+    summary(scene, why, &there);
 }
 
 /// The rule about one such name; `None` where there is nothing to say.

@@ -4,6 +4,7 @@
 
 use super::super::scene::Scene;
 use crate::host::FileType;
+use crate::plan::names::is_never_searched;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
@@ -47,6 +48,17 @@ pub(super) fn names(scene: &Scene<'_>, path: &Path) -> Vec<PathBuf> {
     out.push(real);
     out.dedup();
     out
+}
+
+/// Those of them that lie in the workspace, by their ways from its top, but for what is never searched.
+pub(super) fn ways(scene: &Scene<'_>, path: &Path) -> Vec<PathBuf> {
+    let work = &scene.workspace.real;
+    let names = names(scene, path).into_iter();
+    let mut ways: Vec<PathBuf> = names
+        .filter_map(|name| name.strip_prefix(work).ok().map(Path::to_owned))
+        .collect();
+    ways.retain(|way| !way.as_os_str().is_empty() && !is_never_searched(work, way));
+    ways
 }
 
 /// The rest of a word that begins with HOME, as a shell would see it.
