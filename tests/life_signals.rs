@@ -107,8 +107,8 @@ fn a_command_that_stops_again_and_again_leaves_no_client_behind() {
         assert_eq!(live.end().code(), 137);
     }
     // The twin: its own end is its status.
-    let some = "me=$$; (for i in 1 2 3 4 5 6 7 8; do kill -STOP $me; sleep 0.002; kill -CONT $me; done; kill -USR1 $me) & \
-                trap 'exit 7' USR1; while :; do sleep 0.01; done";
+    let some = "me=$$; trap 'exit 7' USR1; \
+                (for i in 1 2 3 4 5 6 7 8; do kill -STOP $me; sleep 0.002; kill -CONT $me; done; kill -USR1 $me) & while :; do sleep 0.01; done";
     assert_eq!(b.run(["/bin/bash", "-c", some]).code(), 7);
 }
 

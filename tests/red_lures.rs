@@ -174,9 +174,11 @@ for f in files: f.seek(0); print(f.read())";
     let mut live = b.start(["/usr/bin/python3", "-c", script]);
     live.wait_line("ready");
     until("each is a copy", || {
+        let said = restore(&b);
+        // It is listed before the copy has the name.
         [".env", "a.pem", "b.key"]
             .iter()
-            .all(|name| restore(&b).contains(name))
+            .all(|name| said.contains(name) && is_there(&b, name))
     });
     let names = ".env a.pem b.key plain";
     host(
@@ -253,7 +255,10 @@ for name, fd in fds.items(): print(name, open(f'/proc/self/fd/{fd}').read().stri
     live.wait_line("ready");
     until("each is a copy", || {
         let said = restore(&b);
-        said.contains(".env") && said.contains("sent.key")
+        // It is listed before the copy has the name.
+        [".env", "sent.key"]
+            .iter()
+            .all(|name| said.contains(name) && is_there(&b, name))
     });
     host(
         &b,

@@ -154,13 +154,17 @@ fn line(act: &Act, id: &SessionId) -> String {
             "{file} is a hidden name, and what was made there in the session (a link, a second name of a file, a pipe) would hand over what \
              you write to it; it was moved away: `agentbox restore {id}` gives it back"
         ),
-        Did::Renewed { whose, .. } => {
+        Did::Renewed { whose, copy, .. } => {
             let had = match whose {
                 Whose::Box => "had",
                 Whose::Perhaps => "may have had",
             };
+            let now = match copy {
+                Some(_) => "it is a copy now",
+                None => "what was made under that name in the same moment is another file",
+            };
             format!(
-                "{file} is a hidden name, and the box {had} what appeared there open; it is a copy now, so that nobody in the box can read what \
+                "{file} is a hidden name, and the box {had} what appeared there open; {now}, so that nobody in the box can read what \
                  you write to it: `agentbox restore {id}` has the other one"
             )
         }

@@ -92,8 +92,8 @@ pub enum Did {
         whose: Whose,
         /// The inode that it was.
         was: (u64, u64),
-        /// The one that it is.
-        copy: (u64, u64),
+        /// The one that it is; none where somebody made the name anew while it was copied, which is another file.
+        copy: Option<(u64, u64)>,
     },
     /// What was there when the session began is there again; the other one is in the quarantine.
     PutBack,

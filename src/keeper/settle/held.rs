@@ -134,12 +134,12 @@ impl Settler<'_> {
             return;
         }
         let did = match copy(busy.dir.as_fd(), name, busy.source, &busy.stat) {
-            Ok(copy) => Did::Renewed {
+            Err(errno) if errno != Errno::EEXIST => Did::Lured,
+            copy => Did::Renewed {
                 whose,
                 was: (busy.stat.st_dev, busy.stat.st_ino),
-                copy,
+                copy: copy.ok(),
             },
-            Err(_) => Did::Lured,
         };
         self.say(&busy.file, did);
     }

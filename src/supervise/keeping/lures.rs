@@ -72,12 +72,13 @@ impl Keeping {
         &mut self,
         file: &OsText,
         whose: Whose,
-        (was, copy): (Inode, Inode),
+        (was, copy): (Inode, Option<Inode>),
         running: &mut Running,
     ) {
         match whose {
             Whose::Box => self.lured(file, HELD, running),
-            Whose::Perhaps => self.lures.doubted(file.path(), was, copy),
+            // Without a copy there is no inode that would be settled.
+            Whose::Perhaps => self.lures.doubted(file.path(), was, copy.unwrap_or(was)),
         }
     }
 
