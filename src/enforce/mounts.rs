@@ -40,8 +40,11 @@ pub(super) struct Host {
 /// Connections to the box's ssh agent that wait to be accepted.
 const AGENT_BACKLOG: i32 = 64;
 
-/// Where the masks are.
-const MASKS: &str = "/run/agentbox/masks";
+/// Where the masks are in the box.
+pub const MASKS: &str = "/run/agentbox/masks";
+
+/// Bytes of room for the masks themselves and for what has to cover something later ([`crate::keeper::inside`]).
+const LATER: u64 = 512 * 1024;
 
 /// Begins a new root, at one of these places: with what masks are made of, but for texts that cover something, for which there
 /// are `covers` bytes.
@@ -51,7 +54,7 @@ pub(super) fn begin(places: &[&str], covers: u64) -> Result<NewRoot, StepError> 
     root.enter()?;
     let masks = Path::new(MASKS);
     root.dir(Path::new("/run/agentbox"), 0o755)?;
-    root.tmpfs(masks, 0o755, 64 * 1024 + covers, attr::NOSUID | attr::NODEV)?;
+    root.tmpfs(masks, 0o755, LATER + covers, attr::NOSUID | attr::NODEV)?;
     // With the permission to write, so that it is the read-only mount that refuses it, and says so (EROFS).
     root.file(&masks.join("file"), 0o644, b"")?;
     root.dir(&masks.join("dir"), 0o755)?;

@@ -5,6 +5,7 @@
 use super::gitconfig::{self, Cleaned};
 use crate::enforce::cell::{self, Bounds};
 use crate::enforce::consult::consult;
+use crate::plan::gitconfig::clean::comes_to_hold as comes_to_hold_here;
 use std::time::Duration;
 
 /// How many paths are asked about, and how long one may be.
@@ -26,6 +27,20 @@ pub(super) fn leads_elsewhere(base: &[u8], now: &[u8], has_branch: impl Fn(&[u8]
     });
     // A child that did not say is no reason for silence.
     answer.map_or(true, |answer| answer != [0])
+}
+
+/// What the box is to see of a configuration that has come to hold a credential. Reads both texts in a confined child. Nothing is to
+/// be seen where that did not answer.
+pub(super) fn comes_to_hold(base: &[u8], now: &[u8], known: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let answer = cell::compute(bounds(), || match comes_to_hold_here(base, now, known) {
+        Some(text) => [&[1], text.as_slice()].concat(),
+        None => vec![0],
+    });
+    match answer.as_deref() {
+        Ok([0]) => None,
+        Ok([1, text @ ..]) => Some(text.to_vec()),
+        Ok(_) | Err(_) => Some(Vec::new()),
+    }
 }
 
 /// Reads both texts in a confined child: the second one is the agent's. `leads`: see [`gitconfig::Leads`].

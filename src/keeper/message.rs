@@ -19,6 +19,8 @@ pub enum ToKeeper {
         known: Vec<Known>,
         /// Those that may be secrets.
         secret: Vec<OsText>,
+        /// Those of which the box has to see something else from now on.
+        covers: Vec<Cover>,
     },
     /// The box ends: when its init is dead, and so everybody in it, say what the end has to look at, and end.
     Finish,
@@ -100,6 +102,15 @@ impl Known {
         (stat.st_dev, stat.st_ino) == self.inode
             && (stat.st_ctime, stat.st_ctime_nsec) == self.changed
     }
+}
+
+/// A file that the box has to see as something else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cover {
+    /// The host's path.
+    pub file: OsText,
+    /// The file among the masks that lies over it. `None`: nobody can open it.
+    pub with: Option<String>,
 }
 
 /// How long a file is no secret from the box.

@@ -25,6 +25,7 @@ pub mod gitconfig;
 pub mod history;
 pub mod inherit;
 mod inodes;
+pub mod inside;
 pub mod job;
 mod led;
 pub mod links;

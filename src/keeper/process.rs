@@ -175,12 +175,20 @@ fn serve(
                     init = Some(join(watchman, fds)?);
                     step = Step::Joined(Instant::now());
                 }
-                Received::Message(ToKeeper::Settled { known, secret }, _) => {
+                Received::Message(
+                    ToKeeper::Settled {
+                        known,
+                        secret,
+                        covers,
+                    },
+                    _,
+                ) => {
                     watchman.outbox.settled();
                     // What happened meanwhile comes first: it may be about one of them.
                     lost |= watchman.events()? == Filled::Lost && tell_loss(channel)?;
                     watchman.show(&known)?;
                     watchman.close_secrets(&secret)?;
+                    watchman.cover_from_now(&covers)?;
                 }
                 Received::Message(ToKeeper::Finish, _) => {
                     if let Some(init) = &init {

@@ -18,7 +18,7 @@ mod rest;
 mod worktrees;
 mod writers;
 
-pub use self::act::{Act, Did, Held, Scope, Search, Whose, is_complete};
+pub use self::act::{Act, Did, Held, Scope, Search, Sees, Whose, is_complete};
 use self::clones::Theirs;
 use self::gits::is_config;
 use self::lures::Several;
@@ -72,6 +72,8 @@ pub struct Settler<'a> {
     rest: Option<Rest>,
     /// Files with several names, by their place.
     several: HashMap<PathBuf, Several>,
+    /// What the box that runs sees of git's configuration.
+    sees: Option<&'a Sees>,
 }
 
 impl<'a> Settler<'a> {
@@ -99,15 +101,22 @@ impl<'a> Settler<'a> {
             strayed: BTreeSet::new(),
             rest: None,
             several: HashMap::new(),
+            sees: None,
         })
     }
 
     /// Does it, and says what was done.
     #[must_use]
-    pub fn settle(mut self, scope: &Scope) -> Vec<Act> {
+    pub fn settle(mut self, scope: &'a Scope) -> Vec<Act> {
         self.at_end = matches!(scope, Scope::End { .. });
         match scope {
-            Scope::Now { names, judge, held } => {
+            Scope::Now {
+                names,
+                judge,
+                held,
+                sees,
+            } => {
+                self.sees = Some(sees);
                 let kinds = Rc::clone(&self.kinds);
                 let (first, rest) = names.iter().cloned().partition(|file| runs(&kinds, file));
                 self.files(first);

@@ -3,35 +3,40 @@
 
 #![forbid(unsafe_code)]
 
+mod dead;
 mod doubt;
+mod holding;
 mod last;
 mod lures;
 mod moved;
 
+pub use self::dead::settle_dead;
 use self::doubt::Doubt;
+use self::holding::Holding;
+pub(super) use self::holding::known;
 use self::lures::Lures;
 use self::moved::Home;
 use super::holds::Holder;
 use super::keeping_words::{Lines, event, not_compared, required};
 use super::part::{Part, PollSet, Ready};
 use super::running::Running;
-use super::settling::{Settled, baseline, settle};
+use super::settling::{Settled, baseline};
 use crate::keeper::baseline::Baseline;
 use crate::keeper::job::Job;
 use crate::keeper::message::{FromKeeper, Known, More, Seen, ToKeeper, Until};
 use crate::keeper::process::{self, Keeper};
-use crate::keeper::settle::{Act, Did, Held, Scope, Search};
+use crate::keeper::settle::{Act, Did, Held, Scope};
 use crate::launch::channel::{Received, Sent};
 use crate::outcome::Trigger;
 use crate::plan::names::{Names, Watch};
 use crate::plan::rung::Rung;
 use crate::plan::{OsText, Plan};
 use crate::record::{Closed, Event};
-use crate::session::{Adopted, Session, SessionId, Sessions};
+use crate::session::{Session, SessionId};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long the keeper may take for its last words, in milliseconds.
@@ -65,6 +70,8 @@ pub(super) struct Keeping {
     shown: BTreeSet<PathBuf>,
     /// Hidden names that were taken away.
     lures: Lures,
+    /// What the box sees of git's configuration.
+    holding: Holding,
     /// The box stands still while the keeper looks at everything anew; it is lost if that has not ended by then.
     halted: Option<Instant>,
 }
@@ -113,6 +120,7 @@ impl Keeping {
             doubt: Doubt::default(),
             shown: BTreeSet::new(),
             lures: Lures::default(),
+            holding: Holding::default(),
             halted: None,
         })
     }
@@ -140,9 +148,16 @@ impl Keeping {
         Ok(gap.map(|why| Event::WatchGap { why }))
     }
 
-    /// The command runs: now there is time for a copy of the rules, which are needed when the first file is settled.
-    pub(super) fn with_rules(mut self, plan: &Plan) -> Keeping {
+    /// The command runs: now there is time for a copy of the rules, which are needed when the first file is settled. `known`: see
+    /// [`known`].
+    pub(super) fn with_rules(
+        mut self,
+        plan: &Plan,
+        namespaces: &[OwnedFd],
+        known: Vec<Vec<u8>>,
+    ) -> Keeping {
         self.names.clone_from(&plan.names);
+        self.holding = Holding::new(namespaces, known);
         self
     }
 
@@ -192,6 +207,7 @@ impl Keeping {
                         settled: self.settled_inodes(),
                         init: Some(running.init()),
                     },
+                    sees: self.holding.sees.clone(),
                 };
                 match Job::start(&self.names, &self.baseline, &self.session, &scope) {
                     Ok(job) => self.job = Some(job),
@@ -229,8 +245,7 @@ impl Keeping {
     fn job_ended(&mut self, running: &mut Running) {
         if let Some(report) = self.job.as_mut().and_then(Job::try_end) {
             self.job = None;
-            let (known, secret) = self.report(report, running);
-            let settled = ToKeeper::Settled { known, secret };
+            let settled = self.report(report, running);
             // What the keeper does not hear stays masked, and it asks for nothing more: the box must not go on so.
             if !matches!(self.keeper.channel.try_send(&settled, &[]), Ok(Sent::Yes)) {
                 lost(running, "it does not listen");
@@ -238,13 +253,9 @@ impl Keeping {
         }
     }
 
-    /// Says and records what was done; what is known to the box anyway comes back, and what may be a secret.
-    fn report(
-        &mut self,
-        report: Result<Vec<Act>, String>,
-        running: &mut Running,
-    ) -> (Vec<Known>, Vec<OsText>) {
-        let (mut known, mut secret) = (Vec::new(), Vec::new());
+    /// Says and records what was done. What comes back is for the keeper.
+    fn report(&mut self, report: Result<Vec<Act>, String>, running: &mut Running) -> ToKeeper {
+        let (mut known, mut secret, mut covers) = (Vec::new(), Vec::new(), Vec::new());
         let acts = match report {
             Ok(acts) => acts,
             Err(why) => {
@@ -253,7 +264,11 @@ impl Keeping {
                     file: OsText::from(self.session.clone()),
                     why,
                 });
-                return (known, secret);
+                return ToKeeper::Settled {
+                    known,
+                    secret,
+                    covers,
+                };
             }
         };
         for line in self.said.of(&acts, &self.id) {
@@ -295,6 +310,10 @@ impl Keeping {
                     secret.push(act.file);
                     continue;
                 }
+                Did::Holding { text } => {
+                    covers.extend(self.cover(&act.file, &text));
+                    continue;
+                }
                 Did::Harmless { inode, changed } => {
                     self.doubt.known(act.file.path());
                     known.push(Known {
@@ -316,7 +335,11 @@ impl Keeping {
                 running.note(&event);
             }
         }
-        (known, secret)
+        ToKeeper::Settled {
+            known,
+            secret,
+            covers,
+        }
     }
 }
 
@@ -371,6 +394,7 @@ impl Part for Keeping {
     }
 
     fn ending(&mut self) {
+        self.holding.inside = None;
         self.told = self.keeper.channel.send(&ToKeeper::Finish, &[]).is_ok();
     }
 
@@ -390,62 +414,4 @@ impl Part for Keeping {
         self.last_doubt(running);
         settled.done(&running.session);
     }
-}
-
-/// What dead sessions left behind is settled before a new one takes for granted what it finds. Returns what to say.
-pub fn settle_dead(sessions: &Sessions) -> Vec<String> {
-    let mut lines = Vec::new();
-    for id in sessions.unsettled() {
-        // Its supervisor is gone, and nobody else settles it meanwhile.
-        let Some(dead) = sessions.adopt(&id) else {
-            continue;
-        };
-        let path = sessions.path().join(id.as_str());
-        let mut settled = Settled::Yes;
-        match (sessions.read(&id), Baseline::read(dead.dir())) {
-            (Ok(record), Some(baseline)) => {
-                if let Some(bare) = &record.plan.standing.bare {
-                    let _ = std::fs::remove_dir_all(bare.place.path());
-                }
-                let (one, said) = settle_one(&record.plan.names, &baseline, &dead, &path, &id);
-                settled = one;
-                lines.extend(said);
-            }
-            (Err(e), _) => lines.push(format!(
-                "session {} ended by a crash, and its files cannot be compared: {e}",
-                id.as_str()
-            )),
-            // Nothing had begun.
-            (Ok(_), None) => {}
-        }
-        if settled == Settled::Yes {
-            Baseline::forget(dead.dir());
-            dead.settled();
-        }
-    }
-    lines
-}
-
-fn settle_one(
-    names: &Names,
-    baseline: &Baseline,
-    dead: &Adopted<'_>,
-    path: &Path,
-    id: &SessionId,
-) -> (Settled, Vec<String>) {
-    let scope = Scope::End {
-        touched: Vec::new(),
-        born: Vec::new(),
-        search: Search::Yes,
-    };
-    let (report, mut lines) = settle(names, baseline, (dead.dir(), path), &scope);
-    let settled = Settled::of(&report);
-    lines.extend(match report {
-        Ok(acts) => Lines::default().of(&acts, id),
-        Err(why) => vec![not_compared(
-            &format!("files of session {}", id.as_str()),
-            &why,
-        )],
-    });
-    (settled, lines)
 }

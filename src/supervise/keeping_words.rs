@@ -26,6 +26,7 @@ enum Kind {
     Committed,
     Staged,
     Unread,
+    Holding,
     Failed,
 }
 
@@ -87,6 +88,7 @@ fn kind(did: &Did) -> Option<Kind> {
         | Did::Unread { .. } => Kind::Unread,
         Did::Staged { .. } => Kind::Staged,
         Did::Failed { .. } | Did::Beyond { .. } => Kind::Failed,
+        Did::Holding { .. } => Kind::Holding,
         Did::Known { .. } | Did::Followed { .. } | Did::Harmless { .. } | Did::Secret => {
             return None;
         }
@@ -121,6 +123,9 @@ fn more(kind: Kind, id: &SessionId) -> String {
         Kind::Unread => {
             format!("more could not be searched for protected files: `agentbox logs {id}` lists it")
         }
+        Kind::Holding => format!(
+            "more git configurations hold a credential now: `agentbox logs {id}` lists them as closed"
+        ),
         Kind::Failed => format!(
             "more files are protected and could not be put back: `agentbox logs {id}` lists them"
         ),
@@ -230,6 +235,11 @@ fn line(act: &Act, id: &SessionId) -> String {
         Did::Unread { why } => format!(
             "{file}: references changed and could not be searched for protected files ({why}): look at what you push"
         ),
+        Did::Holding { .. } => format!(
+            "{file} holds a credential now: the box sees a copy without it, which git in the box cannot change (`--write {}` shows it as it is \
+             from the next start on)",
+            file.shell_word()
+        ),
         Did::Known { .. } | Did::Followed { .. } | Did::Harmless { .. } | Did::Secret => {
             format!("{file} was looked at")
         }
@@ -286,7 +296,11 @@ pub(super) fn event(act: Act) -> Option<Event> {
                 what: "unseen".to_owned(),
             },
         },
-        Did::Known { .. } | Did::Followed { .. } | Did::Harmless { .. } | Did::Secret => {
+        Did::Known { .. }
+        | Did::Followed { .. }
+        | Did::Harmless { .. }
+        | Did::Holding { .. }
+        | Did::Secret => {
             return None;
         }
         Did::Failed { why } | Did::Beyond { why } | Did::Unread { why } => {

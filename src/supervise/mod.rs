@@ -180,6 +180,7 @@ pub fn run(job: Job) -> u8 {
     let proxies = gate::proxies(&plan.network, &inputs.caller_env);
     let way = Way::of_env(&inputs.caller_env);
     let agent = Agent::new(&plan.network, &mut inputs);
+    let known = keeping::known(&plan, &inputs);
     let building = build(&plan, inputs, &cgroup, nursery.as_ref());
     drop(nursery);
     let network = gate::Network::start(&plan.network, proxies, agent);
@@ -330,8 +331,8 @@ pub fn run(job: Job) -> u8 {
     start::tell_box(extract, &plan, &session);
     // The last one to leave a mount namespace takes its mounts apart, one grace period of RCU after the other: not this
     // process, for whose end the caller waits. Without it the end is slower, and that is all.
-    let mounts = namespaces.get(MNT);
-    let _parked = mounts.and_then(|fd| Parked::new(fd.as_fd()).ok());
+    let _parked = (namespaces.get(MNT)).and_then(|fd| Parked::new(fd.as_fd()).ok());
+    let keeping = keeping.map(|(it, _)| it.with_rules(&plan, &namespaces, known));
     drop(namespaces);
     session.prepare_end();
     if let (Some(text), Some(place)) = (spawned.forecast.take(), &forecast) {
@@ -372,7 +373,6 @@ pub fn run(job: Job) -> u8 {
             .map(|pipe| Box::new(pipe) as Box<dyn Part>),
     );
     parts.extend(reports.map(|reports| Box::new(reports) as Box<dyn Part>));
-    let keeping = keeping.map(|(keeping, _)| keeping.with_rules(&plan));
     parts.extend(keeping.map(|keeping| Box::new(keeping) as Box<dyn Part>));
     parts.extend(settling.map(|settling| Box::new(settling) as Box<dyn Part>));
     let again = Again::new(&plan, has_pty, verbose);

@@ -92,7 +92,15 @@ pub fn set_attributes(
     set: u64,
     reach: Reach,
 ) -> Result<(), Errno> {
-    set_attr(dir, path, set, 0, reach)
+    set_attr(dir, path, (set, 0), 0, reach)
+}
+
+/// Makes a mount of one's own writable: a clone of one that is read-only, of a file system that is not.
+///
+/// # Errors
+/// The errno of mount_setattr(2): EPERM where the mount came read-only from a more privileged user namespace.
+pub fn make_writable(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    set_attr(mount, c"", (0, attr::RDONLY), 0, Reach::One)
 }
 
 /// Makes the mount id-mapped by the user namespace `userns`.
@@ -101,13 +109,13 @@ pub fn set_attributes(
 /// EINVAL where the file system does not support it, EPERM without privilege over the file system.
 pub fn set_idmap(mount: BorrowedFd<'_>, userns: BorrowedFd<'_>, reach: Reach) -> Result<(), Errno> {
     let fd = u64::try_from(userns.as_raw_fd()).map_err(|_| Errno::EBADF)?;
-    set_attr(mount, c"", attr::IDMAP, fd, reach)
+    set_attr(mount, c"", (attr::IDMAP, 0), fd, reach)
 }
 
 fn set_attr(
     dir: BorrowedFd<'_>,
     path: &CStr,
-    set: u64,
+    (set, clear): (u64, u64),
     userns_fd: u64,
     reach: Reach,
 ) -> Result<(), Errno> {
@@ -123,7 +131,7 @@ fn set_attr(
     let propagation = libc::MS_PRIVATE;
     let attributes = MountAttr {
         set,
-        clear: 0,
+        clear,
         propagation,
         userns_fd,
     };

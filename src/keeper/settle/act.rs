@@ -7,7 +7,7 @@ use crate::keeper::message::Until;
 use crate::plan::OsText;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 
 /// What is to be settled.
@@ -21,6 +21,8 @@ pub enum Scope {
         judge: Vec<PathBuf>,
         /// Hidden files that appeared a while ago: does the box have one open since?
         held: Held,
+        /// What the box may see of git's configuration.
+        sees: Sees,
     },
     /// Everything, of a session that is over. Where not all of it was seen, the trees are searched.
     End {
@@ -42,6 +44,24 @@ pub struct Held {
     pub settled: HashSet<(u64, u64)>,
     /// The box's init, in whose pid namespace its processes are.
     pub init: Option<Pid>,
+}
+
+/// What the box sees of git's configuration: files that come to hold a credential are to be covered, but for these.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Sees {
+    /// Files that are covered already.
+    pub covered: BTreeSet<PathBuf>,
+    /// Credentials that the box has in its environment.
+    pub known: Vec<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Sees {
+    /// Without the values.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sees")
+            .field("covered", &self.covered)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether the trees are searched for what nobody has seen.
@@ -94,6 +114,11 @@ pub enum Did {
         was: (u64, u64),
         /// The one that it is; none where somebody made the name anew while it was copied, which is another file.
         copy: Option<(u64, u64)>,
+    },
+    /// A git configuration holds a credential that it did not hold when the session began, and the box is to see this instead.
+    Holding {
+        /// The text without it.
+        text: OsText,
     },
     /// What was there when the session began is there again; the other one is in the quarantine.
     PutBack,

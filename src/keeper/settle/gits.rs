@@ -4,18 +4,20 @@
 
 use super::{Did, Settler};
 use crate::keeper::baseline::Kept;
-use crate::keeper::confined::{clean, leads_elsewhere};
+use crate::keeper::confined::{clean, comes_to_hold, leads_elsewhere};
 use crate::keeper::files::{self, Locked};
 use crate::keeper::git::{self, Pointer};
 use crate::keeper::gitconfig;
 use crate::keeper::listing;
 use crate::keeper::quarantine::Why;
 use crate::keeper::strayed;
+use crate::plan::OsText;
 use nix::errno::Errno;
 use nix::fcntl::openat;
 use nix::sys::stat::Mode;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,6 +77,7 @@ impl Settler<'_> {
     /// at the same time, so what was read has to be there still when it is replaced.
     pub(super) fn config(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
         self.undo(dir, name, file, base);
+        self.hold(dir, name, file, base);
         // That is no entry which runs something, and whoever pushes or pulls should know.
         if self.at_end
             && !base.is_empty()
@@ -83,6 +86,20 @@ impl Settler<'_> {
             && leads_elsewhere(base, &now, |branch| self.had_branch(file, branch))
         {
             self.say(file, Did::Led);
+        }
+    }
+
+    /// The box that runs may read a configuration: not a credential that somebody writes into it.
+    fn hold(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
+        let Some(sees) = self.sees.filter(|sees| !sees.covered.contains(file)) else {
+            return;
+        };
+        if let Ok(Some((now, _))) = files::read(dir, name)
+            && now != base
+            && let Some(text) = comes_to_hold(base, &now, &sees.known)
+        {
+            let text = OsText::from(OsString::from_vec(text));
+            self.say(file, Did::Holding { text });
         }
     }
 

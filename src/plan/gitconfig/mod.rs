@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clean;
+
 use std::ops::Range;
 
 /// The most bytes of a file that is looked at.

@@ -6,7 +6,7 @@ use super::moved::Home;
 use super::{Keeping, Settled};
 use crate::keeper::job::Job;
 use crate::keeper::message::Seen;
-use crate::keeper::settle::{Held, Scope, Search};
+use crate::keeper::settle::{Held, Scope, Search, Sees};
 use crate::plan::OsText;
 use crate::supervise::running::Running;
 use crate::supervise::settling::settle;
@@ -70,6 +70,7 @@ impl Keeping {
                 names,
                 judge,
                 held: Held::default(),
+                sees: Sees::default(),
             };
             let report = Job::start(&self.names, &self.baseline, &self.session, &scope)
                 .map_err(|e| e.to_string())

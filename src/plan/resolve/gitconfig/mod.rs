@@ -9,7 +9,6 @@
 
 #![forbid(unsafe_code)]
 
-mod clean;
 mod given;
 mod named;
 mod programs;
@@ -21,7 +20,7 @@ use super::pathmap::PathMap;
 use super::scene::{Scene, shell_word, show};
 use super::workspace::tidy;
 use crate::host::FileType;
-use crate::plan::gitconfig;
+use crate::plan::gitconfig::{self, clean};
 use crate::plan::names::{NameKind, Names};
 use crate::plan::{Access, Env, Grant, GrantKind, Kind, MountOp, OsText};
 use crate::policy::Origin;

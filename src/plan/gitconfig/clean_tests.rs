@@ -174,3 +174,40 @@ fn git_agrees() {
     assert_eq!(before.replace("http.extraheader\ngone\0", ""), after);
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn a_configuration_comes_to_hold_what_it_did_not() {
+    const TOKEN: &str = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";
+    let url = format!("[remote \"o\"]\n\turl = https://x-access-token:{TOKEN}@github.com/x\n");
+    let plain = "[remote \"o\"]\n\turl = https://github.com/x\n";
+    // "x-access-token:" and the token, as actions/checkout writes it.
+    let header = "[http \"https://github.com/\"]\n\textraheader = AUTHORIZATION: basic \
+        eC1hY2Nlc3MtdG9rZW46Z2hwXzAxMjM0NTY3ODlhYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5eg==\n";
+    let comment = format!("# {TOKEN}\n{plain}");
+    let both = format!("{url}{header}");
+    let known = [TOKEN.as_bytes().to_vec()];
+    let mine = format!("{url}[credential]\n\thelper = store\n");
+    for (base, now, known, holds) in [
+        (plain, url.as_str(), &known[..0], true),
+        (plain, header, &known[..0], true),
+        (plain, &comment, &known[..0], true),
+        // What was there was there, and what the box has it has; a helper says nothing.
+        (&url, &url, &known[..0], false),
+        (&url, &mine, &known[..0], false),
+        (&url, &both, &known[..0], true),
+        (plain, &url, &known[..], false),
+        (plain, header, &known[..], false),
+        (plain, &comment, &known[..], false),
+        (plain, plain, &known[..0], false),
+        ("", plain, &known[..0], false),
+        (plain, "[remote \"o\"\n", &known[..0], false),
+    ] {
+        let shown = comes_to_hold(base.as_bytes(), now.as_bytes(), known);
+        assert_eq!(shown.is_some(), holds, "{base} -> {now}");
+        let shown = String::from_utf8(shown.unwrap_or_default()).unwrap();
+        assert!(
+            !shown.contains(TOKEN) && !shown.contains("extraheader"),
+            "{shown}"
+        );
+    }
+}

@@ -2,34 +2,79 @@
 
 #![forbid(unsafe_code)]
 
+use super::{Config, Entry, parse, write};
 use crate::plan::credential;
-use crate::plan::gitconfig::{Config, Entry, parse, write};
+use crate::plan::net::ssh::decode;
 
 /// A text that git would not read, or what is left of it: `None` if nothing had to go.
-pub(super) fn clean(text: &[u8]) -> Result<Option<Vec<u8>>, ()> {
-    let Config {
-        entries: mut all,
-        comments,
-    } = parse(text).map_err(|_| ())?;
-    let before = all.clone();
-    all.retain(|variable| !is_secret(variable));
-    for variable in &mut all {
-        let parts = [&mut variable.subsection, &mut variable.value];
-        for text in parts.into_iter().flatten() {
-            *text = without_passwords(text);
-        }
-    }
-    all.retain(|variable| {
-        let parts = [&variable.subsection, &variable.value];
-        !parts
-            .into_iter()
-            .flatten()
-            .any(|text| credential::value(text))
-    });
-    if all == before && !comments.iter().any(|text| credential::value(text)) {
+pub(in crate::plan) fn clean(text: &[u8]) -> Result<Option<Vec<u8>>, ()> {
+    let Config { entries, comments } = parse(text).map_err(|_| ())?;
+    if entries.iter().all(is_clean) && !comments.iter().any(|text| credential::value(text)) {
         return Ok(None);
     }
-    Ok(Some(write(&all)))
+    Ok(Some(without(&entries)))
+}
+
+/// A configuration that holds a credential which `base` does not: the text without any of them. Not one that holds only what is
+/// `known`, whose values the box has, and a program that hands out passwords is none by itself.
+#[must_use]
+pub fn comes_to_hold(base: &[u8], now: &[u8], known: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let Config { entries, comments } = parse(now).ok()?;
+    let old = parse(base).unwrap_or_default();
+    let entry = entries.iter().any(|entry| {
+        let is_old = old.entries.iter().any(|old| old.same_as(entry));
+        let parts = [&entry.subsection, &entry.value];
+        let mut parts = parts.into_iter().flatten();
+        !is_old && !is_clean(entry) && !is_helper(entry) && !parts.any(|text| says(text, known))
+    });
+    let comment = comments
+        .iter()
+        .any(|text| credential::value(text) && !old.comments.contains(text) && !says(text, known));
+    (entry || comment).then(|| without(&entries))
+}
+
+/// Does it have one of these values in it, also in base64 (`basic` of RFC 7617)?
+fn says(text: &[u8], known: &[Vec<u8>]) -> bool {
+    let has = |text: &[u8]| {
+        let mut known = known.iter().filter(|value| !value.is_empty());
+        known.any(|value| text.windows(value.len()).any(|part| part == *value))
+    };
+    let mut words = text.split(u8::is_ascii_whitespace);
+    has(text)
+        || words.any(|word| {
+            let decoded = std::str::from_utf8(word).ok().and_then(decode);
+            decoded.is_some_and(|decoded| has(&decoded))
+        })
+}
+
+/// The text without what is secret.
+fn without(entries: &[Entry]) -> Vec<u8> {
+    let kept: Vec<Entry> = entries.iter().filter_map(cleaned).collect();
+    write(&kept)
+}
+
+fn is_clean(entry: &Entry) -> bool {
+    cleaned(entry).as_ref() == Some(entry)
+}
+
+/// What is left of an entry.
+fn cleaned(entry: &Entry) -> Option<Entry> {
+    if is_secret(entry) {
+        return None;
+    }
+    let mut entry = entry.clone();
+    let parts = [&mut entry.subsection, &mut entry.value];
+    for text in parts.into_iter().flatten() {
+        *text = without_passwords(text);
+        if credential::value(text) {
+            return None;
+        }
+    }
+    Some(entry)
+}
+
+fn is_helper(entry: &Entry) -> bool {
+    entry.section == b"credential" && entry.key == b"helper"
 }
 
 /// By its name. `credential.helper` runs a program that hands out passwords; outside of the box it is the user's.
@@ -48,7 +93,7 @@ fn is_secret(variable: &Entry) -> bool {
             | b"secret"
             | b"apikey"
     );
-    secret || key.ends_with(b"token") || variable.section == b"credential" && key == b"helper"
+    secret || key.ends_with(b"token") || is_helper(variable)
 }
 
 /// A name in a URL that is this long is no name.

@@ -1,0 +1,75 @@
+//! Git's configuration that comes to hold a credential while the box runs (`git remote set-url` with a token in the URL, what
+//! actions/checkout leaves): the box sees a copy without it from then on, as of one that held some at the start. Who writes there
+//! nobody tells us, so what the box has in its environment is left alone: it may be the one that wrote it.
+//!
+//! A guard-rail: what is written can be read for the milliseconds until then.
+
+#![forbid(unsafe_code)]
+
+use super::Keeping;
+use crate::keeper::inside::Inside;
+use crate::keeper::message::Cover;
+use crate::keeper::settle::Sees;
+use crate::launch::Inputs;
+use crate::plan::resolve::looks_like_credential;
+use crate::plan::{OsText, Plan};
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+
+/// What covers are made of.
+#[derive(Default)]
+pub(super) struct Holding {
+    /// `None` until the box runs, and from its end on.
+    pub(super) inside: Option<Inside>,
+    pub(super) sees: Sees,
+}
+
+impl Holding {
+    /// Of the box with these namespaces, which has these credentials in its environment.
+    pub(super) fn new(namespaces: &[OwnedFd], known: Vec<Vec<u8>>) -> Holding {
+        Holding {
+            inside: Inside::of(namespaces),
+            sees: Sees {
+                known,
+                ..Sees::default()
+            },
+        }
+    }
+}
+
+/// The shortest value that is looked for: a shorter one is found in anything.
+const SHORTEST: usize = 8;
+
+/// Credentials that the plan lets into the box.
+pub(in crate::supervise) fn known(plan: &Plan, inputs: &Inputs) -> Vec<Vec<u8>> {
+    let all = crate::enforce::env::build(&plan.env, &inputs.caller_env, &inputs.given, "");
+    let all = all.iter().map(|variable| variable.as_bytes());
+    let values = all.filter_map(|variable| {
+        let at = variable.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = variable.split_at(at);
+        let value = value.get(1..).unwrap_or_default();
+        let text = std::str::from_utf8;
+        let looks = looks_like_credential(text(name).ok()?, text(value).ok()?);
+        (value.len() >= SHORTEST && looks).then(|| value.to_vec())
+    });
+    values.collect()
+}
+
+impl Keeping {
+    /// The box is to see this instead of that file. `None`: it does already.
+    pub(super) fn cover(&mut self, file: &OsText, text: &OsText) -> Option<Cover> {
+        let number = self.holding.sees.covered.len();
+        if !self.holding.sees.covered.insert(file.path().to_owned()) {
+            return None;
+        }
+        let name = format!("later.{number}");
+        let made = CString::new(name.as_str()).ok().is_some_and(|name| {
+            let inside = self.holding.inside.as_ref();
+            inside.is_some_and(|inside| inside.put(&name, text.bytes()).is_ok())
+        });
+        Some(Cover {
+            file: file.clone(),
+            with: made.then_some(name),
+        })
+    }
+}

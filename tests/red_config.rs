@@ -1,0 +1,163 @@
+//! Git's configuration that comes to hold a credential while the box runs: the box must not read it. Each beside what is written
+//! there all day.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::switched::events;
+use common::{COMMITTER, GIT, Live, Ran, TestBox, missing, until};
+use std::fs;
+
+const URL: &str = "https://me:S3CRET99@example.com/x.git";
+
+/// A repository, a nested one, a submodule's git directory and another work tree.
+fn world() -> TestBox {
+    let b = TestBox::new()
+        .profile("extends = [\"base\", \"git\"]\n[env]\nkeep = [\"MY_TOKEN\"]\n")
+        .file("{ws}/README", "x");
+    host(
+        &b,
+        "set -e; git init -q {home}/lib; git -C {home}/lib commit -q --allow-empty -m lib; git init -q; \
+         git submodule --quiet add {home}/lib sub; git add -A; git commit -qm one; git worktree add -q wt -b wt; \
+         git init -q nested; for d in . nested sub; do git -C $d remote add far https://example.com/x.git; done; \
+         git config extensions.worktreeConfig true",
+    )
+    .ok();
+    b
+}
+
+/// Does something on the host, as the test user, in the working copy.
+fn host(b: &TestBox, script: &str) -> Ran {
+    b.on_host(&format!("{COMMITTER} {GIT} {script}"))
+}
+
+/// A box that waits for the file `go` and does something then.
+fn waiting(b: &TestBox, then: &str) -> Live {
+    let text = format!("echo ready; until [ -e go ]; do sleep 0.01; done; {then}");
+    let mut live = b.start(["/bin/sh", "-c", &b.fill(&text)]);
+    live.wait_line("ready");
+    live
+}
+
+/// The record says that this file was closed.
+fn covered(b: &TestBox, file: &str) {
+    let path = b.ws().join(file);
+    until(&format!("{file} is covered"), || {
+        events(b)
+            .iter()
+            .any(|event| event["event"] == "name-closed" && event["file"] == path.to_str().unwrap())
+    });
+}
+
+#[test]
+fn a_credential_that_comes_into_gits_configuration_is_not_read_in_the_box() {
+    if missing(common::Feature::Tool("git")) {
+        return;
+    }
+    let b = world();
+    // (what the user runs, the file that it writes)
+    let ways = [
+        ("git remote set-url far URL", ".git/config"),
+        (
+            "git -C nested config http.https://example.com/.extraheader 'AUTHORIZATION: basic bWU6UzNDUkVUOTk='",
+            "nested/.git/config",
+        ),
+        (
+            "git -C sub remote set-url --push far URL",
+            ".git/modules/sub/config",
+        ),
+        (
+            "git -C wt config --worktree remote.own.url URL",
+            ".git/worktrees/wt/config.worktree",
+        ),
+    ];
+    let read: Vec<&str> = ways.iter().map(|(_, file)| *file).collect();
+    let read = read.join(" ");
+    let live = waiting(
+        &b,
+        &format!(
+            "cat {read}; git remote get-url far; git status --short; git config user.name box 2>&1; cat .git/config"
+        ),
+    );
+    for (way, file) in ways {
+        host(&b, &way.replace("URL", URL)).ok();
+        covered(&b, file);
+    }
+    // What is written to it later is covered at once, and a stale copy stays one without a credential.
+    host(&b, "git config user.email later@example.com; touch go").ok();
+    let ran = live.end();
+    let text = ran.text();
+    assert!(
+        !text.contains("S3CRET") && !text.contains("bWU6"),
+        "{ran:?}"
+    );
+    assert!(text.contains("\nhttps://example.com/x.git\n"), "{ran:?}");
+    assert!(
+        text.contains("could not write config file .git/config: Device or resource busy"),
+        "{ran:?}"
+    );
+    for (_, file) in ways {
+        let said = format!("{file} holds a credential now: the box sees a copy without it");
+        assert!(ran.complaint().contains(&said), "{ran:?}");
+    }
+    // It is the user's, and stays so.
+    let own = fs::read_to_string(b.ws().join(".git/config")).unwrap();
+    assert!(
+        own.contains(URL) && own.contains("later@example.com"),
+        "{own}"
+    );
+    // The next box has a clean copy from its start.
+    let next = b.sh("cat .git/config").ok();
+    assert!(
+        next.contains("later@") && !next.contains("S3CRET"),
+        "{next}"
+    );
+}
+
+#[test]
+fn what_is_no_credential_or_the_boxs_own_stays_as_it_is() {
+    if missing(common::Feature::Tool("git")) {
+        return;
+    }
+    let b = world().env("MY_TOKEN", "S3CRET99");
+    let live = waiting(
+        &b,
+        "set -e; git remote set-url far https://me:$MY_TOKEN@example.com/x.git; git init -q born; \
+         git -C born remote add far https://me:other99@example.com/x.git; sleep 0.5; \
+         git config user.name box; git config user.email; git remote get-url far; git -C born remote get-url far; \
+         git -C born config user.name box; git config credential.helper; echo end",
+    );
+    host(
+        &b,
+        "git config user.email host@example.com; git remote set-url origin https://example.com/y 2>/dev/null; \
+         git config credential.helper store; touch go",
+    )
+    .ok();
+    let ran = live.end();
+    let text = ran.text();
+    assert!(text.contains("host@example.com\n"), "{ran:?}");
+    assert!(
+        text.contains(URL) && text.contains("me:other99@"),
+        "{ran:?}"
+    );
+    assert!(!ran.complaint().contains("holds a credential"), "{ran:?}");
+    // Without that variable the box cannot be told from somebody else.
+    let b = world();
+    let live = waiting(
+        &b,
+        &format!("git remote set-url far {URL}; sleep 0.5; git remote get-url far"),
+    );
+    host(&b, "touch go").ok();
+    let ran = live.end();
+    assert!(
+        ran.complaint()
+            .contains(".git/config holds a credential now"),
+        "{ran:?}"
+    );
+    assert!(!ran.text().contains("S3CRET"), "{ran:?}");
+    // And whoever wants it shown says so.
+    let b = b.option("--write").option(".git/config");
+    let live = waiting(&b, "git remote get-url far");
+    host(&b, &format!("git remote set-url far {URL}2; touch go")).ok();
+    assert!(live.end().ok().contains("S3CRET99"), "it is shown");
+}
