@@ -327,16 +327,16 @@ fn what_is_in_the_way_of_the_records_is_named_with_the_way_out() {
 #[test]
 fn what_is_written_as_json_does_not_act_on_a_terminal() {
     let b = TestBox::new().profile("extends = [\"base\"]\n");
-    let ran = b.sh("n=$(printf 'a\\302\\233b\\177c\\342\\200\\256d\\033'); echo x > \"$n.key\"; sleep 0.3; echo told");
+    let ran = b.sh("n=$(printf 'a\\302\\233b\\177c\\342\\200\\256d\\342\\200\\217e\\033'); echo x > \"$n.key\"; sleep 0.3; echo told");
     assert_eq!(ran.text(), "told", "{ran:?}");
     for text in [
         common::run(b.agentbox(["logs", "--json"])).text(),
         common::run(b.agentbox(["explain", "--json", "--", "sh"])).text(),
     ] {
-        let acts = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        let acts = |c: char| c.is_control() && c != '\n' || ['\u{202e}', '\u{200f}'].contains(&c);
         assert_eq!(text.find(acts), None);
         assert!(
-            text.contains("a\\u009bb\\u007fc\\u202ed\\u001b.key"),
+            text.contains("a\\u009bb\\u007fc\\u202ed\\u200fe\\u001b.key"),
             "{text}"
         );
         let lines = text.lines().filter(|line| line.contains("name-closed"));
@@ -344,7 +344,7 @@ fn what_is_written_as_json_does_not_act_on_a_terminal() {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             let file = line["file"].as_str().unwrap();
             assert!(
-                file.ends_with("a\u{9b}b\u{7f}c\u{202e}d\u{1b}.key"),
+                file.ends_with("a\u{9b}b\u{7f}c\u{202e}d\u{200f}e\u{1b}.key"),
                 "{file:?}"
             );
         }

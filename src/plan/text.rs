@@ -90,7 +90,8 @@ pub fn write_escaped(f: &mut impl fmt::Write, bytes: &[u8]) -> fmt::Result {
 /// Does it write on a terminal, or turn the order of a line around? C1 controls (0x80..0x9f) are controls for terminals too;
 /// `char::is_control` covers both ranges.
 fn acts(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A text of lines, or JSON, in which what would act on a terminal and JSON lets through (DEL, C1 controls, changes of direction) is written

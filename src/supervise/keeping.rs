@@ -311,7 +311,7 @@ impl Keeping {
                     continue;
                 }
                 Did::Holding { text } => {
-                    covers.extend(self.cover(&act.file, &text));
+                    covers.extend(self.cover(&act.file, &text, running));
                     continue;
                 }
                 Did::Harmless { inode, changed } => {

@@ -13,6 +13,8 @@ use crate::keeper::settle::Sees;
 use crate::launch::Inputs;
 use crate::plan::resolve::looks_like_credential;
 use crate::plan::{OsText, Plan};
+use crate::supervise::running::Running;
+use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
@@ -57,19 +59,30 @@ pub(in crate::supervise) fn known(plan: &Plan, inputs: &Inputs) -> Vec<Vec<u8>> 
 
 impl Keeping {
     /// The box is to see this instead of that file. `None`: it does already.
-    pub(super) fn cover(&mut self, file: &OsText, text: &OsText) -> Option<Cover> {
+    pub(super) fn cover(
+        &mut self,
+        file: &OsText,
+        text: &OsText,
+        running: &mut Running,
+    ) -> Option<Cover> {
         let number = self.holding.sees.covered.len();
         if !self.holding.sees.covered.insert(file.path().to_owned()) {
             return None;
         }
         let name = format!("later.{number}");
-        let made = CString::new(name.as_str()).ok().is_some_and(|name| {
-            let inside = self.holding.inside.as_ref();
-            inside.is_some_and(|inside| inside.put(&name, text.bytes()).is_ok())
-        });
+        let made = match (&self.holding.inside, CString::new(name.as_str())) {
+            (Some(inside), Ok(name)) => inside.put(&name, text.bytes()),
+            _ => Err(Errno::EBADF),
+        };
+        if let Err(errno) = made {
+            running.say(&format!(
+                "that copy of {file} could not be made ({}): nothing in the box can open the file",
+                errno.desc()
+            ));
+        }
         Some(Cover {
             file: file.clone(),
-            with: made.then_some(name),
+            with: made.is_ok().then_some(name),
         })
     }
 }
