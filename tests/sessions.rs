@@ -178,6 +178,45 @@ fn kill_does_not_need_the_supervisor() {
     assert!(!directory(&b, &id).join("control").exists());
 }
 
+/// Each supervisor that does not answer is waited for, and the boxes of the others went on meanwhile.
+#[test]
+fn kill_all_does_not_wait_for_one_after_the_other() {
+    let b = TestBox::new();
+    let names: Vec<String> = (0..4).map(|_| token()).collect();
+    let lives: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let live = b.start_probe(&format!("sleep 600 {name}"));
+            find(name);
+            live
+        })
+        .collect();
+    let supervisors: Vec<_> = names
+        .iter()
+        .map(|name| parent(common::live::init_of(find(name))).unwrap())
+        .collect();
+    // All but the newest, whose turn is the last.
+    let (newest, silent) = supervisors.split_last().unwrap();
+    for supervisor in silent {
+        kill(*supervisor, Signal::SIGSTOP).unwrap();
+    }
+    let all = Live::start(b.agentbox(["kill", "--all"]));
+    until("the newest is gone", || state(*newest).is_none());
+    let waited: Vec<_> = silent.iter().map(|pid| state(*pid)).collect();
+    assert!(waited.contains(&Some('T')), "{waited:?}");
+    let ran = all.end();
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert_eq!(
+        ran.complaint().matches("did not answer").count(),
+        3,
+        "{ran:?}"
+    );
+    for (live, name) in lives.into_iter().zip(&names) {
+        gone(name);
+        assert_eq!(common::shell_status(live.end().status), 137);
+    }
+}
+
 /// A stopped supervisor whose queue others had filled by asking in vain could not be connected to, and `kill` left it and its box
 /// alive, with the words that `kill` ends it all the same.
 #[test]

@@ -63,13 +63,11 @@ fn text(args: &PsArgs, rows: &[Row]) -> Result<String, CliError> {
 fn rows() -> Result<Vec<Row>, CliError> {
     let sessions = live::sessions()?;
     let ids = client::live(&sessions)?;
-    let asked: Vec<_> = ids
-        .iter()
-        .map(|id| (id, client::status(&sessions, id)))
-        .collect();
+    let asked = live::side_by_side(&ids, |id| client::status(&sessions, id));
+    let asked = ids.iter().zip(asked);
     // After the answers: whoever is listed with costs was alive.
     let tree = Tree::read();
-    let found = asked.into_iter().filter_map(|(id, status)| match status {
+    let found = asked.filter_map(|(id, status)| match status {
         Ok(status) => Some(row(id, &status, &tree)),
         Err(CallError::Ended(_)) => None,
         Err(_) => silent(&sessions, id),

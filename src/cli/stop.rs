@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::args::{StartArgs, StopArgs, WhichArgs};
+use super::live::side_by_side;
 use super::remote::{self, Set};
 use super::say::{self, Said};
 use super::status::{Others, others};
@@ -262,8 +263,9 @@ fn one(id: &str, pause: bool, host: &Host) -> Result<u8, SwitchError> {
 fn pause(which: &WhichArgs, switch: &Switch, host: &Host) -> Result<u8, SwitchError> {
     let sessions = sessions(host)?;
     let (mut done, mut failed) = (0, 0);
-    for id in meant(&sessions, &switch.file) {
-        match client::pause(&sessions, &id) {
+    let meant = meant(&sessions, &switch.file);
+    for paused in side_by_side(&meant, |id| client::pause(&sessions, id)) {
+        match paused {
             Ok(()) => done += 1,
             Err(CallError::Ended(_)) => {}
             Err(error) => {
@@ -286,16 +288,12 @@ fn resume(which: &WhichArgs, switch: &Switch, host: &Host) -> Result<usize, Swit
         return Ok(0);
     }
     let sessions = sessions(host)?;
-    let mut done = 0;
-    for id in meant(&sessions, &switch.file) {
-        let paused = client::status(&sessions, &id).is_ok_and(|s| s.state == State::Paused);
-        if paused {
-            match client::resume(&sessions, &id) {
-                Ok(()) => done += 1,
-                Err(error) => say::error(error),
-            }
-        }
-    }
+    let resumed = side_by_side(&meant(&sessions, &switch.file), |id| {
+        let paused = client::status(&sessions, id).is_ok_and(|s| s.state == State::Paused);
+        let resumed = paused.then(|| client::resume(&sessions, id))?;
+        Some(resumed.map_err(say::error).is_ok())
+    });
+    let done = resumed.into_iter().flatten().filter(|ok| *ok).count();
     if done > 0 {
         let go = if done == 1 { "goes" } else { "go" };
         let _said = say::out(&format!("{} {go} on\n", sessions_of(done)));
@@ -432,13 +430,13 @@ fn wait_for(ids: &[SessionId], sessions: &Sessions) -> Vec<String> {
         }
         if !forced && begun.elapsed() >= DEAF {
             forced = true;
-            for id in &left {
+            side_by_side(&left, |id| {
                 if let Ok(Killed::Forced) = client::kill(sessions, id) {
                     say::error(format!(
                         "session {id}: its supervisor did not answer and was killed with it"
                     ));
                 }
-            }
+            });
         }
         sleep(PAUSE);
     }
