@@ -61,7 +61,7 @@ fn git(b: &TestBox, dir: &Path, args: &[&str]) -> String {
     run(command).ok()
 }
 
-const HIDDEN: [&str; 36] = [
+const HIDDEN: [&str; 43] = [
     ".env",
     "a/b/.env.local",
     "deep/1/2/3/4/5/6/7/8/9/.env",
@@ -98,6 +98,13 @@ const HIDDEN: [&str; 36] = [
     "flux/prod.agekey",
     ".vagrant/machines/default/virtualbox/private_key",
     "infra/prod.tfplan",
+    "deploy/prod.env~",
+    "deploy/.prod.env.swp",
+    "deploy/prod.env.bak",
+    "tls/server.key.old",
+    "api/http-client.private.env.json",
+    "x/.vscode/sftp.json",
+    "x/sftp-config.json",
 ];
 
 fn content(name: &str) -> String {
@@ -124,6 +131,8 @@ fn a_hidden_name_is_empty_by_every_way() {
         .file("home/ws/.env.example", "PLAIN\n")
         .file("home/ws/y/.env_example", "PLAIN\n")
         .file("home/ws/y/example.env", "PLAIN\n")
+        .file("home/ws/y/vite.env.ts", "PLAIN\n")
+        .file("home/ws/y/http-client.env.json", "PLAIN\n")
         .file("home/ws/y/.secrets.baseline", "PLAIN\n")
         .file("home/ws/y/kubeconfig.sample", "PLAIN\n")
         .file("home/ws/y/private_key", "PLAIN\n")
@@ -192,6 +201,8 @@ fn a_hidden_name_is_empty_by_every_way() {
         "y/example.env",
         "y/.secrets.baseline",
         "y/kubeconfig.sample",
+        "y/vite.env.ts",
+        "y/http-client.env.json",
         "y/private_key",
     ] {
         let read = b.probe(&format!("read {{ws}}/{name}"));

@@ -40,6 +40,17 @@ fn poisoned(b: &TestBox, dir: &str) -> Vec<String> {
 }
 
 fn no_poison(name: &str, dir: &str, places: &[&str], state: &str) {
+    nothing_arrives(name, dir, places);
+    // The twin: what is its state does arrive.
+    let script = format!("mkdir -p $(dirname ~/{dir}/{state}); echo STATE > ~/{dir}/{state}");
+    let (b, ran) = agent(TestBox::new(), name, &script);
+    ran.ok();
+    let kept = fs::read_to_string(b.home().join(dir).join(state)).unwrap();
+    assert_eq!(kept, "STATE\n");
+}
+
+/// Returns the box with files of the user's in all places, in which the agent has been.
+fn nothing_arrives(name: &str, dir: &str, places: &[&str]) -> TestBox {
     let places: Vec<String> = places
         .iter()
         .map(|p| format!("{{home}}/{dir}/{p}"))
@@ -57,12 +68,7 @@ fn no_poison(name: &str, dir: &str, places: &[&str], state: &str) {
     let (b, ran) = agent(b, name, &script);
     ran.ok();
     assert_eq!(poisoned(&b, dir), Vec::<String>::new());
-    // The twin: what is its state does arrive.
-    let script = format!("mkdir -p $(dirname ~/{dir}/{state}); echo STATE > ~/{dir}/{state}");
-    let (b, ran) = agent(TestBox::new(), name, &script);
-    ran.ok();
-    let kept = fs::read_to_string(b.home().join(dir).join(state)).unwrap();
-    assert_eq!(kept, "STATE\n");
+    b
 }
 
 #[test]
@@ -97,8 +103,15 @@ fn codex_leaves_nothing_that_runs() {
         ".env",
         "packages/x",
         "anything-new",
+        // `codex resume` takes approvals and sandbox from it: a session of a box went on outside with full access.
+        "sessions/2026/x.jsonl",
+        "archived_sessions/x.jsonl",
     ];
-    no_poison("codex", ".codex", &places, "sessions/2026/x.jsonl");
+    let b = nothing_arrives("codex", ".codex", &places);
+    // The twin: its sessions are in a place of the box's own, and there the next time.
+    let (b, ran) = agent(b, "codex", "cat ~/.codex/sessions/2026/x.jsonl");
+    assert_eq!(ran.ok(), "POISON");
+    drop(b);
 }
 
 #[test]

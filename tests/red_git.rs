@@ -695,6 +695,23 @@ fn what_editors_agents_and_forges_run_later_does_not_stay() {
         "bamboo-specs/x.yml",
         ".eas/workflows/x.yml",
         "bors.toml",
+        "tui.json",
+        "sub/.opencode/tui.jsonc",
+        ".roo/tools/x.ts",
+        ".grok/hooks/x.json",
+        ".devin/hooks.v1.json",
+        ".letta/settings.local.json",
+        ".kimi-code/mcp.json",
+        ".air/mcp.json",
+        ".git/glab-cli/config.yml",
+        ".pijul/config",
+        ".claude/approvals.yml",
+        ".claude/classifiers/x.md",
+        ".vscode/extensions/x/package.json",
+        ".vim-lsp-settings/settings.json",
+        ".nlsp-settings/rust_analyzer.json",
+        ".superset/config.json",
+        ".traycer/environment.json",
     ];
     let fine = [
         ".zedx",
@@ -715,6 +732,11 @@ fn what_editors_agents_and_forges_run_later_does_not_stay() {
         ".opencode/themes/x.json",
         "renv/settings.json",
         "package.json",
+        "tui.ts",
+        ".roo/rules/x.md",
+        ".letta/notes.md",
+        ".air/notes.md",
+        ".traycer/notes.md",
     ];
     let make = files.iter().chain(&fine).fold(String::new(), |text, file| {
         text + &format!("mkdir -p $(dirname {file}); [ -d $(dirname {file}) ] && echo x > {file}; ")

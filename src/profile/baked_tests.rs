@@ -26,7 +26,7 @@ fn list<T>(out: &mut String, field: &str, rows: &[T], row: impl Fn(&T) -> String
     writeln!(out, "        {field}: &[").unwrap();
     // Patterns are many, and two of them are a little longer.
     let most = match field {
-        "hide" | "protect" | "track" => 160,
+        "hide" | "protect" | "track" => 200,
         _ => 108,
     };
     let mut line = String::new();

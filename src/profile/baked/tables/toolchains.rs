@@ -38,9 +38,8 @@ pub(super) static TABLE: Table = Table {
             ("~/go/pkg", true, false, 77), ("~/.gradle", true, false, 78), ("~/.m2", true, false, 79),
         ],
         hide: &[
-            ("~/.local/share/uv/credentials", Verdict::Applies, None, 65), ("~/.cargo/config.toml", Verdict::Applies, Some(Holds::Token), 66),
-            ("~/.cargo/config", Verdict::Applies, Some(Holds::Token), 66), ("~/.nvm/versions/node/*/etc/npmrc", Verdict::Applies, Some(Holds::Token), 67),
-            ("~/.pyenv/pyenv.d/exec/pip-rehash", Verdict::Applies, None, 69),
+            ("~/.local/share/uv/credentials", Verdict::Applies, None, 65), ("~/.cargo/config.toml", Verdict::Applies, Some(Holds::Token), 66), ("~/.cargo/config", Verdict::Applies, Some(Holds::Token), 66),
+            ("~/.nvm/versions/node/*/etc/npmrc", Verdict::Applies, Some(Holds::Token), 67), ("~/.pyenv/pyenv.d/exec/pip-rehash", Verdict::Applies, None, 69),
         ],
         protect: &[],
         track: &[],
