@@ -167,10 +167,23 @@ where
 /// Spawns under the lock that keeps executables from being busy (see [`world::World::write`]).
 #[track_caller]
 pub fn spawn(command: &mut Command) -> Child {
+    heed_signals();
     let _lock = world::FORK.lock().unwrap_or_else(|e| e.into_inner());
     command
         .spawn()
         .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"))
+}
+
+/// A suite that was started in the background of a script, or by nohup(1), has SIGINT, SIGQUIT or SIGHUP ignored, and so would
+/// everything that is started here.
+fn heed_signals() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+            // SAFETY: the default action runs no code of this process.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    });
 }
 
 fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
