@@ -321,6 +321,22 @@ fn no_box_takes_turns_before_those_that_end_it() {
     );
 }
 
+/// Turns go to sessions first (sched(7), autogroup): a box that gave those of init's session away, and computed in hundreds of
+/// others, lived on for many seconds after its end.
+#[test]
+fn a_box_that_gives_its_turns_away_dies_all_the_same() {
+    let _table = table();
+    let b = TestBox::new().option("--limit").option("time=5s");
+    let script = "echo 19 >/proc/self/autogroup; \
+                  setsid sh -c 'n=0; while [ $n -lt 300 ]; do setsid sh -c \"while :; do :; done\" & n=$((n+1)); done' & \
+                  sleep 600";
+    let begun = std::time::Instant::now();
+    let ran = b.sh(script);
+    assert_eq!(ran.code(), 124, "{ran:?}");
+    let took = begun.elapsed();
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+}
+
 /// Left by sessions whose every process was killed, in whatever home: nobody would ask about those again.
 #[test]
 fn empty_groups_of_other_homes_are_removed() {
