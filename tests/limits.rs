@@ -198,6 +198,46 @@ fn a_disk_filler_ends_at_the_limit() {
     assert!(answer["ok"] != true, "{answer}");
 }
 
+/// Names and inodes take memory as well: of empty files a box could make as many as the machine's memory allows, in a few places.
+#[test]
+fn empty_files_end_at_the_limit_of_the_disk() {
+    let b = TestBox::new().option("--limit").option("disk=16MiB");
+    for place in ["/tmp", "$HOME", "/dev/shm"] {
+        let make = format!(
+            "cd {place} && n=0; while [ $n -lt 20000 ] && true >f$n; do n=$((n+1)); done 2>said; echo $n; cat said; rm -rf f* said; true >again && echo again"
+        );
+        let ran = b.sh(&make);
+        let said = ran.text();
+        let made: u64 = said.lines().next().unwrap().parse().unwrap();
+        assert!((7_000..=8_192).contains(&made), "{place}: {ran:?}");
+        assert_eq!(said.lines().last(), Some("again"), "{place}: {ran:?}");
+    }
+}
+
+/// The kernel counts memory that is locked for all of a user's namespaces together: with all of it taken in a box, nothing of
+/// the user's could lock any.
+#[test]
+fn half_of_the_memory_that_can_be_locked_stays_outside() {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    let b = TestBox::new();
+    let (_, hard) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
+    let mut live = b.start([
+        "/bin/sh",
+        "-c",
+        &b.fill("{probe} shm-lock 300 keep; echo ready; read line"),
+    ]);
+    let inside: Value = serde_json::from_str(&live.wait_line("count")).unwrap();
+    live.wait_line("ready");
+    let inside = count(&inside) * (64 << 10);
+    assert!(inside > 0);
+    if hard != RLIM_INFINITY {
+        assert!(inside <= hard / 2, "{inside} of {hard}");
+    }
+    let outside = b.outside("shm-lock 8").json();
+    assert_eq!(outside["count"], 8, "{outside}");
+    drop(live);
+}
+
 /// An agent in its own user namespace took all 128 inotify instances of the *user*; editors broke.
 #[test]
 fn inotify_instances_are_the_boxs_own() {
@@ -319,6 +359,22 @@ fn no_box_takes_turns_before_those_that_end_it() {
         begun.elapsed() < std::time::Duration::from_secs(6),
         "{ran:?}"
     );
+}
+
+/// Turns go to sessions first (sched(7), autogroup): a box that gave those of init's session away, and computed in hundreds of
+/// others, lived on for many seconds after its end.
+#[test]
+fn a_box_that_gives_its_turns_away_dies_all_the_same() {
+    let _table = table();
+    let b = TestBox::new().option("--limit").option("time=5s");
+    let script = "echo 19 >/proc/self/autogroup; \
+                  setsid sh -c 'n=0; while [ $n -lt 300 ]; do setsid sh -c \"while :; do :; done\" & n=$((n+1)); done' & \
+                  sleep 600";
+    let begun = std::time::Instant::now();
+    let ran = b.sh(script);
+    assert_eq!(ran.code(), 124, "{ran:?}");
+    let took = begun.elapsed();
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
 }
 
 /// Left by sessions whose every process was killed, in whatever home: nobody would ask about those again.

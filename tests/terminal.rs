@@ -754,6 +754,34 @@ fn a_late_answer_of_the_terminal_does_not_reach_the_shell() {
     assert!(readable(&world.slave, LONG));
 }
 
+/// Nor where the command is stopped: the shell's next prompt had it as typed.
+#[test]
+fn an_answer_to_a_command_that_stopped_does_not_reach_the_shell() {
+    let mut world = start(Place::Foreground, Streams::Terminal);
+    world.started();
+    world.shows(b"\x1b[6n");
+    assert_eq!(world.sees(4), b"\x1b[6n");
+    world.say(&ToClient::Stopped {
+        signal: libc::SIGTSTP,
+    });
+    std::thread::sleep(Duration::from_millis(60));
+    write(&world.host, b"\x1b[5;1R").unwrap();
+    assert_eq!(world.job(), Job::Stopped(libc::SIGTSTP));
+    world.restored();
+    let mut raw = world.before.clone();
+    nix::sys::termios::cfmakeraw(&mut raw);
+    tcsetattr(&world.slave, SetArg::TCSANOW, &raw).unwrap();
+    assert!(!readable(&world.slave, Duration::from_millis(100)));
+    // The twin: what is typed while it is stopped does reach the shell.
+    write(&world.host, b"ls").unwrap();
+    assert!(readable(&world.slave, LONG));
+    tcsetattr(&world.slave, SetArg::TCSANOW, &world.before).unwrap();
+    world.words.write_all(b"f").unwrap();
+    assert!(matches!(world.hear(), FromClient::Resize { .. }));
+    assert_eq!(world.hear(), FromClient::Continued);
+    assert_eq!(world.ends(0), Job::Exited(0));
+}
+
 #[test]
 fn a_closed_terminal_is_told_once_and_waited_out() {
     let mut world = start(Place::Foreground, Streams::Terminal);

@@ -55,11 +55,12 @@ pub fn apply(limits: &Limits, kernel_uid: u32) -> Evidence {
         Ok(now) => proof.push(format!("RLIMIT_CORE = {now}")),
         Err(errno) => missing.push(format!("RLIMIT_CORE: {errno}")),
     }
-    // Both count for the user over all namespaces (getrlimit(2)): with all of them taken here, timer_create(2) and mq_open(3)
-    // failed outside. The user keeps half.
+    // All count for the user over all namespaces (getrlimit(2)): with all of them taken here, timer_create(2), mq_open(3) and
+    // shmctl(SHM_LOCK) failed outside. The user keeps half.
     for (resource, label) in [
         (Resource::RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING"),
         (Resource::RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE"),
+        (Resource::RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK"),
     ] {
         match half(resource) {
             Ok(now) => proof.extend(now.map(|now| format!("{label} = {now}"))),

@@ -43,6 +43,13 @@ impl Mask {
     }
 }
 
+/// For so many bytes that a tmpfs may hold it may have one inode: names and inodes take memory as well, which its size does not
+/// count, and the kernel allows one for each two pages of the machine.
+const BYTES_OF_INODE: u64 = 2048;
+
+/// However small it is.
+const FEWEST_INODES: u64 = 4096;
+
 pub(super) const ALLOW_MOUNT: &str =
     "mount must be allowed in user namespaces: see `agentbox check`";
 
@@ -290,8 +297,13 @@ impl NewRoot {
         attributes: u64,
     ) -> Result<(), StepError> {
         let c = |text: String| CString::new(text).unwrap_or_default();
+        let inodes = c((size / BYTES_OF_INODE).max(FEWEST_INODES).to_string());
+        let limited = size > 0;
         let (mode, size) = (c(format!("{mode:o}")), c(size.to_string()));
-        let options = [(c"mode", mode.as_c_str()), (c"size", size.as_c_str())];
+        let mut options = vec![(c"mode", mode.as_c_str()), (c"size", size.as_c_str())];
+        if limited {
+            options.push((c"nr_inodes", inodes.as_c_str()));
+        }
         let tree = mount::new_filesystem(c"tmpfs", &options, attributes)
             .map_err(|errno| StepError::new("mount tmpfs", target.display(), errno))?;
         self.dir(target, 0o755)?;

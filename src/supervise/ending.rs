@@ -4,7 +4,7 @@
 
 use super::control::message::State;
 use super::part::Part;
-use super::running::{LOST_INIT, Running};
+use super::running::{LOST_INIT, Running, laggards};
 use super::{Seen, answers, kill, switch};
 use crate::enforce::{cgroup, leavings, sweep};
 use crate::host::Cgroup;
@@ -70,7 +70,7 @@ pub(super) fn finish(end: End<'_>) -> ! {
     // Init has said its last word or is gone; SIGKILL takes what is left of the box, and waiting for init is waiting for all:
     // the kernel reaps the whole pid namespace before init itself.
     kill::kill(&running.spawned, running.group.as_ref());
-    let _ = nix::sys::wait::waitpid(running.spawned.init, None);
+    laggards::wait(&running.spawned);
     running.voice.box_is_dead();
     let Seen {
         mut how,

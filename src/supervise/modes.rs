@@ -220,6 +220,8 @@ impl Modes {
                         matches!(self.last, b'$' | b'+') && byte == b'q'
                             || self.last == 0 && byte == b'@'
                     }
+                    // Graphics of kitty's, which are acknowledged.
+                    b'_' => self.last == 0 && byte == b'G',
                     _ => false,
                 };
                 if asks {
@@ -322,12 +324,17 @@ impl Modes {
                 self.modify_other_keys =
                     self.count > 0 && self.params.get(1).is_some_and(|&v| v > 0);
             }
-            // Questions: DA1 to DA3, DSR, DECRQM, kitty flags, XTVERSION, sizes.
+            // Questions: DA1 to DA3, DSR, DECRQM, kitty flags, XTVERSION; what sixel graphics can do (XTSMGRAPHICS),
+            // XTQMODKEYS, DECREQTPARM, DECRQCRA, DECRQPSR; sizes.
             (0 | b'>' | b'=', 0, b'c')
             | (0 | b'?', 0, b'n')
             | (0 | b'?', b'$', b'p')
             | (b'?', 0, b'u')
-            | (b'>', 0, b'q') => self.ask(),
+            | (b'>', 0, b'q')
+            | (b'?', 0, b'S' | b'm')
+            | (0, 0, b'x')
+            | (0, b'*', b'y')
+            | (0, b'$', b'w') => self.ask(),
             (0, 0, b't') if matches!(first, 11..=21) => self.ask(),
             _ => {}
         }
@@ -481,7 +488,7 @@ mod tests {
 
     #[test]
     fn questions_are_noticed() {
-        let questions: [&[u8]; 14] = [
+        let questions: [&[u8]; 20] = [
             b"\x1b[c",
             b"\x1b[>c",
             b"\x1b[6n",
@@ -494,6 +501,12 @@ mod tests {
             b"\x1bP$qm\x1b\\",
             b"\x1bP+q544e\x1b\\",
             b"\x1bP@kitty-cmd{}\x1b\\",
+            b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\",
+            b"\x1b[?1;1;0S",
+            b"\x1b[?4m",
+            b"\x1b[x",
+            b"\x1b[1;1;1;1;9;9*y",
+            b"\x1b[1$w",
             b"\xc2\x9b6n",
             b"\xc2\x90$qm\xc2\x9c",
         ];
@@ -513,6 +526,8 @@ mod tests {
             b"\x1b[2J",
             b"\x1b[?25h",
             b"\x1bP0;1;0q#0\x1b\\",
+            b"\x1b_Xi=G\x1b\\",
+            b"\x1b[2S\x1b[1m\x1b[>4;1m",
             b"\xc2\xb0C",
         ] {
             let mut modes = Modes::new();

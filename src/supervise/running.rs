@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+pub(super) mod laggards;
+
 use super::control::{Asked, message::State};
 use super::holds::{Holder, Holds};
 use super::part::{CLIENT, GONE, INIT, PollSet, STATUS};
@@ -15,6 +17,7 @@ use crate::outcome::{How, Trigger};
 use crate::plan::{LimitName, Plan};
 use crate::record::Event;
 use crate::session::Session;
+use laggards::Laggards;
 use nix::poll::PollFlags;
 use nix::unistd::Pid;
 use std::collections::VecDeque;
@@ -50,6 +53,8 @@ pub(crate) struct Running {
     obey_since: Option<Instant>,
     /// The command was stopped by this signal, and the client is told when its output has arrived, or at that time.
     stopped: Option<(i32, Instant)>,
+    /// Who of a box that was killed is still there.
+    laggards: Laggards,
     /// Why agentbox killed the box.
     trigger: Option<Trigger>,
     /// The command was executed.
@@ -151,6 +156,7 @@ impl Running {
             obey_until: None,
             obey_since: None,
             stopped: None,
+            laggards: Laggards::default(),
             trigger: None,
             started: false,
             command: CommandState::Runs,
@@ -285,6 +291,7 @@ impl Running {
     pub(crate) fn stop(&mut self, trigger: Trigger) {
         self.trigger.get_or_insert(trigger);
         kill::kill(&self.spawned, self.group.as_ref());
+        self.laggards.expect();
     }
 
     /// Its number in the pid namespace of agentbox.
@@ -369,7 +376,8 @@ impl Running {
             Pause::Stopping(look) => look,
             Pause::No | Pause::Still => None,
         };
-        [self.time_limit, obey, stopped, still]
+        let laggards = self.laggards.deadline();
+        [self.time_limit, obey, stopped, still, laggards]
             .into_iter()
             .flatten()
             .min()
@@ -394,6 +402,7 @@ impl Running {
         if let Some((_, signal)) = self.obey_until.take_if(|(at, _)| *at <= now) {
             self.stop(disobeyed(signal));
         }
+        self.laggards.look(&self.spawned);
     }
 
     /// Reads what init says; its last word ends the loop.

@@ -41,6 +41,13 @@ pub fn state(pid: i32) -> Option<u8> {
     Some(parse(pid, &text)?.state)
 }
 
+/// The parent of a process; `None` if there is none of that number.
+#[must_use]
+pub fn parent(pid: i32) -> Option<i32> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    Some(parse(pid, &text)?.parent)
+}
+
 /// Has that process taken an exclusive lock (flock(2)) on a file of that inode (proc_locks(5))?
 #[must_use]
 pub fn has_locked(pid: i32, inode: u64) -> bool {

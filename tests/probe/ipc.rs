@@ -37,6 +37,7 @@ pub(crate) fn run(op: &str, args: &Args<'_>) -> Option<Answer> {
         "recvfd-unix" => recvfd_unix(args),
         "sockopts" => sockopts(),
         "shm" => shm(args),
+        "shm-lock" => shm_lock(args),
         "msgq" => msgq(args),
         "mq-open" => mq_open(args),
         "interfaces" => interfaces(),
@@ -305,6 +306,28 @@ fn shm(args: &Args<'_>) -> Answer {
     let key = usize::try_from(args.num(0)).unwrap();
     let id = sys(libc::SYS_shmget, [key, 0, 0, 0, 0, 0])?;
     Ok(json!({"id": id}))
+}
+
+/// `shm-lock MANY [keep]`: locks segments of 64 KiB in memory until the kernel refuses one; they go afterwards, or stay.
+fn shm_lock(args: &Args<'_>) -> Answer {
+    let (mut segments, mut locked) = (Vec::new(), 0);
+    for _ in 0..args.num(0) {
+        let mode = usize::try_from(libc::IPC_CREAT | 0o600).unwrap();
+        let id = sys(libc::SYS_shmget, [0, 64 << 10, mode, 0, 0, 0])?;
+        let id = usize::try_from(id).unwrap();
+        segments.push(id);
+        let lock = usize::try_from(libc::SHM_LOCK).unwrap();
+        if sys(libc::SYS_shmctl, [id, lock, 0, 0, 0, 0]).is_err() {
+            break;
+        }
+        locked += 1;
+    }
+    if args.len() < 2 {
+        for id in segments {
+            sys(libc::SYS_shmctl, [id, 0, 0, 0, 0, 0])?;
+        }
+    }
+    Ok(json!({"count": locked}))
 }
 
 /// `msgq KEY`: finds a message queue of that key.

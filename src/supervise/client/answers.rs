@@ -39,9 +39,9 @@ impl Answers {
                 (State::Escape | State::TextEscape, b']' | b'P' | b'_') => State::Text,
                 (State::Csi, b'?') => State::Private,
                 (state @ (State::Csi | State::Private), 0x20..=0x3f) => state,
-                // DA, CPR, DSR, DECRPM, sizes.
-                (State::Csi | State::Private, b'c' | b'R' | b'n' | b'y' | b't')
-                | (State::Private, b'u') => {
+                // DA, CPR, DSR, DECRPM, sizes, DECREPTPARM; what graphics can do.
+                (State::Csi | State::Private, b'c' | b'R' | b'n' | b'y' | b't' | b'x')
+                | (State::Private, b'u' | b'S') => {
                     count += 1;
                     State::Ground
                 }
@@ -65,6 +65,10 @@ mod tests {
             (b"\x1b]11;rgb:0/0/0\x07\x1b]10;rgb:1/1/1\x1b\\", 2),
             (b"\x1bP>|xterm(1)\x1b\\x\x1b[?2026;2$y\x1b[?1u", 3),
             (b"\x1b[8;24;80t\x1b[?997;1n", 2),
+            (
+                b"\x1b_Gi=31;OK\x1b\\\x1b[?1;0;256S\x1b[2;1;1;128;128;1;0x",
+                3,
+            ),
             (
                 b"ls\r\x1b[A\x1bOB\x1b[3~\x1bb\x1b\x1b[97;5u\x1b[200~x\x1b[201~\x1b[I",
                 0,

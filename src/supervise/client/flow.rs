@@ -2,12 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::answers::Answers;
 use super::keys::Typed;
 use super::{Client, ClientEnd, Interrupt, Role};
 use crate::exit;
 use crate::launch::message::SignalTo;
-use crate::supervise::modes::Modes;
 use crate::supervise::queue::Moved;
 use crate::supervise::signals::Scope;
 use crate::supervise::terminal::{Terminal, Unread};
@@ -186,10 +184,8 @@ impl Client {
             }
             self.show_all();
         }
+        self.discard_answers();
         if let Some(terminal) = &mut self.terminal {
-            if terminal.is_raw() && self.modes.awaits_answer() {
-                discard_answers(terminal, &mut self.modes, &mut self.answers);
-            }
             terminal.leave_raw(Unread::Discard);
         }
         for line in std::mem::take(&mut self.last) {
@@ -200,23 +196,29 @@ impl Client {
         }
         end
     }
-}
 
-/// Reads and forgets what the terminal answers to questions that a program asked before it ended. Else the shell would get it
-/// as typed.
-fn discard_answers(terminal: &Terminal, modes: &mut Modes, answers: &mut Answers) {
-    let until = Instant::now() + MOST;
-    let mut room = [0; 4096];
-    while modes.awaits_answer() && Instant::now() < until {
-        let Some(fd) = terminal.input() else { return };
-        if !ready_within(fd, PollFlags::POLLIN, PATIENCE) {
+    /// Reads and forgets what the terminal answers to questions that a program asked before it stopped or ended. Else the shell
+    /// would get it as typed.
+    pub(super) fn discard_answers(&mut self) {
+        let Some(terminal) = self.terminal.as_ref().filter(|terminal| terminal.is_raw()) else {
             return;
-        }
-        match terminal.read(&mut room) {
-            Ok(0) => return,
-            Ok(len) => modes.answered(answers.see(room.get(..len).unwrap_or_default())),
-            Err(Errno::EINTR | Errno::EAGAIN) => {}
-            Err(_) => return,
+        };
+        let until = Instant::now() + MOST;
+        let mut room = [0; 4096];
+        while self.modes.awaits_answer() && Instant::now() < until {
+            let Some(fd) = terminal.input() else { return };
+            if !ready_within(fd, PollFlags::POLLIN, PATIENCE) {
+                return;
+            }
+            match terminal.read(&mut room) {
+                Ok(0) => return,
+                Ok(len) => {
+                    let read = room.get(..len).unwrap_or_default();
+                    self.modes.answered(self.answers.see(read));
+                }
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(_) => return,
+            }
         }
     }
 }

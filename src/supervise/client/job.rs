@@ -35,6 +35,7 @@ impl Client {
     /// Gives the terminal back, stops, and returns when continued.
     pub(super) fn stop(&mut self, signal: Signal, scope: Scope) {
         self.watch = None;
+        self.discard_answers();
         if let Some(terminal) = &mut self.terminal {
             terminal.leave_raw(Unread::Keep);
         }
