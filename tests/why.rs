@@ -519,6 +519,44 @@ fn a_way_out_is_one() {
     }
 }
 
+/// `why write ../note` named the working copy's grant as the reason for what lies beside it and is gone at the end, or as the way out a
+/// line of a profile with a `..` in it, which is refused.
+#[test]
+fn what_lies_beside_a_grant_is_not_of_the_grant() {
+    if missing(Feature::Userns) {
+        return;
+    }
+    let world = world().file("{home}/other/note", "x").dir("{ws}/sub");
+    let ask = |verb: &str, thing: &str| {
+        let words = ["why", "--net=none", verb, &world.fill(thing)].map(str::to_owned);
+        run(world.agentbox(words.to_vec()))
+    };
+    let home = world.fill("{home}");
+    // Beside: the session's own. The twin, which climbs and stays: the work's.
+    let beside = ask("write", "../new");
+    let own = format!("yes: {home}/new: it is the session's own");
+    assert!(beside.text().starts_with(&own), "{beside:?}");
+    let within = ask("write", "sub/../new");
+    let works = world.fill("yes: {ws}/new: [files] write has {ws} ");
+    assert!(within.text().starts_with(&works), "{within:?}");
+    assert_eq!(within.code(), 0, "{within:?}");
+    // The way out has no `..`, so that it is one in a profile, too.
+    for (verb, thing) in [
+        ("read", "../other/note"),
+        ("write", "{ws}/sub/../../other/note"),
+    ] {
+        let no = ask(verb, thing);
+        let told =
+            format!("agentbox run --{verb} {home}/other/note, or in a profile: [files] {verb}");
+        assert!(no.text().contains(&told), "{verb} {thing}: {no:?}");
+        assert!(!no.text().contains(".."), "{verb} {thing}: {no:?}");
+    }
+    // What the box has not is not gone through either, and what is missing is named.
+    let through = ask("read", "{home}/other/../nothing");
+    let told = format!("no: {home}/other: it is not in the box");
+    assert!(through.text().starts_with(&told), "{through:?}");
+}
+
 /// What the user's own `config.toml` forbids a profile does not lift, and the way out named a line of a profile.
 #[test]
 fn against_the_users_config_a_profile_is_no_way_out() {

@@ -90,6 +90,51 @@ fn manuals_php_and_the_package_database() {
     }
 }
 
+/// Debian's packages of these keep in /etc and /var, behind links or without, what they do not work without: emacs opened no file, R had
+/// no `lm`, latex no format, ghc no library, ruby no gem that the system has installed, the rest no configuration or no words.
+#[test]
+fn languages_editors_and_documents_of_the_system() {
+    let programs = [
+        (
+            "emacs",
+            "echo x > f; emacs --batch f --eval '(princ (buffer-name))'",
+        ),
+        ("Rscript", "Rscript -e 'cat(class(lm(dist ~ speed, cars)))'"),
+        (
+            "pdflatex",
+            "printf '\\\\documentclass{article}\\\\begin{document}x\\\\end{document}' > f.tex; pdflatex -interaction=batchmode f.tex; ls *.pdf",
+        ),
+        (
+            "ghc",
+            "ghc-pkg list --simple-output; echo 'main = putStrLn \"x\"' > f.hs; ghc -v0 f.hs; ./f",
+        ),
+        ("ocamlfind", "ocamlfind query -format %d stdlib"),
+        ("gem", "gem list; gem env gemdir"),
+        (
+            "fpc",
+            "echo 'begin writeln(1 + 1) end.' > f.pas; fpc -v0 f.pas; ./f",
+        ),
+        (
+            "asciidoc",
+            "printf '= T\\n\\nx\\n' > f.adoc; asciidoc -o - f.adoc | grep '<h1>'",
+        ),
+        (
+            "xmlcatalog",
+            "xmlcatalog /etc/xml/catalog '-//OASIS//DTD DocBook XML V4.5//EN'; true",
+        ),
+        ("aspell", "echo helo | aspell -l en list 2>&1; true"),
+        (
+            "head",
+            "test ! -e /usr/share/dict/words || head -n 1 /usr/share/dict/words",
+        ),
+    ];
+    for (program, script) in programs {
+        if !missing(Feature::Tool(program)) {
+            same(script);
+        }
+    }
+}
+
 #[test]
 fn shells_and_core_tools() {
     same(

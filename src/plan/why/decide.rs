@@ -30,6 +30,7 @@ impl<'p> Asker<'p> {
             Ok(seen) => seen,
             Err(answer) => return *answer,
         };
+        let path = &*seen.name(path);
         if let Some(answer) = self.absent(path, &seen, "--read", "read") {
             return answer;
         }
@@ -60,6 +61,7 @@ impl<'p> Asker<'p> {
             Ok(seen) => seen,
             Err(answer) => return *answer,
         };
+        let path = &*seen.name(path);
         // What is not there would have to be made in its directory, if that is one.
         let made = matches!(seen.node, Node::Missing);
         if made {
@@ -161,6 +163,7 @@ impl<'p> Asker<'p> {
             Ok(seen) => seen,
             Err(answer) => return *answer,
         };
+        let path = seen.name(&path);
         if let Some(answer) = self.absent(&path, &seen, "--read", "read") {
             return answer;
         }

@@ -66,6 +66,18 @@ pub(super) struct Seen<'p> {
     pub(super) shut: Option<PathBuf>,
 }
 
+impl Seen<'_> {
+    /// The name by which grants are compared and proposed: the typed one, also of a link; but `work/../x` does not lie in `work`, and
+    /// a grant with a `..` in it is refused. Then it is where the walk has come to.
+    pub(super) fn name(&self, typed: &Path) -> PathBuf {
+        if typed.components().any(|part| part == Component::ParentDir) {
+            self.path.clone()
+        } else {
+            typed.to_owned()
+        }
+    }
+}
+
 /// One step: what is at a place, before links are followed.
 enum Step<'p> {
     Node(Node<'p>, PathBuf),
