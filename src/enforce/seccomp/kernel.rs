@@ -187,6 +187,7 @@ fn conditional_rules_are_in_force() {
         ("ioctl", &[at, 0x5412, 0], EPERM),
         ("ioctl", &[at, 0x5000_9401, 0], EPERM),
         ("ioctl", &[at, 0x5000_9417 | HIGH, 0], EPERM),
+        ("ioctl", &[at, 0x5000_943f, 0], EPERM),
         ("ioctl", &[at, 0xc050_6617, 0], EPERM),
         ("ioctl", &[at, 0xc040_6618, 0], EPERM),
         ("ioctl", &[at, 0xc040_6619 | HIGH, 0], EPERM),

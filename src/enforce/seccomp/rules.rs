@@ -185,7 +185,8 @@ pub const RULES: &[Rule] = &[
         16,
         29,
         &[Arm {
-            // TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD; BTRFS_IOC_SNAP_CREATE and its second version; FS_IOC_ADD_ENCRYPTION_KEY,
+            // TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD; BTRFS_IOC_SNAP_CREATE and its second version,
+            // BTRFS_IOC_SNAP_DESTROY_V2; FS_IOC_ADD_ENCRYPTION_KEY,
             // FS_IOC_REMOVE_ENCRYPTION_KEY and the same for all users.
             when: &[low(
                 1,
@@ -198,6 +199,7 @@ pub const RULES: &[Rule] = &[
                         0x5423,
                         0x5000_9401,
                         0x5000_9417,
+                        0x5000_943f,
                         0xc040_6618,
                         0xc040_6619,
                         0xc050_6617,
@@ -207,7 +209,7 @@ pub const RULES: &[Rule] = &[
             then: EPERM,
         }],
         Action::Allow,
-        "types into the terminal of who started the box, takes the console, loads line disciplines; a btrfs snapshot of a subvolume shows what no mount of the box does; the key of an encrypted home belongs to the file system and not to a mount",
+        "types into the terminal of who started the box, takes the console, loads line disciplines; a btrfs snapshot of a subvolume shows what no mount of the box does, and one is deleted by its number wherever it is; the key of an encrypted home belongs to the file system and not to a mount",
     ),
     never("ioperm", 173, 0, PORTS),
     never("iopl", 172, 0, PORTS),

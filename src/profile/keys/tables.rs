@@ -237,7 +237,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known(
                 "disk",
                 Form::Size,
-                "Bytes of HOME, /tmp and /dev/shm of the box, each by itself.",
+                "Bytes of HOME, /tmp and /dev/shm of the box, each by itself; each may have a file for every 2 KiB of it.",
             ),
             known("time", Form::Duration, "Wall-clock time."),
             known(

@@ -129,7 +129,7 @@ impl Doubt {
 
 fn one(file: &Path) -> String {
     format!(
-        "{} is a hidden name that appeared in the session: nothing in the box can open it, since it may be yours; \
+        "{} is a hidden name that appeared in the session: nothing in the box can open it, since it may be yours (if not, the box made it: look at it before anything reads it); \
          /tmp and other names are free, and `--hide {}` leaves it open from the next start on",
         OsText::from(file),
         lifting(file.as_os_str())
@@ -141,7 +141,7 @@ fn several(dir: &Path, end: &OsStr, many: usize) -> String {
     pattern.push(".");
     pattern.push(end);
     format!(
-        "{many} files {} are hidden names that appeared in the session: nothing in the box can open them, since they may be yours; \
+        "{many} files {} are hidden names that appeared in the session: nothing in the box can open them, since they may be yours (if not, the box made them: look at them before anything reads them); \
          /tmp and other names are free, and `--hide {}` leaves them open from the next start on",
         OsText::from(&*pattern),
         lifting(&pattern)
@@ -156,7 +156,7 @@ fn of_all_kinds(files: &[PathBuf], id: &SessionId) -> String {
         .collect();
     format!(
         "{} hidden names appeared in the session ({} and {} more: `agentbox logs {}`): nothing in the box can open them, since they may be \
-         yours; /tmp and other names are free, and `--hide '!PATTERN'` leaves such open from the next start on",
+         yours (if not, the box made them: look at them before anything reads them); /tmp and other names are free, and `--hide '!PATTERN'` leaves such open from the next start on",
         files.len(),
         first.join(", "),
         files.len().saturating_sub(MANY),
