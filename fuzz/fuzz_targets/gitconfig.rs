@@ -2,6 +2,7 @@
 #![no_main]
 
 use agentbox::keeper::gitconfig::clean;
+use agentbox::plan::gitconfig::clean::comes_to_hold;
 
 /// What executes in a text, as rows of the list.
 fn executing(text: &[u8]) -> Option<Vec<&'static str>> {
@@ -12,6 +13,10 @@ fn executing(text: &[u8]) -> Option<Vec<&'static str>> {
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut parts = bytes.splitn(2, |b| *b == 0);
     let (Some(now), base) = (parts.next(), parts.next().unwrap_or_default()) else { return };
+    // What the box is shown holds no credential.
+    if let Some(shown) = comes_to_hold(base, now, &[]) {
+        assert_eq!(comes_to_hold(b"", &shown, &[]), None);
+    }
     let leads = &mut |_: &[u8]| true;
     let Ok(Some(cleaned)) = clean(base, now, None, leads) else { return };
     let after = executing(&cleaned.text).expect("what is written can be read");

@@ -211,3 +211,58 @@ fn a_configuration_comes_to_hold_what_it_did_not() {
         );
     }
 }
+
+/// What is left of a text holds no credential, however it is put together.
+#[test]
+fn what_is_shown_has_nothing_left_to_take() {
+    const PARTS: [&str; 22] = [
+        "https://",
+        "http://",
+        "ssh://",
+        "user",
+        ":",
+        "@",
+        "/",
+        "?",
+        "#",
+        "&",
+        "token=x",
+        "key=",
+        " ",
+        "\\n",
+        "\\\"",
+        "example.com",
+        "ghp_0123456789abcdefghijklmnopqrstuvwxyz",
+        "AKIAIOSFODNN7EXAMPLE",
+        "Bearer ",
+        "basic QUJDREVG",
+        "//",
+        "%40",
+    ];
+    let mut seed: u64 = 0x2026_1127;
+    let mut below = |n: usize| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % n
+    };
+    let mut held = 0;
+    for _ in 0..20_000 {
+        let mut text = String::new();
+        for _ in 0..=below(3) {
+            let mut value =
+                || -> String { (0..below(9)).map(|_| PARTS[below(PARTS.len())]).collect() };
+            let (name, value) = (value(), value());
+            let section = ["remote", "http", "url", "x"][below(4)];
+            let key = ["url", "insteadOf", "extraHeader", "k"][below(4)];
+            text += &format!("[{section} \"{name}\"]\n\t{key} = \"{value}\"\n");
+        }
+        let Some(shown) = comes_to_hold(b"", text.as_bytes(), &[]) else {
+            continue;
+        };
+        held += 1;
+        let again = comes_to_hold(b"", &shown, &[]);
+        assert_eq!(again, None, "{text}\n{}", String::from_utf8_lossy(&shown));
+    }
+    assert!(held > 5_000, "{held}");
+}
