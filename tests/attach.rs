@@ -205,6 +205,41 @@ fn a_closed_window_ends_the_session() {
     });
 }
 
+/// A window with a shell and a program in front of it that is closed when that says `editing`.
+const WINDOW: &str = "import os,pty,sys
+pid, fd = pty.fork()
+if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
+os.write(fd, b'trap \"test -e saved && echo told > told\" EXIT\\n./edit\\n')
+seen = b''
+while b'editing' not in seen: seen += os.read(fd, 4096)
+os.close(fd)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
+
+/// A shell with an editor in front of it heard nothing and was killed after the grace, without its traps and its history. The editor
+/// comes first: with the shell its box ends.
+#[test]
+fn a_closed_window_is_told_to_the_shell_behind_the_editor() {
+    // (what the editor does, whether the shell sees that it has saved)
+    for (at_hup, saved) in [("sleep 0.3; echo saved > saved; exit", true), ("", false)] {
+        let b = TestBox::new()
+            .profile("extends = [\"shell\"]\n[limits]\nstop-grace = \"4s\"\n")
+            .script(
+                "{ws}/edit",
+                &format!(
+                    "#!/bin/sh\ntrap '{at_hup}' HUP\necho editing\nwhile :; do sleep 0.05; done\n"
+                ),
+            )
+            .file("{t}/window.py", WINDOW);
+        let shell = b.command(["/bin/bash", "--norc", "--noprofile", "-i"]);
+        let ran = run(b.through("/usr/bin/python3 {t}/window.py \"$@\"", &shell));
+        assert_eq!(ran.text(), "129", "{ran:?}");
+        let told = std::fs::read_to_string(b.ws().join("told")).unwrap_or_default();
+        assert_eq!(told, if saved { "told\n" } else { "" });
+        let logs = run(b.agentbox(["logs"])).ok();
+        assert!(!logs.contains("not obeyed"), "{logs}");
+    }
+}
+
 /// Closed by the kernel (SIGHUP) or killed without a word: with `hangup = "detach"`, of a flag or of a profile, the session goes
 /// on and is attached to again.
 #[test]

@@ -4,14 +4,17 @@
 #![forbid(unsafe_code)]
 
 use super::keyboard::BoxTerminal;
+use super::message::FromInit;
 use crate::outcome::How;
 use crate::plan::Command;
 use crate::sys::process::{self, CloseRange};
 use crate::sys::spawn::{self, Strings};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::Mode;
+use nix::sys::time::{TimeVal, TimeValLike as _};
 use nix::unistd::Pid;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
@@ -138,6 +141,17 @@ impl Exec {
         nix::sys::stat::umask(inherited.umask);
         own_signals(&inherited.ignored);
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&inherited.mask), None)
+    }
+}
+
+/// What is said of a command that ended so, with what it and its children have used.
+pub(super) fn ended(how: How) -> FromInit {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
+    let ms = |t: TimeVal| u64::try_from(t.num_milliseconds()).unwrap_or(0);
+    FromInit::Ended {
+        how,
+        cpu_ms: usage.map_or(0, |u| ms(u.user_time()) + ms(u.system_time())),
+        max_rss_kib: usage.map_or(0, |u| u64::try_from(u.max_rss()).unwrap_or(0)),
     }
 }
 

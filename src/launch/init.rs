@@ -5,7 +5,8 @@
 
 use super::Inputs;
 use super::channel::{Channel, ChannelError};
-use super::command::{Exec, Inherited, Stdio, failed_exec, let_go_of_stdio};
+use super::command::{Exec, Inherited, Stdio, ended, failed_exec, let_go_of_stdio};
+use super::hangup::Hangup;
 use super::join::{Failed, Join, Joins, Surroundings};
 use super::keyboard::{BoxTerminal, go_on};
 use super::message::{FromInit, PtyFrom, SignalTo, ToInit, Told};
@@ -25,11 +26,9 @@ use crate::sys::process::{self, CloseRange};
 use crate::sys::wait::{self, Change};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, umask};
-use nix::sys::time::TimeValLike as _;
 use nix::unistd::Pid;
 use std::cell::RefCell;
 use std::ffi::CString;
@@ -90,6 +89,8 @@ struct Built {
     joins: Joins,
     /// Everything is stopped.
     still: Option<Still>,
+    /// The terminal is gone, and the command does not know.
+    hangup: Option<Hangup>,
 }
 
 type StepFailed = (&'static str, StepError);
@@ -240,6 +241,7 @@ fn build_box(
         signals,
         joins: Joins::default(),
         still: None,
+        hangup: None,
     })
 }
 
@@ -269,11 +271,15 @@ impl Built {
             return 1;
         }
         loop {
-            let mut fds = [
-                PollFd::new(channel.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            ];
-            let rest = self.still.as_ref().map(Still::rest);
+            let still = self.still.as_ref();
+            let hung = self.hangup.as_ref().filter(|_| still.is_none());
+            let mut fds = vec![channel.as_fd(), self.signals.as_fd()];
+            fds.extend(hung.and_then(Hangup::fd));
+            let mut fds: Vec<PollFd<'_>> = (fds.into_iter())
+                .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+                .collect();
+            let rests = [still.map(Still::rest), hung.map(Hangup::rest)];
+            let rest = rests.into_iter().flatten().min();
             let rest = rest.map_or(PollTimeout::NONE, |rest| {
                 // Rounded up: a wait of nothing would be a loop.
                 let ms = u16::try_from(rest.as_millis() + 1).unwrap_or(u16::MAX);
@@ -283,7 +289,12 @@ impl Built {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(_) => return 1,
             }
-            let [word, child] = fds.map(|fd| fd.any().unwrap_or(true));
+            let ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any().unwrap_or(true));
+            let (word, child) = (ready(0), ready(1));
+            // Of a paused box nobody is told: what it owes is told when it goes on, or dies with it.
+            if self.still.is_none() {
+                self.hangup.take_if(|hangup| hangup.tell(command));
+            }
             if let Some(still) = &mut self.still
                 && still.look() == Looked::Restless
             {
@@ -310,7 +321,7 @@ impl Built {
                     Ok(Some((ToInit::Join { id, join, pty }, fds))) => {
                         self.join(channel, id, &join, pty, fds);
                     }
-                    Ok(Some((message, _))) => self.obey(&message, command, channel),
+                    Ok(Some((message, _))) => self.obey(&message, (command, plan), channel),
                     // The supervisor is gone: nobody watches, so nothing may run.
                     _ => return 1,
                 }
@@ -401,13 +412,13 @@ impl Built {
         ended
     }
 
-    fn obey(&self, message: &ToInit, command: Pid, channel: &Channel) {
-        let group = self
+    fn obey(&mut self, message: &ToInit, (command, plan): (Pid, &Plan), channel: &Channel) {
+        let front = self
             .terminal
             .as_ref()
             .and_then(BoxTerminal::foreground)
             .unwrap_or(command);
-        let group = Pid::from_raw(-group.as_raw());
+        let group = Pid::from_raw(-front.as_raw());
         match message {
             ToInit::Signal { signal, to } => {
                 if let Ok(signal) = Signal::try_from(*signal) {
@@ -416,6 +427,9 @@ impl Built {
                         SignalTo::Foreground => group,
                     };
                     let _ = kill(to, signal);
+                    if (signal, to) == (Signal::SIGHUP, group) && front != command {
+                        self.hangup = Some(Hangup::after(front, plan));
+                    }
                 }
             }
             ToInit::Continue => go_on(command, group),
@@ -429,17 +443,6 @@ impl Built {
 
     /// Says how it ended, before the kernel takes the rest of the box down: that is faster to know than the reaping.
     fn end(&self, channel: &Channel, how: How) {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
-        let ms = |t: nix::sys::time::TimeVal| u64::try_from(t.num_milliseconds()).unwrap_or(0);
-        let cpu_ms = usage.map_or(0, |u| ms(u.user_time()) + ms(u.system_time()));
-        let max_rss_kib = usage.map_or(0, |u| u64::try_from(u.max_rss()).unwrap_or(0));
-        let _ = channel.send(
-            &FromInit::Ended {
-                how,
-                cpu_ms,
-                max_rss_kib,
-            },
-            &[],
-        );
+        let _ = channel.send(&ended(how), &[]);
     }
 }

@@ -6,6 +6,7 @@ pub mod channel;
 pub mod command;
 mod connector;
 pub mod diagnose;
+mod hangup;
 pub mod init;
 pub mod join;
 mod keyboard;
