@@ -251,6 +251,33 @@ fn a_session_that_was_asked_in_vain_too_often_is_killed_all_the_same() {
     }
 }
 
+/// The supervisor was blamed, which answers everything else.
+#[test]
+fn a_pause_that_waits_for_init_says_so() {
+    let b = TestBox::new();
+    let name = token();
+    let live = b.start_probe(&format!("sleep 600 {name}"));
+    let id = only(&b);
+    let init = common::live::init_of(find(&name));
+    kill(init, Signal::SIGSTOP).unwrap();
+    let ran = run(b.agentbox(["pause", &id]));
+    // A cgroup freezes the box without it.
+    if ran.code() != 0 {
+        assert!(
+            ran.complaint()
+                .contains("init of the box has not had its turn"),
+            "{ran:?}"
+        );
+        assert_eq!(ps(&b)[0]["session"], id.as_str());
+        kill(init, Signal::SIGCONT).unwrap();
+        assert_eq!(run(b.agentbox(["pause", &id])).code(), 0);
+    }
+    assert_eq!(ps(&b)[0]["state"], "paused");
+    assert_eq!(run(b.agentbox(["kill", &id])).code(), 0);
+    gone(&name);
+    assert_eq!(live.end().code(), 137);
+}
+
 #[test]
 fn a_paused_box_is_still_and_goes_on_where_it_was() {
     let b = TestBox::new();

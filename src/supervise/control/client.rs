@@ -312,9 +312,14 @@ pub fn status(sessions: &Sessions, id: &SessionId) -> Result<Status, CallError> 
 /// # Errors
 /// It could not be asked.
 pub fn pause(sessions: &Sessions, id: &SessionId) -> Result<(), CallError> {
-    Line::open(sessions, id)?
-        .ask(&Request::Pause, &[])
-        .map(drop)
+    match Line::open(sessions, id)?.ask(&Request::Pause, &[]) {
+        // Where no cgroup freezes the box, its init stops it, which may be stopped itself or wait for its turn.
+        Err(CallError::Silent(_)) if status(sessions, id).is_ok() => Err(CallError::Refused {
+            id: id.clone(),
+            why: "not everything stands still yet: init of the box has not had its turn; ask again, or `agentbox kill` it".to_owned(),
+        }),
+        answer => answer.map(drop),
+    }
 }
 
 /// The rules of its network, as they are now.
