@@ -165,3 +165,33 @@ fn what_is_no_credential_or_the_boxs_own_stays_as_it_is() {
     host(&b, &format!("git remote set-url far {URL}2; touch go")).ok();
     assert!(live.end().ok().contains("S3CRET99"), "it is shown");
 }
+
+/// `glab config set token` writes into the repository's git directory, which git's own rules are about.
+#[test]
+fn what_glab_keeps_in_the_git_directory_is_hidden_where_it_is_a_token() {
+    if missing(common::Feature::Tool("git")) {
+        return;
+    }
+    let b = world();
+    let glab = |dir: &str, text: &str| {
+        let write = format!(
+            "mkdir -p {dir}/.git/glab-cli; printf '{text}' > {dir}/.git/glab-cli/config.yml"
+        );
+        host(&b, &write).ok();
+    };
+    glab(".", "token: glpat-0123456789abcdefghij\\n");
+    glab("nested", "editor: vi\\n");
+    let ran = b.sh(
+        "for d in . nested; do cat $d/.git/glab-cli/config.yml; (echo 'editor: evil' > $d/.git/glab-cli/config.yml) 2>&1; done",
+    );
+    let text = ran.text();
+    assert!(!text.contains("glpat"), "{ran:?}");
+    assert!(
+        text.contains("Read-only file system") && text.contains("editor: vi"),
+        "{ran:?}"
+    );
+    let after =
+        |dir: &str| fs::read_to_string(b.ws().join(dir).join(".git/glab-cli/config.yml")).unwrap();
+    assert_eq!(after("nested"), "editor: vi\n");
+    assert!(after(".").contains("glpat"));
+}
