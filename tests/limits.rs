@@ -278,10 +278,10 @@ fn file_size_and_open_files() {
         .option("--limit")
         .option("file-size=1MiB")
         .option("--limit")
-        .option("open-files=64");
+        .option("open-files=128");
     let opened = b.probe("open-files 1000").allowed();
     assert_eq!(opened["errno"], libc::EMFILE, "{opened}");
-    assert!(count(&opened) <= 64, "{opened}");
+    assert!(count(&opened) <= 128, "{opened}");
     let ran = b.run(b.probe_words("flood-file big 10485760"));
     assert!(
         ran.code() == 128 + libc::SIGXFSZ || ran.json()["errno"] == libc::EFBIG,
@@ -309,11 +309,11 @@ fn too_small_a_limit_of_open_files_is_named() {
 fn limits_cannot_be_raised() {
     let b = TestBox::new()
         .option("--limit")
-        .option("open-files=64")
+        .option("open-files=128")
         .option("--limit")
         .option("processes=60");
-    let ran = b.sh("ulimit -n 128 2>/dev/null && echo raised; ulimit -u 1000 2>/dev/null && echo raised; ulimit -Hn");
-    assert_eq!(ran.ok().lines().last(), Some("64"), "{ran:?}");
+    let ran = b.sh("ulimit -n 256 2>/dev/null && echo raised; ulimit -u 1000 2>/dev/null && echo raised; ulimit -Hn");
+    assert_eq!(ran.ok().lines().last(), Some("128"), "{ran:?}");
     assert!(
         !ran.text().contains("raised")
             || ran.text().lines().filter(|l| *l == "raised").count() == 0,

@@ -76,7 +76,8 @@ fn a_credential_that_comes_into_gits_configuration_is_not_read_in_the_box() {
     let live = waiting(
         &b,
         &format!(
-            "cat {read}; git remote get-url far; git status --short; git config user.name box 2>&1; cat .git/config"
+            "cat {read}; git remote get-url far; git status --short; git config user.name box 2>&1; cat .git/config; \
+             agentbox why write .git/config; agentbox why write .git/index"
         ),
     );
     for (way, file) in ways {
@@ -96,6 +97,11 @@ fn a_credential_that_comes_into_gits_configuration_is_not_read_in_the_box() {
         text.contains("could not write config file .git/config: Device or resource busy"),
         "{ran:?}"
     );
+    let why = [
+        "no: {ws}/.git/config: it is a copy without its credentials",
+        "yes: {ws}/.git/index: ",
+    ];
+    assert!(why.iter().all(|why| text.contains(&b.fill(why))), "{ran:?}");
     for (_, file) in ways {
         let said = format!("{file} holds a credential now: the box sees a copy without it");
         assert!(ran.complaint().contains(&said), "{ran:?}");
@@ -145,11 +151,7 @@ fn what_is_no_credential_or_the_boxs_own_stays_as_it_is() {
     let b = world();
     let live = waiting(
         &b,
-        &format!(
-            "git remote set-url far {URL}; i=0; \
-             while git remote get-url far | grep -q S3CRET && [ $i -lt 400 ]; do sleep 0.05; i=$((i+1)); done; \
-             git remote get-url far"
-        ),
+        &format!("git remote set-url far {URL}; sleep 0.5; git remote get-url far"),
     );
     host(&b, "touch go").ok();
     let ran = live.end();
@@ -164,6 +166,80 @@ fn what_is_no_credential_or_the_boxs_own_stays_as_it_is() {
     let live = waiting(&b, "git remote get-url far");
     host(&b, &format!("git remote set-url far {URL}2; touch go")).ok();
     assert!(live.end().ok().contains("S3CRET99"), "it is shown");
+}
+
+/// A branch that begins with somebody's initials made the configuration read-only, and had no upstream in the box.
+#[test]
+fn a_branch_that_is_called_as_a_key_begins_is_no_credential() {
+    if missing(common::Feature::Tool("git")) {
+        return;
+    }
+    let b = world();
+    let live = waiting(
+        &b,
+        "set -e; git checkout -q -b sk-fix-login-redirect-loop; \
+         for k in remote=. merge=refs/heads/sk-fix-login-redirect-loop; do \
+         git config branch.sk-fix-login-redirect-loop.${k%%=*} ${k#*=}; done; sleep 0.5; \
+         git config branch.sk-fix-login-redirect-loop.merge; git config user.name box; echo end",
+    );
+    host(&b, "touch go").ok();
+    let ran = live.end();
+    assert!(!ran.complaint().contains("holds a credential"), "{ran:?}");
+    let text = ran.ok();
+    assert!(
+        text.contains("refs/heads/sk-fix-login-redirect-loop\n") && text.ends_with("end"),
+        "{text}"
+    );
+}
+
+/// What the box wrote last was said to be seen in it, and then that it could not be (`Bad file descriptor`).
+#[test]
+fn of_a_box_that_has_ended_nothing_is_said_of_what_it_sees() {
+    if missing(common::Feature::Tool("git")) {
+        return;
+    }
+    let b = world();
+    for ms in 0..8 {
+        host(&b, "git remote set-url far https://example.com/x.git").ok();
+        let ran = b.sh(&format!("git remote set-url far {URL}; sleep 0.00{ms}"));
+        assert!(!ran.complaint().contains("could not be made"), "{ran:?}");
+    }
+}
+
+/// What did not fit stayed there half, and nothing fitted after it.
+#[test]
+fn a_copy_that_does_not_fit_takes_no_room() {
+    if missing(common::Feature::Tool("git")) {
+        return;
+    }
+    let b = world();
+    let live = waiting(
+        &b,
+        "cat .git/config; git -C nested remote get-url far && echo end",
+    );
+    host(
+        &b,
+        &format!(
+            "set -e; i=0; while [ $i -lt 8000 ]; do printf '[x \"%0100d\"]\\n\\tk = v\\n' $i; i=$((i+1)); done >> .git/config; \
+             git remote set-url far {URL}"
+        ),
+    )
+    .ok();
+    covered(&b, ".git/config");
+    host(&b, &format!("git -C nested remote set-url far {URL}")).ok();
+    covered(&b, "nested/.git/config");
+    host(&b, "touch go").ok();
+    let ran = live.end();
+    assert!(
+        ran.complaint()
+            .contains("could not be made (No space left on device)"),
+        "{ran:?}"
+    );
+    assert!(!ran.text().contains("S3CRET"), "{ran:?}");
+    assert!(
+        ran.text().ends_with("https://example.com/x.git\nend"),
+        "{ran:?}"
+    );
 }
 
 /// `glab config set token` writes into the repository's git directory, which git's own rules are about.

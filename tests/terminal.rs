@@ -754,6 +754,36 @@ fn a_late_answer_of_the_terminal_does_not_reach_the_shell() {
     assert!(readable(&world.slave, LONG));
 }
 
+/// A terminal that does not answer: what was typed for a second after Ctrl-Z was read away, and of a line the rest was executed.
+#[test]
+fn what_is_typed_at_a_stop_is_not_taken_for_an_answer() {
+    let mut world = start(Place::Foreground, Streams::Terminal);
+    world.started();
+    world.shows(b"\x1b[6n");
+    assert_eq!(world.sees(4), b"\x1b[6n");
+    world.say(&ToClient::Stopped {
+        signal: libc::SIGTSTP,
+    });
+    for key in [b"l", b"s"] {
+        std::thread::sleep(Duration::from_millis(60));
+        write(&world.host, key).unwrap();
+    }
+    assert_eq!(world.job(), Job::Stopped(libc::SIGTSTP));
+    world.restored();
+    let mut raw = world.before.clone();
+    nix::sys::termios::cfmakeraw(&mut raw);
+    tcsetattr(&world.slave, SetArg::TCSANOW, &raw).unwrap();
+    assert!(
+        readable(&world.slave, LONG),
+        "the second key is the shell's"
+    );
+    tcsetattr(&world.slave, SetArg::TCSANOW, &world.before).unwrap();
+    world.words.write_all(b"f").unwrap();
+    assert!(matches!(world.hear(), FromClient::Resize { .. }));
+    assert_eq!(world.hear(), FromClient::Continued);
+    assert_eq!(world.ends(0), Job::Exited(0));
+}
+
 /// Nor where the command is stopped: the shell's next prompt had it as typed.
 #[test]
 fn an_answer_to_a_command_that_stopped_does_not_reach_the_shell() {

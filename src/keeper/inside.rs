@@ -12,7 +12,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::{Mode, fchmod, fstat, stat};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, setfsgid, setfsuid, unlinkat};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::Write as _;
@@ -84,6 +84,10 @@ impl Inside {
         // As the plan's own, whatever the umask is.
         fchmod(&file, Mode::from_bits_truncate(0o644))?;
         let written = File::from(file).write_all(text);
-        written.map_err(|e| crate::sys::errno_of(&e))
+        written.map_err(|e| {
+            // The room is for the next ones.
+            let _ = unlinkat(&writable, name, UnlinkatFlags::NoRemoveDir);
+            crate::sys::errno_of(&e)
+        })
     }
 }

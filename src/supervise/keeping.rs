@@ -257,7 +257,7 @@ impl Keeping {
     fn report(&mut self, report: Result<Vec<Act>, String>, running: &mut Running) -> ToKeeper {
         let (mut known, mut secret, mut covers) = (Vec::new(), Vec::new(), Vec::new());
         let acts = match report {
-            Ok(acts) => acts,
+            Ok(acts) => self.holding.of_the_living(acts),
             Err(why) => {
                 running.say(&not_compared("files", &why));
                 running.note(&Event::SettleFailed {
@@ -394,7 +394,7 @@ impl Part for Keeping {
     }
 
     fn ending(&mut self) {
-        self.holding.inside = None;
+        self.holding.end();
         self.told = self.keeper.channel.send(&ToKeeper::Finish, &[]).is_ok();
     }
 

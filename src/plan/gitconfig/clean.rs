@@ -62,15 +62,28 @@ fn cleaned(entry: &Entry) -> Option<Entry> {
     if is_secret(entry) {
         return None;
     }
+    let branch = entry.section == b"branch";
+    let names = branch && (entry.key == b"merge" || entry.key.ends_with(b"merge-base"));
     let mut entry = entry.clone();
-    let parts = [&mut entry.subsection, &mut entry.value];
-    for text in parts.into_iter().flatten() {
+    if let Some(text) = &mut entry.subsection {
         *text = without_passwords(text);
-        if credential::value(text) {
+        if !branch && credential::value(text) {
+            return None;
+        }
+    }
+    if let Some(text) = &mut entry.value {
+        *text = without_passwords(text);
+        if !names && !is_of_refs(text) && credential::value(text) {
             return None;
         }
     }
     Some(entry)
+}
+
+/// A reference or a refspec. What branches are called is no secret, and `sk-` are somebody's initials as well as the beginning of a key.
+fn is_of_refs(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    text.starts_with(b"refs/") && !text.iter().any(is_blank)
 }
 
 fn is_helper(entry: &Entry) -> bool {
@@ -96,8 +109,13 @@ fn is_secret(variable: &Entry) -> bool {
     secret || key.ends_with(b"token") || is_helper(variable)
 }
 
-/// A name in a URL that is this long is no name.
+/// A name in a URL that is this long is no name, unless it is somebody's address (`me%40example.com`).
 const NAME: usize = 20;
+
+fn is_address(user: &[u8]) -> bool {
+    let mut at = user.windows(3).filter(|part| *part == b"%40");
+    at.next().is_some() && at.next().is_none() && user.contains(&b'.')
+}
 
 /// Every `scheme://user:password@host` without the password; over HTTP, where tokens are used as names, without both.
 fn without_passwords(text: &[u8]) -> Vec<u8> {
@@ -117,8 +135,8 @@ fn without_passwords(text: &[u8]) -> Vec<u8> {
                 let http = scheme.ends_with(b"http://") || scheme.ends_with(b"https://");
                 let colon = info.iter().position(|b| *b == b':');
                 let user = info.get(..colon.unwrap_or(info.len())).unwrap_or_default();
-                let odd =
-                    http && (colon.is_some() || user.len() >= NAME || credential::value(info));
+                let long = user.len() >= NAME && !is_address(user);
+                let odd = http && (colon.is_some() || long || credential::value(info));
                 if odd {
                     out.extend(host.get(1..).unwrap_or_default());
                 } else {

@@ -175,6 +175,42 @@ fn git_agrees() {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
+/// A branch of that name made the configuration one that holds a credential, and its upstream was gone.
+#[test]
+fn names_of_branches_are_no_credentials() {
+    const NAME: &str = "sk-fix-login-redirect-loop";
+    let names = format!(
+        "[remote \"o\"]\n\tfetch = +refs/heads/{NAME}:refs/remotes/o/{NAME}\n\
+         [branch \"{NAME}\"]\n\tremote = o\n\tmerge = refs/heads/{NAME}\n\tvscode-merge-base = o/{NAME}\n"
+    );
+    assert_eq!(cleaned(&names), None);
+    assert_eq!(comes_to_hold(b"", names.as_bytes(), &[]), None);
+    for held in [
+        "[branch \"b\"]\n\tremote = https://me:s3cret@host/x\n".to_owned(),
+        "[branch \"https://me:s3cret@host\"]\n\tmerge = refs/heads/m\n".to_owned(),
+        format!("[branch \"b\"]\n\tdescription = {NAME}\n"),
+        format!("[remote \"o\"]\n\tfetch = refs/heads/x {NAME}\n"),
+        format!("[x]\n\tk = {NAME}\n"),
+    ] {
+        assert!(cleaned(&held).is_some(), "{held}");
+    }
+}
+
+/// Who logs in by an address had a read-only configuration: an address is long, and no token.
+#[test]
+fn an_address_is_a_name() {
+    let url = |user: &str| format!("[remote \"o\"]\n\turl = https://{user}@bitbucket.org/x/y\n");
+    assert_eq!(cleaned(&url("firstname.lastname%40example.com")), None);
+    for held in [
+        "firstname.lastname%40example.com:s3cret",
+        "ghp_0123456789abcdefghijklmnopqrstuvwxyz%40example.com",
+        "0123456789abcdef0123.456789abcdef",
+        "0123456789abcdef0123%40456789abcdef",
+    ] {
+        assert!(cleaned(&url(held)).is_some(), "{held}");
+    }
+}
+
 #[test]
 fn a_configuration_comes_to_hold_what_it_did_not() {
     const TOKEN: &str = "ghp_0123456789abcdefghijklmnopqrstuvwxyz";

@@ -115,6 +115,7 @@ impl<'p> Asker<'p> {
                     None,
                 );
             }
+            Node::Host(_) if self.is_later_copy(&seen.path) => return refuse(COPY, None),
             Node::Host(hosts) if !self.permits(hosts, &seen.source, Want::Write) => {
                 return no(&*seen.path, permissions(hosts), None, None);
             }

@@ -12,6 +12,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 /// What is mounted over such names: `enforce` makes them.
+const MASKS: &str = "/run/agentbox/masks";
+const EMPTY_FILE: &str = "/run/agentbox/masks/file";
 const SHUT_FILE: &str = "/run/agentbox/masks/refused";
 const SHUT_DIR: &str = "/run/agentbox/masks/refused.d";
 
@@ -92,6 +94,17 @@ impl Asker<'_> {
                 .is_some_and(|(mask, there)| (mask.dev, mask.ino) == (there.dev, there.ino))
         };
         self.side == Side::Inside && [SHUT_FILE, SHUT_DIR].into_iter().any(same)
+    }
+
+    /// Does a copy lie over it since the box runs: git's configuration that came to hold a credential?
+    pub(super) fn is_later_copy(&self, path: &Path) -> bool {
+        let stat = |path: &str| self.look.stat(Path::new(path));
+        let (masks, empty) = (stat(MASKS), stat(EMPTY_FILE));
+        let there = self.look.stat(path);
+        let own = masks.zip(there).is_some_and(|(masks, there)| {
+            masks.dev == there.dev && empty.is_none_or(|empty| empty.ino != there.ino)
+        });
+        self.side == Side::Inside && own
     }
 
     /// A hidden name that appeared in the session. `--read` is for what is there at the start.

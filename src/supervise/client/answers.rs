@@ -51,6 +51,11 @@ impl Answers {
         }
         count
     }
+
+    /// The last one has not come to its end.
+    pub(super) fn is_within(&self) -> bool {
+        self.state != State::Ground
+    }
 }
 
 #[cfg(test)]

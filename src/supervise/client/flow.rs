@@ -184,7 +184,7 @@ impl Client {
             }
             self.show_all();
         }
-        self.discard_answers();
+        self.discard_answers(Unread::Discard);
         if let Some(terminal) = &mut self.terminal {
             terminal.leave_raw(Unread::Discard);
         }
@@ -198,8 +198,8 @@ impl Client {
     }
 
     /// Reads and forgets what the terminal answers to questions that a program asked before it stopped or ended. Else the shell
-    /// would get it as typed.
-    pub(super) fn discard_answers(&mut self) {
+    /// would get it as typed. What is typed is the shell's where it is kept: from the first key on that is no answer.
+    pub(super) fn discard_answers(&mut self, unread: Unread) {
         let Some(terminal) = self.terminal.as_ref().filter(|terminal| terminal.is_raw()) else {
             return;
         };
@@ -213,8 +213,11 @@ impl Client {
             match terminal.read(&mut room) {
                 Ok(0) => return,
                 Ok(len) => {
-                    let read = room.get(..len).unwrap_or_default();
-                    self.modes.answered(self.answers.see(read));
+                    let count = self.answers.see(room.get(..len).unwrap_or_default());
+                    self.modes.answered(count);
+                    if unread == Unread::Keep && count == 0 && !self.answers.is_within() {
+                        return;
+                    }
                 }
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(_) => return,

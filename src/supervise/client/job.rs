@@ -35,7 +35,7 @@ impl Client {
     /// Gives the terminal back, stops, and returns when continued.
     pub(super) fn stop(&mut self, signal: Signal, scope: Scope) {
         self.watch = None;
-        self.discard_answers();
+        self.discard_answers(Unread::Keep);
         if let Some(terminal) = &mut self.terminal {
             terminal.leave_raw(Unread::Keep);
         }

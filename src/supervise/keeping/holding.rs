@@ -9,12 +9,13 @@
 use super::Keeping;
 use crate::keeper::inside::Inside;
 use crate::keeper::message::Cover;
-use crate::keeper::settle::Sees;
+use crate::keeper::settle::{Act, Did, Sees};
 use crate::launch::Inputs;
 use crate::plan::resolve::looks_like_credential;
 use crate::plan::{OsText, Plan};
 use crate::supervise::running::Running;
 use nix::errno::Errno;
+use std::cmp::Ordering;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
@@ -22,9 +23,16 @@ use std::os::fd::OwnedFd;
 #[derive(Default)]
 pub(super) struct Holding {
     /// `None` until the box runs, and from its end on.
-    pub(super) inside: Option<Inside>,
+    inside: Option<Inside>,
     pub(super) sees: Sees,
+    /// The box ends.
+    over: bool,
+    /// Copies that could not be made.
+    failed: usize,
 }
+
+/// Of how many copies that could not be made it is said which.
+const SAID: usize = 4;
 
 impl Holding {
     /// Of the box with these namespaces, which has these credentials in its environment.
@@ -35,7 +43,20 @@ impl Holding {
                 known,
                 ..Sees::default()
             },
+            ..Holding::default()
         }
+    }
+
+    /// Its namespaces are let go.
+    pub(super) fn end(&mut self) {
+        self.inside = None;
+        self.over = true;
+    }
+
+    /// Without what would be shown to a box that is at its end, and sees nothing more.
+    pub(super) fn of_the_living(&self, mut acts: Vec<Act>) -> Vec<Act> {
+        acts.retain(|act| !self.over || !matches!(act.did, Did::Holding { .. }));
+        acts
     }
 }
 
@@ -75,10 +96,18 @@ impl Keeping {
             _ => Err(Errno::EBADF),
         };
         if let Err(errno) = made {
-            running.say(&format!(
-                "that copy of {file} could not be made ({}): nothing in the box can open the file",
-                errno.desc()
-            ));
+            self.holding.failed += 1;
+            match self.holding.failed.cmp(&SAID) {
+                Ordering::Less => running.say(&format!(
+                    "that copy of {file} could not be made ({}): nothing in the box can open the file",
+                    errno.desc()
+                )),
+                Ordering::Equal => running.say(&format!(
+                    "that copy of {file} and more could not be made ({}): nothing in the box can open these files",
+                    errno.desc()
+                )),
+                Ordering::Greater => {}
+            }
         }
         Some(Cover {
             file: file.clone(),
