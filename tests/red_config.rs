@@ -151,7 +151,11 @@ fn what_is_no_credential_or_the_boxs_own_stays_as_it_is() {
     let b = world();
     let live = waiting(
         &b,
-        &format!("git remote set-url far {URL}; sleep 0.5; git remote get-url far"),
+        &format!(
+            "git remote set-url far {URL}; i=0; \
+             while git remote get-url far | grep -q S3CRET && [ $i -lt 400 ]; do sleep 0.05; i=$((i+1)); done; \
+             git remote get-url far"
+        ),
     );
     host(&b, "touch go").ok();
     let ran = live.end();

@@ -157,7 +157,7 @@ impl Keeping {
         known: Vec<Vec<u8>>,
     ) -> Keeping {
         self.names.clone_from(&plan.names);
-        self.holding = Holding::new(namespaces, known);
+        self.holding = Holding::new(plan, namespaces, known);
         self
     }
 

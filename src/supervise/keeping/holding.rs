@@ -12,12 +12,14 @@ use crate::keeper::message::Cover;
 use crate::keeper::settle::{Act, Did, Sees};
 use crate::launch::Inputs;
 use crate::plan::resolve::looks_like_credential;
-use crate::plan::{OsText, Plan};
+use crate::plan::{MountOp, OsText, Plan};
 use crate::supervise::running::Running;
 use nix::errno::Errno;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 /// What covers are made of.
 #[derive(Default)]
@@ -36,12 +38,12 @@ const SAID: usize = 4;
 
 impl Holding {
     /// Of the box with these namespaces, which has these credentials in its environment.
-    pub(super) fn new(namespaces: &[OwnedFd], known: Vec<Vec<u8>>) -> Holding {
+    pub(super) fn new(plan: &Plan, namespaces: &[OwnedFd], known: Vec<Vec<u8>>) -> Holding {
         Holding {
             inside: Inside::of(namespaces),
             sees: Sees {
+                covered: covered(plan),
                 known,
-                ..Sees::default()
             },
             ..Holding::default()
         }
@@ -58,6 +60,27 @@ impl Holding {
         acts.retain(|act| !self.over || !matches!(act.did, Did::Holding { .. }));
         acts
     }
+}
+
+/// What the box sees a copy of from its start on, by the host's paths.
+fn covered(plan: &Plan) -> BTreeSet<PathBuf> {
+    let targets = plan.view.ops.iter().filter_map(|op| match op {
+        MountOp::Cover { target, .. } => Some(target.path()),
+        _ => None,
+    });
+    let hosts = |target: &Path| {
+        let binds = plan.view.ops.iter().filter_map(move |op| match op {
+            MountOp::Bind {
+                source, target: at, ..
+            } => {
+                let rel = target.strip_prefix(at.path()).ok()?;
+                Some(source.path().join(rel))
+            }
+            _ => None,
+        });
+        binds.collect::<Vec<_>>()
+    };
+    targets.flat_map(hosts).collect()
 }
 
 /// The shortest value that is looked for: a shorter one is found in anything.
