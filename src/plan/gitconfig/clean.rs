@@ -9,7 +9,7 @@ use crate::plan::net::ssh::decode;
 /// A text that git would not read, or what is left of it: `None` if nothing had to go.
 pub(in crate::plan) fn clean(text: &[u8]) -> Result<Option<Vec<u8>>, ()> {
     let Config { entries, comments } = parse(text).map_err(|_| ())?;
-    if entries.iter().all(is_clean) && !comments.iter().any(|text| credential::value(text)) {
+    if entries.iter().all(is_clean) && !comments.iter().any(|text| is_credential(text)) {
         return Ok(None);
     }
     Ok(Some(without(&entries)))
@@ -29,7 +29,7 @@ pub fn comes_to_hold(base: &[u8], now: &[u8], known: &[Vec<u8>]) -> Option<Vec<u
     });
     let comment = comments
         .iter()
-        .any(|text| credential::value(text) && !old.comments.contains(text) && !says(text, known));
+        .any(|text| is_credential(text) && !old.comments.contains(text) && !says(text, known));
     (entry || comment).then(|| without(&entries))
 }
 
@@ -67,13 +67,13 @@ fn cleaned(entry: &Entry) -> Option<Entry> {
     let mut entry = entry.clone();
     if let Some(text) = &mut entry.subsection {
         *text = without_passwords(text);
-        if !branch && credential::value(text) {
+        if !branch && is_credential(text) {
             return None;
         }
     }
     if let Some(text) = &mut entry.value {
         *text = without_passwords(text);
-        if !names && !is_of_refs(text) && credential::value(text) {
+        if !names && !is_of_refs(text) && is_credential(text) {
             return None;
         }
     }
@@ -86,6 +86,17 @@ fn is_of_refs(text: &[u8]) -> bool {
     text.starts_with(b"refs/") && !text.iter().any(is_blank)
 }
 
+/// Is there a credential in it by its form? In this file stand names of repositories and directories, too, and one in small letters
+/// (`sk-learn-pipelines`) is none of the keys that begin so.
+fn is_credential(text: &[u8]) -> bool {
+    let is_of_a_word = |b: &u8| b.is_ascii_lowercase() || matches!(b, b'-' | b'_' | b'.');
+    let is_of_a_token =
+        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'+' | b'~');
+    let words = text.chunk_by(|a, b| is_of_a_token(a) == is_of_a_token(b));
+    let kept = words.filter(|word| !word.starts_with(b"sk-") || !word.iter().all(is_of_a_word));
+    credential::value(&kept.collect::<Vec<_>>().concat())
+}
+
 fn is_helper(entry: &Entry) -> bool {
     entry.section == b"credential" && entry.key == b"helper"
 }
@@ -93,20 +104,17 @@ fn is_helper(entry: &Entry) -> bool {
 /// By its name. `credential.helper` runs a program that hands out passwords; outside of the box it is the user's.
 fn is_secret(variable: &Entry) -> bool {
     let key = variable.key.as_slice();
-    let secret = matches!(
-        key,
-        b"extraheader"
-            | b"token"
-            | b"oauthtoken"
-            | b"accesstoken"
-            | b"password"
-            | b"passwd"
-            | b"pass"
-            | b"smtppass"
-            | b"secret"
-            | b"apikey"
-    );
-    secret || key.ends_with(b"token") || is_helper(variable)
+    let ends: [&[u8]; 8] = [
+        b"token",
+        b"password",
+        b"passwd",
+        b"secret",
+        b"apikey",
+        b"api-key",
+        b"smtppass",
+        b"extraheader",
+    ];
+    key == b"pass" || ends.iter().any(|end| key.ends_with(end)) || is_helper(variable)
 }
 
 /// A name in a URL that is this long is no name, unless it is somebody's address (`me%40example.com`).
@@ -136,7 +144,7 @@ fn without_passwords(text: &[u8]) -> Vec<u8> {
                 let colon = info.iter().position(|b| *b == b':');
                 let user = info.get(..colon.unwrap_or(info.len())).unwrap_or_default();
                 let long = user.len() >= NAME && !is_address(user);
-                let odd = http && (colon.is_some() || long || credential::value(info));
+                let odd = http && (colon.is_some() || long || is_credential(info));
                 if odd {
                     out.extend(host.get(1..).unwrap_or_default());
                 } else {

@@ -178,7 +178,7 @@ fn git_agrees() {
 /// A branch of that name made the configuration one that holds a credential, and its upstream was gone.
 #[test]
 fn names_of_branches_are_no_credentials() {
-    const NAME: &str = "sk-fix-login-redirect-loop";
+    const NAME: &str = "sk-fix-login-redirect-loop-2";
     let names = format!(
         "[remote \"o\"]\n\tfetch = +refs/heads/{NAME}:refs/remotes/o/{NAME}\n\
          [branch \"{NAME}\"]\n\tremote = o\n\tmerge = refs/heads/{NAME}\n\tvscode-merge-base = o/{NAME}\n"
@@ -191,6 +191,23 @@ fn names_of_branches_are_no_credentials() {
         format!("[branch \"b\"]\n\tdescription = {NAME}\n"),
         format!("[remote \"o\"]\n\tfetch = refs/heads/x {NAME}\n"),
         format!("[x]\n\tk = {NAME}\n"),
+    ] {
+        assert!(cleaned(&held).is_some(), "{held}");
+    }
+}
+
+/// A repository of that name had no URL in the box.
+#[test]
+fn names_in_small_letters_are_no_keys() {
+    let url = |name: &str| format!("[remote \"o\"]\n\turl = https://github.com/org/{name}\n");
+    assert_eq!(cleaned(&url("sk-learn-pipelines-examples.git")), None);
+    for held in [
+        url("sk-learn-pipelines-examp1es.git"),
+        url("sk-learn-pipelines-examples sk-learn-pipelines-examplesX"),
+        url("ghp_abcdefghijklmnopqrstuvwxyzabcdefghij"),
+        "[sonar]\n\tdb-password = x\n".to_owned(),
+        "[x]\n\tclientSecret = x\n".to_owned(),
+        "[x]\n\tapi-key = x\n".to_owned(),
     ] {
         assert!(cleaned(&held).is_some(), "{held}");
     }
