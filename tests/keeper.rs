@@ -362,7 +362,7 @@ fn a_configuration_with_credentials_stays_covered_when_the_host_writes_it() {
             ),
         );
         until("it is covered again", || {
-            events(&b).matches("\"masked\"").count() >= n
+            events(&b).matches("\"copied\"").count() >= n
         });
     }
     go_on(&b);

@@ -27,7 +27,7 @@ impl Watchman<'_> {
             .cover(place, &rel, with)
             .map_err(|errno| format!("{} cannot be covered: {errno}", file.display()))?;
         if covered == Covered::Now && self.phase == Phase::Running {
-            self.outbox.masked(file.to_owned());
+            self.outbox.copied(file.to_owned());
         }
         Ok(())
     }
@@ -61,7 +61,7 @@ impl Watchman<'_> {
     /// As [`Watchman::cover`].
     pub(super) fn cover_from_now(&mut self, covers: &[Cover]) -> Result<(), String> {
         for Cover { file, with } in covers {
-            let file = file.path();
+            let (file, refused) = (file.path(), with.is_none());
             let with = with.as_deref().map_or_else(
                 || Ok(c"refused".to_owned()),
                 |with| CString::new(with).map_err(|e| e.to_string()),
@@ -78,8 +78,10 @@ impl Watchman<'_> {
                 let covered = view
                     .cover(place, rel, &with)
                     .map_err(|errno| format!("{} cannot be covered: {errno}", file.display()))?;
-                if covered == Covered::Now {
-                    self.outbox.masked(file.to_owned());
+                match covered {
+                    Covered::Now if refused => self.outbox.shut(file.to_owned()),
+                    Covered::Now => self.outbox.copied(file.to_owned()),
+                    Covered::Already | Covered::Gone | Covered::Link => {}
                 }
             }
         }

@@ -68,6 +68,11 @@ impl Outbox {
         self.closed(file, Closed::Masked, None);
     }
 
+    /// A copy lies over it.
+    pub(super) fn copied(&mut self, file: PathBuf) {
+        self.closed(file, Closed::Copied, None);
+    }
+
     /// Masked so that nobody can open it.
     pub(super) fn shut(&mut self, file: PathBuf) {
         self.closed(file, Closed::Shut, None);

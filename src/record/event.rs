@@ -28,6 +28,8 @@ pub struct Entry {
 pub enum Closed {
     /// It reads as empty.
     Masked,
+    /// The box sees a copy without its credentials.
+    Copied,
     /// Nobody in the box can open it.
     Shut,
     /// It is read-only.

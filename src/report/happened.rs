@@ -143,6 +143,7 @@ pub(super) fn words(event: &Event) -> String {
         Event::NameClosed { file, how, times } => {
             let how = match how {
                 Closed::Masked => "reads as empty",
+                Closed::Copied => "is seen as a copy without its credentials",
                 Closed::Shut => "cannot be opened",
                 Closed::Frozen => "is read-only",
                 Closed::Refused => "is refused",

@@ -174,8 +174,10 @@ impl Keeping {
                     let place = self.place(file.path());
                     self.baseline.renew(&place, inode);
                 }
-                if how == Closed::Shut {
-                    self.doubt.appeared(&self.place(file.path()));
+                // Of a configuration without a copy it was said.
+                let place = self.place(file.path());
+                if how == Closed::Shut && !self.holding.sees.covered.contains(&place) {
+                    self.doubt.appeared(&place);
                 }
                 running.note(&Event::NameClosed { file, how, times });
             }
