@@ -272,6 +272,13 @@ impl World {
         assert_eq!(now, self.before, "the terminal is not as it was");
     }
 
+    /// What is typed can be read at once, as a shell's line editor has it.
+    fn reads_raw(&self) {
+        let mut raw = self.before.clone();
+        nix::sys::termios::cfmakeraw(&mut raw);
+        tcsetattr(&self.slave, SetArg::TCSANOW, &raw).unwrap();
+    }
+
     fn job(&mut self) -> Job {
         let mut word = [0; 2];
         self.words
@@ -732,12 +739,18 @@ fn what_a_killed_command_left_on_is_switched_off() {
     }
 }
 
-#[test]
-fn a_late_answer_of_the_terminal_does_not_reach_the_shell() {
+/// A command has asked where the cursor is.
+fn asked() -> World {
     let mut world = start(Place::Foreground, Streams::Terminal);
     world.started();
     world.shows(b"\x1b[6n");
     assert_eq!(world.sees(4), b"\x1b[6n");
+    world
+}
+
+#[test]
+fn a_late_answer_of_the_terminal_does_not_reach_the_shell() {
+    let mut world = asked();
     world.data = None;
     world.say(&ToClient::Ended { status: 0 });
     std::thread::sleep(Duration::from_millis(60));
@@ -745,38 +758,28 @@ fn a_late_answer_of_the_terminal_does_not_reach_the_shell() {
     assert_eq!(world.job(), Job::Exited(0));
     world.restored();
     // The shell reads next.
-    let mut raw = world.before.clone();
-    nix::sys::termios::cfmakeraw(&mut raw);
-    tcsetattr(&world.slave, SetArg::TCSANOW, &raw).unwrap();
+    world.reads_raw();
     assert!(!readable(&world.slave, Duration::from_millis(100)));
     // The twin: what is typed after the end does reach it.
     write(&world.host, b"ls").unwrap();
     assert!(readable(&world.slave, LONG));
 }
 
-/// A terminal that does not answer: what was typed for a second after Ctrl-Z was read away, and of a line the rest was executed.
-#[test]
-fn what_is_typed_at_a_stop_is_not_taken_for_an_answer() {
-    let mut world = start(Place::Foreground, Streams::Terminal);
-    world.started();
-    world.shows(b"\x1b[6n");
-    assert_eq!(world.sees(4), b"\x1b[6n");
+/// A command asks where the cursor is and stops; `meanwhile` the terminal sends this. Then the shell reads.
+fn stopped_with_a_question(meanwhile: impl FnOnce(&World)) -> World {
+    let mut world = asked();
     world.say(&ToClient::Stopped {
         signal: libc::SIGTSTP,
     });
-    for key in [b"l", b"s"] {
-        std::thread::sleep(Duration::from_millis(60));
-        write(&world.host, key).unwrap();
-    }
+    meanwhile(&world);
     assert_eq!(world.job(), Job::Stopped(libc::SIGTSTP));
     world.restored();
-    let mut raw = world.before.clone();
-    nix::sys::termios::cfmakeraw(&mut raw);
-    tcsetattr(&world.slave, SetArg::TCSANOW, &raw).unwrap();
-    assert!(
-        readable(&world.slave, LONG),
-        "the second key is the shell's"
-    );
+    world.reads_raw();
+    world
+}
+
+/// Continued, it goes on and ends.
+fn goes_on(mut world: World) {
     tcsetattr(&world.slave, SetArg::TCSANOW, &world.before).unwrap();
     world.words.write_all(b"f").unwrap();
     assert!(matches!(world.hear(), FromClient::Resize { .. }));
@@ -784,32 +787,35 @@ fn what_is_typed_at_a_stop_is_not_taken_for_an_answer() {
     assert_eq!(world.ends(0), Job::Exited(0));
 }
 
+/// A terminal that does not answer: what was typed for a second after Ctrl-Z was read away, and of a line the rest was executed.
+#[test]
+fn what_is_typed_at_a_stop_is_not_taken_for_an_answer() {
+    let world = stopped_with_a_question(|world| {
+        // So many that a client without a turn does not find all of them at once.
+        for key in b"ls -l *.rs" {
+            std::thread::sleep(Duration::from_millis(60));
+            write(&world.host, &[*key]).unwrap();
+        }
+    });
+    assert!(
+        readable(&world.slave, LONG),
+        "what follows the first key is the shell's"
+    );
+    goes_on(world);
+}
+
 /// Nor where the command is stopped: the shell's next prompt had it as typed.
 #[test]
 fn an_answer_to_a_command_that_stopped_does_not_reach_the_shell() {
-    let mut world = start(Place::Foreground, Streams::Terminal);
-    world.started();
-    world.shows(b"\x1b[6n");
-    assert_eq!(world.sees(4), b"\x1b[6n");
-    world.say(&ToClient::Stopped {
-        signal: libc::SIGTSTP,
+    let world = stopped_with_a_question(|world| {
+        std::thread::sleep(Duration::from_millis(60));
+        write(&world.host, b"\x1b[5;1R").unwrap();
     });
-    std::thread::sleep(Duration::from_millis(60));
-    write(&world.host, b"\x1b[5;1R").unwrap();
-    assert_eq!(world.job(), Job::Stopped(libc::SIGTSTP));
-    world.restored();
-    let mut raw = world.before.clone();
-    nix::sys::termios::cfmakeraw(&mut raw);
-    tcsetattr(&world.slave, SetArg::TCSANOW, &raw).unwrap();
     assert!(!readable(&world.slave, Duration::from_millis(100)));
     // The twin: what is typed while it is stopped does reach the shell.
     write(&world.host, b"ls").unwrap();
     assert!(readable(&world.slave, LONG));
-    tcsetattr(&world.slave, SetArg::TCSANOW, &world.before).unwrap();
-    world.words.write_all(b"f").unwrap();
-    assert!(matches!(world.hear(), FromClient::Resize { .. }));
-    assert_eq!(world.hear(), FromClient::Continued);
-    assert_eq!(world.ends(0), Job::Exited(0));
+    goes_on(world);
 }
 
 #[test]
