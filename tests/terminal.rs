@@ -741,7 +741,7 @@ fn what_a_killed_command_left_on_is_switched_off() {
 
 /// A command has asked where the cursor is.
 fn asked() -> World {
-    let mut world = start(Place::Foreground, Streams::Terminal);
+    let world = start(Place::Foreground, Streams::Terminal);
     world.started();
     world.shows(b"\x1b[6n");
     assert_eq!(world.sees(4), b"\x1b[6n");
