@@ -251,15 +251,21 @@ fn a_session_that_was_asked_in_vain_too_often_is_killed_all_the_same() {
     }
 }
 
+/// A session whose init stands: a pause takes long, where init does it and no cgroup.
+fn with_init_stopped(b: &TestBox, name: &str) -> (Live, String, Pid) {
+    let live = b.start_probe(&format!("sleep 600 {name}"));
+    let id = only(b);
+    let init = common::live::init_of(find(name));
+    kill(init, Signal::SIGSTOP).unwrap();
+    (live, id, init)
+}
+
 /// The supervisor was blamed, which answers everything else.
 #[test]
 fn a_pause_that_waits_for_init_says_so() {
     let b = TestBox::new();
     let name = token();
-    let live = b.start_probe(&format!("sleep 600 {name}"));
-    let id = only(&b);
-    let init = common::live::init_of(find(&name));
-    kill(init, Signal::SIGSTOP).unwrap();
+    let (live, id, init) = with_init_stopped(&b, &name);
     let ran = run(b.agentbox(["pause", &id]));
     // A cgroup freezes the box without it.
     if ran.code() != 0 {
@@ -326,17 +332,12 @@ fn a_paused_box_is_still_and_goes_on_where_it_was() {
     );
 }
 
-/// A timer of its own that sends SIGCONT continued a process of a box that was said to be paused, where no cgroup freezes it.
 /// Who paused a session that somebody else resumed in that moment got no answer, and read that its supervisor does not answer.
 #[test]
 fn a_pause_that_somebody_else_ends_is_told_so() {
     let b = TestBox::new();
     let name = token();
-    let live = b.start_probe(&format!("sleep 600 {name}"));
-    let id = only(&b);
-    let init = common::live::init_of(find(&name));
-    // So the pause takes long, where init does it and no cgroup.
-    kill(init, Signal::SIGSTOP).unwrap();
+    let (live, id, init) = with_init_stopped(&b, &name);
     let pausing = Live::start(b.agentbox(["pause", &id]));
     until("it is paused", || ps(&b)[0]["state"] == "paused");
     assert_eq!(run(b.agentbox(["resume", &id])).code(), 0);
@@ -350,6 +351,7 @@ fn a_pause_that_somebody_else_ends_is_told_so() {
     assert_eq!(common::shell_status(live.end().status), 137);
 }
 
+/// A timer of its own that sends SIGCONT continued a process of a box that was said to be paused, where no cgroup freezes it.
 #[test]
 fn a_timer_does_not_end_a_pause() {
     if common::missing(common::Feature::Tool("python3")) {
