@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Ran, TestBox};
+use common::{Ran, TestBox, run};
 use std::fs;
 use std::path::PathBuf;
 
@@ -37,16 +37,6 @@ fn poisoned(b: &TestBox, dir: &str) -> Vec<String> {
     let mut found = Vec::new();
     walk(&b.home().join(dir), &mut found);
     found
-}
-
-fn no_poison(name: &str, dir: &str, places: &[&str], state: &str) {
-    nothing_arrives(name, dir, places);
-    // The twin: what is its state does arrive.
-    let script = format!("mkdir -p $(dirname ~/{dir}/{state}); echo STATE > ~/{dir}/{state}");
-    let (b, ran) = agent(TestBox::new(), name, &script);
-    ran.ok();
-    let kept = fs::read_to_string(b.home().join(dir).join(state)).unwrap();
-    assert_eq!(kept, "STATE\n");
 }
 
 /// Returns the box with files of the user's in all places, in which the agent has been.
@@ -88,7 +78,106 @@ fn claude_leaves_nothing_that_runs() {
         "statusline.sh",
         "anything-new",
     ];
-    no_poison("claude", ".claude", &places, "projects/p/session.jsonl");
+    nothing_arrives("claude", ".claude", &places);
+    // The twin: sessions of this working copy do.
+    let b = TestBox::new();
+    let session = format!(".claude/projects/{}/session.jsonl", project(&b));
+    let (b, ran) = agent(b, "claude", &format!("echo STATE > ~/{session}"));
+    ran.ok();
+    let kept = fs::read_to_string(b.home().join(session)).unwrap();
+    assert_eq!(kept, "STATE\n");
+}
+
+/// How Claude Code calls the directory of this working copy.
+fn project(b: &TestBox) -> String {
+    let of = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    b.ws().to_string_lossy().chars().map(of).collect()
+}
+
+/// What was typed, pasted, edited and answered in every other project was in each box, to be read (it holds what tools printed),
+/// and the memory and plans of each to be written: instructions to the next session there.
+#[test]
+fn nothing_of_other_projects_is_in_an_agents_box() {
+    let others = [
+        "projects/-srv-other/s.jsonl",
+        "projects/-srv-other/memory/MEMORY.md",
+        "file-history/0b1c/x@v1",
+        "paste-cache/ab.txt",
+        "plans/theirs.md",
+        "tasks/0b1c/1.json",
+        "todos/0b1c.json",
+        "history.jsonl",
+    ];
+    let mut b = TestBox::new();
+    for other in others {
+        b = b.file(&format!("home/.claude/{other}"), "CANARY");
+    }
+    let own = project(&b);
+    let b = b.file(&format!("home/.claude/projects/{own}/own.jsonl"), "OWN");
+    let beside = format!("home/.claude/projects/{own}-beside/s.jsonl");
+    let b = b.file(&beside, "CANARY");
+    let script = format!(
+        "cd ~/.claude; cat projects/{own}/own.jsonl; grep -rl CANARY . ~/.local; \
+         for f in {} projects/{own}-beside/s.jsonl; do mkdir -p $(dirname $f); echo POISON > $f; done; true",
+        others.join(" ")
+    );
+    let (b, ran) = agent(b, "claude", &script);
+    assert_eq!(ran.ok(), "OWN");
+    assert_eq!(poisoned(&b, ".claude"), Vec::<String>::new());
+    for other in others
+        .map(|o| format!("home/.claude/{o}"))
+        .iter()
+        .chain([&beside])
+    {
+        let text = fs::read_to_string(b.root().join(other)).unwrap();
+        assert_eq!(text, "CANARY", "{other}");
+    }
+    // The twins: this working copy's are there the next time, and in a box of another they are not.
+    let script = "cat ~/.claude/history.jsonl ~/.claude/plans/theirs.md";
+    let (b, ran) = agent(b, "claude", script);
+    assert_eq!(ran.ok(), "POISON\nPOISON");
+    let b = b.dir("home/second");
+    let script = "ls -A ~/.claude/plans ~/.claude/tasks; cat ~/.claude/history.jsonl; ls -A ~/.local/share/agentbox/private-of";
+    let b = b.script("bin/claude", &format!("#!/bin/sh\n{script}"));
+    let program = b.root().join("bin/claude").display().to_string();
+    let second = b.root().join("home/second").display().to_string();
+    let ran = run(b.agentbox(["run", "--net", "none", "-C", &second, "--", &program]));
+    let text = ran.text();
+    assert!(text.contains("claude@"), "{ran:?}");
+    assert_eq!(text.matches("claude@").count(), 1, "{ran:?}");
+    assert!(
+        !text.contains("theirs") && !text.contains("0b1c"),
+        "{ran:?}"
+    );
+}
+
+/// The same of Codex's, Gemini CLI's and opencode's, which are the box's own: a box read and wrote what one of another project had.
+#[test]
+fn sessions_of_a_box_are_not_in_one_of_another_project() {
+    for (name, place) in [
+        ("codex", ".codex/sessions/2026/x.jsonl"),
+        ("codex", ".codex/history.jsonl"),
+        ("gemini", ".gemini/tmp/x/logs.json"),
+        ("opencode", ".local/share/opencode/storage/x.json"),
+        ("copilot", ".copilot/session-state/x/events.jsonl"),
+        ("goose", ".local/share/goose/sessions/sessions.db"),
+        ("cursor-agent", ".cursor/chats/x/store.db"),
+        ("qwen", ".qwen/tmp/x/logs.json"),
+    ] {
+        let b = TestBox::new().file(&format!("home/{place}"), "of the host");
+        let leave = format!("mkdir -p $(dirname ~/{place}); cat ~/{place}; echo MINE > ~/{place}");
+        let (b, ran) = agent(b, name, &leave);
+        assert!(!ran.text().contains("of the host"), "{name}: {ran:?}");
+        let host = fs::read_to_string(b.home().join(place)).unwrap();
+        assert_eq!(host, "of the host", "{name}");
+        let (b, ran) = agent(b, name, &format!("cat ~/{place}"));
+        assert_eq!(ran.ok(), "MINE", "{name}");
+        let b = b.dir("home/second");
+        let program = b.root().join("bin").join(name).display().to_string();
+        let second = b.root().join("home/second").display().to_string();
+        let ran = run(b.agentbox(["run", "--net", "none", "-C", &second, "--", &program]));
+        assert!(ran.complaint().contains("No such file"), "{name}: {ran:?}");
+    }
 }
 
 #[test]

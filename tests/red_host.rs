@@ -205,32 +205,39 @@ fn a_directory_of_settings_is_no_working_copy() {
     assert_eq!(ran.code(), 0, "an agent's work tree is one: {ran:?}");
 }
 
-/// An agent's program that resumes a session outside writes where the session's files are: not through links.
+/// An agent's program that resumes a session outside writes where the session's files are: not through links. Also where
+/// `~/.claude` is a link into a repository of dotfiles: what was granted behind a link was not looked at.
 #[test]
 fn no_link_out_of_an_agents_directory_stays() {
-    let b = TestBox::new().file("home/.bashrc", "host");
-    let script = "cd {home}/.claude/projects && mkdir -p p/q && ln -s {home}/.bashrc p/a.jsonl \
-        && ln -s ../../../.bashrc p/q/b.jsonl && ln -s a.jsonl p/inside && mkfifo p/q/fifo && ln -s /etc/passwd {ws}/of-the-work";
-    let script = b.fill(script);
-    let ran = run(b.agentbox([
-        "run", "--net", "none", "-p", "claude", "--", "/bin/sh", "-c", &script,
-    ]));
-    assert_eq!(ran.code(), 0, "{ran:?}");
-    let there = |path: &str| std::fs::symlink_metadata(b.root().join(path)).is_ok();
-    for gone in ["a.jsonl", "q/b.jsonl", "q/fifo"] {
+    for dotfiles in [false, true] {
+        let b = TestBox::new().file("home/.bashrc", "host");
+        if dotfiles {
+            std::fs::create_dir_all(b.home().join("dot/claude")).unwrap();
+            std::os::unix::fs::symlink("dot/claude", b.home().join(".claude")).unwrap();
+        }
+        let script = "cd {home}/.claude/projects && cd ./$(echo {ws} | sed 's/[^A-Za-z0-9]/-/g') && mkdir -p p/q && ln -s {home}/.bashrc p/a.jsonl \
+            && ln -s ../../../.bashrc p/q/b.jsonl && ln -s a.jsonl p/inside && mkfifo p/q/fifo && ln -s /etc/passwd {ws}/of-the-work";
+        let script = b.fill(script);
+        let ran = run(b.agentbox([
+            "run", "--net", "none", "-p", "claude", "--", "/bin/sh", "-c", &script,
+        ]));
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        let of = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let project: String = b.fill("{ws}").chars().map(of).collect();
+        let sessions = format!("home/.claude/projects/{project}/p");
+        let there = |path: &str| std::fs::symlink_metadata(b.root().join(path)).is_ok();
+        for gone in ["a.jsonl", "q/b.jsonl", "q/fifo"] {
+            assert!(!there(&format!("{sessions}/{gone}")), "{gone}: {ran:?}");
+        }
+        for stays in [&format!("{sessions}/inside"), "home/ws/of-the-work"] {
+            assert!(there(stays), "{stays}, the twin: {ran:?}");
+        }
         assert!(
-            !there(&format!("home/.claude/projects/p/{gone}")),
-            "{gone}: {ran:?}"
+            ran.complaint()
+                .contains("a link out of the agent's directory"),
+            "{ran:?}"
         );
     }
-    for stays in ["home/.claude/projects/p/inside", "home/ws/of-the-work"] {
-        assert!(there(stays), "{stays}, the twin");
-    }
-    assert!(
-        ran.complaint()
-            .contains("a link out of the agent's directory"),
-        "{ran:?}"
-    );
 }
 
 /// Init's death is the end of the box. Idle and behind two hundred processes that computed it took seconds to die.

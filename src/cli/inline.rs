@@ -5,7 +5,7 @@
 
 use crate::host::{Host, Pretend, RealLookup};
 use crate::plan::net::rule;
-use crate::plan::resolve::{Resolution, decide, resolve_all};
+use crate::plan::resolve::{Resolution, decide, project_name, resolve_all};
 use crate::plan::why::connect::{OwnServer, Wanted};
 use crate::plan::why::{Question, Side, ask};
 use crate::plan::{OsText, Plan};
@@ -172,10 +172,11 @@ fn place(text: &str) -> PathBuf {
         ("${xdg_state}", format!("{HOME}/.local/state")),
         ("~", HOME.to_owned()),
     ];
+    let text = text.replace("${project}", &project_name(Path::new(WORKSPACE)));
     let found = starts
         .iter()
         .find_map(|(start, base)| Some(below(base, text.strip_prefix(start)?)));
-    found.unwrap_or_else(|| PathBuf::from(text))
+    found.unwrap_or_else(|| PathBuf::from(&text))
 }
 
 fn question(test: &InlineTest, look: &mut Pretend<'_>, host: &mut Host) -> Question {

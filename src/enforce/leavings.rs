@@ -40,11 +40,10 @@ impl Places {
     /// Of a plan.
     #[must_use]
     pub fn of(plan: &Plan) -> Places {
-        let built_in = |target: &OsText| {
-            plan.grants.iter().any(|grant| {
-                grant.path == *target && grant.kind == GrantKind::Write && grant.is_built_in()
-            })
-        };
+        let granted: HashSet<PathBuf> = (plan.grants.iter())
+            .filter(|grant| grant.kind == GrantKind::Write && grant.is_built_in())
+            .map(|grant| through_links(plan, grant.path.path()))
+            .collect();
         let workspace = plan.workspace.real.path();
         let roots = plan.view.ops.iter().filter_map(|op| match op {
             MountOp::Bind {
@@ -52,7 +51,9 @@ impl Places {
                 target,
                 access: Access::Write,
                 ..
-            } if source.path() != workspace && built_in(target) => Some(source.path().to_owned()),
+            } if source.path() != workspace && granted.contains(target.path()) => {
+                Some(source.path().to_owned())
+            }
             _ => None,
         });
         Places {
@@ -65,6 +66,41 @@ impl Places {
                 .collect(),
         }
     }
+}
+
+/// Where a name of the box leads by the links of its view: a grant can lie behind one (`~/.claude` of a repository of dotfiles,
+/// a place of the box's own), and then it is mounted there.
+fn through_links(plan: &Plan, path: &Path) -> PathBuf {
+    let mut at = path.to_owned();
+    // As many as the kernel follows (path_resolution(7)).
+    for _ in 0..40 {
+        let next = plan.view.ops.iter().find_map(|op| match op {
+            MountOp::Symlink { target, to } => {
+                let rest = at.strip_prefix(target.path()).ok()?;
+                let leads = target.path().parent()?.join(to.path());
+                Some(plain(&leads.join(rest)))
+            }
+            _ => None,
+        });
+        match next {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    at
+}
+
+/// Without `.` and `..`, by words: what is above a link of the view is a directory.
+fn plain(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(out.pop()),
+            Component::CurDir => {}
+            part => out.push(part),
+        }
+    }
+    out
 }
 
 /// What came of it.

@@ -5,6 +5,7 @@
 
 mod credential;
 pub mod gitconfig;
+mod grant;
 pub mod links;
 pub mod names;
 pub mod net;
@@ -21,6 +22,7 @@ pub mod why;
 
 use crate::outcome::Layer;
 use crate::policy::Origin;
+pub use grant::{Grant, GrantKind};
 pub use links::{HardLinks, Links};
 pub use names::Names;
 pub use net::{Network, NetworkMode};
@@ -585,54 +587,4 @@ pub struct LayerOff {
     pub layer: Layer,
     /// Who did.
     pub origin: Origin,
-}
-
-/// One grant, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Grant {
-    /// The path inside the box.
-    pub path: OsText,
-    /// What is granted.
-    pub kind: GrantKind,
-    /// Who granted it.
-    pub origin: Origin,
-    /// What it is for, where agentbox added it by itself (the command's package, a link's target).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
-impl Grant {
-    /// The note of a configuration of git's that is shown without what logs in.
-    pub const WITHOUT_CREDENTIALS: &str = "a copy without credentials";
-
-    /// Is it such a configuration?
-    #[must_use]
-    pub fn is_without_credentials(&self) -> bool {
-        self.note.as_deref() == Some(Self::WITHOUT_CREDENTIALS)
-    }
-
-    /// Is it a built-in profile's, and nobody's here?
-    #[must_use]
-    pub fn is_built_in(&self) -> bool {
-        matches!(self.origin, Origin::Builtin { .. })
-    }
-}
-
-/// What a grant gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GrantKind {
-    /// Read and execute.
-    Read,
-    /// Read, execute and write: the host's own.
-    Write,
-    /// A copy, written back.
-    State,
-    /// Persistent, but the box's own.
-    Private,
-    /// Reads as empty.
-    Hidden,
-    /// Readable, never changed.
-    Protected,
 }

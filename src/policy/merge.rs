@@ -96,6 +96,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
         write,
         state,
         private,
+        project,
         hide,
         protect,
         track,
@@ -104,6 +105,7 @@ fn add(into: &mut Fragment, stronger: Fragment) {
     into.files.write.extend(write);
     into.files.state.extend(state);
     into.files.private.extend(private);
+    into.files.project.extend(project);
     // Of two rules about one name the later one decides, so the stronger source does.
     into.files.hide.extend(hide);
     into.files.protect.extend(protect);
@@ -391,6 +393,7 @@ mod tests {
                 write: vec![wish(path("/w"), from)],
                 state: vec![wish(path("/s"), from)],
                 private: vec![wish(path("/p"), from)],
+                project: vec![wish(path("/o"), from)],
                 hide: vec![wish(name("/h"), from)],
                 protect: vec![wish(name("/f"), from)],
                 track: vec![wish(name("/t"), from)],
@@ -432,11 +435,12 @@ mod tests {
                 got.files.write.len(),
                 got.files.state.len(),
                 got.files.private.len(),
+                got.files.project.len(),
                 got.files.hide.len(),
                 got.files.protect.len(),
                 got.files.track.len()
             ],
-            [2; 7]
+            [2; 8]
         );
         assert_eq!(got.files.read[0].origin, Origin::Cli { flag: "a".into() });
         assert_eq!(got.env.set.len(), 1);

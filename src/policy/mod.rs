@@ -64,6 +64,8 @@ pub struct FileWishes {
     pub state: Vec<Wish<PathWish>>,
     /// Persistent, but the box's own.
     pub private: Vec<Wish<PathWish>>,
+    /// The same, for each working copy by itself.
+    pub project: Vec<Wish<PathWish>>,
     /// Names whose content the box never sees.
     pub hide: Vec<Wish<NameWish>>,
     /// Names that the box cannot change.

@@ -49,6 +49,7 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         write,
         state,
         private,
+        project,
         hide,
         protect,
         track,
@@ -58,6 +59,7 @@ pub(super) fn tighten(into: &mut Fragment, project: Fragment) -> Vec<String> {
         ("files.write", write),
         ("files.state", state),
         ("files.private", private),
+        ("files.project", project),
     ] {
         out.all(key, &list);
     }

@@ -55,6 +55,7 @@ fn nothing_of_a_project_makes_the_box_wider() {
             write: vec![from_project(path("/"), 2)],
             state: vec![from_project(path("~/.x"), 3)],
             private: vec![from_project(path("~/.y"), 4)],
+            project: vec![from_project(path("~/.z"), 31)],
             hide: vec![
                 from_project(lifted.clone(), 5),
                 from_project(conditional, 6),
@@ -126,7 +127,7 @@ fn nothing_of_a_project_makes_the_box_wider() {
         .collect();
     let mut sorted = lines.clone();
     sorted.sort_unstable();
-    assert_eq!(sorted, (1..=30).collect::<Vec<u32>>(), "{left:?}");
+    assert_eq!(sorted, (1..=31).collect::<Vec<u32>>(), "{left:?}");
 
     // The same word of a file that is trusted is a word.
     let merged = |authority| {

@@ -137,6 +137,7 @@ fn table(builtin: &builtin::Builtin) -> String {
     list(&mut out, "write", &files.write, path);
     list(&mut out, "state", &files.state, path);
     list(&mut out, "private", &files.private, path);
+    list(&mut out, "project", &files.project, path);
     list(&mut out, "hide", &files.hide, name);
     list(&mut out, "protect", &files.protect, name);
     list(&mut out, "track", &files.track, name);

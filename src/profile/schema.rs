@@ -234,6 +234,9 @@ impl<'a> Walk<'a> {
                 ("files", "private") => {
                     self.each(value, |w, t, at| w.path(t, at, PathUse::Private));
                 }
+                ("files", "project") => {
+                    self.each(value, |w, t, at| w.path(t, at, PathUse::Project));
+                }
                 ("commands", "deny") => self.programs(value, ProgramList::Deny),
                 ("commands", "allow") => self.programs(value, ProgramList::Allow),
                 ("commands", _) => self.each(value, |w, t, at| w.path(t, at, PathUse::Search)),
@@ -358,6 +361,7 @@ impl<'a> Walk<'a> {
                     PathUse::Write => files.write.push(wish),
                     PathUse::State => files.state.push(wish),
                     PathUse::Private => files.private.push(wish),
+                    PathUse::Project => files.project.push(wish),
                     PathUse::Search => self.out.fragment.programs.search.push(wish),
                 }
             }

@@ -212,6 +212,8 @@ pub enum PathUse {
     State,
     /// `[files] private`
     Private,
+    /// `[files] project`
+    Project,
     /// `[commands] search`
     Search,
 }
@@ -225,6 +227,9 @@ pub const PATH_VARIABLES: [&str; 6] = [
     "${xdg_data}",
     "${xdg_state}",
 ];
+
+/// What a whole name in a path may be: one that stands for the working copy.
+const PROJECT: &str = "${project}";
 
 /// A path of a profile.
 ///
@@ -281,10 +286,11 @@ pub fn path(text: &str, path_use: PathUse) -> Result<PathWish, BadValue> {
         };
         return bad(format!("`{text}` is not a path"), help);
     }
-    if below_root.contains("${") {
+    let mut names = below_root.split('/').filter(|name| *name != PROJECT);
+    if names.any(|name| name.contains("${")) {
         return bad(
             format!("`{text}`: a variable in the middle of a path"),
-            "a path may start with ${workspace}, ${home}, ${xdg_config}, ${xdg_cache}, ${xdg_data} or ${xdg_state}",
+            "a path may start with ${workspace}, ${home}, ${xdg_config}, ${xdg_cache}, ${xdg_data} or ${xdg_state}, and a whole name in it may be ${project}",
         );
     }
     if below_root.split('/').any(|name| name == "..") {
@@ -308,7 +314,7 @@ pub fn path(text: &str, path_use: PathUse) -> Result<PathWish, BadValue> {
     Ok(PathWish {
         path: OsText::from(trimmed),
         optional,
-        make_dir: slash && path_use == PathUse::Write,
+        make_dir: slash && matches!(path_use, PathUse::Write | PathUse::Project),
     })
 }
 
@@ -559,7 +565,7 @@ mod tests {
 
     #[test]
     fn paths() {
-        use PathUse::{Private, Read, State, Write};
+        use PathUse::{Private, Project, Read, State, Write};
         for (text, path_use, want) in [
             ("/usr", Read, Some(("/usr", false, false))),
             ("/usr?", Read, Some(("/usr", true, false))),
@@ -596,6 +602,16 @@ mod tests {
             ("${xdg_data}x", Read, None),
             ("$HOME/x", Read, None),
             ("/x/${workspace}", Read, None),
+            (
+                "~/x/${project}/",
+                Write,
+                Some(("~/x/${project}", false, true)),
+            ),
+            ("~/x/a${project}", Write, None),
+            ("~/${project}/${home}", Write, None),
+            ("${project}/x", Write, None),
+            ("~/x/", Project, Some(("~/x", false, true))),
+            ("~/x", Project, Some(("~/x", false, false))),
             ("/x/*.pem", Read, None),
             ("/x\0y", Read, None),
         ] {

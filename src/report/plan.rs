@@ -31,6 +31,10 @@ pub fn text(plan: &Plan, steps: &[&str]) -> String {
         ("writes", GrantKind::Write),
         ("state (a copy, written back)", GrantKind::State),
         ("private (persistent, the box's own)", GrantKind::Private),
+        (
+            "project (the same, for this working copy)",
+            GrantKind::Project,
+        ),
         ("hidden (reads as empty)", GrantKind::Hidden),
         ("protected (never changed)", GrantKind::Protected),
     ] {

@@ -85,6 +85,7 @@ pub fn rows(fragment: &Fragment) -> Vec<Row> {
         write,
         state,
         private,
+        project,
         hide,
         protect,
         track,
@@ -94,6 +95,7 @@ pub fn rows(fragment: &Fragment) -> Vec<Row> {
         ("files.write", write),
         ("files.state", state),
         ("files.private", private),
+        ("files.project", project),
     ] {
         out.all(key, list, path);
     }

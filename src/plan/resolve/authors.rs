@@ -49,11 +49,12 @@ fn origins<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Origin> + use<'a> 
         write,
         state,
         private,
+        project,
         hide,
         protect,
         track,
     } = &wishes.files;
-    let files = [read, write, state, private].into_iter().flatten();
+    let files = [read, write, state, private, project].into_iter().flatten();
     let rules = [hide, protect, track].into_iter().flatten();
     let names = wishes.env.keep.iter().chain(&wishes.programs.allow);
     let layers = [&wishes.require, &wishes.allow_missing, &wishes.layers_off];

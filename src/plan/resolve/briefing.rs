@@ -32,6 +32,12 @@ pub(super) fn briefing(scene: &Scene<'_>, id: &Identity, network: &Network) -> S
         "Kept for later sessions, but not the human's own",
         GrantKind::Private,
     );
+    list(
+        scene,
+        &mut out,
+        "The same, for this working copy alone",
+        GrantKind::Project,
+    );
     list(scene, &mut out, "Readable", GrantKind::Read);
     hosts(&mut out, network);
     out.push_str("\n## Not allowed\n\n");

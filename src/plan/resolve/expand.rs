@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::project;
 use super::scene::{Scene, show};
 use super::workspace::tidy;
 use crate::plan::OsText;
@@ -12,7 +13,27 @@ use std::path::{Path, PathBuf};
 
 /// Expands the path of a wish to an absolute one. A problem is remembered and `None` returned when that cannot be.
 pub(super) fn expand(scene: &mut Scene<'_>, wish: &Wish<PathWish>) -> Option<PathBuf> {
-    match text(scene, &wish.value.path, &wish.origin) {
+    let project = scene.workspace.path.clone();
+    expand_for(scene, wish, &project)
+}
+
+/// The same for every directory that is a project here, where the wish names `${project}`.
+pub(super) fn expand_each(scene: &mut Scene<'_>, wish: &Wish<PathWish>) -> Vec<PathBuf> {
+    if !project::is_in(&wish.value.path) {
+        return expand(scene, wish).into_iter().collect();
+    }
+    let each = project::all(scene).into_iter();
+    each.filter_map(|dir| expand_for(scene, wish, &dir))
+        .collect()
+}
+
+/// `project` is what `${project}` names.
+pub(super) fn expand_for(
+    scene: &mut Scene<'_>,
+    wish: &Wish<PathWish>,
+    project: &Path,
+) -> Option<PathBuf> {
+    match text(scene, &wish.value.path, &wish.origin, project) {
         Ok(path) => Some(path),
         Err((what, remedy)) => {
             scene.problem(what, remedy, Some(&wish.origin));
@@ -21,7 +42,12 @@ pub(super) fn expand(scene: &mut Scene<'_>, wish: &Wish<PathWish>) -> Option<Pat
     }
 }
 
-fn text(scene: &Scene<'_>, path: &OsText, origin: &Origin) -> Result<PathBuf, (String, String)> {
+fn text(
+    scene: &Scene<'_>,
+    path: &OsText,
+    origin: &Origin,
+    project: &Path,
+) -> Result<PathBuf, (String, String)> {
     let bytes = path.bytes();
     if bytes.is_empty() {
         return Err(("an empty path".into(), "name a path".into()));
@@ -52,7 +78,7 @@ fn text(scene: &Scene<'_>, path: &OsText, origin: &Origin) -> Result<PathBuf, (S
     while let Some(at) = find(rest, b"${") {
         let (before, from) = rest.split_at(at);
         let name = find(from, b"}").and_then(|end| Some((from.get(2..end)?, from.get(end + 1..)?)));
-        let value = name.and_then(|(name, _)| variable(scene, name));
+        let value = name.and_then(|(name, _)| variable(scene, name, project));
         match (name, value) {
             (Some((_, after)), Some(value)) => {
                 out.extend_from_slice(before);
@@ -68,7 +94,7 @@ fn text(scene: &Scene<'_>, path: &OsText, origin: &Origin) -> Result<PathBuf, (S
             _ => {
                 return Err((
                     format!("{path}: an unknown variable"),
-                    "known are ${workspace}, ${home}, ${xdg_config}, ${xdg_cache}, ${xdg_data}, ${xdg_state}".into(),
+                    "known are ${workspace}, ${home}, ${xdg_config}, ${xdg_cache}, ${xdg_data}, ${xdg_state}, ${project}".into(),
                 ));
             }
         }
@@ -87,8 +113,9 @@ fn text(scene: &Scene<'_>, path: &OsText, origin: &Origin) -> Result<PathBuf, (S
     ))
 }
 
-fn variable(scene: &Scene<'_>, name: &[u8]) -> Option<PathBuf> {
+fn variable(scene: &Scene<'_>, name: &[u8], project: &Path) -> Option<PathBuf> {
     Some(match name {
+        b"project" => project::name(project).into(),
         b"workspace" => scene.workspace.path.clone(),
         b"home" => scene.home.path.clone(),
         b"xdg_config" => scene.xdg("XDG_CONFIG_HOME", ".config"),

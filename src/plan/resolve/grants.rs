@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::expand::{expand, from_cli, same, within};
+use super::expand::{expand_each, expand_for, from_cli, same, within};
 use super::network;
 use super::places::{NEVER_WHOLE, SECRETS, is_host_key, secret};
+use super::project;
 use super::scene::{Scene, shell_word, show};
 use super::ssh;
 use super::tree::Shown;
@@ -20,17 +21,18 @@ use std::path::{Path, PathBuf};
 pub(super) fn files(scene: &mut Scene<'_>) {
     let files = &scene.policy.wishes.files;
     for wish in &files.write {
-        if let Some(path) = expand(scene, wish)
-            && let Some(walked) = scene.walk.follow(&path)
-            // What is refused is told by itself, and not once more for each link that it holds.
-            && never(scene, &path, &walked, wish, Access::Write).is_none()
-        {
-            scene.writable.push(walked.real.clone());
+        for path in expand_each(scene, wish) {
+            if let Some(walked) = scene.walk.follow(&path)
+                // What is refused is told by itself, and not once more for each link that it holds.
+                && never(scene, &path, &walked, wish, Access::Write).is_none()
+            {
+                scene.writable.push(walked.real.clone());
+            }
         }
     }
     for (wishes, access) in [(&files.read, Access::Read), (&files.write, Access::Write)] {
         for wish in wishes {
-            if let Some(path) = expand(scene, wish) {
+            for path in expand_each(scene, wish) {
                 ask(scene, &path, wish, access);
             }
         }
@@ -39,6 +41,25 @@ pub(super) fn files(scene: &mut Scene<'_>) {
         let workspace = scene.workspace.path.clone();
         let origin = Origin::agentbox("the workspace");
         give(scene, &workspace, Access::Write, &origin, None);
+    }
+}
+
+/// A linked work tree is a project of the repository that it proved to belong to: `common` is that one's. Claude Code keeps its
+/// memory by the main work tree.
+pub(super) fn main_project(scene: &mut Scene<'_>, common: Option<&Path>) {
+    let main = common
+        .filter(|common| common.file_name() == Some(OsStr::new(".git")))
+        .and_then(Path::parent)
+        .filter(|main| *main != scene.workspace.real);
+    let Some(main) = main else {
+        return;
+    };
+    for wish in &scene.policy.wishes.files.write {
+        if project::is_in(&wish.value.path)
+            && let Some(path) = expand_for(scene, wish, main)
+        {
+            ask(scene, &path, wish, Access::Write);
+        }
     }
 }
 

@@ -4,9 +4,11 @@
 
 use super::expand::{expand, within};
 use super::grants::forbidden;
+use super::project;
 use super::scene::{Scene, show};
 use super::tree::Shown;
 use crate::host::FileType;
+use crate::plan::rung::Rung;
 use crate::plan::{Access, GrantKind, Kind, StateFile};
 use crate::policy::{Origin, PathWish, Wish};
 use std::ffi::OsStr;
@@ -15,9 +17,37 @@ use std::path::{Path, PathBuf};
 /// Whose private places every box has, and which share one mount, so that links and renames work among them: caches of tools.
 const SHARED: [&str; 2] = ["base", "toolchains"];
 
+/// A place of the box's own.
+struct Own<'p> {
+    wish: &'p Wish<PathWish>,
+    kind: GrantKind,
+    /// The directory of the host that holds what is behind it.
+    root: PathBuf,
+}
+
+impl Own<'_> {
+    /// Does nothing have to be there? Of a file only the directory: its program makes it.
+    fn is_file(&self) -> bool {
+        self.kind == GrantKind::Project && !self.wish.value.make_dir
+    }
+}
+
 /// What is behind the places of this wish. A profile's own (one may hold a login) are for boxes with that profile alone.
-fn root_of(scene: &Scene<'_>, wish: &Wish<PathWish>) -> PathBuf {
-    let of = |name: &OsStr| scene.private_own.join(name);
+fn root_of(scene: &Scene<'_>, wish: &Wish<PathWish>, kind: GrantKind) -> PathBuf {
+    let of = |name: &OsStr| match kind {
+        GrantKind::Project => {
+            let name = project::store(&name.to_string_lossy(), &scene.workspace.real);
+            scene.private_own.join(name)
+        }
+        _ => scene.private_own.join(name),
+    };
+    if kind == GrantKind::Project {
+        return of(match &wish.origin {
+            Origin::Builtin { profile, .. } => profile.as_ref(),
+            Origin::File { path, .. } => Path::new(path).file_stem().unwrap_or_default(),
+            _ => OsStr::new("any"),
+        });
+    }
     match &wish.origin {
         Origin::Builtin { profile, .. } if !SHARED.contains(&profile.as_str()) => {
             of(profile.as_ref())
@@ -31,11 +61,17 @@ fn root_of(scene: &Scene<'_>, wish: &Wish<PathWish>) -> PathBuf {
     }
 }
 
-/// `private` wishes: links into persistent directories of the box's own. Returns the links and the host directories that have
+/// `private` and `project` wishes: links into persistent directories of the box's own. Returns the links and the host directories that have
 /// to be made.
-pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<PathBuf>) {
-    let mut asked: Vec<(PathBuf, &Wish<PathWish>)> = Vec::new();
-    for wish in &scene.policy.wishes.files.private {
+pub(super) fn private(
+    scene: &mut Scene<'_>,
+    rung: Rung,
+) -> (Vec<(PathBuf, PathBuf)>, Vec<PathBuf>) {
+    let mut asked: Vec<(PathBuf, Own<'_>)> = Vec::new();
+    let files = &scene.policy.wishes.files;
+    let private = files.private.iter().map(|wish| (wish, GrantKind::Private));
+    let project = files.project.iter().map(|wish| (wish, GrantKind::Project));
+    for (wish, kind) in private.chain(project) {
         let Some(path) = expand(scene, wish) else {
             continue;
         };
@@ -59,7 +95,8 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
         let place = walked.real.join(name);
         scene.tree.links(&walked);
         if !asked.iter().any(|(other, _)| *other == place) {
-            asked.push((place, wish));
+            let root = root_of(scene, wish, kind);
+            asked.push((place, Own { wish, kind, root }));
         }
     }
     asked.sort_by(|a, b| a.0.cmp(&b.0));
@@ -68,7 +105,8 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
     let mut roots = Vec::new();
     // In a directory that is granted for writing no link can be made, since it would be the host's: such a place is covered.
     let mut covers = Vec::new();
-    for (place, wish) in asked {
+    for (place, own) in asked {
+        let wish = own.wish;
         let name = show(&place);
         let Ok(rest) = place.strip_prefix(&scene.home.real) else {
             scene.problem(
@@ -97,15 +135,15 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
             );
             continue;
         }
-        let root = root_of(scene, wish);
-        let target = root.join(rest);
+        let target = own.root.join(rest);
         if let Some((holder, shown)) = scene.tree.holder(&place) {
-            let own = shown.access == Access::Write
+            let coverable = shown.access == Access::Write
                 && shown.kind == Kind::Dir
                 && shown.source == holder
-                && holder != place;
-            if own {
-                covers.push((place, target, wish));
+                && holder != place
+                && !own.is_file();
+            if coverable {
+                covers.push((place, target, own));
                 continue;
             }
             let holder = show(holder);
@@ -119,15 +157,23 @@ pub(super) fn private(scene: &mut Scene<'_>) -> (Vec<(PathBuf, PathBuf)>, Vec<Pa
         if links.iter().any(|(other, _)| within(&place, other)) {
             continue;
         }
-        scene.grant(&place, GrantKind::Private, &wish.origin, None);
-        dirs.push(target.clone());
-        if !roots.contains(&root) {
-            roots.push(root);
+        // Without mounts a grant below the link would be the box's own directory and not the host's.
+        let grants_in = |place: &Path| scene.tree.binds().keys().any(|at| within(at, place));
+        if rung == Rung::Landlock && own.kind == GrantKind::Project && grants_in(&place) {
+            continue;
+        }
+        scene.grant(&place, own.kind, &wish.origin, None);
+        dirs.push(match target.parent() {
+            Some(parent) if own.is_file() => parent.to_owned(),
+            _ => target.clone(),
+        });
+        if !roots.contains(&own.root) {
+            roots.push(own.root);
         }
         links.push((place, target));
     }
-    for (place, target, wish) in covers {
-        scene.grant(&place, GrantKind::Private, &wish.origin, None);
+    for (place, target, own) in covers {
+        scene.grant(&place, own.kind, &own.wish.origin, None);
         dirs.extend([target.clone(), place.clone()]);
         let owner = scene.walk.lstat(&target).map(|stat| stat.uid);
         scene.tree.bind(

@@ -27,6 +27,7 @@ mod names;
 mod network;
 mod pathmap;
 mod places;
+mod project;
 mod refused;
 mod remote;
 mod rung;
@@ -51,7 +52,7 @@ use crate::plan::rung::Rung;
 use crate::policy::{OnHangup, Origin, Policy, Request};
 pub use conditions::decide;
 use scene::Scene;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What [`resolve_all`] found.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +73,12 @@ pub fn resolve(policy: &Policy, host: &Host, look: &dyn Lookup) -> Result<Plan, 
         Some(plan) if problems.is_empty() => Ok(plan),
         _ => Err(problems),
     }
+}
+
+/// What `${project}` in a path of a profile is for a working copy: one name, as Claude Code has it in `~/.claude/projects`.
+#[must_use]
+pub fn project_name(workspace: &Path) -> String {
+    project::name(workspace)
 }
 
 /// Whether a variable's name or value looks like a credential.
@@ -150,9 +157,10 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     view::base(scene);
     grants::files(scene);
     let common = git::grants(scene);
+    grants::main_project(scene, common.as_deref());
     gitconfig::look(scene);
     let mut command = command::command(scene);
-    let (private_links, private_dirs) = kept::private(scene);
+    let (private_links, private_dirs) = kept::private(scene, standing.rung);
     let mut state = kept::state(scene, &private_links);
     let mut network = network::network(scene);
     ssh::ssh(scene, &mut network);

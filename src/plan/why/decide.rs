@@ -136,7 +136,12 @@ impl<'p> Asker<'p> {
         let mut answer = self.granted(
             path,
             &seen,
-            &[GrantKind::Write, GrantKind::State, GrantKind::Private],
+            &[
+                GrantKind::Write,
+                GrantKind::State,
+                GrantKind::Private,
+                GrantKind::Project,
+            ],
         );
         if made
             && matches!(seen.node, Node::Host(_))
@@ -400,15 +405,7 @@ impl<'p> Asker<'p> {
                 yes(&*seen.path, COPY, Some(&grant.origin))
             }
             (_, Some(grant)) => {
-                let kind = match grant.kind {
-                    GrantKind::Read => "read",
-                    GrantKind::Write => "write",
-                    GrantKind::State => "state",
-                    GrantKind::Private => "private",
-                    GrantKind::Hidden => "hide",
-                    GrantKind::Protected => "protect",
-                };
-                let because = format!("[files] {kind} has {}", grant.path);
+                let because = format!("[files] {} has {}", grant.kind.key(), grant.path);
                 yes(&*seen.path, because, Some(&grant.origin))
             }
             (_, None) => yes(&*seen.path, "the box has it of its own", None),

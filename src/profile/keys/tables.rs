@@ -111,6 +111,11 @@ pub const TABLES: &[(&str, &[Key])] = &[
                 "Kept from session to session, but the box's own.",
             ),
             known(
+                "project",
+                Form::List(Item::Path),
+                "The same for each working copy by itself; `/` at the end: a directory, otherwise a file.",
+            ),
+            known(
                 "hide",
                 Form::List(Item::Name),
                 "Patterns of names whose content reads as empty wherever they turn up; `!` lifts what is said before.",

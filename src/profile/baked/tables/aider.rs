@@ -25,6 +25,7 @@ pub(super) static TABLE: Table = Table {
         private: &[
             ("~/.aider", false, false, 21),
         ],
+        project: &[],
         hide: &[],
         protect: &[],
         track: &[],

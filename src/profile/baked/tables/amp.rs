@@ -27,6 +27,7 @@ pub(super) static TABLE: Table = Table {
         ],
         state: &[],
         private: &[],
+        project: &[],
         hide: &[],
         protect: &[],
         track: &[],

@@ -60,6 +60,7 @@ pub(super) static TABLE: Table = Table {
         private: &[
             ("~/.cache", false, false, 97),
         ],
+        project: &[],
         hide: &[
             ("~/.aws", Verdict::Applies, None, 106), ("~/.azure", Verdict::Applies, None, 107), ("~/.config/gcloud", Verdict::Applies, None, 108), ("~/.boto", Verdict::Applies, None, 109),
             ("~/.s3cfg", Verdict::Applies, None, 109), ("~/.oci", Verdict::Applies, None, 110), ("~/.config/doctl", Verdict::Applies, None, 111), ("~/.fly", Verdict::Applies, None, 112),

@@ -18,6 +18,7 @@ pub(super) static TABLE: Table = Table {
         write: &[],
         state: &[],
         private: &[],
+        project: &[],
         hide: &[],
         protect: &[],
         track: &[],

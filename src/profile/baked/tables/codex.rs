@@ -21,14 +21,14 @@ pub(super) static TABLE: Table = Table {
             ("~/.codex/AGENTS.override.md", true, false, 19), ("~/.codex/prompts", true, false, 20),
             ("~/.codex/rules", true, false, 21), ("~/.codex/hooks.json", true, false, 22),
         ],
-        write: &[
-            ("~/.codex/history.jsonl", true, false, 25),
-        ],
+        write: &[],
         state: &[
-            ("~/.codex/auth.json", false, false, 28),
+            ("~/.codex/auth.json", false, false, 25),
         ],
-        private: &[
-            ("~/.codex/sessions", false, false, 31), ("~/.codex/archived_sessions", false, false, 32),
+        private: &[],
+        project: &[
+            ("~/.codex/sessions", false, true, 29), ("~/.codex/archived_sessions", false, true, 30),
+            ("~/.codex/history.jsonl", false, false, 31),
         ],
         hide: &[],
         protect: &[],
@@ -38,15 +38,15 @@ pub(super) static TABLE: Table = Table {
         search: &[],
         hard_links: None,
         keep: &[
-            ("OPENAI_API_KEY", 37), ("CODEX_API_KEY", 37), ("OPENAI_BASE_URL", 38), ("OPENAI_ORGANIZATION", 39),
-            ("OPENAI_PROJECT", 39), ("CODEX_CA_CERTIFICATE", 40),
+            ("OPENAI_API_KEY", 36), ("CODEX_API_KEY", 36), ("OPENAI_BASE_URL", 37), ("OPENAI_ORGANIZATION", 38),
+            ("OPENAI_PROJECT", 38), ("CODEX_CA_CERTIFICATE", 39),
         ],
         deny: &[],
         set: &[],
-        network: Some((NetworkMode::Filtered, 45)),
+        network: Some((NetworkMode::Filtered, 44)),
         reach: &[
-            (Named::Exactly, "api.openai.com", &[], &[], 47), (Named::Exactly, "chatgpt.com", &[], &[], 48),
-            (Named::Exactly, "ab.chatgpt.com", &[], &[], 48), (Named::Exactly, "auth.openai.com", &[], &[], 49),
+            (Named::Exactly, "api.openai.com", &[], &[], 46), (Named::Exactly, "chatgpt.com", &[], &[], 47),
+            (Named::Exactly, "ab.chatgpt.com", &[], &[], 47), (Named::Exactly, "auth.openai.com", &[], &[], 48),
         ],
         shun: &[],
         limits: &[],

@@ -22,14 +22,15 @@ pub(super) static TABLE: Table = Table {
             ("~/.copilot/agents", true, false, 21), ("~/.copilot/skills", true, false, 22),
             ("~/.copilot/settings.json", true, false, 23),
         ],
-        write: &[
-            ("~/.copilot/session-state", false, true, 26), ("~/.copilot/logs", false, true, 27),
-        ],
+        write: &[],
         state: &[
-            ("~/.copilot/config.json", false, false, 30),
+            ("~/.copilot/config.json", false, false, 26),
         ],
         private: &[
-            ("~/.copilot/pkg", false, false, 33),
+            ("~/.copilot/pkg", false, false, 29),
+        ],
+        project: &[
+            ("~/.copilot/session-state", false, true, 32), ("~/.copilot/logs", false, true, 33),
         ],
         hide: &[],
         protect: &[],

@@ -24,6 +24,7 @@ pub(super) static TABLE: Table = Table {
             ("~/.local/share/crush/crush.json", false, false, 21),
         ],
         private: &[],
+        project: &[],
         hide: &[],
         protect: &[],
         track: &[],

@@ -21,14 +21,13 @@ pub(super) static TABLE: Table = Table {
             ("~/.cursor/commands", true, false, 18), ("~/.cursor/permissions.json", true, false, 19),
             ("~/.local/share/cursor-agent", true, false, 20),
         ],
-        write: &[
-            ("~/.cursor/chats", false, true, 23),
-        ],
+        write: &[],
         state: &[
-            ("~/.cursor/cli-config.json", false, false, 26), ("~/.config/cursor/auth.json", false, false, 27),
+            ("~/.cursor/cli-config.json", false, false, 23), ("~/.config/cursor/auth.json", false, false, 24),
         ],
-        private: &[
-            ("~/.cursor/projects", false, false, 30),
+        private: &[],
+        project: &[
+            ("~/.cursor/chats", false, true, 27), ("~/.cursor/projects", false, true, 28),
         ],
         hide: &[],
         protect: &[],
@@ -38,15 +37,15 @@ pub(super) static TABLE: Table = Table {
         search: &[],
         hard_links: None,
         keep: &[
-            ("CURSOR_API_KEY", 35), ("NO_OPEN_BROWSER", 36),
+            ("CURSOR_API_KEY", 33), ("NO_OPEN_BROWSER", 34),
         ],
         deny: &[],
         set: &[],
-        network: Some((NetworkMode::Filtered, 40)),
+        network: Some((NetworkMode::Filtered, 38)),
         reach: &[
-            (Named::Exactly, "api2.cursor.sh", &[], &[], 42), (Named::Exactly, "api3.cursor.sh", &[], &[], 42),
-            (Named::Exactly, "api4.cursor.sh", &[], &[], 42), (Named::Under, "cursorapi.com", &[], &[], 43),
-            (Named::Exactly, "cursor.com", &[], &[], 44), (Named::Exactly, "authenticator.cursor.sh", &[], &[], 44),
+            (Named::Exactly, "api2.cursor.sh", &[], &[], 40), (Named::Exactly, "api3.cursor.sh", &[], &[], 40),
+            (Named::Exactly, "api4.cursor.sh", &[], &[], 40), (Named::Under, "cursorapi.com", &[], &[], 41),
+            (Named::Exactly, "cursor.com", &[], &[], 42), (Named::Exactly, "authenticator.cursor.sh", &[], &[], 42),
         ],
         shun: &[],
         limits: &[],

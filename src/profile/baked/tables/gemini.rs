@@ -28,8 +28,9 @@ pub(super) static TABLE: Table = Table {
             ("~/.gemini/settings.json", false, false, 26), ("~/.gemini/oauth_creds.json", false, false, 27),
             ("~/.gemini/google_accounts.json", false, false, 28), ("~/.gemini/state.json", false, false, 29),
         ],
-        private: &[
-            ("~/.gemini/tmp", false, false, 32), ("~/.gemini/history", false, false, 33),
+        private: &[],
+        project: &[
+            ("~/.gemini/tmp", false, true, 32), ("~/.gemini/history", false, true, 33),
         ],
         hide: &[],
         protect: &[],

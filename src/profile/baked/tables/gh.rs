@@ -14,6 +14,7 @@ pub(super) static TABLE: Table = Table {
         write: &[],
         state: &[],
         private: &[],
+        project: &[],
         hide: &[],
         protect: &[],
         track: &[],

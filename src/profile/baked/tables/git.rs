@@ -17,6 +17,7 @@ pub(super) static TABLE: Table = Table {
         write: &[],
         state: &[],
         private: &[],
+        project: &[],
         hide: &[],
         protect: &[],
         track: &[],

@@ -21,11 +21,12 @@ pub(super) static TABLE: Table = Table {
             ("~/.config/goose/.goosehints", true, false, 18), ("~/.config/goose/permission.yaml", true, false, 19),
             ("~/.config/goose/prompts", true, false, 20),
         ],
-        write: &[
-            ("~/.local/share/goose/sessions", false, true, 23), ("~/.local/state/goose", false, true, 24),
-        ],
+        write: &[],
         state: &[],
         private: &[],
+        project: &[
+            ("~/.local/share/goose/sessions", false, true, 23), ("~/.local/state/goose", false, true, 24),
+        ],
         hide: &[],
         protect: &[],
         track: &[],

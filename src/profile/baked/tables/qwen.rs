@@ -26,8 +26,9 @@ pub(super) static TABLE: Table = Table {
         state: &[
             ("~/.qwen/oauth_creds.json", false, false, 26),
         ],
-        private: &[
-            ("~/.qwen/tmp", false, false, 29), ("~/.qwen/projects", false, false, 30),
+        private: &[],
+        project: &[
+            ("~/.qwen/tmp", false, true, 29), ("~/.qwen/projects", false, true, 30),
         ],
         hide: &[],
         protect: &[],

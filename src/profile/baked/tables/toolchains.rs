@@ -44,6 +44,7 @@ pub(super) static TABLE: Table = Table {
             ("~/.local/share/pnpm/store", true, false, 90), ("~/.bun/install/cache", true, false, 91),
             ("~/go/pkg", true, false, 92), ("~/.gradle", true, false, 93), ("~/.m2", true, false, 94),
         ],
+        project: &[],
         hide: &[
             ("~/.local/share/uv/credentials", Verdict::Applies, None, 80), ("~/.cargo/config.toml", Verdict::Applies, Some(Holds::Token), 81), ("~/.cargo/config", Verdict::Applies, Some(Holds::Token), 81),
             ("~/.nvm/versions/node/*/etc/npmrc", Verdict::Applies, Some(Holds::Token), 82), ("~/.pyenv/pyenv.d/exec/pip-rehash", Verdict::Applies, None, 84),
