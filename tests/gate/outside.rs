@@ -268,6 +268,57 @@ fn the_hosts_proxy_is_used() {
     });
 }
 
+/// A proxy answers a TRACE that may go no further with the request as it came: the box read the password of the host's proxy.
+#[test]
+fn a_trace_does_not_bring_back_the_proxys_password() {
+    in_namespaces(
+        "outside::a_trace_does_not_bring_back_the_proxys_password",
+        || {
+            server([127, 0, 0, 8], 3128, |mut stream: TcpStream| {
+                let head = until(&mut stream, |all| all.ends_with(b"\r\n\r\n"));
+                let length = head.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
+                )
+                .unwrap();
+                stream.write_all(&head).unwrap();
+            });
+            let mut world = World::new();
+            world.config(|config| config.http_proxy = Some("http://me:pass@127.0.0.8:3128".into()));
+            world.grant(Target::Name("far.example".into()), &[80], &[]);
+            world.configure();
+            let sent = |request: &str| {
+                let mut stream = world.connect("far.example", 80);
+                write!(
+                    stream,
+                    "{request} HTTP/1.1\r\nHost: far.example\r\nMax-Forwards: 0\r\n\r\n"
+                )
+                .unwrap();
+                let all = until(&mut stream, |all| {
+                    all.ends_with(b"\r\n\r\n") && all.len() > 60
+                });
+                String::from_utf8(all).unwrap()
+            };
+            for method in ["TRACE", "trace"] {
+                let seen = sent(&format!("{method} /"));
+                assert!(seen.contains("Max-Forwards: 0"), "{seen}");
+                assert!(!seen.contains("Proxy-Authorization"), "{seen}");
+            }
+            // What is no TRACE has it, and `*` is no part of a host.
+            let seen = sent("OPTIONS *");
+            assert!(
+                seen.contains("OPTIONS http://far.example HTTP/1.1"),
+                "{seen}"
+            );
+            assert!(
+                seen.contains("Proxy-Authorization: Basic bWU6cGFzcw=="),
+                "{seen}"
+            );
+        },
+    );
+}
+
 #[test]
 fn ports_of_the_host_and_of_the_box() {
     in_namespaces("outside::ports_of_the_host_and_of_the_box", || {
