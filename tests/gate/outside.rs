@@ -6,8 +6,9 @@ use agentbox::gate::dns::{self, Asks, Code, Record};
 use agentbox::gate::message::Why;
 use agentbox::gate::rules::{Mark, Target};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A name server of the host: 127.0.0.53, which knows these names.
 fn name_server(zone: &'static [(&'static str, [u8; 4])]) -> Arc<Mutex<Vec<String>>> {
@@ -182,6 +183,47 @@ fn what_cannot_be_reached_is_said() {
             world.refusal("down.example").why,
             Why::Unreachable { .. }
         ));
+    });
+}
+
+/// With DNS64 the name server makes the IPv6 addresses itself, after it has said that there are none of the other family: a name
+/// whose AAAA came half a second after the empty A could not be resolved, for no reason that was said.
+#[test]
+fn a_name_with_only_ipv6_may_take_its_time() {
+    in_namespaces("outside::a_name_with_only_ipv6_may_take_its_time", || {
+        agentbox::sys::netlink::everything_is_local(agentbox::sys::netlink::Family::V6).unwrap();
+        let socket = UdpSocket::bind("127.0.0.53:53").unwrap();
+        std::thread::spawn(move || {
+            let mut buf = [0; 2000];
+            loop {
+                let (len, from) = socket.recv_from(&mut buf).unwrap();
+                let query = dns::parse(&buf[..len]).unwrap();
+                let records = match &query.asks {
+                    Asks::V6(name) if name == "six.example" => {
+                        std::thread::sleep(Duration::from_secs(1));
+                        vec![Record::V6("2001:db8::6".parse().unwrap())]
+                    }
+                    _ => Vec::new(),
+                };
+                let answer = dns::answer(&query, Code::NoError, &records);
+                socket.send_to(&answer, from).unwrap();
+            }
+        });
+        let listener = TcpListener::bind("[::]:5432").unwrap();
+        std::thread::spawn(move || listener.incoming().for_each(|stream| echo(stream.unwrap())));
+        let mut world = World::new();
+        world.resolver("nameserver 127.0.0.53\n", "");
+        for name in ["six.example", "none.example"] {
+            world.grant(Target::Name(name.into()), &[5432], &[Mark::Private]);
+        }
+        world.configure();
+        let mut stream = world.connect("six.example", 5432);
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        let addr = world.inside(|| ask("none.example")).unwrap();
+        let _ = world.inside(|| dial(addr, 5432));
+        let why = world.refusal("none.example").why.to_string();
+        assert!(why.ends_with("it has no address"), "{why}");
     });
 }
 
