@@ -226,6 +226,34 @@ fn a_published_port_is_seen_by_the_host() {
     b.run(["true"]).refused(&["another program listens there"]);
 }
 
+/// No server of the box can listen there, and where the gate did, it answered: that the host's own port 80 has to be granted.
+#[test]
+fn a_port_where_no_server_can_be_is_not_published() {
+    let b = TestBox::new();
+    for ports in ["8080:80", "443", "8080:1023"] {
+        let ran = common::run(b.agentbox(["run", "--publish", ports, "--", "true"]));
+        assert_eq!(ran.code(), 125, "{ran:?}");
+        assert!(ran.complaint().contains("from 1024 on"), "{ran:?}");
+    }
+    let b = TestBox::new().net("filtered");
+    let script = "import socket\nfor port in (80, 1023, 1024):\n    try: socket.socket().bind(('127.0.0.1', port)); print(port)\n    \
+                  except OSError: pass";
+    if !missing(Feature::Tool("python3")) {
+        assert_eq!(b.run(["python3", "-c", script]).ok(), "1024");
+    }
+    let b = b.file(
+        "low.toml",
+        "extends = [\"shell\"]\n[network]\npublish = [\"8080:80\"]\n",
+    );
+    let profile = b.root().join("low.toml");
+    let ran = common::run(b.agentbox(["profiles", "validate", profile.to_str().unwrap()]));
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    assert!(
+        ran.text().contains("from 1024 on") || ran.complaint().contains("from 1024 on"),
+        "{ran:?}"
+    );
+}
+
 #[test]
 fn ports_of_the_host_are_no_hosts() {
     let b = TestBox::new();
