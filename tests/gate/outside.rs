@@ -97,6 +97,11 @@ fn names_are_resolved_as_the_host_does_and_judged() {
             refused("metadata.example", [169, 254, 169, 254], Special::Metadata);
             // Every address is this host's own here.
             refused("own.example", [93, 184, 216, 34], Special::Own);
+            let words = world.refusal("own.example").to_string();
+            assert!(
+                words.contains("93.184.216.34, an address of this host"),
+                "{words}"
+            );
             assert!(works("nowhere.example").is_err());
             assert!(matches!(
                 world.refusal("nowhere.example").why,
