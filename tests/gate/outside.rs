@@ -246,6 +246,10 @@ fn company_proxy() -> Arc<Mutex<Vec<String>>> {
         seen.lock().unwrap().push(format!("{line}|{password}"));
         if line.starts_with("CONNECT denied") {
             let _ = stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+        } else if line.starts_with("CONNECT long") {
+            let head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+            let _ = stream.write_all(head.as_bytes());
+            let _ = rest(&mut stream);
         } else if line.starts_with("CONNECT") {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
             echo(stream);
@@ -272,7 +276,7 @@ fn the_hosts_proxy_is_used() {
             config.http_proxy = Some("http://proxy.corp:3128".into());
             config.no_proxy = "direct.example".into();
         });
-        for name in ["far.example", "denied.example"] {
+        for name in ["far.example", "denied.example", "long.example"] {
             world.grant(Target::Name(name.into()), &[443, 80], &[]);
         }
         world.grant(
@@ -298,6 +302,12 @@ fn the_hosts_proxy_is_used() {
         assert_eq!(rest(&mut stream).unwrap(), [0x15, 3, 3, 0, 2, 2, 80]);
         let why = world.refusal("denied.example").why.to_string();
         assert!(why.contains("the host's proxy: HTTP/1.1 407"), "{why}");
+        // A head without an end: what is left of it was taken for the server's words.
+        let mut stream = world.connect("long.example", 443);
+        stream
+            .write_all(&client_hello(Some("long.example"), 999))
+            .unwrap();
+        assert_eq!(rest(&mut stream).unwrap(), [0x15, 3, 3, 0, 2, 2, 80]);
         let mut stream = world.connect("direct.example", 5432);
         stream.write_all(b"x").unwrap();
         stream.read_exact(&mut [0]).unwrap();
@@ -308,6 +318,7 @@ fn the_hosts_proxy_is_used() {
                 "CONNECT far.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
                 "GET http://far.example/x HTTP/1.1|",
                 "CONNECT denied.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
+                "CONNECT long.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
             ]
         );
         // The password is nowhere in what the gate said.
