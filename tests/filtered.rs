@@ -226,6 +226,62 @@ fn a_published_port_is_seen_by_the_host() {
     b.run(["true"]).refused(&["another program listens there"]);
 }
 
+/// It was said of a flood that all of it is in the record, which has some hundred a second; and of its last second nothing.
+#[test]
+fn what_was_only_counted_is_not_said_to_be_in_the_record() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let b = TestBox::new().net("filtered");
+    let script = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('127.0.0.1', 53))\nfor i in range(3000):\n    \
+                  n = b'x%d' % i\n    s.send(b'\\0\\7\\1\\0\\0\\1' + bytes(6) + bytes([len(n)]) + n + b'\\4evil\\0\\0\\1\\0\\1')\n    s.recv(512)";
+    let ran = b.run(["python3", "-c", script]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let complaint = ran.complaint();
+    let line = complaint.lines().last().unwrap();
+    let number = |before: &str, after: &str| -> usize {
+        let found = line.split_once(before).unwrap().1.split_once(after);
+        found.unwrap().0.parse().unwrap()
+    };
+    let more = number(
+        "network: ",
+        " more refusals are in the record (agentbox logs ",
+    );
+    let counted = number("); ", " came too fast and were only counted");
+    let record = common::run(b.agentbox(["logs", "--json"])).ok();
+    let of_flood = |line: &&str| line.contains("\"unreached\"") && line.contains(".evil\"");
+    assert_eq!(record.lines().filter(of_flood).count(), 20 + more, "{line}");
+    assert_eq!(20 + more + counted, 3000, "{line}");
+}
+
+/// No server of the box can listen there, and where the gate did, it answered: that the host's own port 80 has to be granted.
+#[test]
+fn a_port_where_no_server_can_be_is_not_published() {
+    let b = TestBox::new();
+    for ports in ["8080:80", "443", "8080:1023"] {
+        let ran = common::run(b.agentbox(["run", "--publish", ports, "--", "true"]));
+        assert_eq!(ran.code(), 125, "{ran:?}");
+        assert!(ran.complaint().contains("from 1024 on"), "{ran:?}");
+    }
+    let b = TestBox::new().net("filtered");
+    let script = "import socket\nfor port in (80, 1023, 1024):\n    try: socket.socket().bind(('127.0.0.1', port)); print(port)\n    \
+                  except OSError: pass";
+    if !missing(Feature::Tool("python3")) {
+        assert_eq!(b.run(["python3", "-c", script]).ok(), "1024");
+    }
+    let b = b.file(
+        "low.toml",
+        "extends = [\"shell\"]\n[network]\npublish = [\"8080:80\"]\n",
+    );
+    let profile = b.root().join("low.toml");
+    let ran = common::run(b.agentbox(["profiles", "validate", profile.to_str().unwrap()]));
+    assert_eq!(ran.code(), 1, "{ran:?}");
+    assert!(
+        ran.text().contains("from 1024 on") || ran.complaint().contains("from 1024 on"),
+        "{ran:?}"
+    );
+}
+
 #[test]
 fn ports_of_the_host_are_no_hosts() {
     let b = TestBox::new();

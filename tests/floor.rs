@@ -472,7 +472,7 @@ fn ports_are_the_floors_and_no_others() {
     let inner = b.command(b.probe_words("sleep 600"));
     let mut live = common::Live::start(under(&b, "", &inner));
     live.wait_line("ready");
-    let publish = |port: u16| run(b.agentbox(["publish", &format!("{port}:80")]));
+    let publish = |port: u16| run(b.agentbox(["publish", &format!("{port}:3000")]));
     let no = publish(other);
     assert!(
         no.code() == 1 && no.complaint().contains("floor.toml:3"),

@@ -537,6 +537,32 @@ fn the_callers_proxy_is_the_gates_and_its_password_stays_outside() {
     assert!(heard.lock().unwrap().is_empty());
 }
 
+/// A gate that cannot use the caller's proxy ends at once, as each one after it does: there were two lines every ten seconds, and
+/// connections hung.
+#[test]
+fn a_proxy_that_no_gate_can_use_is_refused_at_the_start() {
+    if missing(Feature::Userns) || missing(Feature::Tool("curl")) {
+        return;
+    }
+    let (port, _) = server("direct");
+    let socks = |b: TestBox| b.env("ALL_PROXY", "socks5h://me:s3cret-word@127.0.0.1:1");
+    let rules = format!("allow = [\"web.test:{port}+private\"]");
+    let ran = socks(filtered(&rules)).sh("echo ran");
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    let text = ran.complaint();
+    assert!(!text.contains("s3cret-word"), "{text}");
+    assert!(text.contains("ALL_PROXY"), "{text}");
+    assert_eq!(text.matches("http://...").count(), 1, "{text}");
+    // Where it is not needed: both have proxies of their own, or there is no gate.
+    let own = socks(filtered(&rules))
+        .env("HTTP_PROXY", "http://127.0.0.1:1")
+        .env("HTTPS_PROXY", "http://127.0.0.1:1")
+        .env("NO_PROXY", "web.test");
+    let ran = own.sh(&format!("curl -sS -m 20 http://web.test:{port}/"));
+    assert_eq!(ran.ok(), "direct", "{ran:?}");
+    assert_eq!(socks(TestBox::new()).sh("echo ran").ok(), "ran");
+}
+
 /// `filtered` where nothing can be resolved, or reached: an error that says so, and not a hang.
 #[test]
 fn a_host_without_a_network_says_so() {

@@ -252,7 +252,12 @@ fn send(socket: &UdpSocket, answer: &[u8], envelope: &Envelope) {
 /// Serves a TCP connection.
 pub async fn tcp(gate: Arc<Gate>, mut stream: TcpStream) {
     while let Ok(Ok(len)) = timeout(IDLE, stream.read_u16()).await {
-        let mut message = vec![0; usize::from(len)];
+        let len = usize::from(len);
+        // No question is longer, and room for 64 KiB on every connection is more than the gate may have: it would end.
+        if len > dns::MAX_QUERY {
+            return;
+        }
+        let mut message = vec![0; len];
         if !matches!(
             timeout(IDLE, stream.read_exact(&mut message)).await,
             Ok(Ok(_))

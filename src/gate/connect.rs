@@ -262,6 +262,10 @@ async fn through(
         Ok(Err(e)) => return Err(failed(words(&e))),
         Err(_) => return Err(failed("no answer".to_owned())),
     };
+    if !head.ends_with(b"\r\n\r\n") {
+        // The rest of it would be the server's first bytes.
+        return Err(failed("a head of more than 16 KiB".to_owned()));
+    }
     let line = head.split(|b| *b == b'\r').next().unwrap_or_default();
     let granted = matches!(line.get(..12), Some(line) if line.starts_with(b"HTTP/1.") && line.ends_with(b" 200"));
     if !granted {

@@ -4,6 +4,7 @@
 
 use super::message::{Config, ToGate, rules};
 use super::rules::{Allowlist, Deny, Grant, Mark, Target};
+use super::upstream::Proxies;
 use crate::plan::net::{self, Network};
 
 /// What the host's environment says of its own proxies. Holds passwords.
@@ -32,6 +33,24 @@ impl HostProxies {
             http: first(&["http_proxy", "HTTP_PROXY"]).or_else(|| first(&all)),
             none: first(&["no_proxy", "NO_PROXY"]).unwrap_or_default(),
         }
+    }
+
+    /// Can a gate use them? Asked before there is one: it would end at once, and so would each one after it.
+    ///
+    /// # Errors
+    /// What is wrong, and what helps. Without a URL, which may hold a password.
+    pub fn check(&self) -> Result<(), String> {
+        let config = Config {
+            https_proxy: self.https.clone(),
+            http_proxy: self.http.clone(),
+            ..Config::default()
+        };
+        Proxies::of(&config).map(drop).map_err(|why| {
+            format!(
+                "the caller's proxy cannot be used, and the box would have no network: {why}. Unset it for a network without a \
+                 proxy (ALL_PROXY stands for HTTPS_PROXY and HTTP_PROXY where they are not set), or give --net none"
+            )
+        })
     }
 }
 

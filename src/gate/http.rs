@@ -365,6 +365,8 @@ impl Request {
     pub fn write(&self, pass: Pass<'_>, last: Last) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
         let url = match pass {
+            // `OPTIONS *` of a proxy is a URL without a path (RFC 9112 3.2.4).
+            Pass::Proxy { authority, .. } if self.target == "*" => format!("http://{authority}"),
             Pass::Proxy { authority, .. } => format!("http://{authority}{}", self.target),
             Pass::Server => self.target.clone(),
         };
@@ -393,10 +395,13 @@ impl Request {
         if !hop.is_empty() {
             put(&mut out, "Connection", hop.join(", ").as_bytes());
         }
+        // The answer to a TRACE is the request as it came, by which the box would read the password (RFC 9110 9.3.8).
+        // In any case: Squid takes `trace` for one.
         if let Pass::Proxy {
             authorization: Some(value),
             ..
         } = pass
+            && !self.method.eq_ignore_ascii_case("TRACE")
         {
             put(&mut out, "Proxy-Authorization", value.as_bytes());
         }

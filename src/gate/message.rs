@@ -305,6 +305,10 @@ impl fmt::Display for Why {
                 write!(f, "it is granted on port {} only", ports.join(", "))
             }
             Why::Denied => f.write_str("a rule denies it"),
+            Why::Private {
+                address,
+                kind: Special::Own,
+            } => write!(f, "it leads to {address}, an address of this host"),
             Why::Private { address, kind } => {
                 write!(f, "it leads to {address}, a {} address", kind.word())
             }

@@ -50,6 +50,15 @@ impl Default for Queue {
     }
 }
 
+impl Queue {
+    /// What was left out, which is counted anew from here on.
+    fn dropped(&mut self) -> FromGate {
+        let (count, refused) = (self.dropped, self.refused);
+        (self.dropped, self.refused, self.since) = (0, 0, None);
+        FromGate::Event(GateEvent::Dropped { count, refused })
+    }
+}
+
 /// A bucket of permissions that fills again with time.
 #[derive(Debug)]
 struct Bucket {
@@ -111,9 +120,11 @@ impl Outbox {
         }
     }
 
-    /// The next message, if there is one.
+    /// The next message, if there is one; the last is how much was left out.
     pub fn take(&self) -> Option<FromGate> {
-        self.queue().messages.pop_front()
+        let mut queue = self.queue();
+        let message = queue.messages.pop_front();
+        message.or_else(|| queue.since.is_some().then(|| queue.dropped()))
     }
 
     /// Waits for the next message.
@@ -123,9 +134,7 @@ impl Outbox {
                 let mut queue = self.queue();
                 let due = queue.since.is_some_and(|at| at.elapsed() >= TELL);
                 if due {
-                    let (count, refused) = (queue.dropped, queue.refused);
-                    (queue.dropped, queue.refused, queue.since) = (0, 0, None);
-                    return FromGate::Event(GateEvent::Dropped { count, refused });
+                    return queue.dropped();
                 }
                 if let Some(message) = queue.messages.pop_front() {
                     return message;

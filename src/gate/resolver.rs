@@ -201,19 +201,20 @@ pub(crate) fn hosts_file(text: &str) -> HashMap<String, Vec<IpAddr>> {
     hosts
 }
 
+/// Addresses and for how many seconds, or why there is none.
+type Found = Result<(Vec<IpAddr>, u32), String>;
+
 /// Asks for both families at once.
-async fn ask(servers: &[SocketAddr], name: &str) -> Result<(Vec<IpAddr>, u32), String> {
+async fn ask(servers: &[SocketAddr], name: &str) -> Found {
     let mut v4 = std::pin::pin!(ask_kind(servers, name, Kind::A));
     let mut v6 = std::pin::pin!(ask_kind(servers, name, Kind::Aaaa));
     let (first, second) = tokio::select! {
         first = &mut v4 => {
-            let second = if first.is_ok() { timeout(OTHER, v6).await.unwrap_or(Err(String::new())) } else { v6.await };
+            let second = other(&first, v6).await;
             (first, second)
         }
         first = &mut v6 => {
-            // No IPv6 address is the usual answer, and no reason to wait less.
-            let some = first.as_ref().is_ok_and(|(found, _)| !found.is_empty());
-            let second = if some { timeout(OTHER, v4).await.unwrap_or(Err(String::new())) } else { v4.await };
+            let second = other(&first, v4).await;
             (second, first)
         }
     };
@@ -230,11 +231,16 @@ async fn ask(servers: &[SocketAddr], name: &str) -> Result<(Vec<IpAddr>, u32), S
     }
 }
 
-async fn ask_kind(
-    servers: &[SocketAddr],
-    name: &str,
-    kind: Kind,
-) -> Result<(Vec<IpAddr>, u32), String> {
+/// The other family's answer. That a name has no address of the one (with DNS64: none but those that the name server still
+/// has to make) is no reason to wait less.
+async fn other(first: &Found, second: impl Future<Output = Found>) -> Found {
+    if !first.as_ref().is_ok_and(|(found, _)| !found.is_empty()) {
+        return second.await;
+    }
+    timeout(OTHER, second).await.unwrap_or(Err(String::new()))
+}
+
+async fn ask_kind(servers: &[SocketAddr], name: &str, kind: Kind) -> Found {
     let mut why = "no name server answers".to_owned();
     for patience in PATIENCE {
         for server in servers {

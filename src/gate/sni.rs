@@ -30,12 +30,10 @@ pub enum Hello {
 /// one that a server without the right key answers to.
 #[must_use]
 pub fn look(bytes: &[u8]) -> Hello {
-    // A handshake record of SSL 3.1 to TLS 1.3 (all say 3.1 or 3.3 here).
+    // A handshake record. Clients of TLS 1.0 to 1.3 say 3.1 or 3.3 here, but servers take any minor number in a first record.
     match bytes {
-        [] => return Hello::More,
-        [0x16] => return Hello::More,
-        [0x16, 3] => return Hello::More,
-        [0x16, 3, 0..=4, ..] => {}
+        [] | [0x16] => return Hello::More,
+        [0x16, 3, ..] => {}
         _ => return Hello::Other,
     }
     match message(bytes) {
@@ -70,7 +68,7 @@ fn message(bytes: &[u8]) -> Result<Vec<u8>, Hello> {
         let Some(head) = reader.take(5) else {
             return Err(more);
         };
-        let [0x16, 3, 0..=4, high, low] = head else {
+        let [0x16, 3, _, high, low] = head else {
             return Err(Hello::Bad);
         };
         let len = usize::from(u16::from_be_bytes([*high, *low]));

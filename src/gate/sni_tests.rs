@@ -69,6 +69,12 @@ fn the_name_is_found_however_it_is_cut() {
     for len in 0..whole.len() {
         assert_eq!(look(&whole[..len]), Hello::More, "{len} bytes");
     }
+    // OpenSSL and Go read a hello whatever the minor version of its record is.
+    for minor in [0, 4, 5, 0x7f, 0xff] {
+        let mut odd = whole.clone();
+        odd[2] = minor;
+        assert_eq!(look(&odd), want, "a record of version 3.{minor}");
+    }
     // Early data may follow.
     let mut more = whole;
     more.extend_from_slice(&[0x17, 3, 3, 0, 1, 0]);
@@ -114,7 +120,7 @@ fn what_is_no_hello_is_told_at_once() {
         b"SSH-2.0-x",
         b"\0",
         b"\x16\x02",
-        b"\x16\x03\x05",
+        b"\x16\x04",
     ] {
         assert_eq!(look(other), Hello::Other, "{other:?}");
     }

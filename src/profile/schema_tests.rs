@@ -235,7 +235,7 @@ allow = [
 ]
 deny = ["*.evil.example"]
 host-ports = [5432, "6379"]
-publish = [3000, "8080:80"]
+publish = [3000, "80:8080"]
 [network.hosts]
 "Db.corp" = "10.0.0.5"
 two = ["10.0.0.6", "::1"]
@@ -271,7 +271,7 @@ two = ["10.0.0.6", "::1"]
         .iter()
         .map(|w| (w.value.host, w.value.inside))
         .collect();
-    assert_eq!(publish, [(3000, 3000), (8080, 80)]);
+    assert_eq!(publish, [(3000, 3000), (80, 8080)]);
     let hosts: Vec<_> = egress
         .hosts
         .iter()

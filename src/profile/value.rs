@@ -457,11 +457,25 @@ pub fn host_port(text: &str) -> Result<u16, BadValue> {
     }
 }
 
+/// What is published: [`ports`] of a server that the box can have.
+///
+/// # Errors
+/// Not such ports, or one where the box has no right to listen (and where the gate may answer in its place).
+pub fn publish(text: &str) -> Result<Ports, BadValue> {
+    match ports(text)? {
+        Ports { inside, .. } if inside < 1024 => bad(
+            format!("no server of the box can listen on port {inside}"),
+            "let it listen on a port from 1024 on",
+        ),
+        ports => Ok(ports),
+    }
+}
+
 /// `PORT` or `HOSTPORT:PORT`.
 ///
 /// # Errors
 /// One of them is not a port.
-pub fn publish(text: &str) -> Result<Ports, BadValue> {
+pub fn ports(text: &str) -> Result<Ports, BadValue> {
     let (host, inside) = text.split_once(':').unwrap_or((text, text));
     Ok(Ports {
         host: port(host)?,

@@ -89,6 +89,7 @@ impl Network {
         proxies: HostProxies,
         agent: Option<Agent>,
     ) -> Result<Network, String> {
+        proxies.check()?;
         let mut out = Network {
             agent,
             network: network.clone(),

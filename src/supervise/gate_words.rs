@@ -28,7 +28,9 @@ pub(super) struct Told {
     lines: HashSet<String>,
     /// In order, those that a terminal in use kept back.
     kept: Vec<String>,
+    /// Refusals that were not said: those in the record, and those of which it has the number only.
     more: u64,
+    counted: u64,
     serves: bool,
 }
 
@@ -77,7 +79,7 @@ impl Told {
             },
             GateEvent::Closed { id, sent, received } => Event::Disconnected { id, sent, received },
             GateEvent::Dropped { count, refused } => {
-                self.more += refused;
+                self.counted += refused;
                 Event::NetworkDropped { count, refused }
             }
         };
@@ -105,9 +107,13 @@ impl Told {
         for line in self.kept.drain(..) {
             running.say(&line);
         }
-        if self.more > 0 {
+        let counted = match self.counted {
+            0 => String::new(),
+            counted => format!("; {counted} came too fast and were only counted"),
+        };
+        if self.more > 0 || self.counted > 0 {
             running.say(&format!(
-                "network: {} more refusals are in the record (agentbox logs {})",
+                "network: {} more refusals are in the record (agentbox logs {}){counted}",
                 self.more,
                 running.session.id()
             ));

@@ -62,6 +62,32 @@ fn the_gate_has_given_everything_away() {
     });
 }
 
+/// The length that a DNS client by TCP announced was kept for it: 4,000 connections of two bytes each ended the gate.
+#[test]
+fn announced_questions_do_not_fill_the_gate() {
+    in_namespaces("bounds::announced_questions_do_not_fill_the_gate", || {
+        let world = world();
+        let server = "9.9.9.9".parse().unwrap();
+        let before = world.kib("RssAnon");
+        let clients: Vec<TcpStream> = (0..600)
+            .map(|_| {
+                let mut stream = world.inside(|| dial(server, 53)).unwrap();
+                stream.write_all(&[0xff, 0xff]).unwrap();
+                stream
+            })
+            .collect();
+        // Whoever is served after them shows that they were read.
+        for _ in 0..20 {
+            let mut stream = world.connect_known("a.example", 5432);
+            stream.write_all(b"x").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+        }
+        let kib = world.kib("RssAnon").saturating_sub(before);
+        assert!(kib < 16 * 1024, "{kib} KiB");
+        drop(clients);
+    });
+}
+
 #[test]
 fn many_slow_readers_do_not_fill_the_gate() {
     in_namespaces("bounds::many_slow_readers_do_not_fill_the_gate", || {

@@ -6,8 +6,9 @@ use agentbox::gate::dns::{self, Asks, Code, Record};
 use agentbox::gate::message::Why;
 use agentbox::gate::rules::{Mark, Target};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A name server of the host: 127.0.0.53, which knows these names.
 fn name_server(zone: &'static [(&'static str, [u8; 4])]) -> Arc<Mutex<Vec<String>>> {
@@ -96,6 +97,11 @@ fn names_are_resolved_as_the_host_does_and_judged() {
             refused("metadata.example", [169, 254, 169, 254], Special::Metadata);
             // Every address is this host's own here.
             refused("own.example", [93, 184, 216, 34], Special::Own);
+            let words = world.refusal("own.example").to_string();
+            assert!(
+                words.contains("93.184.216.34, an address of this host"),
+                "{words}"
+            );
             assert!(works("nowhere.example").is_err());
             assert!(matches!(
                 world.refusal("nowhere.example").why,
@@ -185,6 +191,47 @@ fn what_cannot_be_reached_is_said() {
     });
 }
 
+/// With DNS64 the name server makes the IPv6 addresses itself, after it has said that there are none of the other family: a name
+/// whose AAAA came half a second after the empty A could not be resolved, for no reason that was said.
+#[test]
+fn a_name_with_only_ipv6_may_take_its_time() {
+    in_namespaces("outside::a_name_with_only_ipv6_may_take_its_time", || {
+        agentbox::sys::netlink::everything_is_local(agentbox::sys::netlink::Family::V6).unwrap();
+        let socket = UdpSocket::bind("127.0.0.53:53").unwrap();
+        std::thread::spawn(move || {
+            let mut buf = [0; 2000];
+            loop {
+                let (len, from) = socket.recv_from(&mut buf).unwrap();
+                let query = dns::parse(&buf[..len]).unwrap();
+                let records = match &query.asks {
+                    Asks::V6(name) if name == "six.example" => {
+                        std::thread::sleep(Duration::from_secs(1));
+                        vec![Record::V6("2001:db8::6".parse().unwrap())]
+                    }
+                    _ => Vec::new(),
+                };
+                let answer = dns::answer(&query, Code::NoError, &records);
+                socket.send_to(&answer, from).unwrap();
+            }
+        });
+        let listener = TcpListener::bind("[::]:5432").unwrap();
+        std::thread::spawn(move || listener.incoming().for_each(|stream| echo(stream.unwrap())));
+        let mut world = World::new();
+        world.resolver("nameserver 127.0.0.53\n", "");
+        for name in ["six.example", "none.example"] {
+            world.grant(Target::Name(name.into()), &[5432], &[Mark::Private]);
+        }
+        world.configure();
+        let mut stream = world.connect("six.example", 5432);
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        let addr = world.inside(|| ask("none.example")).unwrap();
+        let _ = world.inside(|| dial(addr, 5432));
+        let why = world.refusal("none.example").why.to_string();
+        assert!(why.ends_with("it has no address"), "{why}");
+    });
+}
+
 /// A company's proxy: remembers the first line and the password of each request, and plays the server itself.
 fn company_proxy() -> Arc<Mutex<Vec<String>>> {
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -199,6 +246,10 @@ fn company_proxy() -> Arc<Mutex<Vec<String>>> {
         seen.lock().unwrap().push(format!("{line}|{password}"));
         if line.starts_with("CONNECT denied") {
             let _ = stream.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+        } else if line.starts_with("CONNECT long") {
+            let head = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+            let _ = stream.write_all(head.as_bytes());
+            let _ = rest(&mut stream);
         } else if line.starts_with("CONNECT") {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
             echo(stream);
@@ -225,7 +276,7 @@ fn the_hosts_proxy_is_used() {
             config.http_proxy = Some("http://proxy.corp:3128".into());
             config.no_proxy = "direct.example".into();
         });
-        for name in ["far.example", "denied.example"] {
+        for name in ["far.example", "denied.example", "long.example"] {
             world.grant(Target::Name(name.into()), &[443, 80], &[]);
         }
         world.grant(
@@ -251,6 +302,12 @@ fn the_hosts_proxy_is_used() {
         assert_eq!(rest(&mut stream).unwrap(), [0x15, 3, 3, 0, 2, 2, 80]);
         let why = world.refusal("denied.example").why.to_string();
         assert!(why.contains("the host's proxy: HTTP/1.1 407"), "{why}");
+        // A head without an end: what is left of it was taken for the server's words.
+        let mut stream = world.connect("long.example", 443);
+        stream
+            .write_all(&client_hello(Some("long.example"), 999))
+            .unwrap();
+        assert_eq!(rest(&mut stream).unwrap(), [0x15, 3, 3, 0, 2, 2, 80]);
         let mut stream = world.connect("direct.example", 5432);
         stream.write_all(b"x").unwrap();
         stream.read_exact(&mut [0]).unwrap();
@@ -261,11 +318,63 @@ fn the_hosts_proxy_is_used() {
                 "CONNECT far.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
                 "GET http://far.example/x HTTP/1.1|",
                 "CONNECT denied.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
+                "CONNECT long.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
             ]
         );
         // The password is nowhere in what the gate said.
         assert!(!format!("{:?}", world.events()).contains("cGFzcw"));
     });
+}
+
+/// A proxy answers a TRACE that may go no further with the request as it came: the box read the password of the host's proxy.
+#[test]
+fn a_trace_does_not_bring_back_the_proxys_password() {
+    in_namespaces(
+        "outside::a_trace_does_not_bring_back_the_proxys_password",
+        || {
+            server([127, 0, 0, 8], 3128, |mut stream: TcpStream| {
+                let head = until(&mut stream, |all| all.ends_with(b"\r\n\r\n"));
+                let length = head.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
+                )
+                .unwrap();
+                stream.write_all(&head).unwrap();
+            });
+            let mut world = World::new();
+            world.config(|config| config.http_proxy = Some("http://me:pass@127.0.0.8:3128".into()));
+            world.grant(Target::Name("far.example".into()), &[80], &[]);
+            world.configure();
+            let sent = |request: &str| {
+                let mut stream = world.connect("far.example", 80);
+                write!(
+                    stream,
+                    "{request} HTTP/1.1\r\nHost: far.example\r\nMax-Forwards: 0\r\n\r\n"
+                )
+                .unwrap();
+                let all = until(&mut stream, |all| {
+                    all.ends_with(b"\r\n\r\n") && all.len() > 60
+                });
+                String::from_utf8(all).unwrap()
+            };
+            for method in ["TRACE", "trace"] {
+                let seen = sent(&format!("{method} /"));
+                assert!(seen.contains("Max-Forwards: 0"), "{seen}");
+                assert!(!seen.contains("Proxy-Authorization"), "{seen}");
+            }
+            // What is no TRACE has it, and `*` is no part of a host.
+            let seen = sent("OPTIONS *");
+            assert!(
+                seen.contains("OPTIONS http://far.example HTTP/1.1"),
+                "{seen}"
+            );
+            assert!(
+                seen.contains("Proxy-Authorization: Basic bWU6cGFzcw=="),
+                "{seen}"
+            );
+        },
+    );
 }
 
 #[test]

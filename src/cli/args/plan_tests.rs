@@ -327,7 +327,7 @@ fn who_names_a_host_means_the_filtered_network() {
             "--net none",
         ),
         (
-            &["run", "--net", "host", "--publish", "1", "x"],
+            &["run", "--net", "host", "--publish", "3000", "x"],
             "--net host",
         ),
     ] {
@@ -376,6 +376,7 @@ fn bad_usage_is_said() {
         (&["run", "--host-port", "0", "y"], "not a port"),
         (&["run", "--host-port", "53", "y"], "the box's own"),
         (&["run", "--publish", "x:80", "y"], "not a port"),
+        (&["run", "--publish", "8080:80", "y"], "from 1024 on"),
         (
             &["run", "--review", "y"],
             "--review is not enforced by this version",

@@ -65,18 +65,24 @@ pub fn is_beyond_networks(addr: IpAddr, single: bool) -> bool {
     }
 }
 
-/// 169.254.169.254 (nearly everybody), its neighbour for ECS tasks, Alibaba's, Azure's, Oracle's.
-const METADATA_V4: [Ipv4Addr; 5] = [
+/// 169.254.169.254 (nearly everybody), its neighbours for ECS tasks and EKS pods, Tencent's, Scaleway's, Alibaba's, Azure's,
+/// Oracle's.
+const METADATA_V4: [Ipv4Addr; 8] = [
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(169, 254, 170, 2),
+    Ipv4Addr::new(169, 254, 170, 23),
+    Ipv4Addr::new(169, 254, 0, 23),
+    Ipv4Addr::new(169, 254, 42, 42),
     Ipv4Addr::new(100, 100, 100, 200),
     Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(192, 0, 0, 192),
 ];
 
-/// AWS's and Google's.
-const METADATA_V6: [Ipv6Addr; 2] = [
+/// AWS's (of machines, and of EKS pods), Scaleway's and Google's.
+const METADATA_V6: [Ipv6Addr; 4] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
 ];
 
@@ -150,6 +156,10 @@ mod tests {
             ("64:ff9b:1::1", Some(Special::Reserved)),
             ("100.100.100.200", Some(Special::Metadata)),
             ("168.63.129.16", Some(Special::Metadata)),
+            ("169.254.170.23", Some(Special::Metadata)),
+            ("169.254.0.23", Some(Special::Metadata)),
+            ("169.254.42.42", Some(Special::Metadata)),
+            ("169.254.42.43", Some(Special::LinkLocal)),
             ("100.63.255.255", None),
             ("100.64.0.1", Some(Special::Shared)),
             ("100.127.255.255", Some(Special::Shared)),
@@ -163,6 +173,8 @@ mod tests {
             ("255.255.255.255", Some(Special::Reserved)),
             ("8.8.8.8", None),
             ("fd00:ec2::254", Some(Special::Metadata)),
+            ("fd00:ec2::23", Some(Special::Metadata)),
+            ("fd00:42::42", Some(Special::Metadata)),
             ("fd00::1", Some(Special::Private)),
             ("fc00::1", Some(Special::Private)),
             ("fe80::1", Some(Special::LinkLocal)),

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Item, Walk};
+use super::{Item, Role, Walk};
 use crate::plan::net::ssh::PORT;
 use crate::plan::net::{Mark, Rule, Target, normalise};
 use crate::profile::value;
@@ -32,9 +32,14 @@ impl Walk<'_> {
                 self.only_ports(&value.span(), name);
             }
             "publish" => {
+                // A floor's are ports of the host alone.
+                let read = match self.role {
+                    Role::Floor => value::ports,
+                    _ => value::publish,
+                };
                 self.items(value, "a list of ports", |walk, item| {
                     let want = "a port, or \"HOSTPORT:PORT\"";
-                    if let Some(ports) = walk.one(item, want, value::publish) {
+                    if let Some(ports) = walk.one(item, want, read) {
                         walk.out.fragment.egress.publish.push(ports);
                     }
                 });
