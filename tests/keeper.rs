@@ -912,6 +912,30 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
     clean(&b);
 }
 
+/// A start that was refused after it had looked at what files are left them to be compared: whoever came next moved away what the
+/// user had made and changed since, although nothing had run.
+#[test]
+fn a_refused_start_lets_the_users_files_alone() {
+    let b = repository();
+    let small = ["run", "--limit", "file-size=1KiB", "--", "true"];
+    let ran = run(b.agentbox(small));
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    host(
+        &b,
+        "echo mine > .envrc; mkdir .claude; echo {} > .claude/settings.json; echo K=v > .env; sleep 0.1",
+    );
+    let ran = b.run(["true"]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for (file, text) in [
+        (".envrc", "mine\n"),
+        (".claude/settings.json", "{}\n"),
+        (".env", "K=v\n"),
+    ] {
+        assert_eq!(read(&b, file), text, "{file}: {ran:?}");
+    }
+    assert_eq!(restore(&b, &[]).ok(), "nothing was moved away");
+}
+
 /// The search after a crash took links of HOME in whose way a rule goes (`~/.claude -> dotfiles/claude`, `--write ~/.bashrc` of a
 /// link) for the session's, which cannot write HOME.
 #[test]
