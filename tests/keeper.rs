@@ -970,6 +970,34 @@ fn links_of_home_outlive_a_crash() {
     clean(&b);
 }
 
+/// The search after a crash took a repository that is only read (pyenv's, by `git clone`), on the way to a name of a rule, for one that
+/// the session had made, and took its remote and its hooks away.
+#[test]
+fn repositories_that_are_only_read_outlive_a_crash() {
+    let b = TestBox::new().profile(&format!(
+        "{BASE}[files]\nread = [\"~/.tool\"]\nhide = [\"~/.tool/run/it\"]\n"
+    ));
+    host(
+        &b,
+        "git init -q {home}/.tool; mkdir -p {home}/.tool/.git/hooks {home}/.tool/run; echo x > {home}/.tool/run/it; \
+         echo mine > {home}/.tool/.git/hooks/post-merge; git -C {home}/.tool config branch.main.remote origin; sleep 0.1",
+    );
+    let config = fs::read_to_string(b.home().join(".tool/.git/config")).unwrap();
+    let token = common::world::token();
+    let script = "git init -q own; mkdir -p own/.git/hooks; echo evil > own/.git/hooks/post-merge; echo ready; sleep 1000; true";
+    let mut live = b.start(["/bin/sh", "-c", script, &token]);
+    live.wait_line("ready");
+    live::crash(live, &token);
+    let ran = b.run(["true"]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let now = |file: &str| fs::read_to_string(b.home().join(file)).unwrap_or_default();
+    assert_eq!(now(".tool/.git/config"), config, "{ran:?}");
+    assert_eq!(now(".tool/.git/hooks/post-merge"), "mine\n", "{ran:?}");
+    let made = b.ws().join("own/.git/hooks/post-merge").exists();
+    assert!(!made, "the twin: {ran:?}");
+    clean(&b);
+}
+
 /// A branch with a link from one agent's directory to the other's, as many repositories have them: after `git checkout` it was gone.
 #[test]
 fn a_link_to_protected_names_follows_its_branch() {

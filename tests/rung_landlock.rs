@@ -290,6 +290,33 @@ fn protected_names_are_put_back() {
     assert!(ran.complaint().contains("agentbox restore"), "{ran:?}");
 }
 
+/// At each end a repository that is only read, on the way to a name of a rule, was taken for one that the session had made, and lost
+/// its remote and its hooks.
+#[test]
+fn repositories_that_are_only_read_stay_as_they_are() {
+    if lacks() {
+        return;
+    }
+    let b = accepting()
+        .profile(
+            "extends = [\"shell\"]\n[files]\nread = [\"~/.tool\"]\nhide = [\"~/.tool/run/it\"]\n",
+        )
+        .file("{home}/.tool/run/it", "x");
+    let made = "set -e; git init -q {home}/.tool; mkdir -p {home}/.tool/.git/hooks; \
+                echo mine > {home}/.tool/.git/hooks/post-merge; git -C {home}/.tool config branch.main.remote origin";
+    b.on_host(made).ok();
+    let config = std::fs::read(b.home().join(".tool/.git/config")).unwrap();
+    let script = "git init -q own; mkdir -p own/.git/hooks; echo evil > own/.git/hooks/post-merge";
+    let ran = inside(&b, &["sh", "-c", script]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let now = std::fs::read(b.home().join(".tool/.git/config")).unwrap();
+    assert_eq!(now, config, "{ran:?}");
+    let hook = ".git/hooks/post-merge";
+    assert!(b.home().join(".tool").join(hook).exists(), "{ran:?}");
+    let made = b.ws().join("own").join(hook);
+    assert!(!made.exists(), "the twin: {ran:?}");
+}
+
 /// Refused programs are EACCES, by every way to execute them; their neighbours run.
 #[test]
 fn refused_programs_do_not_run() {
