@@ -7,6 +7,7 @@ mod common;
 use common::pty::Terminal;
 use common::world::{Feature, as_root, missing, token};
 use common::{Errno, PATIENCE, Ran, TestBox, run, until};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 fn lacks() -> bool {
@@ -265,6 +266,30 @@ fn hidden_names_are_closed_and_their_neighbours_are_not() {
             ("listdir {ws}", "ok"),
         ],
     );
+}
+
+/// Directories that cannot be written (a module cache of Go's) kept the session's directory, and copies of state files with it.
+#[test]
+fn directories_that_are_only_read_are_removed_with_the_session() {
+    if lacks() {
+        return;
+    }
+    let b = accepting();
+    let script = "mkdir -p $TMPDIR/mod/a ~/out; touch $TMPDIR/mod/a/f; mkdir kept; ln -s {ws}/kept ~/out/kept; \
+                  chmod 555 $TMPDIR/mod/a ~/out; chmod 500 kept; echo $TMPDIR";
+    let ran = inside(&b, &["sh", "-c", script]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let tmp = std::path::PathBuf::from(ran.text().trim_end());
+    assert!(!tmp.exists(), "{ran:?}");
+    let place = tmp.parent().unwrap();
+    assert!(!place.exists(), "{ran:?}");
+    assert!(!ran.complaint().contains("left behind"), "{ran:?}");
+    // Behind a link nothing is touched.
+    let mode = std::fs::metadata(b.ws().join("kept"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o500, "{ran:?}");
 }
 
 /// Protected names are a guard-rail here: put back at the end, and said.
@@ -1231,7 +1256,6 @@ fn directories_that_the_agent_closes_are_opened_and_end_it() {
 /// `kill` and `stop` find what was closed when nobody watched.
 #[test]
 fn kill_and_stop_open_what_was_closed() {
-    use std::os::unix::fs::PermissionsExt as _;
     if as_root() {
         return;
     }
