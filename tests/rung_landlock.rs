@@ -186,6 +186,27 @@ fn a_credential_in_git_configuration_below_home_is_refused() {
     assert_eq!(ran.ok(), "user.name=me", "{ran:?}");
 }
 
+/// The system's configuration of git names a helper for credentials, as in Codespaces: it could not be read at all, and git failed.
+#[test]
+fn a_credential_in_the_systems_git_configuration_is_cut_out() {
+    let is_there = std::path::Path::new("/etc/gitconfig").exists();
+    if lacks() || missing(Feature::Tool("bwrap")) || missing(Feature::Userns) || !is_there {
+        return;
+    }
+    let b = accepting().file(
+        "{t}/gitconfig",
+        "[credential]\n\thelper = store\n[user]\n\tname = of-the-system\n",
+    );
+    let words = ["git", "config", "--show-origin", "--list"];
+    let place = "exec bwrap --dev-bind / / --ro-bind {t}/gitconfig /etc/gitconfig {probe} enter docker -- \"$@\"";
+    let ran = run(b.through(place, &b.command(words)));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(ran.text().contains("user.name=of-the-system"), "{ran:?}");
+    assert!(!ran.text().contains("helper"), "{ran:?}");
+    let ran = run(b.through(place, &b.command(["cat", "/etc/gitconfig"])));
+    assert_eq!(ran.code(), 1, "the file itself stays closed: {ran:?}");
+}
+
 /// What is not granted is forbidden, next to what is.
 #[test]
 fn files_that_are_not_granted_are_closed() {
