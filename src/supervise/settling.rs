@@ -170,7 +170,7 @@ fn distrust(
 }
 
 /// Removes the session's directory, which nobody uses any more. No link in it is followed.
-fn remove(place: &PathBuf, running: &mut Running) {
+fn remove(place: &Path, running: &mut Running) {
     if let Err(e) = own::remove_tree(place)
         && e.kind() != std::io::ErrorKind::NotFound
     {
