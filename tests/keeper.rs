@@ -912,6 +912,30 @@ fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {
     clean(&b);
 }
 
+/// A start that was refused after it had looked at what files are left them to be compared: whoever came next moved away what the
+/// user had made and changed since, although nothing had run.
+#[test]
+fn a_refused_start_lets_the_users_files_alone() {
+    let b = repository();
+    let small = ["run", "--limit", "file-size=1KiB", "--", "true"];
+    let ran = run(b.agentbox(small));
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    host(
+        &b,
+        "echo mine > .envrc; mkdir .claude; echo {} > .claude/settings.json; echo K=v > .env; sleep 0.1",
+    );
+    let ran = b.run(["true"]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    for (file, text) in [
+        (".envrc", "mine\n"),
+        (".claude/settings.json", "{}\n"),
+        (".env", "K=v\n"),
+    ] {
+        assert_eq!(read(&b, file), text, "{file}: {ran:?}");
+    }
+    assert_eq!(restore(&b, &[]).ok(), "nothing was moved away");
+}
+
 /// The search after a crash took links of HOME in whose way a rule goes (`~/.claude -> dotfiles/claude`, `--write ~/.bashrc` of a
 /// link) for the session's, which cannot write HOME.
 #[test]
@@ -942,6 +966,34 @@ fn links_of_home_outlive_a_crash() {
     let text = fs::read_to_string(home.join(".rc")).unwrap();
     assert_eq!(text, "rc\nmore\n");
     let made = b.ws().join(".mcp.json").is_symlink();
+    assert!(!made, "the twin: {ran:?}");
+    clean(&b);
+}
+
+/// The search after a crash took a repository that is only read (pyenv's, by `git clone`), on the way to a name of a rule, for one that
+/// the session had made, and took its remote and its hooks away.
+#[test]
+fn repositories_that_are_only_read_outlive_a_crash() {
+    let b = TestBox::new().profile(&format!(
+        "{BASE}[files]\nread = [\"~/.tool\"]\nhide = [\"~/.tool/run/it\"]\n"
+    ));
+    host(
+        &b,
+        "git init -q {home}/.tool; mkdir -p {home}/.tool/.git/hooks {home}/.tool/run; echo x > {home}/.tool/run/it; \
+         echo mine > {home}/.tool/.git/hooks/post-merge; git -C {home}/.tool config branch.main.remote origin; sleep 0.1",
+    );
+    let config = fs::read_to_string(b.home().join(".tool/.git/config")).unwrap();
+    let token = common::world::token();
+    let script = "git init -q own; mkdir -p own/.git/hooks; echo evil > own/.git/hooks/post-merge; echo ready; sleep 1000; true";
+    let mut live = b.start(["/bin/sh", "-c", script, &token]);
+    live.wait_line("ready");
+    live::crash(live, &token);
+    let ran = b.run(["true"]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let now = |file: &str| fs::read_to_string(b.home().join(file)).unwrap_or_default();
+    assert_eq!(now(".tool/.git/config"), config, "{ran:?}");
+    assert_eq!(now(".tool/.git/hooks/post-merge"), "mine\n", "{ran:?}");
+    let made = b.ws().join("own/.git/hooks/post-merge").exists();
     assert!(!made, "the twin: {ran:?}");
     clean(&b);
 }

@@ -7,6 +7,7 @@ mod common;
 use common::pty::Terminal;
 use common::world::{Feature, as_root, missing, token};
 use common::{Errno, PATIENCE, Ran, TestBox, run, until};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 fn lacks() -> bool {
@@ -185,6 +186,27 @@ fn a_credential_in_git_configuration_below_home_is_refused() {
     assert_eq!(ran.ok(), "user.name=me", "{ran:?}");
 }
 
+/// The system's configuration of git names a helper for credentials, as in Codespaces: it could not be read at all, and git failed.
+#[test]
+fn a_credential_in_the_systems_git_configuration_is_cut_out() {
+    let is_there = std::path::Path::new("/etc/gitconfig").exists();
+    if lacks() || missing(Feature::Tool("bwrap")) || missing(Feature::Userns) || !is_there {
+        return;
+    }
+    let b = accepting().file(
+        "{t}/gitconfig",
+        "[credential]\n\thelper = store\n[user]\n\tname = of-the-system\n",
+    );
+    let words = ["git", "config", "--show-origin", "--list"];
+    let place = "exec bwrap --dev-bind / / --ro-bind {t}/gitconfig /etc/gitconfig {probe} enter docker -- \"$@\"";
+    let ran = run(b.through(place, &b.command(words)));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    assert!(ran.text().contains("user.name=of-the-system"), "{ran:?}");
+    assert!(!ran.text().contains("helper"), "{ran:?}");
+    let ran = run(b.through(place, &b.command(["cat", "/etc/gitconfig"])));
+    assert_eq!(ran.code(), 1, "the file itself stays closed: {ran:?}");
+}
+
 /// What is not granted is forbidden, next to what is.
 #[test]
 fn files_that_are_not_granted_are_closed() {
@@ -267,6 +289,30 @@ fn hidden_names_are_closed_and_their_neighbours_are_not() {
     );
 }
 
+/// Directories that cannot be written (a module cache of Go's) kept the session's directory, and copies of state files with it.
+#[test]
+fn directories_that_are_only_read_are_removed_with_the_session() {
+    if lacks() {
+        return;
+    }
+    let b = accepting();
+    let script = "mkdir -p $TMPDIR/mod/a ~/out; touch $TMPDIR/mod/a/f; mkdir kept; ln -s {ws}/kept ~/out/kept; \
+                  chmod 555 $TMPDIR/mod/a ~/out; chmod 500 kept; echo $TMPDIR";
+    let ran = inside(&b, &["sh", "-c", script]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let tmp = std::path::PathBuf::from(ran.text().trim_end());
+    assert!(!tmp.exists(), "{ran:?}");
+    let place = tmp.parent().unwrap();
+    assert!(!place.exists(), "{ran:?}");
+    assert!(!ran.complaint().contains("left behind"), "{ran:?}");
+    // Behind a link nothing is touched.
+    let mode = std::fs::metadata(b.ws().join("kept"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o500, "{ran:?}");
+}
+
 /// Protected names are a guard-rail here: put back at the end, and said.
 #[test]
 fn protected_names_are_put_back() {
@@ -288,6 +334,33 @@ fn protected_names_are_put_back() {
     );
     assert!(read(".claude/settings.json").is_err(), "{ran:?}");
     assert!(ran.complaint().contains("agentbox restore"), "{ran:?}");
+}
+
+/// At each end a repository that is only read, on the way to a name of a rule, was taken for one that the session had made, and lost
+/// its remote and its hooks.
+#[test]
+fn repositories_that_are_only_read_stay_as_they_are() {
+    if lacks() {
+        return;
+    }
+    let b = accepting()
+        .profile(
+            "extends = [\"shell\"]\n[files]\nread = [\"~/.tool\"]\nhide = [\"~/.tool/run/it\"]\n",
+        )
+        .file("{home}/.tool/run/it", "x");
+    let made = "set -e; git init -q {home}/.tool; mkdir -p {home}/.tool/.git/hooks; \
+                echo mine > {home}/.tool/.git/hooks/post-merge; git -C {home}/.tool config branch.main.remote origin";
+    b.on_host(made).ok();
+    let config = std::fs::read(b.home().join(".tool/.git/config")).unwrap();
+    let script = "git init -q own; mkdir -p own/.git/hooks; echo evil > own/.git/hooks/post-merge";
+    let ran = inside(&b, &["sh", "-c", script]);
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let now = std::fs::read(b.home().join(".tool/.git/config")).unwrap();
+    assert_eq!(now, config, "{ran:?}");
+    let hook = ".git/hooks/post-merge";
+    assert!(b.home().join(".tool").join(hook).exists(), "{ran:?}");
+    let made = b.ws().join("own").join(hook);
+    assert!(!made.exists(), "the twin: {ran:?}");
 }
 
 /// Refused programs are EACCES, by every way to execute them; their neighbours run.
@@ -1204,7 +1277,6 @@ fn directories_that_the_agent_closes_are_opened_and_end_it() {
 /// `kill` and `stop` find what was closed when nobody watched.
 #[test]
 fn kill_and_stop_open_what_was_closed() {
-    use std::os::unix::fs::PermissionsExt as _;
     if as_root() {
         return;
     }

@@ -143,7 +143,7 @@ impl<'a> Settler<'a> {
                 }
                 born.sort();
                 born.dedup();
-                born.retain(|dir| !self.is_born_later(dir));
+                born.retain(|dir| !self.is_born_later(dir) && !self.is_out_of_reach(dir));
                 let clones = self.clones(&born);
                 let added = self.added_hooks(&touched);
                 touched.extend(added);

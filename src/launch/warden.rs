@@ -12,6 +12,7 @@ use super::channel::{self, Channel};
 use super::connector;
 use crate::plan::net::listen::Pass;
 use crate::plan::rung::Bare;
+use crate::sys::own;
 use crate::sys::process::{self, Fork};
 use crate::sys::procfs;
 use nix::errno::Errno;
@@ -44,7 +45,7 @@ pub(super) fn spawn(
             if nix::unistd::getppid() != supervisor
                 && let Some(place) = place
             {
-                let _ = std::fs::remove_dir_all(place);
+                let _ = own::remove_tree(&place);
             }
             process::exit_now(status)
         }

@@ -207,7 +207,7 @@ pub const TABLE: &[Row] = &[
         "read as empty (boundary)",
         "read as empty: a boundary in what is only read, a guard-rail in what the box writes",
         "read as empty (boundary)",
-        "EACCES (boundary); nothing new can be written beside them",
+        "EACCES (boundary) if there at the start, else open; nothing new can be written beside them",
     ),
     row(
         "protected names",

@@ -16,6 +16,7 @@ use crate::paint::Tone;
 use crate::plan::Plan;
 use crate::plan::names::Names;
 use crate::session::{Session, SessionError, SessionId};
+use crate::sys::own;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
@@ -169,8 +170,8 @@ fn distrust(
 }
 
 /// Removes the session's directory, which nobody uses any more. No link in it is followed.
-fn remove(place: &PathBuf, running: &mut Running) {
-    if let Err(e) = std::fs::remove_dir_all(place)
+fn remove(place: &Path, running: &mut Running) {
+    if let Err(e) = own::remove_tree(place)
         && e.kind() != std::io::ErrorKind::NotFound
     {
         running.say(&format!("{} was left behind: {e}", place.display()));

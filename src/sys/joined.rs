@@ -84,7 +84,14 @@ fn enter_and_clone(joins: &[(RawFd, c_int)], namespaces: c_int) -> Result<i32, E
         // CLONE_PARENT wants no exit signal: the new process has that of this one.
         args.flags = u64::from((namespaces | libc::CLONE_PARENT).cast_unsigned());
         let size = size_of::<libc::clone_args>();
-        cvt(libc::syscall(libc::SYS_clone3, &raw mut args, size))?
+        match cvt(libc::syscall(libc::SYS_clone3, &raw mut args, size)) {
+            // As in `fork_into`: filters that cannot look into the structure say so.
+            Err(Errno::ENOSYS) => {
+                let flags = c_long::from(namespaces | libc::CLONE_PARENT);
+                cvt(libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0))?
+            }
+            made => made?,
+        }
     };
     if pid == 0 {
         super::heap::forked();
@@ -212,6 +219,28 @@ mod tests {
                 Err(Errno::ECHILD),
                 "the middle one was reaped"
             );
+        });
+    }
+
+    /// A place whose filter answers clone3(2) with ENOSYS (systemd's RestrictNamespaces=, container engines) had a box by
+    /// `agentbox check` and none by `agentbox run`.
+    #[test]
+    fn without_clone3_clone_makes_the_child() {
+        forked(|| {
+            let mut program = Vec::new();
+            for (code, jt, jf, k) in [
+                (0x20, 0, 0, 0),
+                (0x15, 0, 1, u32::try_from(libc::SYS_clone3).unwrap()),
+                (0x06, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+                (0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+            ] {
+                program.push(libc::sock_filter { code, jt, jf, k });
+            }
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            crate::sys::seccomp::set_filter(&program).unwrap();
+            let (pid, _) = fork_joined(&[], 0, &mut || exit_now(42)).unwrap();
+            assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, 42)));
+            assert_eq!(waitpid(None, None), Err(Errno::ECHILD));
         });
     }
 

@@ -5,6 +5,8 @@
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstatat};
 use nix::unistd::geteuid;
+use std::fs;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -30,6 +32,26 @@ pub fn give_back(path: &Path, was: (u64, u64), bits: u32) -> bool {
             && kind(&stat) != SFlag::S_IFLNK
             && grant(AT_FDCWD, path, &stat, bits)
     })
+}
+
+/// Removes a directory and what is in it, also in directories that cannot be written (a module cache of Go's, the output of
+/// Bazel). No link is followed.
+///
+/// # Errors
+/// What could not be removed.
+pub fn remove_tree(top: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(top) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+        done => return done,
+    }
+    let mut rest = vec![top.to_owned()];
+    while let Some(dir) = rest.pop() {
+        open_up_path(&dir);
+        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+        let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        rest.extend(dirs.map(|entry| entry.path()));
+    }
+    fs::remove_dir_all(top)
 }
 
 fn kind(stat: &FileStat) -> SFlag {

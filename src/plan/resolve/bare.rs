@@ -42,6 +42,11 @@ const NAMES: [&str; 7] = [
 /// The name of the briefing in the session's directory.
 const BRIEFING: &str = "/run/agentbox/policy.md";
 
+/// The system's configuration of git, where a copy without credentials is shown in its place: git fails where it may not read that
+/// file, and takes another one by a variable.
+const GIT_SYSTEM: &str = "/etc/gitconfig";
+const OWN_GIT_SYSTEM: &str = "run/gitconfig";
+
 /// Turns the operations of the view into rules, links and holes.
 pub(super) fn bare(
     scene: &mut Scene<'_>,
@@ -107,6 +112,11 @@ pub(super) fn bare(
                 if target.path() == Path::new(BRIEFING) {
                     files.push(BareFile {
                         path: "run/policy.md".into(),
+                        content: content.as_str().into(),
+                    });
+                } else if target.path() == Path::new(GIT_SYSTEM) {
+                    files.push(BareFile {
+                        path: OWN_GIT_SYSTEM.into(),
                         content: content.as_str().into(),
                     });
                 } else if target.path() == Path::new(PROFILE) {
@@ -229,7 +239,17 @@ pub(super) fn into(bare: &Bare, identity: &mut Identity, env: &mut Env) {
             set.value = tmp.path().join(below).into();
         }
     }
-    let ours: [(&str, &OsText); 2] = [("HOME", &identity.home), ("TMPDIR", &tmp)];
+    let git = Path::new(OWN_GIT_SYSTEM);
+    let has_git = bare.files.iter().any(|file| file.path.path() == git);
+    let git: OsText = bare.place.path().join(git).into();
+    let ours = [
+        ("HOME", Some(&identity.home)),
+        ("TMPDIR", Some(&tmp)),
+        ("GIT_CONFIG_SYSTEM", has_git.then_some(&git)),
+    ];
+    let ours = ours
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
     for (name, value) in ours {
         let name = OsText::from(name);
         env.pass.retain(|pass| pass.name != name);

@@ -8,6 +8,7 @@ use crate::plan::names::Names;
 use crate::session::{Adopted, SessionId, Sessions};
 use crate::supervise::keeping_words::{Lines, not_compared};
 use crate::supervise::settling::{Settled, settle};
+use crate::sys::own;
 use std::path::Path;
 
 /// What dead sessions left behind is settled before a new one takes for granted what it finds. Returns what to say.
@@ -23,7 +24,7 @@ pub fn settle_dead(sessions: &Sessions) -> Vec<String> {
         match (sessions.read(&id), Baseline::read(dead.dir())) {
             (Ok(record), Some(baseline)) => {
                 if let Some(bare) = &record.plan.standing.bare {
-                    let _ = std::fs::remove_dir_all(bare.place.path());
+                    let _ = own::remove_tree(bare.place.path());
                 }
                 let (one, said) = settle_one(&record.plan.names, &baseline, &dead, &path, &id);
                 settled = one;
