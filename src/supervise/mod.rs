@@ -405,7 +405,7 @@ fn attend(
     let Some((home, files)) = state else {
         return Ok((screen, None, Vec::new()));
     };
-    let (sync, events) = StateSync::new(files, home, &plan.identity.home, ear)
+    let (sync, events) = StateSync::new(files, home, plan.identity.real_home(), ear)
         .map_err(|e| format!("state files cannot be written back: {e}"))?;
     Ok((screen, Some(sync), events))
 }
