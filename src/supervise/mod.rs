@@ -32,6 +32,7 @@ mod quiet;
 pub mod relay;
 mod remote;
 mod remote_words;
+mod replay;
 mod reports;
 pub(crate) mod running;
 mod screen;
