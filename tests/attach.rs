@@ -87,6 +87,25 @@ fn a_session_without_a_window_is_attached_left_and_attached_again() {
     assert!(text.contains("exited with 4"), "{text}");
 }
 
+/// The terminal of each who attached answered what an editor had asked long ago, and the shell took that for something typed.
+#[test]
+fn who_attaches_is_not_asked_what_was_asked_before() {
+    let b = TestBox::new();
+    let ask = |name: &str| format!("printf '\\033[31m{name}\\033[6n\\033]11;?\\007-{name}\\n'");
+    let (early, late) = (ask("early"), ask("late"));
+    let id = detached(&b, &[], &format!("{early}; read line; {late}; read line"));
+    // Nobody has answered it yet.
+    let mut first = attach(&b, &id);
+    first.expect("\x1b[31mearly\x1b[6n\x1b]11;?\x07-early");
+    first.send("go\n");
+    first.expect("\x1b[31mlate\x1b[6n\x1b]11;?\x07-late");
+    let second = attach(&b, &id);
+    second.expect("\x1b[31mearly-early");
+    second.expect("\x1b[31mlate-late");
+    first.send("end\n");
+    assert_eq!(first.end().code(), Some(0), "{}", first.text());
+}
+
 #[test]
 fn the_window_has_the_size_of_who_came_last() {
     let b = TestBox::new();
@@ -163,7 +182,9 @@ fn why_it_is_over_is_read_on_the_screen_that_stays() {
         }
         let mut viewer = attach(&b, &id);
         viewer.expect("drawn");
-        std::fs::write(b.ws().join(".claude-stop"), "the bill").unwrap();
+        // In one step: the switch acts on the name, and does not wait for what somebody still writes there.
+        std::fs::write(b.ws().join("why"), "the bill").unwrap();
+        std::fs::rename(b.ws().join("why"), b.ws().join(".claude-stop")).unwrap();
         assert_eq!(viewer.end().code(), Some(137), "{}", viewer.text());
         let (text, line) = (viewer.text(), format!("{ends}agentbox: killed: "));
         assert!(

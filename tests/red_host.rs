@@ -145,7 +145,7 @@ fn a_low_limit_of_open_files_is_named_as_the_reason() {
     assert_eq!(ran.code(), 125, "{ran:?}");
     assert!(
         ran.complaint()
-            .contains("256 are enough, and one more for each nested repository"),
+            .contains("256 are enough, and ten more for each nested repository"),
         "{ran:?}"
     );
     for untrue in ["container", "user namespaces"] {
@@ -153,6 +153,36 @@ fn a_low_limit_of_open_files_is_named_as_the_reason() {
     }
     let ran = run(b.through("ulimit -n 256; exec \"$@\"", &inner));
     assert_eq!(ran.code(), 0, "{ran:?}");
+}
+
+/// With the soft limit that most users have, a directory of 150 repositories could not be the working copy.
+#[test]
+fn many_repositories_need_no_higher_limit_of_open_files() {
+    let b = TestBox::new().profile("extends = [\"base\", \"git\"]\n");
+    b.on_host("for i in $(seq 60); do mkdir -p $i/.git/hooks $i/.git/objects $i/.git/refs; echo 'ref: refs/heads/a' > $i/.git/HEAD; done")
+        .ok();
+    let inner = b.command([
+        "/bin/sh",
+        "-c",
+        "ulimit -Sn; ulimit -Hn; echo x > 60/.git/hooks/pre-push",
+    ]);
+    let ran = run(b.through("ulimit -Hn; ulimit -Sn 128; exec \"$@\"", &inner));
+    let text = ran.text();
+    let said: Vec<&str> = text.lines().collect();
+    // The command has the limits of the caller.
+    assert_eq!(said, [said[0], "128", said[0]], "{ran:?}");
+    assert!(!b.ws().join("60/.git/hooks/pre-push").exists(), "{ran:?}");
+    let ran = run(b.through("ulimit -n 128; exec \"$@\"", &inner));
+    assert_eq!(ran.code(), 125, "{ran:?}");
+    assert!(
+        ran.complaint().contains("256 are enough, and ten more"),
+        "{ran:?}"
+    );
+    // A limit of the plan is the command's, also above the caller's soft one.
+    let b = b.option("--limit=open-files=600");
+    let inner = b.command(["/bin/sh", "-c", "ulimit -Sn; ulimit -Hn"]);
+    let ran = run(b.through("ulimit -Sn 128; exec \"$@\"", &inner));
+    assert_eq!(ran.ok(), "600\n600", "{ran:?}");
 }
 
 /// A file that an agent could have written is cited, and does not write on the terminal.

@@ -231,6 +231,30 @@ fn a_configuration_of_somebody_elses_is_not_looked_at_without_end() {
     assert_eq!(ran.complaint().matches(".git/config").count(), 1, "{ran:?}");
 }
 
+/// A project of a group: the other one's file was replaced by one of this user's group, and was theirs no more.
+#[test]
+fn who_shares_a_configuration_goes_on_to_share_it() {
+    if missing(Feature::HostRoot) || missing(Feature::User) {
+        return;
+    }
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+    let b = repository();
+    let (git, gid) = (b.ws().join(".git"), b.ids().1);
+    let config = git.join("config");
+    // What is made there has another group by itself.
+    chown(&git, None, Some(0)).unwrap();
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o2755)).unwrap();
+    chown(&config, Some(0), Some(gid)).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o660)).unwrap();
+    let ran = b.sh("cat .git/config >/dev/null; sleep 1; git config user.name");
+    assert_eq!(ran.ok().trim(), "n", "{ran:?}");
+    let meta = fs::metadata(&config).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), b.ids(), "{ran:?}");
+    assert_eq!(meta.mode() & 0o777, 0o660, "{ran:?}");
+    assert!(ran.complaint().contains("another user's"), "{ran:?}");
+    assert!(!ran.complaint().contains("held open"), "{ran:?}");
+}
+
 /// An editor outside has it open, and writes later: that was lost with the file that it had open.
 #[test]
 fn what_the_user_writes_into_a_file_that_was_replaced_is_in_the_quarantine() {

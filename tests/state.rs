@@ -59,6 +59,29 @@ fn a_login_survives_the_session() {
 }
 
 /// A first log-in in a box, of an agent that never ran outside: its directory was missing, and the log-in was gone at the end.
+/// `/home -> /var/home`: no agent started there.
+#[test]
+fn a_login_survives_where_home_is_a_link() {
+    for way in ["way/home", "link"] {
+        let b = tool();
+        std::os::unix::fs::symlink(b.root(), b.root().join("way")).unwrap();
+        std::os::unix::fs::symlink(b.home(), b.root().join("link")).unwrap();
+        let home = b.root().join(way);
+        let b = b.env("HOME", &home);
+        b.sh(&replace_script("{\"token\":\"abc\"}")).ok();
+        assert_eq!(on_host(&b)["token"], "abc", "{way}");
+        let ran = b.sh("echo $HOME; cat ~/.tool.json; echo x > ~/.tool/x; echo x > ~/other");
+        let text = ran.ok();
+        assert_eq!(text.lines().next(), home.to_str(), "{way}");
+        assert!(text.contains("abc"), "{ran:?}");
+        assert!(b.home().join(".tool/x").exists(), "{way}");
+        assert!(
+            !b.home().join("other").exists(),
+            "{way}: HOME is the box's own"
+        );
+    }
+}
+
 #[test]
 fn a_first_login_makes_the_directory_of_its_file() {
     let profile = "extends = [\"base\"]\n[files]\nstate = [\"~/.tool/auth.json\", \"~/.conf/deep/login.json\", \"~/.else/x.json\"]\n";

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::limits::OpenFiles;
 use super::newroot::LateFile;
 use super::pty::{self, HostTerminal, Pty};
 use super::seccomp::SeccompError;
@@ -70,6 +71,8 @@ pub struct Build<'a> {
     pub namespaces: Vec<OwnedFd>,
     /// The listeners of a filtered network, for the gate.
     pub listeners: Vec<(Listener, OwnedFd)>,
+    /// Raised until the box stands.
+    pub open_files: OpenFiles,
     /// What was found so far.
     pub evidence: Vec<Evidence>,
 }
@@ -119,7 +122,10 @@ pub const MNT: usize = 1;
 
 /// rlimits; what the cgroup does was found by the supervisor.
 pub(super) fn limits(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
+    // What a limit of the plan replaces is the caller's own.
+    b.open_files.put_back();
     let mine = limits::apply(&b.plan.limits, b.plan.identity.outer_uid);
+    b.open_files.raise();
     let all = limits::combine(b.limits.clone(), mine);
     Ok(Some(match (b.plan.standing.rung, &all.status) {
         (Rung::Nested, Status::Full) => {

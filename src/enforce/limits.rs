@@ -197,6 +197,49 @@ fn half(resource: Resource) -> Result<Option<u64>, Errno> {
     cap(resource, hard / 2).map(Some)
 }
 
+/// The soft limit on open files, which is raised to the hard one while a box is built: each mount of the view has a descriptor
+/// until it hangs in its place, some for every nested repository, and 1024 is what most users have. The command gets its own again
+/// when this is dropped.
+#[derive(Debug)]
+pub struct OpenFiles {
+    soft: Option<u64>,
+}
+
+impl OpenFiles {
+    /// Raises it.
+    #[must_use]
+    pub fn raised() -> OpenFiles {
+        let mut open_files = OpenFiles { soft: None };
+        open_files.raise();
+        open_files
+    }
+
+    /// Raises it again, from what it is now.
+    pub(super) fn raise(&mut self) {
+        let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+            Ok(soft)
+        });
+        self.soft = raised.ok();
+    }
+
+    /// Makes it what it was.
+    pub(super) fn put_back(&mut self) {
+        if let Some(soft) = self.soft.take()
+            && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        {
+            // Should it fail, the command may open more.
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
+        }
+    }
+}
+
+impl Drop for OpenFiles {
+    fn drop(&mut self) {
+        self.put_back();
+    }
+}
+
 /// Keeps this process on the first processors of those that it may use.
 fn affinity(cpus: f64) -> Result<String, String> {
     let this = Pid::from_raw(0);

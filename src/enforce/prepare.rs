@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::limits::OpenFiles;
 use super::newroot::Source;
 use super::{StepError, identity, sources};
 use crate::enforce::seccomp;
@@ -25,6 +26,8 @@ pub struct Prepare<'a> {
     pub filter: Option<seccomp::Program>,
     /// For each operation of the view that binds a host tree: its detached clone (root callers; else init makes them).
     pub sources: Option<Vec<Option<Source>>>,
+    /// Raised until init has built the box.
+    pub open_files: OpenFiles,
 }
 
 impl<'a> Prepare<'a> {
@@ -35,6 +38,7 @@ impl<'a> Prepare<'a> {
             plan,
             filter: None,
             sources: None,
+            open_files: OpenFiles::raised(),
         }
     }
 }

@@ -8,11 +8,12 @@ use crate::plan::OsText;
 use crate::sys::mount;
 use crate::sys::rename::{Taken, renameat2};
 use crate::sys::unlock::widen;
+use crate::sys::xattr;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
-use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+use nix::unistd::{Gid, UnlinkatFlags, fchown, symlinkat, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -186,6 +187,7 @@ pub(super) fn replace_and(
     keep: impl FnOnce(&OsStr),
 ) -> Result<Locked, TreeError> {
     let new = written_beside(dir, name, bytes, mode)?;
+    share_alike(dir, name, &new);
     let exchange = || {
         let flags = Taken::Exchange;
         renameat2(dir, Path::new(&new), dir, Path::new(name), flags)
@@ -224,6 +226,28 @@ pub(super) fn replace_and(
     };
     let _ = unlinkat(dir, Path::new(&new), UnlinkatFlags::NoRemoveDir);
     done
+}
+
+/// Lets those who share a file go on to do so when this one takes its place: by its group (a directory without set-group-id does not
+/// give that) and its access control list. What cannot be given is what git's own way of writing loses, too.
+fn share_alike(dir: BorrowedFd<'_>, old: &OsStr, new: &OsStr) {
+    let open = |name: &OsStr| {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = openat(dir, name, flags, Mode::empty())?;
+        fstat(&file).map(|stat| (file, stat))
+    };
+    let (Ok((old, theirs)), Ok((new, ours))) = (open(old), open(new)) else {
+        return;
+    };
+    let mut mode = ours.st_mode & 0o777;
+    if ours.st_gid != theirs.st_gid
+        && fchown(&new, None, Some(Gid::from_raw(theirs.st_gid))).is_err()
+    {
+        // What the group might do is not for another one.
+        mode &= 0o707 | (mode & 0o007) << 3;
+    }
+    let _ = xattr::copy(old.as_fd(), new.as_fd());
+    let _ = fchmod(&new, Mode::from_bits_truncate(mode));
 }
 
 /// How often two files change places before it is left to the next look.

@@ -8,6 +8,7 @@ use super::message::{FromKeeper, ToKeeper};
 use super::tree::Filled;
 use super::watchman::Watchman;
 use crate::enforce::build::close_all_but;
+use crate::enforce::limits::OpenFiles;
 use crate::launch::channel::{self, Channel, Received};
 use crate::plan::Plan;
 use crate::plan::names::Watch;
@@ -119,6 +120,8 @@ fn main(plan: &Plan, channel: &Channel) -> Result<(), Over> {
     // Best effort: a name is closed the sooner on a busy machine.
     let _ = process::short_turns();
     let _ = process::wipe_startup_block(c"agentbox: keeper");
+    // For good: a place has some descriptors for each nested repository, and nothing is executed here.
+    let _open_files = OpenFiles::raised();
     close_all_but(vec![channel.as_fd().as_raw_fd()]).map_err(over)?;
     let mut watchman = Watchman::new(plan);
     let before = match plan.names.watch {

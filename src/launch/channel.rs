@@ -49,7 +49,7 @@ pub enum ChannelError {
         count: usize,
     },
     /// The kernel cut bytes or descriptors off (too many of them, or our table of descriptors is full).
-    #[error("a message was truncated")]
+    #[error("EMFILE: a message came without its descriptors")]
     Truncated,
     /// Not a message of the expected type.
     #[error("not a message of the expected type: {0}")]

@@ -23,7 +23,7 @@ pub fn hints(failure: &str) -> Vec<String> {
         ("EAGAIN: ", NO_PROCESS),
         (
             "EMFILE: ",
-            "too few files may be open: by `--limit open-files` (`[limits]`) or by the caller's own limit; 256 are enough, and one more for each nested repository: `ulimit -n 4096`",
+            "too few files may be open: by `--limit open-files` (`[limits]`) or by the caller's own hard limit (`ulimit -Hn`, limits.conf(5)); 256 are enough, and ten more for each nested repository",
         ),
         (
             "EFBIG: ",

@@ -201,6 +201,7 @@ fn build_box(
         home: None,
         namespaces: Vec::new(),
         listeners: Vec::new(),
+        open_files: prepare.open_files,
         evidence: Vec::new(),
     };
     build::run(&mut b)?;

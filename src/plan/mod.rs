@@ -205,8 +205,19 @@ pub struct Identity {
     pub user: String,
     /// HOME inside.
     pub home: OsText,
+    /// Where that is, if it is a link or lies behind one (`/home -> /var/home`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home_real: Option<OsText>,
     /// The login shell inside.
     pub shell: OsText,
+}
+
+impl Identity {
+    /// HOME inside, without links.
+    #[must_use]
+    pub fn real_home(&self) -> &OsText {
+        self.home_real.as_ref().unwrap_or(&self.home)
+    }
 }
 
 /// The mount view: how the new root is built, in order.

@@ -54,6 +54,7 @@ pub(in crate::report) fn plan() -> Plan {
             outer_gid: 1000,
             user: "a".into(),
             home: "/home/a".into(),
+            home_real: None,
             shell: "/bin/bash".into(),
         },
         view: View::default(),

@@ -44,6 +44,7 @@ fn plan() -> Plan {
             outer_gid: 1000,
             user: "u".into(),
             home: "/home/u".into(),
+            home_real: None,
             shell: "/bin/sh".into(),
         },
         view: View::default(),

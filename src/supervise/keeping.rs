@@ -327,7 +327,7 @@ impl Keeping {
                     continue;
                 }
                 Did::Lured => self.lured(&act.file, lures::LURED, running),
-                Did::Detached => self.detached(&act.file, running),
+                Did::Detached { .. } => self.detached(&act.file, running),
                 Did::Renewed { whose, was, copy } => {
                     self.renewed(&act.file, whose, (was, copy), running);
                 }

@@ -76,7 +76,7 @@ fn kind(did: &Did) -> Option<Kind> {
         Did::Quarantined
         | Did::Lured
         | Did::Renewed { .. }
-        | Did::Detached
+        | Did::Detached { .. }
         | Did::PutBack
         | Did::Restored
         | Did::Undone { .. } => Kind::Settled,
@@ -173,7 +173,11 @@ fn line(act: &Act, id: &SessionId) -> String {
                  you write to it: `agentbox restore {id}` has the other one"
             )
         }
-        Did::Detached => format!(
+        Did::Detached { foreign: true } => format!(
+            "{file} is protected and another user's, so that nobody can tell whether it is open for writing: the name has a file of yours now, with the \
+             same content; `agentbox restore {id}` has the other one"
+        ),
+        Did::Detached { foreign: false } => format!(
             "{file} is protected and was held open for writing: the name has another file now, with the same content; `agentbox restore {id}` has the \
              other one"
         ),
@@ -260,7 +264,7 @@ pub(super) fn event(act: Act) -> Option<Event> {
     let Act { file, did } = act;
     Some(match did {
         Did::Quarantined | Did::Lured => Event::Quarantined { file },
-        Did::Renewed { .. } | Did::Detached | Did::PutBack | Did::Restored => {
+        Did::Renewed { .. } | Did::Detached { .. } | Did::PutBack | Did::Restored => {
             Event::PutBack { file }
         }
         Did::Undone { keys } => Event::Undone { file, keys },

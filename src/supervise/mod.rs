@@ -32,6 +32,7 @@ mod quiet;
 pub mod relay;
 mod remote;
 mod remote_words;
+mod replay;
 mod reports;
 pub(crate) mod running;
 mod screen;
@@ -406,7 +407,7 @@ fn attend(
     let Some((home, files)) = state else {
         return Ok((screen, None, Vec::new()));
     };
-    let (sync, events) = StateSync::new(files, home, &plan.identity.home, ear)
+    let (sync, events) = StateSync::new(files, home, plan.identity.real_home(), ear)
         .map_err(|e| format!("state files cannot be written back: {e}"))?;
     Ok((screen, Some(sync), events))
 }

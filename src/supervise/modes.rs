@@ -141,6 +141,11 @@ impl Modes {
         self.asked > 0 && self.last_asked.is_some_and(|at| at.elapsed() < ANSWER)
     }
 
+    /// No escape sequence is half seen.
+    pub(super) fn is_between_sequences(&self) -> bool {
+        self.state == State::Ground
+    }
+
     /// Another screen than the one that is there afterwards is shown.
     pub(super) fn is_alternate(&self) -> bool {
         self.alternate != 0

@@ -7,6 +7,7 @@
 
 use super::queue::{Moved, Queue};
 use super::relay::{Drained, RelayError, Wish, readable, set_nonblocking, wait, wish};
+use super::replay::without_questions;
 use crate::sys::tty::{self, Winsize};
 use nix::errno::Errno;
 use nix::poll::{PollFlags, PollTimeout};
@@ -40,6 +41,8 @@ pub(super) struct Screen {
     viewers: Vec<Viewer>,
     input: Queue,
     kept: VecDeque<u8>,
+    /// How many of these somebody has been shown.
+    shown: usize,
     last: u32,
     /// Who typed last.
     active: Option<u32>,
@@ -57,6 +60,7 @@ impl Screen {
             viewers: Vec::new(),
             input: Queue::new(),
             kept: VecDeque::new(),
+            shown: 0,
             last: 0,
             active: None,
             traffic: (0, 0),
@@ -74,9 +78,8 @@ impl Screen {
     pub(super) fn add(&mut self, data: OwnedFd) -> u32 {
         self.last = self.last.wrapping_add(1);
         let mut output = Queue::new();
-        let (older, newer) = self.kept.as_slices();
-        output.append(older);
-        output.append(newer);
+        output.append(&without_questions(self.kept.make_contiguous(), self.shown));
+        self.shown = self.kept.len();
         self.viewers.push(Viewer {
             id: self.last,
             data,
@@ -254,8 +257,12 @@ impl Screen {
 
     fn keep(&mut self, bytes: &[u8]) {
         self.kept.extend(bytes);
+        if self.has_client() {
+            self.shown = self.kept.len();
+        }
         let surplus = self.kept.len().saturating_sub(KEPT);
         self.kept.drain(..surplus);
+        self.shown = self.shown.saturating_sub(surplus);
     }
 
     fn show(&mut self, bytes: &[u8]) {

@@ -119,7 +119,7 @@ pub struct StateSync {
 }
 
 impl StateSync {
-    /// Begins to watch. `box_home` is an open directory: HOME of the box, whose path inside is `home`; `files` is what
+    /// Begins to watch. `box_home` is an open directory: HOME of the box, whose path inside is `home`, without links; `files` is what
     /// [`initial`] gave and the copies hold.
     ///
     /// A directory that cannot be watched (the user's inotify instances are used up) is said as an event; the file is then

@@ -41,7 +41,7 @@ pub(super) fn gone(plan: &Plan, since: (i64, i64)) -> Vec<PathBuf> {
     let work = plan.workspace.real.path();
     let bases = [
         work.parent(),
-        Some(plan.identity.home.path()),
+        Some(plan.identity.real_home().path()),
         Some(Path::new("/tmp")),
         Some(Path::new("/var/tmp")),
     ];

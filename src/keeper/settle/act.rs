@@ -161,7 +161,10 @@ pub enum Did {
         until: Until,
     },
     /// Somebody has had a file that runs something open for writing for a while: the name has another file with the same content.
-    Detached,
+    Detached {
+        /// It is another user's, and the kernel does not say who writes it.
+        foreign: bool,
+    },
     /// A frozen name has appeared with what a commit had there when the session began: a worktree's copy.
     Followed {
         /// Device and inode.

@@ -114,8 +114,8 @@ impl Settler<'_> {
 
     fn undo(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, base: &[u8]) {
         for attempt in 0..CONFIG_TRIES {
-            let (now, mode) = match files::read(dir, name) {
-                Ok(Some((now, stat))) => (now, stat.st_mode),
+            let (now, stat) = match files::read(dir, name) {
+                Ok(Some((now, stat))) => (now, stat),
                 // A link, or larger than git configuration is: nothing of it can be kept.
                 Ok(None) => return self.not_a_config(dir, name, file, base),
                 Err(Errno::ENOENT) => return,
@@ -131,7 +131,7 @@ impl Settler<'_> {
             let leads = |path: &[u8]| self.leads(file, path);
             let (text, keys) = match clean(base, &now, work_tree.as_deref(), leads) {
                 Ok(None) if self.is_being_written(dir, name) => {
-                    return self.detach(dir, name, file, &now, mode);
+                    return self.detach(dir, name, file, &now, &stat);
                 }
                 Ok(None) => return,
                 Ok(Some(cleaned)) => (cleaned.text, cleaned.taken),
@@ -140,10 +140,10 @@ impl Settler<'_> {
                 Err(_) => return self.not_a_config(dir, name, file, base),
             };
             let written = if attempt + 1 < CONFIG_TRIES {
-                files::replace(dir, name, &now, &text, mode)
+                files::replace(dir, name, &now, &text, stat.st_mode)
             } else {
                 // A lock that nobody gives back is no reason to leave it.
-                files::write(dir, name, &text, mode).map(|()| Locked::Written)
+                files::write(dir, name, &text, stat.st_mode).map(|()| Locked::Written)
             };
             match written {
                 Ok(Locked::Written) => {
@@ -161,7 +161,17 @@ impl Settler<'_> {
                 Ok(Locked::Changed | Locked::Busy) => {
                     self.paused();
                 }
-                Err(_) => return self.taken_and_written(dir, name, file, base, &text, mode, keys),
+                Err(_) => {
+                    return self.taken_and_written(
+                        dir,
+                        name,
+                        file,
+                        base,
+                        &text,
+                        stat.st_mode,
+                        keys,
+                    );
+                }
             }
         }
     }

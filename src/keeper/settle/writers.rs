@@ -10,7 +10,7 @@ use crate::sys::mount::has_writer;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode};
-use nix::unistd::{AccessFlags, faccessat};
+use nix::unistd::{AccessFlags, faccessat, geteuid};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
@@ -93,7 +93,7 @@ impl Settler<'_> {
         name: &OsStr,
         file: &Path,
         now: &[u8],
-        mode: u32,
+        stat: &FileStat,
     ) {
         let keep = |old: &OsStr| {
             let taken = self.quarantine().and_then(|quarantine| {
@@ -104,8 +104,11 @@ impl Settler<'_> {
                 self.failed(file, why);
             }
         };
-        match files::replace_and(dir, name, now, now, mode, keep) {
-            Ok(Locked::Written) => self.say(file, Did::Detached),
+        match files::replace_and(dir, name, now, now, stat.st_mode, keep) {
+            Ok(Locked::Written) => {
+                let foreign = stat.st_uid != geteuid().as_raw();
+                self.say(file, Did::Detached { foreign });
+            }
             // Whatever was written is an event, and looked at.
             Ok(Locked::Changed | Locked::Busy) => {}
             Err(why) => self.failed(file, why),
@@ -115,7 +118,7 @@ impl Settler<'_> {
     /// The same of a file of the start that was not written so far.
     pub(super) fn detach_writers(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path) {
         if let Ok(Some((now, stat))) = files::read(dir, name) {
-            self.detach(dir, name, file, &now, stat.st_mode);
+            self.detach(dir, name, file, &now, &stat);
         } else {
             self.take(dir, name, file, Why::Changed);
         }

@@ -38,6 +38,39 @@ pub(super) fn note(scene: &Scene<'_>, env: &Env, links: &PathMap<PathBuf>) -> Op
     ))
 }
 
+/// Variables by which an agent has its log-in and its sessions in a place of their own, which its profile does not pass, and what the
+/// box has instead.
+const ELSEWHERE: [(&str, &str, &str); 2] = [
+    ("CLAUDE_CONFIG_DIR", "claude", ".claude"),
+    ("CODEX_HOME", "codex", ".codex"),
+];
+
+/// Who has two accounts would not know why the agent is the other one here, or logged in as nobody.
+pub(super) fn elsewhere(scene: &Scene<'_>, env: &Env) -> Vec<String> {
+    let passes = |name: &str| {
+        let mut pass = env.pass.iter().map(|pass| &pass.name);
+        let mut set = env.set.iter().map(|set| &set.name);
+        pass.any(|it| it.os() == name) || set.any(|it| it.os() == name)
+    };
+    let is_other = |value: &OsStr, usual: &str| {
+        let (there, here) = (Path::new(value), scene.home.path.join(usual));
+        !value.is_empty() && scene.walk.canonical(there) != scene.walk.canonical(&here)
+    };
+    ELSEWHERE
+        .iter()
+        .filter(|(name, profile, usual)| {
+            scene.policy.profiles.iter().any(|it| it == profile)
+                && scene.host.var(name).is_some_and(|value| is_other(value, usual))
+                && !passes(name)
+        })
+        .map(|(name, _, usual)| {
+            format!(
+                "{name} is kept out: the box has ~/{usual} and its log-in (`agentbox why env {name}`)"
+            )
+        })
+        .collect()
+}
+
 /// Is it one absolute path, there outside, and neither in the box nor around something that is?
 fn is_astray(scene: &Scene<'_>, links: &PathMap<PathBuf>, value: &OsStr) -> bool {
     let path = Path::new(value);

@@ -232,6 +232,7 @@ const NO_PORTS: &str = "leave it out, use --net host, or run where namespaces ca
 pub(super) fn into(bare: &Bare, identity: &mut Identity, env: &mut Env) {
     let origin = Origin::agentbox("the session's directory, on the rung landlock");
     identity.home = bare.place.path().join("home").into();
+    identity.home_real = None;
     let tmp: OsText = bare.place.path().join("tmp").into();
     // A profile's `/tmp/.screen` means the box's own, and /tmp is the host's there.
     for set in &mut env.set {

@@ -56,6 +56,7 @@ pub(super) fn identity(scene: &mut Scene<'_>, rung: Rung) -> Identity {
         outer_gid: outer.1,
         user: clean_name(&user),
         home: scene.home.path.clone().into(),
+        home_real: (scene.home.real != scene.home.path).then(|| scene.home.real.clone().into()),
         shell: shell(scene).into(),
     }
 }

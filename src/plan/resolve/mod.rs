@@ -186,6 +186,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     ssh::variable(&mut env, &network);
     network::endpoints(scene, &env, &mut network);
     let mut notes = Vec::from_iter(gitconfig::unsigned(scene, &env));
+    notes.extend(astray::elsewhere(scene, &env));
     notes.extend(astray::note(scene, &env, &settled.links));
     notes.extend(spoken(scene));
     let remotes = remote::remotes(scene);

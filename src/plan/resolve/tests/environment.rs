@@ -338,3 +338,24 @@ fn variables_that_name_what_is_not_in_the_box_are_told() {
         assert_eq!(said(&[(name, value)], &[]), None, "{name}");
     }
 }
+
+/// With two accounts the agent was the other one in the box, and nobody said so.
+#[test]
+fn an_agent_whose_place_is_kept_out_is_said() {
+    let said = |profile: &str, value: &str, keep: &[&str]| {
+        let mut world = World::new();
+        world.fs.dir("/home/u/work-account").dir("/home/u/.claude");
+        world.var("CLAUDE_CONFIG_DIR", value);
+        world.policy.profiles = vec![profile.to_owned()];
+        world.policy.wishes.env.keep = names(keep, &cli("--env"));
+        let mut notes = world.plan().notes.into_iter();
+        notes.find(|note| note.contains("CLAUDE_CONFIG_DIR is kept out"))
+    };
+    let other = "/home/u/work-account";
+    let note = said("claude", other, &[]).unwrap();
+    assert!(note.contains("the box has ~/.claude"), "{note}");
+    assert_eq!(said("claude", other, &["CLAUDE_CONFIG_DIR"]), None);
+    assert_eq!(said("claude", "/home/u/.claude", &[]), None);
+    assert_eq!(said("claude", "", &[]), None);
+    assert_eq!(said("shell", other, &[]), None);
+}
