@@ -81,7 +81,6 @@ use reports::{Reports, Verbose};
 use running::Running;
 use screen::Screen;
 use seen::Seen;
-use settling::Settled;
 use start::{Started, accept, build};
 use state::{Initial, StateSync};
 use std::fs::File;
@@ -425,7 +424,7 @@ fn refuse_early(client: &Channel, why: &str) -> u8 {
 /// Nothing was executed.
 fn refuse(mut voice: Voice, mut session: Session, begun: Instant, why: &str) -> u8 {
     // What files are may be remembered already: what changes in them from here on is the user's, and nobody puts it back.
-    Settled::Yes.done(&session);
+    settling::Settled::Yes.done(&session);
     why.lines()
         .for_each(|line| voice.direct(Tone::Refusal, line));
     let refused = Event::Refused {
