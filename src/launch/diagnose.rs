@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn a_low_limit_of_the_caller_is_not_the_hosts_fault() {
         for (errno, word) in [
-            (Errno::EMFILE, "ulimit -n"),
+            (Errno::EMFILE, "ulimit -Hn"),
             (Errno::ENFILE, "fs.file-max"),
             (Errno::ETOOMANYREFS, "agentbox kill"),
         ] {
