@@ -151,6 +151,27 @@ fn nothing_of_other_projects_is_in_an_agents_box() {
     );
 }
 
+/// Who wants all projects in the box says so, and a grant of one's own is no error.
+#[test]
+fn a_grant_of_the_users_shows_all_projects() {
+    let read = "cat ~/.claude/projects/-srv-other/s.jsonl ~/.claude/history.jsonl";
+    for (flag, place, both) in [
+        ("--write", "{home}/.claude", true),
+        ("--write", "{home}/.claude/projects", false),
+        ("--read", "{home}/.claude/projects", false),
+    ] {
+        let b = TestBox::new()
+            .file("home/.claude/projects/-srv-other/s.jsonl", "THEIRS")
+            .file("home/.claude/history.jsonl", "TYPED")
+            .script("bin/claude", &format!("#!/bin/sh\n{read}"));
+        let program = b.root().join("bin/claude").display().to_string();
+        let place = b.fill(place);
+        let ran = run(b.agentbox(["run", "--net", "none", flag, &place, "--", &program]));
+        assert!(ran.text().contains("THEIRS"), "{place}: {ran:?}");
+        assert_eq!(ran.text().contains("TYPED"), both, "{place}: {ran:?}");
+    }
+}
+
 /// The same of Codex's, Gemini CLI's and opencode's, which are the box's own: a box read and wrote what one of another project had.
 #[test]
 fn sessions_of_a_box_are_not_in_one_of_another_project() {

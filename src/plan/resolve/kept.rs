@@ -9,7 +9,7 @@ use super::scene::{Scene, show};
 use super::tree::Shown;
 use crate::host::FileType;
 use crate::plan::rung::Rung;
-use crate::plan::{Access, GrantKind, Kind, StateFile};
+use crate::plan::{Access, Grant, GrantKind, Kind, StateFile};
 use crate::policy::{Origin, PathWish, Wish};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -135,15 +135,28 @@ pub(super) fn private(
             );
             continue;
         }
+        let project = own.kind == GrantKind::Project;
+        // Who grants it by name, or all around it for writing, means what is there of all projects.
+        let all = |grant: &Grant| {
+            let at = grant.path.path();
+            let holds = grant.kind == GrantKind::Write && within(&place, at);
+            !grant.is_built_in() && (holds || at == place)
+        };
+        if project && scene.grants.iter().any(all) {
+            continue;
+        }
         let target = own.root.join(rest);
         if let Some((holder, shown)) = scene.tree.holder(&place) {
-            let coverable = shown.access == Access::Write
+            let coverable = (project || shown.access == Access::Write)
                 && shown.kind == Kind::Dir
                 && shown.source == holder
                 && holder != place
                 && !own.is_file();
             if coverable {
                 covers.push((place, target, own));
+                continue;
+            }
+            if own.is_file() {
                 continue;
             }
             let holder = show(holder);
