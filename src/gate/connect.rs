@@ -82,11 +82,25 @@ pub async fn connect(
             return Err(Refusal::of(Why::Unresolved { what }));
         }
     };
-    match proxy {
-        None => race(&addresses, port).await.map(direct),
-        Some(proxy) => through(gate, proxy, &host, port, speaks).await,
+    let Some(proxy) = proxy else {
+        return race(&addresses, port).await.map(direct);
+    };
+    let refusal = match through(gate, proxy, &host, port, speaks).await {
+        Ok(outside) => return Ok(outside),
+        Err(refusal) => refusal,
+    };
+    // Programs of other ports (ssh, psql) ask no proxy outside, and many a proxy refuses them.
+    if WEB.contains(&port) || addresses.is_empty() {
+        return Err(refusal);
     }
+    race(&addresses, port)
+        .await
+        .map(direct)
+        .map_err(|_| refusal)
 }
+
+/// Where a proxy's no is the last word.
+const WEB: [u16; 2] = [80, 443];
 
 fn direct(stream: TcpStream) -> Outside {
     Outside {

@@ -266,10 +266,13 @@ fn the_hosts_proxy_is_used() {
     in_namespaces("outside::the_hosts_proxy_is_used", || {
         let log = company_proxy();
         server([127, 0, 0, 2], 5432, echo);
+        for port in [22, 443] {
+            server([127, 0, 0, 2], port, echo);
+        }
         let mut world = World::new();
         world.resolver(
             "nameserver 127.0.0.53\n",
-            "127.0.0.8 proxy.corp\n127.0.0.2 direct.example\n",
+            "127.0.0.8 proxy.corp\n127.0.0.2 direct.example denied-here.example\n",
         );
         world.config(|config| {
             config.https_proxy = Some("http://me:pass@proxy.corp:3128/".into());
@@ -284,6 +287,8 @@ fn the_hosts_proxy_is_used() {
             &[5432],
             &[Mark::Private],
         );
+        let here = Target::Name("denied-here.example".into());
+        world.grant(here, &[22, 443], &[Mark::Private]);
         world.configure();
         // A name that only the proxy can resolve.
         let hello = client_hello(Some("far.example"), 999);
@@ -311,6 +316,15 @@ fn the_hosts_proxy_is_used() {
         let mut stream = world.connect("direct.example", 5432);
         stream.write_all(b"x").unwrap();
         stream.read_exact(&mut [0]).unwrap();
+        // ssh outside asks no proxy: where that one says no to its port it is reached as there. Not what a browser asks for.
+        let mut stream = world.connect("denied-here.example", 22);
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        let mut stream = world.connect("denied-here.example", 443);
+        stream
+            .write_all(&client_hello(Some("denied-here.example"), 999))
+            .unwrap();
+        assert_eq!(rest(&mut stream).unwrap(), [0x15, 3, 3, 0, 2, 2, 80]);
         let seen = log.lock().unwrap().clone();
         assert_eq!(
             seen,
@@ -319,6 +333,8 @@ fn the_hosts_proxy_is_used() {
                 "GET http://far.example/x HTTP/1.1|",
                 "CONNECT denied.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
                 "CONNECT long.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
+                "CONNECT denied-here.example:22 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
+                "CONNECT denied-here.example:443 HTTP/1.1|Proxy-Authorization: Basic bWU6cGFzcw==",
             ]
         );
         // The password is nowhere in what the gate said.
