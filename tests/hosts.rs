@@ -66,6 +66,28 @@ fn a_place_without_pidfd_send_signal_kills_all_the_same() {
     assert_eq!(ran.code(), 0, "{ran:?}");
 }
 
+/// `check` makes its box without the help that `run` has, and said yes where a filter keeps what joins one.
+#[test]
+fn a_place_where_nothing_joins_a_box_is_none_for_check_either() {
+    for (call, number) in [
+        ("setns", libc::SYS_setns),
+        ("pidfd_open", libc::SYS_pidfd_open),
+    ] {
+        let place = format!("exec {{probe}} enter without {number} -- \"$@\"");
+        let b = TestBox::new();
+        let ran = through_shell(&b, &place, &b.command(["/bin/echo", "RAN"]));
+        ran.refused(&[call]);
+        let check = through_shell(&b, &place, &b.agentbox(["check"]));
+        assert_eq!(check.code(), 1, "{call}: {check:?}");
+        assert!(check.text().contains(&format!("{call}: ")), "{check:?}");
+    }
+    // The twin: a call that nobody needs.
+    let place = format!("exec {{probe}} enter without {} -- \"$@\"", libc::SYS_acct);
+    let b = TestBox::new();
+    let check = through_shell(&b, &place, &b.agentbox(["check"]));
+    assert_eq!(check.code(), 0, "{check:?}");
+}
+
 /// Where /proc hides from the caller what he may not trace, nobody outside sees init of a box: it hands out what the kernel says of it.
 /// There was no start. Root sees all.
 #[test]

@@ -194,6 +194,9 @@ fn attempt(host: &Host, mode: NetworkMode, rung: Rung) -> Result<Vec<Evidence>, 
         .and_then(|sessions| recorded(&sessions, &plan).map(|()| sessions))
         .map_err(|e| format!("the session's record cannot be written: {e}"))?;
     drop(StopFiles::arm(&plan)?);
+    if rung != Rung::Landlock {
+        launch::place::joins()?;
+    }
     let (group, found) = limits::prepare(
         &plan.limits,
         &host.cgroup,

@@ -245,7 +245,12 @@ pub fn spawn(
         },
     };
     let (init, pidfd) = forked.map_err(|errno| {
-        let e = StepError::new("clone3", "with new namespaces", errno);
+        let call = if early.is_some() {
+            "setns, pidfd_open, clone3"
+        } else {
+            "clone3"
+        };
+        let e = StepError::new(call, "with new namespaces", errno);
         // Of EAGAIN the supervisor says what it means.
         let e = match errno {
             Errno::EAGAIN => e,

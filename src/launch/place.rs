@@ -122,6 +122,25 @@ fn tried() -> Place {
     }
 }
 
+/// Whether a filter around agentbox keeps what joins a box from outside: `exec`, the keeper, and the start of most.
+///
+/// # Errors
+/// The call that it keeps, with a remedy.
+pub fn joins() -> Result<(), String> {
+    let kept = |call: &str, errno: Errno| {
+        let way =
+            "a filter around agentbox keeps it, and nothing could join the box: allow it there";
+        format!("{call}: {errno}: {way}")
+    };
+    process::pidfd_open(nix::unistd::getpid().as_raw()).map_err(|e| kept("pidfd_open", e))?;
+    let null = std::fs::File::open("/dev/null").map_err(|e| format!("/dev/null: {e}"))?;
+    // No namespace (setns(2)): the kernel says so where it is asked.
+    match nix::sched::setns(&null, CloneFlags::empty()) {
+        Ok(()) | Err(Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(kept("setns", errno)),
+    }
+}
+
 /// Whether /dev/null is the device: what writes to it may have made a file there, while it was gone.
 #[must_use]
 pub fn has_dev_null() -> bool {
