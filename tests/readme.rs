@@ -213,7 +213,7 @@ fn every_command_in_the_text_parses() {
             let plain = plain
                 .replace("...", "")
                 .replace("HOSTPORT", "80")
-                .replace("PORT", "80");
+                .replace("PORT", "8080");
             for words in alternatives(&plain) {
                 let argv = words.iter().map(OsString::from);
                 let argv = std::iter::once("agentbox".into()).chain(argv);

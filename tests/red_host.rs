@@ -240,9 +240,10 @@ fn a_directory_of_settings_is_no_working_copy() {
 #[test]
 fn no_link_out_of_an_agents_directory_stays() {
     for dotfiles in [false, true] {
-        let b = TestBox::new().file("home/.bashrc", "host");
+        let b = TestBox::new()
+            .file("home/.bashrc", "host")
+            .dir("home/dot/claude");
         if dotfiles {
-            std::fs::create_dir_all(b.home().join("dot/claude")).unwrap();
             std::os::unix::fs::symlink("dot/claude", b.home().join(".claude")).unwrap();
         }
         let script = "cd {home}/.claude/projects && cd ./$(echo {ws} | sed 's/[^A-Za-z0-9]/-/g') && mkdir -p p/q && ln -s {home}/.bashrc p/a.jsonl \

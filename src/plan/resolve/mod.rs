@@ -156,6 +156,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let is_bare = standing.rung == Rung::Landlock;
     view::base(scene);
     grants::files(scene);
+    scene.trees = names::trees(scene);
     let common = git::grants(scene);
     grants::main_project(scene, common.as_deref());
     gitconfig::look(scene);

@@ -4,6 +4,7 @@
 
 use super::expand::within;
 use super::gitconfig::Cleaned;
+use super::names::Tree as Granted;
 use super::tree::Tree;
 use super::walk::Walker;
 use crate::host::{FileType, Host, Lookup};
@@ -33,6 +34,8 @@ pub(super) struct Scene<'a> {
     pub(super) cleaned: Vec<Cleaned>,
     /// A configuration of git that the box sees has commits or tags signed.
     pub(super) signs: bool,
+    /// Other repositories that are granted for work.
+    pub(super) trees: Vec<Granted>,
     /// The repository's common directory, where one was found that is usable in the box.
     pub(super) repository: Option<PathBuf>,
     /// Where the persistent private places are; canonical as far as it exists.
@@ -71,6 +74,7 @@ impl<'a> Scene<'a> {
             own_dirs: Vec::new(),
             writable: Vec::new(),
             cleaned: Vec::new(),
+            trees: Vec::new(),
             repository: None,
             private_root: PathBuf::new(),
             private_own: PathBuf::new(),

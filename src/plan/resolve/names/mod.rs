@@ -28,6 +28,7 @@ mod shadows;
 mod sourced;
 mod spelling;
 mod tracked;
+mod trees;
 mod variables;
 mod ways;
 mod whole;
@@ -51,7 +52,7 @@ use search::{Hit, Search};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use tracked::Tracked;
-use ways::Way;
+pub(super) use trees::{Tree, trees};
 
 /// How one place in the box is covered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,7 +170,7 @@ struct Found {
     /// All of them that the box could replace.
     links: Vec<OsText>,
     /// Where protected names that are links lead.
-    ways: Vec<Way>,
+    ways: Vec<ways::Way>,
     skipped: Vec<String>,
     entries: u64,
     searched: Searched,

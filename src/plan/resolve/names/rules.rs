@@ -136,6 +136,26 @@ fn rule(scene: &mut Scene<'_>, kind: NameKind, wish: &Wish<NameWish>, out: &mut 
     let Some(base) = expand(scene, &base) else {
         return;
     };
+    let mut bases = vec![base];
+    if start == b"${workspace}" {
+        let trees = scene.trees.iter();
+        let trees = trees.filter(|tree| kind == NameKind::Hide || tree.access == Access::Write);
+        bases.extend(trees.map(|tree| tree.dir.clone()));
+    }
+    for base in bases {
+        rule_below(scene, kind, wish, base, rest, out);
+    }
+}
+
+/// What is said of `rest` below `base`.
+fn rule_below(
+    scene: &Scene<'_>,
+    kind: NameKind,
+    wish: &Wish<NameWish>,
+    base: PathBuf,
+    rest: &[u8],
+    out: &mut Vec<NameRule>,
+) {
     let names: Vec<&[u8]> = rest
         .split(|b| *b == b'/')
         .filter(|n| !n.is_empty())
@@ -196,12 +216,14 @@ fn plain_name(name: &[u8]) -> OsString {
     OsString::from_vec(out)
 }
 
-/// The directory that rules about `dir` belong to, and the way from there to `dir`: the workspace or HOME where it lies in
+/// The directory that rules about `dir` belong to, and the way from there to `dir`: the workspace, another tree or HOME where it lies in
 /// one of them, so that a directory on the way may come and go; else what exists of it.
 pub(super) fn anchor(scene: &Scene<'_>, dir: &Path) -> (PathBuf, Vec<u8>) {
-    for place in [&scene.workspace.real, &scene.home.real] {
+    let trees = scene.trees.iter().map(|tree| tree.dir.as_path());
+    let places = std::iter::once(scene.workspace.real.as_path()).chain(trees);
+    for place in places.chain([scene.home.real.as_path()]) {
         if let Some(way) = below(dir, place) {
-            return (place.clone(), way.to_vec());
+            return (place.to_owned(), way.to_vec());
         }
     }
     let is_dir = |at: &Path| {

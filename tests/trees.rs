@@ -1,0 +1,128 @@
+//! A second repository that is granted (`--write ../lib`): what is hidden, protected and tracked in the working copy is so
+//! there. Nothing was: its `.env` could be read, and its hooks written.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+use common::{Live, TestBox};
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+const SECRETS: [&str; 3] = [".env", "conf/prod.env", "server.key"];
+const FROZEN: [&str; 2] = [".git/hooks/pre-commit", ".claude/settings.json"];
+const TRACKED: [&str; 2] = [".github/workflows/ci.yml", ".envrc"];
+
+/// A working copy, a repository beside it and a directory of data, which is none.
+fn two() -> TestBox {
+    let mut b = TestBox::new()
+        .profile("extends = [\"base\", \"git\", \"toolchains\"]\n")
+        .file("{ws}/work", "old\n")
+        .file("{home}/lib/.git/HEAD", "ref: refs/heads/main\n")
+        .file("{home}/lib/.git/config", "[core]\n\tbare = false\n")
+        .dir("{home}/lib/.git/objects")
+        .dir("{home}/lib/.git/refs")
+        .file("{home}/lib/src/lib.rs", "old\n")
+        .file("{home}/data/.env", "DATA\n")
+        .file("{home}/data/.claude/settings.json", "old\n");
+    for name in SECRETS {
+        b = b.file(&format!("{{home}}/lib/{name}"), "SECRET\n");
+    }
+    for name in FROZEN.iter().chain(&TRACKED) {
+        b = b.file(&format!("{{home}}/lib/{name}"), "old\n");
+    }
+    b
+}
+
+fn granted(b: TestBox, flag: &str, dirs: &[&str]) -> TestBox {
+    dirs.iter().fold(b, |b, dir| {
+        let dir = b.fill(dir);
+        b.option(flag).option(&dir)
+    })
+}
+
+fn lib(b: &TestBox) -> PathBuf {
+    b.home().join("lib")
+}
+
+fn text(b: &TestBox, name: &str) -> String {
+    fs::read_to_string(lib(b).join(name)).unwrap_or_default()
+}
+
+#[test]
+fn names_in_a_second_repository_are_as_in_the_first() {
+    let b = granted(two(), "--write", &["{home}/lib", "{home}/data"]);
+    let names = [&FROZEN[..], &TRACKED[..]].concat().join(" ");
+    let ran = b.sh(&format!(
+        "cd {{home}}/lib; cat {} src/lib.rs ../data/.env; for f in {names}; do echo evil > $f; done 2>/dev/null; \
+         mv .claude .gone 2>/dev/null; echo new > src/lib.rs; echo new > ../data/.claude/settings.json; true",
+        SECRETS.join(" ")
+    ));
+    assert_eq!(ran.ok(), "old\nDATA", "only the twins: {ran:?}");
+    for name in [&FROZEN[..], &TRACKED[..]].concat() {
+        assert_eq!(text(&b, name), "old\n", "{name}: {ran:?}");
+    }
+    assert_eq!(text(&b, "src/lib.rs"), "new\n", "the twin");
+    let data = b.home().join("data/.claude/settings.json");
+    assert_eq!(fs::read_to_string(data).unwrap(), "new\n", "the twin");
+    assert!(
+        ran.complaint().contains("lib/.github/workflows/ci.yml"),
+        "{ran:?}"
+    );
+    assert!(!lib(&b).join(".gone").exists());
+}
+
+/// What comes while the box runs: the host replaces a hidden file, and the box makes what would run outside.
+#[test]
+fn what_comes_into_a_second_repository_is_closed_or_moved_away() {
+    let b = granted(two(), "--write", &["{home}/lib"]);
+    let script = b.fill(
+        "cd {home}/lib; echo evil > .mcp.json; mkdir -p new; echo mine > new/file; echo ready; read x; \
+         cat .env late.key src/lib.rs; git config core.fsmonitor ./evil; true",
+    );
+    let mut command = b.command(["/bin/sh", "-c", &script]);
+    command.stdin(Stdio::piped());
+    let mut live = Live::start(command);
+    live.wait_line("ready");
+    fs::write(lib(&b).join("other"), "SECRET again\n").unwrap();
+    fs::rename(lib(&b).join("other"), lib(&b).join(".env")).unwrap();
+    fs::write(lib(&b).join("late.key"), "SECRET late\n").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    live.stdin().write_all(b"go\n").unwrap();
+    let ran = live.end();
+    assert!(
+        ran.text().contains("old") && !ran.text().contains("SECRET"),
+        "{ran:?}"
+    );
+    assert!(!lib(&b).join(".mcp.json").exists(), "{ran:?}");
+    assert_eq!(text(&b, "new/file"), "mine\n", "the twin");
+    assert!(!text(&b, ".git/config").contains("fsmonitor"), "{ran:?}");
+    assert_eq!(text(&b, ".env"), "SECRET again\n", "the host's own");
+}
+
+/// A grant of exactly one name lifts, as in the working copy; that of the repository does not.
+#[test]
+fn a_grant_of_one_name_in_a_second_repository_lifts_it() {
+    let b = granted(two(), "--write", &["{home}/lib", "{home}/lib/.claude"]);
+    let b = granted(b, "--read", &["{home}/lib/.env"]);
+    let ran = b.sh("cd {home}/lib; cat .env; cat server.key; echo new > .claude/settings.json");
+    assert_eq!(ran.ok(), "SECRET", "{ran:?}");
+    assert_eq!(text(&b, ".claude/settings.json"), "new\n");
+}
+
+/// What is only read needs no protection, and its secrets are not there; a part of a repository and a directory of some are as one.
+#[test]
+fn secrets_of_a_repository_that_is_only_read_are_hidden() {
+    for (dir, at) in [("lib", "lib"), ("lib/conf", "lib"), ("many", "many/lib")] {
+        let b = two().dir("{home}/many");
+        if at != "lib" {
+            fs::rename(lib(&b), b.home().join(at)).unwrap();
+        }
+        let b = granted(b, "--read", &[&format!("{{home}}/{dir}")]);
+        let ran = b.sh(&format!("cd {{home}}/{at}/conf; cat prod.env; ls"));
+        assert_eq!(ran.ok(), "prod.env", "{dir}: {ran:?}");
+        let host = fs::read_to_string(b.home().join(at).join("conf/prod.env"));
+        assert_eq!(host.unwrap(), "SECRET\n", "{dir}");
+    }
+}
