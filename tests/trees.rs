@@ -126,3 +126,19 @@ fn secrets_of_a_repository_that_is_only_read_are_hidden() {
         assert_eq!(host.unwrap(), "SECRET\n", "{dir}");
     }
 }
+
+/// A box that moved `.git` away in an earlier session does not find its secrets: a project is one without it. A directory that
+/// is neither is data.
+#[test]
+fn a_project_needs_no_repository() {
+    for (mark, hidden) in [("package.json", true), ("notes.txt", false)] {
+        let b = TestBox::new()
+            .profile("extends = [\"base\"]\n")
+            .file(&format!("{{home}}/site/{mark}"), "{}")
+            .file("{home}/site/.env", "SECRET\n");
+        let b = granted(b, "--write", &["{home}/site"]);
+        let read = b.sh("cat {home}/site/.env; ls {home}/site").ok();
+        assert_eq!(read.contains("SECRET"), !hidden, "{mark}: {read}");
+        assert!(read.contains(mark), "the twin: {read}");
+    }
+}
