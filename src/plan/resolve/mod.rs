@@ -157,7 +157,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     view::base(scene);
     grants::files(scene);
     let common = git::grants(scene);
-    grants::main_project(scene, common.as_deref());
+    grants::main_project(scene);
     gitconfig::look(scene);
     let mut command = command::command(scene);
     let (private_links, private_dirs) = kept::private(scene, standing.rung);
