@@ -172,6 +172,83 @@ fn a_grant_of_the_users_shows_all_projects() {
     }
 }
 
+/// `/w/a/b` is called as `/w/a-b` is, and a box of `/w/a` had the sessions of that one at its next start, when it had made `/w/a/b` a
+/// repository and named that in a `.git` of its own: for the main work tree of a linked one.
+#[test]
+fn a_repository_that_the_box_made_is_not_the_main_one() {
+    let b = TestBox::new();
+    let beside = format!("home/.claude/projects/{}-b/memory/MEMORY.md", project(&b));
+    let b = b.file(&beside, "CANARY");
+    let (b, ran) = agent(b, "claude", "git init -q b && echo gitdir: b/.git > .git");
+    ran.ok();
+    let script = "git rev-parse --git-dir && cat ~/.claude/projects/*/memory/MEMORY.md";
+    let (_, ran) = agent(b, "claude", script);
+    assert!(ran.text().contains("b/.git"), "{ran:?}");
+    assert!(!ran.text().contains("CANARY"), "{ran:?}");
+    // The twin: where the host has made the work tree.
+    let b = TestBox::new();
+    let main = b.root().join("home/main");
+    let b = b.dir("home/main");
+    let key = main
+        .to_string_lossy()
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let b = b.file(
+        &format!("home/.claude/projects/{key}/memory/MEMORY.md"),
+        "OF MAIN",
+    );
+    b.on_host(&format!(
+        "git init -q {main}; git -C {main} -c user.name=a -c user.email=a@b commit -q --allow-empty -m one; \
+         git -C {main} worktree add -q -f {ws}",
+        main = main.display(),
+        ws = b.ws().display()
+    )).ok();
+    let (_, ran) = agent(b, "claude", "cat ~/.claude/projects/*/memory/MEMORY.md");
+    assert_eq!(ran.ok(), "OF MAIN");
+}
+
+/// `--write ~/.claude/plans`, a profile of the user's with `~/.claude/projects/`: each start was refused, since a place that was
+/// granted could not be the working copy's own.
+#[test]
+fn what_the_human_gives_of_an_agents_memory_is_given() {
+    for (option, place) in [
+        ("--write", "plans"),
+        ("--read", "projects"),
+        ("--write", "history.jsonl"),
+    ] {
+        let file = match place {
+            "history.jsonl" => place.to_owned(),
+            dir => format!("{dir}/x/y.md"),
+        };
+        let b = TestBox::new().file(&format!("home/.claude/{file}"), "GIVEN");
+        let b = b
+            .option(option)
+            .option(&format!("{{home}}/.claude/{place}"));
+        let (b, ran) = agent(b, "claude", &format!("cat ~/.claude/{file}"));
+        assert_eq!(ran.ok(), "GIVEN", "{option} {place}");
+        // The twin: what is not given.
+        let b = b.file("home/.claude/todos/x.json", "CANARY");
+        let (_, ran) = agent(b, "claude", "ls ~/.claude/todos");
+        assert_eq!(ran.ok(), "", "{option} {place}");
+    }
+}
+
+/// `~/.claude/projects -> ~/synced`: sessions went into a place of the box's own, and those of the host were not there.
+#[test]
+fn sessions_are_the_hosts_where_their_directory_is_a_link() {
+    let b = TestBox::new();
+    let own = project(&b);
+    let b = b
+        .file(&format!("home/synced/{own}/s.jsonl"), "OWN")
+        .file("home/synced/-srv-other/s.jsonl", "CANARY")
+        .dir("home/.claude");
+    std::os::unix::fs::symlink("../synced", b.home().join(".claude/projects")).unwrap();
+    let script = format!("cd ~/.claude/projects; cat ./*/s.jsonl; echo NEW > ./{own}/new.jsonl");
+    let (b, ran) = agent(b, "claude", &script);
+    assert_eq!(ran.ok(), "OWN");
+    let new = fs::read_to_string(b.home().join("synced").join(&own).join("new.jsonl"));
+    assert_eq!(new.unwrap(), "NEW\n");
+}
+
 /// The same of Codex's, Gemini CLI's and opencode's, which are the box's own: a box read and wrote what one of another project had.
 #[test]
 fn sessions_of_a_box_are_not_in_one_of_another_project() {

@@ -328,3 +328,50 @@ fn a_login_is_renewed_where_its_directory_is_a_link_to_the_working_copy() {
     assert_eq!(text(&b, "claude/.credentials.json"), "new\n", "{ran:?}");
     assert_eq!(text(&b, "claude/settings.json"), "old\n", "{ran:?}");
 }
+
+/// Codex in the repository that `~/.codex` leads into: its places of the box's own are there, the start waited for each as for a
+/// name that changes again and again, and ended (`EAGAIN`). And beside what is an agent's own a new file is not frozen by itself.
+#[test]
+fn an_agent_whose_directory_is_a_link_to_the_working_copy() {
+    for (agent, existing, new) in [
+        ("codex", "config.toml", "hooks.json"),
+        ("codex", "config.toml", "rules/x"),
+        ("claude", "CLAUDE.md", "settings.json"),
+        ("claude", "CLAUDE.md", "agents/x.md"),
+    ] {
+        let sessions = match agent {
+            "codex" => "sessions",
+            _ => "plans",
+        };
+        let b = dotfiles(&[])
+            .profile(&format!("extends = [\"{agent}\"]\n"))
+            .file(&format!("{{ws}}/dir/{existing}"), "old\n")
+            .file(&format!("{{ws}}/dir/{sessions}/other"), "CANARY\n");
+        let key = b
+            .ws()
+            .to_string_lossy()
+            .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let b = match (agent, new) {
+            ("claude", "settings.json") => b.file(&format!("{{ws}}/dir/projects/{key}/s"), "OWN\n"),
+            _ => b,
+        };
+        linked(&b, &format!(".{agent}"), "dir");
+        let ran = b.sh(&format!(
+            "cd dir; mkdir -p $(dirname {new}); echo evil > {new}; echo evil > {existing}; cat {sessions}/other; \
+             echo mine > {sessions}/own; cat ~/.{agent}/{sessions}/own; echo told >> ../notes"
+        ));
+        assert_eq!(ran.text(), "mine", "{agent}: {ran:?}");
+        assert_eq!(text(&b, &format!("dir/{new}")), "", "{agent}: {ran:?}");
+        assert_eq!(text(&b, &format!("dir/{existing}")), "old\n", "{ran:?}");
+        assert_eq!(text(&b, &format!("dir/{sessions}/own")), "", "{ran:?}");
+        assert_eq!(text(&b, "notes"), "old\ntold\n", "{ran:?}");
+        if agent == "claude" {
+            let script =
+                format!("cat ~/.claude/projects/{key}/s; echo NEW > ~/.claude/projects/{key}/new");
+            let ran = b.sh(&script);
+            let had = text(&b, &format!("dir/projects/{key}/s"));
+            assert_eq!(ran.text(), had.trim_end(), "{ran:?}");
+            assert_eq!(text(&b, &format!("dir/projects/{key}/new")), "NEW\n");
+        }
+    }
+}

@@ -131,6 +131,9 @@ fn elsewhere(scene: &mut Scene<'_>, work: &Path, dot_git: &Path) -> Option<PathB
         "the repository {} is writable: this work tree belongs to it",
         show(&common)
     ));
+    if linked.is_some() && common.file_name() == Some(OsStr::new(".git")) {
+        scene.main = common.parent().map(Path::to_owned);
+    }
     Some(common)
 }
 

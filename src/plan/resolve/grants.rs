@@ -44,19 +44,15 @@ pub(super) fn files(scene: &mut Scene<'_>) {
     }
 }
 
-/// A linked work tree is a project of the repository that it proved to belong to: `common` is that one's. Claude Code keeps its
-/// memory by the main work tree.
-pub(super) fn main_project(scene: &mut Scene<'_>, common: Option<&Path>) {
-    let main = common
-        .filter(|common| common.file_name() == Some(OsStr::new(".git")))
-        .and_then(Path::parent)
-        .filter(|main| *main != scene.workspace.real);
-    let Some(main) = main else {
+/// A linked work tree is a project of the repository that it proved to belong to: Claude Code keeps its memory by the main work
+/// tree. Not of one that the box writes anyway: an agent can have made it where its name is that of another project.
+pub(super) fn main_project(scene: &mut Scene<'_>) {
+    let Some(main) = scene.main.clone() else {
         return;
     };
     for wish in &scene.policy.wishes.files.write {
         if project::is_in(&wish.value.path)
-            && let Some(path) = expand_for(scene, wish, main)
+            && let Some(path) = expand_for(scene, wish, &main)
         {
             ask(scene, &path, wish, Access::Write);
         }

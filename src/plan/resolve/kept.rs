@@ -61,6 +61,30 @@ fn root_of(scene: &Scene<'_>, wish: &Wish<PathWish>, kind: GrantKind) -> PathBuf
     }
 }
 
+/// What is granted below a place that is covered is shown in it by itself; a mount of its own needs a directory there.
+fn shown_in(scene: &mut Scene<'_>, place: &Path, target: &Path, dirs: &mut Vec<PathBuf>) {
+    let granted = scene.writable.clone();
+    for source in granted {
+        let stat = scene.walk.lstat(&source);
+        let is_dir = stat.is_none_or(|stat| stat.file_type == FileType::Dir);
+        let rest = source.strip_prefix(place).ok();
+        let Some(rest) = rest.filter(|rest| is_dir && !rest.as_os_str().is_empty()) else {
+            continue;
+        };
+        dirs.push(target.join(rest));
+        if !scene.tree.binds().keys().any(|at| *at == source) {
+            let shown = Shown {
+                source: source.clone(),
+                access: Access::Write,
+                kind: Kind::Dir,
+                create: true,
+                owner: stat.map(|stat| stat.uid),
+            };
+            scene.tree.bind(source, shown);
+        }
+    }
+}
+
 /// `private` and `project` wishes: links into persistent directories of the box's own. Returns the links and the host directories that have
 /// to be made.
 pub(super) fn private(
@@ -156,7 +180,9 @@ pub(super) fn private(
                 covers.push((place, target, own));
                 continue;
             }
-            if own.is_file() {
+            // What the human gave (`--write ~/.claude/plans`) or works on (dotfiles) is the box's: that a profile of ours would have
+            // it apart is no reason to begin nothing.
+            if own.kind == GrantKind::Project && matches!(wish.origin, Origin::Builtin { .. }) {
                 continue;
             }
             let holder = show(holder);
@@ -170,9 +196,14 @@ pub(super) fn private(
         if links.iter().any(|(other, _)| within(&place, other)) {
             continue;
         }
-        // Without mounts a grant below the link would be the box's own directory and not the host's.
+        // What is granted below the link would be the box's own directory there and not the host's, where nothing can be mounted
+        // behind it: without mounts, and where the host has a link, too.
         let grants_in = |place: &Path| scene.tree.binds().keys().any(|at| within(at, place));
-        if rung == Rung::Landlock && own.kind == GrantKind::Project && grants_in(&place) {
+        let leads = scene.walk.follow(&place).map(|walked| walked.real.clone());
+        let is_lost = |real: &Path| rung == Rung::Landlock || real != place;
+        if own.kind == GrantKind::Project
+            && leads.is_some_and(|real| is_lost(&real) && grants_in(&real))
+        {
             continue;
         }
         scene.grant(&place, own.kind, &wish.origin, None);
@@ -187,6 +218,7 @@ pub(super) fn private(
     }
     for (place, target, own) in covers {
         scene.grant(&place, own.kind, &own.wish.origin, None);
+        shown_in(scene, &place, &target, &mut dirs);
         dirs.extend([target.clone(), place.clone()]);
         let owner = scene.walk.lstat(&target).map(|stat| stat.uid);
         scene.tree.bind(

@@ -158,7 +158,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     grants::files(scene);
     scene.trees = names::trees(scene);
     let common = git::grants(scene);
-    grants::main_project(scene, common.as_deref());
+    grants::main_project(scene);
     gitconfig::look(scene);
     let mut command = command::command(scene);
     let (private_links, private_dirs) = kept::private(scene, standing.rung);

@@ -38,6 +38,8 @@ pub(super) struct Scene<'a> {
     pub(super) trees: Vec<Granted>,
     /// The repository's common directory, where one was found that is usable in the box.
     pub(super) repository: Option<PathBuf>,
+    /// The main work tree of a linked one, where that proved to belong to it.
+    pub(super) main: Option<PathBuf>,
     /// Where the persistent private places are; canonical as far as it exists.
     pub(super) private_root: PathBuf,
     /// Where those of single profiles are, each in a directory by its name; canonical likewise.
@@ -76,6 +78,7 @@ impl<'a> Scene<'a> {
             cleaned: Vec::new(),
             trees: Vec::new(),
             repository: None,
+            main: None,
             private_root: PathBuf::new(),
             private_own: PathBuf::new(),
         };

@@ -176,13 +176,15 @@ impl Tree {
         let all = std::mem::take(&mut self.binds);
         let mut kept: PathMap<Shown> = PathMap::new();
         for (target, shown) in all {
-            let inside = self.reach(&target).skip(1).any(|dir| {
-                kept.get(dir).is_some_and(|parent| {
-                    parent.kind == Kind::Dir
-                        && parent.access >= shown.access
-                        // The same file: the parent's source and the child's continue alike.
-                        && continues(&parent.source, dir, &shown.source, &target)
-                })
+            // The nearest: a place of the box's own between the two covers what the wider one shows.
+            let holder = self.reach(&target).skip(1).find_map(|dir| {
+                let parent = kept.get(dir).filter(|parent| parent.kind == Kind::Dir);
+                parent.map(|parent| (dir, parent))
+            });
+            let inside = holder.is_some_and(|(dir, parent)| {
+                // The same file: the parent's source and the child's continue alike.
+                parent.access >= shown.access
+                    && continues(&parent.source, dir, &shown.source, &target)
             });
             // A directory that has to be made first stays, unless it is there.
             if !inside || (shown.create && shown.owner.is_none()) {

@@ -135,7 +135,7 @@ fn behind_private(
     for (at, place) in behind {
         scene.problem(
             format!("{} is in {place}, which is private", show(&at)),
-            "take the private path out, or grant what it leads to by its own name",
+            "put what it leads to in its place, take the private path out, or grant what it leads to by its own name",
             None,
         );
     }

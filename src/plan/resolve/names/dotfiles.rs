@@ -73,6 +73,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
     let mut out: Vec<NameRule> = Vec::new();
     let mut frozen: Vec<PathBuf> = Vec::new();
     let own = own(scene);
+    let settings = settings(scene);
     let matcher = (!places.is_empty()).then(|| Matcher::new(known, &home));
     for (link, name) in links {
         let way = name.strip_prefix(&work).ok();
@@ -102,7 +103,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
         }
         let by_content = said.and_then(|(_, rule)| known.get(rule?));
         out.extend(by_content.map(|rule| hidden(rule.holds)));
-        freeze(scene, name, &own, DEPTH, &mut frozen);
+        freeze(scene, name, (&own, &settings), DEPTH, &mut frozen);
     }
     frozen.sort();
     frozen.dedup();
@@ -218,7 +219,7 @@ fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut Links)
 }
 
 /// What a profile lets the agent write in the workspace: its state, and the login where that cannot be a copy, since its directory
-/// lies there.
+/// lies there. And what the box has a place of its own for, which covers the host's.
 fn own(scene: &Scene<'_>) -> Vec<PathBuf> {
     let work = &scene.workspace.real;
     let state = scene.policy.wishes.files.state.iter();
@@ -232,14 +233,36 @@ fn own(scene: &Scene<'_>) -> Vec<PathBuf> {
         .map(|path| (path.parent().map(|dir| scene.real_of(dir)), path))
         .filter_map(|(dir, path)| Some(dir?.join(path.file_name()?)));
     let grants = scene.writable.iter().cloned();
+    let covers = scene.tree.binds().iter();
+    let covers = covers.filter(|(at, shown)| **at != shown.source);
     grants
         .chain(logins)
+        .chain(covers.map(|(at, _)| at.clone()))
         .filter(|grant| !within(work, grant) && within(grant, work))
         .collect()
 }
 
-/// Freezes a name; what is the agent's own where it leads stays as it is, and what is beside that is frozen.
-fn freeze(scene: &Scene<'_>, name: &Path, own: &[PathBuf], depth: usize, out: &mut Vec<PathBuf>) {
+/// What profiles have an agent read of HOME, there or not: beside what is its own, a new one is as good as a changed one.
+fn settings(scene: &Scene<'_>) -> Vec<PathBuf> {
+    let work = &scene.workspace.real;
+    let files = &scene.policy.wishes.files;
+    let paths = files.read.iter().chain(&files.state);
+    let paths = paths.filter_map(|wish| rules::path_of(scene, wish));
+    paths
+        .filter_map(|path| Some(scene.real_of(path.parent()?).join(path.file_name()?)))
+        .filter(|place| within(place, work))
+        .collect()
+}
+
+/// Freezes a name; what is the agent's own where it leads stays as it is, and what is beside that is frozen, settings that are not
+/// there yet as well.
+fn freeze(
+    scene: &Scene<'_>,
+    name: &Path,
+    (own, settings): (&[PathBuf], &[PathBuf]),
+    depth: usize,
+    out: &mut Vec<PathBuf>,
+) {
     let place = scene.real_of(name);
     if own.iter().any(|grant| within(&place, grant)) {
         return;
@@ -247,8 +270,15 @@ fn freeze(scene: &Scene<'_>, name: &Path, own: &[PathBuf], depth: usize, out: &m
     if depth > 0 && own.iter().any(|grant| within(grant, &place)) {
         entries(scene, &place, &mut |path, _| {
             let name = name.join(path.file_name().unwrap_or_default());
-            freeze(scene, &name, own, depth - 1, out)
+            freeze(scene, &name, (own, settings), depth - 1, out)
         });
+        let is_new = |setting: &&PathBuf| {
+            setting.parent() == Some(&place)
+                && scene.walk.lstat(setting).is_none()
+                && !own.iter().any(|grant| within(setting, grant))
+        };
+        let new = settings.iter().filter(is_new);
+        out.extend(new.filter_map(|setting| Some(name.join(setting.file_name()?))));
         return;
     }
     out.push(name.to_owned());
