@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Ran, TestBox, run};
+use common::{Live, Ran, TestBox, run};
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// The agent of that name is a script: the profile is chosen by the name.
@@ -247,6 +248,37 @@ fn sessions_are_the_hosts_where_their_directory_is_a_link() {
     assert_eq!(ran.ok(), "OWN");
     let new = fs::read_to_string(b.home().join("synced").join(&own).join("new.jsonl"));
     assert_eq!(new.unwrap(), "NEW\n");
+}
+
+/// Two boxes of one repository, one of them started in a directory of it: the sessions' directory of that one is an empty directory
+/// to the other, which took the mount from under it by removing that.
+#[test]
+fn a_box_does_not_take_the_sessions_of_the_one_beside_it_away() {
+    let b = TestBox::new()
+        .file("{ws}/.git/HEAD", "ref: refs/heads/main\n")
+        .dir("{ws}/.git/objects")
+        .dir("{ws}/.git/refs")
+        .dir("{ws}/sub")
+        .script("bin/claude", "#!/bin/sh\neval \"$1\"");
+    let program = b.root().join("bin/claude").display().to_string();
+    let key = format!("{}-sub", project(&b));
+    let started = |dir: &str, script: &str| {
+        let mut command = b.agentbox(["run", "-q", "--net", "none", "--", &program, script]);
+        command.current_dir(b.ws().join(dir));
+        command
+    };
+    let script = format!("echo ready; read x; echo KEPT > ~/.claude/projects/{key}/s.jsonl");
+    let mut first = started("sub", &script);
+    first.stdin(std::process::Stdio::piped());
+    let mut first = Live::start(first);
+    first.wait_line("ready");
+    let script = format!("cd ~/.claude/projects && mkdir ./own && rmdir ./own && rmdir ./{key}");
+    let ran = run(started(".", &script));
+    assert!(ran.complaint().contains("not empty"), "{ran:?}");
+    first.stdin().write_all(b"go\n").unwrap();
+    first.end().ok();
+    let kept = fs::read_to_string(b.home().join(".claude/projects").join(&key).join("s.jsonl"));
+    assert_eq!(kept.unwrap(), "KEPT\n");
 }
 
 /// The same of Codex's, Gemini CLI's and opencode's, which are the box's own: a box read and wrote what one of another project had.

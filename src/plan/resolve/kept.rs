@@ -263,7 +263,9 @@ fn move_grants(scene: &mut Scene<'_>, links: &[(PathBuf, PathBuf)], dirs: &mut V
             .map_or_else(|_| to.clone(), |rest| to.join(rest));
         // The mount point has to be there, and the private place is a directory of the host.
         match shown.kind {
-            Kind::Dir => dirs.push(moved.clone()),
+            // Something is in it: in a box of the same working copy that was started elsewhere nothing is mounted there, and to
+            // remove an empty directory would take the mount from under the other one (rmdir(2), since Linux 3.18).
+            Kind::Dir => dirs.push(moved.join(".mounted")),
             Kind::File => {
                 let (name, place) = (show(&target), show(place));
                 scene.problem(

@@ -72,8 +72,11 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
     let (work, home) = (scene.workspace.real.clone(), scene.home.real.clone());
     let mut out: Vec<NameRule> = Vec::new();
     let mut frozen: Vec<PathBuf> = Vec::new();
-    let own = own(scene);
-    let settings = settings(scene);
+    // Where there is no such link nobody asks.
+    let (own, settings) = match places.is_empty() {
+        true => (Vec::new(), Vec::new()),
+        false => (own(scene), settings(scene)),
+    };
     let matcher = (!places.is_empty()).then(|| Matcher::new(known, &home));
     for (link, name) in links {
         let way = name.strip_prefix(&work).ok();
