@@ -385,7 +385,7 @@ fn private_places_share_one_mount() {
     let dirs: Vec<String> = plan.private_dirs.iter().map(ToString::to_string).collect();
     assert_eq!(
         dirs,
-        [".cache", ".npm", ".cache/ms-playwright"].map(|d| format!("{root}/{d}"))
+        [".cache", ".npm", ".cache/ms-playwright/.mounted"].map(|d| format!("{root}/{d}"))
     );
     // Elsewhere by XDG_DATA_HOME.
     world.fs.dir("/data/share");
