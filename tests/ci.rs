@@ -359,6 +359,29 @@ fn the_composite_action_closes_workflow_commands() {
         "--net none --read /no-such-place-at-all --hide /x:y --write /",
     );
     assert_eq!(ran.code(), 125, "{ran:?}");
+    // A refusal is one annotation: one before there was a session was none, and one of a session came once more, with the rest of
+    // a line of JSON behind it.
+    let errors = |ran: &common::Ran| {
+        let text = ran.text();
+        let errors = text.lines().filter(|line| line.starts_with("::error "));
+        errors.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let of_path = errors(&action("true", "--net none --read /no-such-place-at-all"));
+    assert_eq!(
+        of_path,
+        [
+            "::error title=agentbox::/no-such-place-at-all does not exist (--read); name a path that exists"
+        ]
+    );
+    assert!(errors(&action("exit 125", "--net none")).is_empty());
+    b.on_host("touch .agentbox-stop");
+    let stopped = errors(&action("true", "--net none"));
+    assert_eq!(stopped.len(), 1, "{stopped:?}");
+    assert!(
+        stopped[0].contains("not started: the stop file"),
+        "{stopped:?}"
+    );
+    assert!(!stopped[0].contains("exit_status"), "{stopped:?}");
 }
 
 /// A link that the agent had left in the working copy led what `init` writes to any place of the user's.

@@ -196,6 +196,40 @@ fn the_status_descriptor() {
     }
 }
 
+/// What was refused before there was a session (a path that is missing, a command that cannot be found) left the descriptor empty, as if
+/// agentbox had been killed.
+#[test]
+fn a_refusal_without_a_session_is_told_to_the_status_descriptor() {
+    let told = |b: TestBox, words: &[&str], code: i32| {
+        let b = b.option("--status-fd").option("7");
+        let path = b.root().join("status");
+        let file = fs::File::create(&path).unwrap();
+        let mut command = b.command(words);
+        inherit(&mut command, file.as_raw_fd(), 7);
+        let ran = run(command);
+        assert_eq!(ran.code(), code, "{ran:?}");
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let lines: Vec<Value> = lines.collect();
+        let of = |event: &str| lines.iter().find(|line| line["event"] == event).cloned();
+        (of("refused"), of("ended").unwrap()["outcome"].clone())
+    };
+    let missing = || TestBox::new().option("--read").option("/no-such-place");
+    for (b, command, code, says) in [
+        (missing(), "true", 125, "/no-such-place does not exist"),
+        (TestBox::new(), "no-such-command", 127, "command not found"),
+    ] {
+        let (refused, outcome) = told(b, &[command], code);
+        let why = refused.unwrap()["why"].to_string();
+        assert!(why.contains(says), "{why}");
+        assert_eq!(outcome["how"], "refused");
+        assert_eq!(outcome["exit_status"], code);
+    }
+    let (refused, outcome) = told(TestBox::new(), &["sh", "-c", "exit 125"], 125);
+    assert_eq!(refused, None);
+    assert_eq!(outcome["how"], "exited");
+}
+
 /// "Bad file number", of a descriptor that is open.
 #[test]
 fn the_status_is_never_written_to_the_commands_own_descriptors() {

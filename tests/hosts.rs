@@ -392,6 +392,26 @@ fn a_home_that_cannot_be_written_is_left_out_by_variables() {
     assert_eq!(ran.ok(), "RAN");
 }
 
+/// `HOME () is not an absolute path` was all that the commands about sessions said where a container's user has no entry in
+/// /etc/passwd, and not what helps.
+#[test]
+fn commands_about_sessions_say_that_home_is_missing() {
+    let b = TestBox::new();
+    let ask = |home: &str, word: &str| {
+        let mut command = b.agentbox([word]);
+        command.env("HOME", home).env_remove("XDG_STATE_HOME");
+        run(command)
+    };
+    for word in ["ps", "status", "logs", "restore"] {
+        let ran = ask("not/absolute", word);
+        assert_eq!(ran.code(), 1, "{ran:?}");
+        for says in ["HOME (not/absolute)", "set HOME to your home directory"] {
+            assert!(ran.complaint().contains(says), "{word}: {ran:?}");
+        }
+    }
+    assert_eq!(ask(&b.home().display().to_string(), "ps").code(), 0);
+}
+
 /// Somebody else's directory, prepared for us: a symlink in the place of agentbox's own directories.
 #[test]
 fn symlinks_in_the_place_of_our_directories() {

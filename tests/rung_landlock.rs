@@ -1327,3 +1327,26 @@ fn what_a_profile_sets_below_tmp_can_be_written() {
     let ran = inside(&accepting(), &["sh", "-c", script]);
     assert_eq!(ran.ok(), "made\nmade\nrefused", "{ran:?}");
 }
+
+/// Whoever has the address of a model on the loopback in the environment was told to leave a port out that nobody had typed.
+#[test]
+fn a_model_on_the_loopback_is_refused_by_the_name_of_its_variable() {
+    if lacks() {
+        return;
+    }
+    let with = |address: &str| {
+        let b = accepting()
+            .net("filtered")
+            .option("-p")
+            .option("claude")
+            .env("ANTHROPIC_BASE_URL", address);
+        inside(&b, &["true"])
+    };
+    let words = [
+        "ANTHROPIC_BASE_URL names it",
+        "not the loopback",
+        "unset it",
+    ];
+    with("http://127.0.0.1:18770").refused(&words);
+    assert_eq!(with("http://192.0.2.9:18770").code(), 0);
+}

@@ -32,7 +32,8 @@ echo "::$token::"
 # `%`, CR and LF are the only characters that an annotation cannot hold as they are.
 annotate() { sed -e 's/%/%25/g' -e 's/\r/%0D/g' | while IFS= read -r line; do echo "::error title=agentbox::$line"; done; }
 if [ "$status" = 125 ]; then
-    sed -n 's/.*"refused".*"why": *"\(.*\)"[^"]*}.*/\1/p; s/.*"why":"\([^"]*\)".*/\1/p' "$said" | head -n 5 | annotate
+    # The event alone, of one reason a line: the same words stand in how it ended.
+    sed -n 's/^{"event":"refused","why":"\(.*\)"}$/\1/p' "$said" | sed -e 's/\\n/\n/g' -e 's/\\"/"/g' -e 's/\\\\/\\/g' | head -n 5 | annotate
 fi
 if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then
     {

@@ -326,7 +326,13 @@ fn supervisor(
             for line in e.lines() {
                 say::error(&line);
             }
-            return supervise::not_begun(&handed.control, e.run_status());
+            let (client, lines) = (&handed.control, handed.status);
+            return supervise::status_lines::not_begun(
+                client,
+                lines,
+                &e.to_string(),
+                e.run_status(),
+            );
         }
     };
     let _ = process::wipe_startup_block(c"agentbox: supervisor");

@@ -60,9 +60,13 @@ pub(super) fn directories(p: &mut Prepare<'_>) -> Result<(), StepError> {
     let made = binds.filter(|(_, create)| *create).map(|(dir, _)| dir);
     let failed = |dir: &OsText, errno| {
         let mut caches = p.plan.private_dirs.iter();
-        let remedy = match caches.any(|cache| cache.path().starts_with(dir.path())) {
-            true => "set XDG_DATA_HOME to a directory that you can write, or make it by hand",
-            false => "make it by hand",
+        let home = p.plan.identity.real_home().path();
+        let remedy = if caches.any(|cache| cache.path().starts_with(dir.path())) {
+            "set XDG_DATA_HOME to a directory that you can write, or make it by hand"
+        } else if dir.path().starts_with(home) {
+            "make it by hand, or set HOME to a directory that you can write"
+        } else {
+            "make it by hand"
         };
         StepError::new("mkdir", dir, errno).remedy(remedy)
     };

@@ -89,7 +89,10 @@ pub enum SessionError {
         mode: u32,
     },
     /// HOME is not absolute.
-    #[error("no place for the record of the session: HOME ({}) is not an absolute path", home.display())]
+    #[error(
+        "no place for the record of the session: {}; set HOME to your home directory",
+        no_home(home)
+    )]
     NoHome {
         /// HOME.
         home: PathBuf,
@@ -162,6 +165,14 @@ pub struct Found {
     pub liveness: Liveness,
     /// What it says; an error is one of this session only.
     pub record: Result<SessionRecord, SessionError>,
+}
+
+/// What is wrong with HOME, as a start says it.
+fn no_home(home: &Path) -> String {
+    match home.as_os_str().is_empty() {
+        true => "HOME is not set and the user has no entry in /etc/passwd".to_owned(),
+        false => format!("HOME ({}) is not an absolute path", home.display()),
+    }
 }
 
 impl Sessions {

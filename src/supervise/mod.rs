@@ -41,7 +41,7 @@ mod settling;
 mod signals;
 mod start;
 pub mod state;
-mod status_lines;
+pub mod status_lines;
 pub mod switch;
 pub mod syncjob;
 mod terminal;
@@ -139,13 +139,6 @@ pub fn lost(sessions: &Sessions, cgroup: &crate::host::Cgroup) {
     ending::after_loss(sessions, cgroup);
 }
 
-/// There is no plan, and so nothing to record: what is wrong was said.
-#[must_use]
-pub fn not_begun(client: &Channel, status: u8) -> u8 {
-    let _ = client.send(&ToClient::Ended { status }, &[]);
-    status
-}
-
 /// Sessions whose supervisor was killed are marked as lost, and what is left of them is removed.
 pub fn clean_up_after_crashes(sessions: &Sessions, cgroup: &crate::host::Cgroup) {
     ending::clean_up(sessions, cgroup);
@@ -172,7 +165,7 @@ pub fn run(job: Job) -> u8 {
     // Init needs the name; the record is written while it builds.
     let reserved = match Session::reserve(&sessions) {
         Ok(reserved) => reserved,
-        Err(e) => return refuse_early(&client, &no_record(&e)),
+        Err(e) => return refuse_early(&client, status, &no_record(&e)),
     };
     inputs.session = reserved.id().as_str().to_owned();
     inputs.outside = reserved.path().to_owned();
@@ -198,7 +191,7 @@ pub fn run(job: Job) -> u8 {
             if let Ok(building) = building {
                 building.spawned.destroy();
             }
-            return refuse_early(&client, &no_record(&e));
+            return refuse_early(&client, status, &no_record(&e));
         }
     };
     let mut voice = Voice::new(client, status);
@@ -416,9 +409,9 @@ fn no_record(e: &SessionError) -> String {
 }
 
 /// Nothing was executed and there is no session to record it in.
-fn refuse_early(client: &Channel, why: &str) -> u8 {
+fn refuse_early(client: &Channel, lines: Option<File>, why: &str) -> u8 {
     say_directly(Tone::Refusal, why);
-    not_begun(client, crate::exit::REFUSED)
+    status_lines::not_begun(client, lines, why, crate::exit::REFUSED)
 }
 
 /// Nothing was executed.

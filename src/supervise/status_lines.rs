@@ -5,7 +5,8 @@
 #![forbid(unsafe_code)]
 
 use crate::launch::channel::{Channel, Received};
-use crate::launch::message::FromClient;
+use crate::launch::message::{FromClient, ToClient};
+use crate::outcome::{How, Outcome};
 use crate::plan::text::for_terminals;
 use crate::record::Event;
 use nix::errno::Errno;
@@ -158,6 +159,30 @@ impl StatusLines {
         self.queue.drain(..done);
         taken
     }
+}
+
+/// There is no session, and so nothing to record: what is wrong was said. `--status-fd` alone tells such an end from that of a command
+/// which has the same status.
+#[must_use]
+pub fn not_begun(client: &Channel, lines: Option<File>, why: &str, status: u8) -> u8 {
+    if let Some(file) = lines {
+        let mut lines = StatusLines::new(file);
+        let why = why.to_owned();
+        let refused = Event::Refused { why: why.clone() };
+        let outcome = Outcome {
+            how: How::Refused { why },
+            exit_status: status,
+            wall_ms: 0,
+            cpu_ms: 0,
+            max_rss_kib: 0,
+        };
+        for event in [refused, Event::Ended { outcome }] {
+            let _full_or_gone = lines.add(&event);
+        }
+        lines.drain(super::running::PATIENCE, Some(client));
+    }
+    let _ = client.send(&ToClient::Ended { status }, &[]);
+    status
 }
 
 /// Does who sends it want the command to end?

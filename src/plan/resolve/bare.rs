@@ -167,11 +167,20 @@ pub(super) fn bare(
         scene.problem(what, NO_PORTS, Some(&publish.origin));
     }
     for host in &network.host_ports {
-        let what = format!(
+        let mut what = format!(
             "port {} of the host cannot be reached past the proxy",
             host.port
         );
-        scene.problem(what, NO_PORTS, Some(&host.origin));
+        // Nobody has typed that one: the address of a model in the caller's environment.
+        let help = match &host.note {
+            Some(note) => {
+                what.push_str(", and ");
+                what.push_str(note);
+                "name an address there that is not the loopback, unset it, use --net host, or run where namespaces can be had"
+            }
+            None => NO_PORTS,
+        };
+        scene.problem(what, help, Some(&host.origin));
     }
     if network.ssh.is_some() {
         scene.notices.push(
