@@ -177,7 +177,7 @@ fn notes(plan: &Plan) -> Option<String> {
         }
     }
     if is_cut {
-        notes.push("more: `agentbox explain`".to_owned());
+        notes.push("more: `agentbox explain COMMAND`".to_owned());
     }
     Some(notes.join(JOINT))
 }

@@ -74,7 +74,7 @@ fn four_lines_hold_everything_that_is_weak() {
     assert_eq!(
         said[3],
         "kept out, looks like a credential: AWS_SECRET_ACCESS_KEY ANTHROPIC_CUSTOM  (--env NAME lets one in) | \
-         git does not sign here: why | the agent does not update itself here | more: `agentbox explain`"
+         git does not sign here: why | the agent does not update itself here | more: `agentbox explain COMMAND`"
     );
     // What the supervisor adds is a warning like the others.
     let said = banner(&plan, &evidence, &["looked for every 50 ms".into()]);
