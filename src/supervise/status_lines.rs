@@ -1,4 +1,4 @@
-//! [`StatusLines`]: the events as JSON lines for `--status-fd`. While the box lives nothing here waits: an agent makes events as fast
+//! `StatusLines`: the events as JSON lines for `--status-fd`. While the box lives nothing here waits: an agent makes events as fast
 //! as it likes (each connection that is refused is one), and a caller who reads the first line and no more would else hold up the
 //! stop file, the limits and `kill`.
 
