@@ -17,6 +17,14 @@ fn agent(b: TestBox, name: &str, script: &str) -> (TestBox, Ran) {
     (b, ran)
 }
 
+/// The same agent in another working copy.
+fn agent_in(b: TestBox, name: &str, dir: &str) -> (TestBox, Ran) {
+    let program = b.root().join("bin").join(name).display().to_string();
+    let dir = b.root().join(dir).display().to_string();
+    let ran = run(b.agentbox(["run", "--net", "none", "-C", &dir, "--", &program]));
+    (b, ran)
+}
+
 /// Writes to every place of its own directory from which something is executed or allowed outside.
 const POISON: &str = "for f in {places}; do mkdir -p $(dirname $f); echo POISON > $f; done; true";
 
@@ -137,12 +145,11 @@ fn nothing_of_other_projects_is_in_an_agents_box() {
     let script = "cat ~/.claude/history.jsonl ~/.claude/plans/theirs.md";
     let (b, ran) = agent(b, "claude", script);
     assert_eq!(ran.ok(), "POISON\nPOISON");
-    let b = b.dir("home/second");
     let script = "ls -A ~/.claude/plans ~/.claude/tasks; cat ~/.claude/history.jsonl; ls -A ~/.local/share/agentbox/private-of";
-    let b = b.script("bin/claude", &format!("#!/bin/sh\n{script}"));
-    let program = b.root().join("bin/claude").display().to_string();
-    let second = b.root().join("home/second").display().to_string();
-    let ran = run(b.agentbox(["run", "--net", "none", "-C", &second, "--", &program]));
+    let b = b
+        .dir("home/second")
+        .script("bin/claude", &format!("#!/bin/sh\n{script}"));
+    let (_, ran) = agent_in(b, "claude", "home/second");
     let text = ran.text();
     assert!(text.contains("claude@"), "{ran:?}");
     assert_eq!(text.matches("claude@").count(), 1, "{ran:?}");
@@ -302,10 +309,7 @@ fn sessions_of_a_box_are_not_in_one_of_another_project() {
         assert_eq!(host, "of the host", "{name}");
         let (b, ran) = agent(b, name, &format!("cat ~/{place}"));
         assert_eq!(ran.ok(), "MINE", "{name}");
-        let b = b.dir("home/second");
-        let program = b.root().join("bin").join(name).display().to_string();
-        let second = b.root().join("home/second").display().to_string();
-        let ran = run(b.agentbox(["run", "--net", "none", "-C", &second, "--", &program]));
+        let (_, ran) = agent_in(b.dir("home/second"), name, "home/second");
         assert!(ran.complaint().contains("No such file"), "{name}: {ran:?}");
     }
 }

@@ -13,8 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Expands the path of a wish to an absolute one. A problem is remembered and `None` returned when that cannot be.
 pub(super) fn expand(scene: &mut Scene<'_>, wish: &Wish<PathWish>) -> Option<PathBuf> {
-    let project = scene.workspace.path.clone();
-    expand_for(scene, wish, &project)
+    told(scene, wish, None)
 }
 
 /// The same for every directory that is a project here, where the wish names `${project}`.
@@ -33,6 +32,11 @@ pub(super) fn expand_for(
     wish: &Wish<PathWish>,
     project: &Path,
 ) -> Option<PathBuf> {
+    told(scene, wish, Some(project))
+}
+
+/// Without a `project` the working copy is it.
+fn told(scene: &mut Scene<'_>, wish: &Wish<PathWish>, project: Option<&Path>) -> Option<PathBuf> {
     match text(scene, &wish.value.path, &wish.origin, project) {
         Ok(path) => Some(path),
         Err((what, remedy)) => {
@@ -46,7 +50,7 @@ fn text(
     scene: &Scene<'_>,
     path: &OsText,
     origin: &Origin,
-    project: &Path,
+    project: Option<&Path>,
 ) -> Result<PathBuf, (String, String)> {
     let bytes = path.bytes();
     if bytes.is_empty() {
@@ -113,9 +117,9 @@ fn text(
     ))
 }
 
-fn variable(scene: &Scene<'_>, name: &[u8], project: &Path) -> Option<PathBuf> {
+fn variable(scene: &Scene<'_>, name: &[u8], project: Option<&Path>) -> Option<PathBuf> {
     Some(match name {
-        b"project" => project::name(project).into(),
+        b"project" => project::name(project.unwrap_or(&scene.workspace.path)).into(),
         b"workspace" => scene.workspace.path.clone(),
         b"home" => scene.home.path.clone(),
         b"xdg_config" => scene.xdg("XDG_CONFIG_HOME", ".config"),

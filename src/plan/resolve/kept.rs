@@ -34,20 +34,16 @@ impl Own<'_> {
 
 /// What is behind the places of this wish. A profile's own (one may hold a login) are for boxes with that profile alone.
 fn root_of(scene: &Scene<'_>, wish: &Wish<PathWish>, kind: GrantKind) -> PathBuf {
-    let of = |name: &OsStr| match kind {
-        GrantKind::Project => {
-            let name = project::store(&name.to_string_lossy(), &scene.workspace.real);
-            scene.private_own.join(name)
-        }
-        _ => scene.private_own.join(name),
-    };
     if kind == GrantKind::Project {
-        return of(match &wish.origin {
+        let profile = match &wish.origin {
             Origin::Builtin { profile, .. } => profile.as_ref(),
             Origin::File { path, .. } => Path::new(path).file_stem().unwrap_or_default(),
             _ => OsStr::new("any"),
-        });
+        };
+        let store = project::store(&profile.to_string_lossy(), &scene.workspace.real);
+        return scene.private_own.join(store);
     }
+    let of = |name: &OsStr| scene.private_own.join(name);
     match &wish.origin {
         Origin::Builtin { profile, .. } if !SHARED.contains(&profile.as_str()) => {
             of(profile.as_ref())
@@ -159,19 +155,19 @@ pub(super) fn private(
             );
             continue;
         }
-        let project = own.kind == GrantKind::Project;
+        let is_project = own.kind == GrantKind::Project;
         // Who grants it by name, or all around it for writing, means what is there of all projects.
         let all = |grant: &Grant| {
             let at = grant.path.path();
             let holds = grant.kind == GrantKind::Write && within(&place, at);
             !grant.is_built_in() && (holds || at == place)
         };
-        if project && scene.grants.iter().any(all) {
+        if is_project && scene.grants.iter().any(all) {
             continue;
         }
         let target = own.root.join(rest);
         if let Some((holder, shown)) = scene.tree.holder(&place) {
-            let coverable = (project || shown.access == Access::Write)
+            let coverable = (is_project || shown.access == Access::Write)
                 && shown.kind == Kind::Dir
                 && shown.source == holder
                 && holder != place
@@ -182,7 +178,7 @@ pub(super) fn private(
             }
             // What the human gave (`--write ~/.claude/plans`) or works on (dotfiles) is the box's: that a profile of ours would have
             // it apart is no reason to begin nothing.
-            if own.kind == GrantKind::Project && matches!(wish.origin, Origin::Builtin { .. }) {
+            if is_project && matches!(wish.origin, Origin::Builtin { .. }) {
                 continue;
             }
             let holder = show(holder);
@@ -201,9 +197,7 @@ pub(super) fn private(
         let grants_in = |place: &Path| scene.tree.binds().keys().any(|at| within(at, place));
         let leads = scene.walk.follow(&place).map(|walked| walked.real.clone());
         let is_lost = |real: &Path| rung == Rung::Landlock || real != place;
-        if own.kind == GrantKind::Project
-            && leads.is_some_and(|real| is_lost(&real) && grants_in(&real))
-        {
+        if is_project && leads.is_some_and(|real| is_lost(&real) && grants_in(&real)) {
             continue;
         }
         scene.grant(&place, own.kind, &wish.origin, None);

@@ -2,8 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::expand::{below, expand, within};
+use super::super::expand::{below, within};
 use super::super::scene::Scene;
+use super::rules::path_of;
 use crate::host::FileType;
 use crate::plan::Access;
 use crate::policy::Origin;
@@ -43,7 +44,7 @@ pub(in super::super) struct Tree {
 /// Directories that somebody who is here granted, and that are repositories or projects, lie in a repository, or hold some. Not what holds the
 /// working copy: what was lifted there would be closed again. Nor data, caches, toolchains and settings: their names mean
 /// something else (`*.pem` of a package's tests).
-pub(in super::super) fn trees(scene: &mut Scene<'_>) -> Vec<Tree> {
+pub(in super::super) fn trees(scene: &Scene<'_>) -> Vec<Tree> {
     let files = &scene.policy.wishes.files;
     let write = files.write.iter().map(|wish| (wish, Access::Write));
     let read = files.read.iter().map(|wish| (wish, Access::Read));
@@ -55,7 +56,7 @@ pub(in super::super) fn trees(scene: &mut Scene<'_>) -> Vec<Tree> {
         ) {
             continue;
         }
-        let Some(path) = expand(scene, wish) else {
+        let Some(path) = path_of(scene, wish) else {
             continue;
         };
         let work = &scene.workspace.real;
