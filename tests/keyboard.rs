@@ -5,6 +5,8 @@
 mod common;
 use common::TestBox;
 use common::pty::Terminal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -56,6 +58,29 @@ fn raw_keys_arrive_one_by_one() {
     let mut terminal = pipeline(&b, "seq 50 | \"$@\"", script);
     terminal.expect("asks");
     // Where the program switched signals off, Ctrl-C is a key like others.
+    terminal.send("\x03");
+    terminal.expect("03");
+    assert_eq!(terminal.end().code(), Some(0), "{:?}", terminal.text());
+}
+
+/// A Ctrl-C between the program's stty(1) and the client's own ended the pipeline, or was lost in a shell that was forking.
+#[test]
+fn who_asks_for_the_keyboard_goes_on_once_the_terminal_is_raw() {
+    let b = TestBox::new();
+    let script = "echo ready >&2; while [ ! -e asks ]; do sleep 0.02; done
+        stty raw -echo </dev/tty; : >raw; head -c1 </dev/tty | od -An -tx1";
+    let line = "seq 50 | /bin/sh -c 'echo $$ >client; exec \"$@\"' - \"$@\"";
+    let mut terminal = pipeline(&b, line, script);
+    terminal.expect("ready");
+    let client = std::fs::read_to_string(b.ws().join("client")).unwrap();
+    let client = Pid::from_raw(client.trim().parse().unwrap());
+    kill(client, Signal::SIGSTOP).unwrap();
+    std::fs::write(b.ws().join("asks"), "").unwrap();
+    sleep(Duration::from_millis(500));
+    assert!(!b.ws().join("raw").exists(), "nobody made it raw");
+    kill(client, Signal::SIGCONT).unwrap();
+    common::until("raw", || b.ws().join("raw").exists());
+    assert_ne!(terminal.settings(), terminal.settings_before());
     terminal.send("\x03");
     terminal.expect("03");
     assert_eq!(terminal.end().code(), Some(0), "{:?}", terminal.text());

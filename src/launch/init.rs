@@ -8,7 +8,7 @@ use super::channel::{Channel, ChannelError};
 use super::command::{Exec, Inherited, Stdio, ended, failed_exec, let_go_of_stdio};
 use super::hangup::Hangup;
 use super::join::{Failed, Join, Joins, Surroundings};
-use super::keyboard::{BoxTerminal, go_on};
+use super::keyboard::{BoxTerminal, go_on, word_of_stop};
 use super::message::{FromInit, PtyFrom, SignalTo, ToInit, Told};
 use super::sockets::{hand_out, hand_out_socket};
 use super::still::{Looked, Still};
@@ -354,16 +354,9 @@ impl Built {
                 Ok(Some(Change::Stopped(pid, signal)))
                     if pid == command && self.still.is_none() =>
                 {
-                    let mut terminal = self.terminal.as_mut();
-                    let asked = terminal
-                        .as_mut()
-                        .is_some_and(|t| t.was_asked(command, signal));
-                    let word = if asked {
-                        FromInit::Keyboard
-                    } else {
-                        FromInit::Stopped { signal }
-                    };
-                    let _ = channel.send(&word, &[]);
+                    if let Some(word) = word_of_stop(self.terminal.as_mut(), signal) {
+                        let _ = channel.send(&word, &[]);
+                    }
                 }
                 Ok(Some(Change::Exited(pid, code))) => {
                     self.join_ended(channel, pid, How::Exited { code });
@@ -434,6 +427,7 @@ impl Built {
                 }
             }
             ToInit::Continue => go_on(command, group),
+            ToInit::Keyboard => self.terminal.iter_mut().for_each(|t| t.give(command)),
             ToInit::JoinSignal { id, signal } => {
                 self.joins.signal(*id, *signal, self.still.is_some());
             }

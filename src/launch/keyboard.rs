@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::message::FromInit;
 use super::pty::{HostOutput, HostTerminal, Keyboard};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -20,12 +21,22 @@ const OF_THE_TERMINAL: [Signal; 4] = [
     Signal::SIGWINCH,
 ];
 
+/// Whose the keyboard is.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// Nobody has asked for it; who does the output processing once somebody does.
+    Waits(HostOutput),
+    /// It was asked for, and the client is making the caller's terminal raw.
+    Asked(HostOutput),
+    /// The command's.
+    Given,
+}
+
 /// The box's terminal.
 pub(super) struct BoxTerminal {
     /// A master whose last slave is closed reports a hang-up, so init keeps one.
     slave: OwnedFd,
-    /// Who does the output processing once the keyboard is asked for; `None` when it was, or belongs to the command anyway.
-    waits: Option<HostOutput>,
+    turn: Turn,
     /// What output processing the caller's terminal does.
     processing: OutputFlags,
 }
@@ -34,9 +45,9 @@ impl BoxTerminal {
     pub(super) fn new(slave: OwnedFd, host: &HostTerminal) -> BoxTerminal {
         BoxTerminal {
             slave,
-            waits: match host.keyboard {
-                Keyboard::AtOnce => None,
-                Keyboard::OnDemand { output } => Some(output),
+            turn: match host.keyboard {
+                Keyboard::AtOnce => Turn::Given,
+                Keyboard::OnDemand { output } => Turn::Waits(output),
             },
             processing: host.termios.output_flags & OutputFlags::OPOST,
         }
@@ -49,16 +60,18 @@ impl BoxTerminal {
 
     /// Signals that init has to pass on.
     pub(super) fn signals(&self) -> SigSet {
-        let passed_on = self.waits.iter().flat_map(|_| OF_THE_TERMINAL);
-        passed_on.collect()
+        match self.turn {
+            Turn::Given => SigSet::empty(),
+            Turn::Waits(_) | Turn::Asked(_) => OF_THE_TERMINAL.into_iter().collect(),
+        }
     }
 
     /// The command's process group, in the child: it becomes the foreground, unless the keyboard is to be asked for.
     pub(super) fn take_turn(&self, group: Pid) -> Result<(), Errno> {
-        match self.waits {
+        match self.turn {
             // From a background group this asks for SIGTTOU, which is blocked here like everything else.
-            None => tcsetpgrp(&self.slave, group),
-            Some(_) => Ok(()),
+            Turn::Given => tcsetpgrp(&self.slave, group),
+            Turn::Waits(_) | Turn::Asked(_) => Ok(()),
         }
     }
 
@@ -69,34 +82,48 @@ impl BoxTerminal {
         (group.as_raw() > 1 && group != getpgrp()).then_some(group)
     }
 
-    /// Was the command stopped because it asked for the keyboard? Then it gets it and goes on.
-    pub(super) fn was_asked(&mut self, command: Pid, signal: i32) -> bool {
-        if signal != Signal::SIGTTIN as i32 && signal != Signal::SIGTTOU as i32 {
-            return false;
-        }
-        let Some(output) = self.waits.take() else {
-            return false;
+    /// The client has taken the caller's keyboard, and what is typed from now on is the command's. It still has to be continued.
+    pub(super) fn give(&mut self, command: Pid) {
+        let Turn::Asked(output) = self.turn else {
+            return;
         };
-        // Of a terminal that is raw, as the caller's will be, the line ends are made here.
+        self.turn = Turn::Given;
+        // Of a terminal that is raw, as the caller's is, the line ends are made here.
         if let (HostOutput::Raw, Ok(mut termios)) = (output, tcgetattr(&self.slave)) {
             termios.output_flags.insert(self.processing);
             let _gone = tcsetattr(&self.slave, SetArg::TCSANOW, &termios);
         }
         let group = getpgid(Some(command)).unwrap_or(command);
         let _gone = tcsetpgrp(&self.slave, group);
-        let _gone = kill(Pid::from_raw(-group.as_raw()), Signal::SIGCONT);
-        true
     }
 
     /// A key or a new size that the kernel told init of.
     pub(super) fn pass_on(&self, command: Pid, signal: u32) {
         let is_ours = |s: &&Signal| u32::try_from(**s as i32) == Ok(signal);
-        if self.waits.is_some()
+        if !matches!(self.turn, Turn::Given)
             && let Some(signal) = OF_THE_TERMINAL.iter().find(is_ours)
         {
             let group = getpgid(Some(command)).unwrap_or(command);
             let _gone = kill(Pid::from_raw(-group.as_raw()), *signal);
         }
+    }
+}
+
+/// What the supervisor is told of a command that was stopped. Nothing while the keyboard is on its way, which it was told to wait
+/// for: a program that read before the caller's terminal is raw would lose a Ctrl-C to the pipeline.
+pub(super) fn word_of_stop(terminal: Option<&mut BoxTerminal>, signal: i32) -> Option<FromInit> {
+    let asks = [Signal::SIGTTIN as i32, Signal::SIGTTOU as i32].contains(&signal);
+    let turn = terminal.filter(|_| asks).map(|terminal| &mut terminal.turn);
+    let Some(turn) = turn else {
+        return Some(FromInit::Stopped { signal });
+    };
+    match *turn {
+        Turn::Waits(output) => {
+            *turn = Turn::Asked(output);
+            Some(FromInit::Keyboard)
+        }
+        Turn::Asked(_) => None,
+        Turn::Given => Some(FromInit::Stopped { signal }),
     }
 }
 

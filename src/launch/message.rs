@@ -43,6 +43,8 @@ pub enum ToInit {
     },
     /// The client runs again: continue what was stopped.
     Continue,
+    /// The keyboard of [`FromInit::Keyboard`] is the command's; [`ToInit::Continue`] follows.
+    Keyboard,
     /// Stop everything; answered by [`FromInit::Still`].
     Pause,
     /// Let everything go on.
@@ -136,7 +138,7 @@ pub enum FromInit {
         /// The signal.
         signal: i32,
     },
-    /// The command reads its terminal, which it did not have as stdin.
+    /// The command reads its terminal, which it did not have as stdin, and is stopped until [`ToInit::Keyboard`].
     Keyboard,
     /// Everything is stopped, after [`ToInit::Pause`].
     Still,
@@ -191,6 +193,8 @@ pub enum FromClient {
     },
     /// The client runs again after a stop.
     Continued,
+    /// The terminal is raw, after [`ToClient::Keyboard`], or cannot be had.
+    Keyboard,
 }
 
 /// From the supervisor to the terminal client.

@@ -90,6 +90,7 @@ impl Clients {
         let session = running.session.id().to_string();
         running.voice.tell(&ToClient::Detached { session });
         running.voice.client = None;
+        running.give_keyboard();
         // The caller's pipes end with the client: nobody may wait for the session by them.
         let Ok(null) = std::fs::OpenOptions::new()
             .read(true)
@@ -119,6 +120,7 @@ impl Clients {
                 Ok(Received::End) | Err(_) => {
                     self.hung_up(SignalTo::Command, running);
                     running.voice.client = None;
+                    running.give_keyboard();
                     return;
                 }
             }
@@ -171,6 +173,7 @@ impl Clients {
                 });
             }
             FromClient::Continued => running.continued(),
+            FromClient::Keyboard => running.give_keyboard(),
             FromClient::Signal { .. } => {}
         }
     }
@@ -255,6 +258,7 @@ impl Clients {
         let session = id.to_string();
         running.voice.tell(&ToClient::Detached { session });
         running.voice.client = None;
+        running.give_keyboard();
         match self.owner.take() {
             Some(owner) => self.left(owner, running),
             None => running.note(&Event::Detached),

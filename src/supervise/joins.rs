@@ -197,7 +197,10 @@ fn hear(join: &mut Joined, running: &mut Running) {
                 let _ = running.tell_init(&ToInit::JoinSignal { id, signal }, &[]);
             }
             // The size is set on the master, which the asking process has.
-            Ok(Received::Message(FromClient::Resize { .. } | FromClient::Continued, _)) => {}
+            Ok(Received::Message(
+                FromClient::Resize { .. } | FromClient::Continued | FromClient::Keyboard,
+                _,
+            )) => {}
             Ok(Received::End) | Err(_) => {
                 join.channel = None;
                 let signal = libc::SIGHUP;

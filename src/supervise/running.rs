@@ -66,6 +66,8 @@ pub(crate) struct Running {
     holds: Holds,
     /// It was continued on its terminal while everything stood still.
     owes_continue: bool,
+    /// The command waits for the keyboard, which the client is taking.
+    owes_keyboard: bool,
     /// The cgroup of the box, where it has one.
     pub(super) group: Option<BoxCgroup>,
     /// What the control socket was asked and other parts have to answer: each takes what it knows.
@@ -163,6 +165,7 @@ impl Running {
             pause: Pause::No,
             holds: Holds::default(),
             owes_continue: false,
+            owes_keyboard: false,
             group,
             asked: Vec::new(),
             joins: Vec::new(),
@@ -349,6 +352,18 @@ impl Running {
         self.stopped = None;
         self.command = CommandState::Runs;
         self.note(&Event::Continued);
+        self.let_go_on();
+    }
+
+    /// The keyboard is the command's, if it waits for it.
+    pub(super) fn give_keyboard(&mut self) {
+        if std::mem::take(&mut self.owes_keyboard) {
+            let _ = self.tell_init(&ToInit::Keyboard, &[]);
+            self.let_go_on();
+        }
+    }
+
+    fn let_go_on(&mut self) {
         // Of a paused box nothing moves: it is told when that is over.
         if self.pause == Pause::No {
             let _ = self.tell_init(&ToInit::Continue, &[]);
@@ -421,7 +436,10 @@ impl Running {
                     self.stopped = Some((signal, Instant::now() + SETTLE));
                 }
                 Ok(Received::Message(FromInit::Keyboard, _)) => {
-                    self.voice.tell(&ToClient::Keyboard);
+                    self.owes_keyboard = true;
+                    if self.voice.try_tell(&ToClient::Keyboard) == Sent::Full {
+                        self.give_keyboard();
+                    }
                 }
                 Ok(Received::Message(FromInit::Still, _)) => {
                     if self.pause == Pause::Stopping(None) {

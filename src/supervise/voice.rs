@@ -4,7 +4,7 @@
 
 use super::running::PATIENCE;
 use super::status_lines::{StatusLines, Taken};
-use crate::launch::channel::Channel;
+use crate::launch::channel::{Channel, Sent};
 use crate::launch::message::ToClient;
 use crate::paint::{self, Tone};
 use crate::plan::text::write_escaped;
@@ -67,9 +67,13 @@ impl Voice {
 
     pub(super) fn tell(&self, message: &ToClient) {
         // A client that is gone or does not read is no reason to stop supervising.
-        if let Some(client) = &self.client {
-            let _ = client.try_send(message, &[]);
-        }
+        let _ = self.try_tell(message);
+    }
+
+    /// The same; [`Sent::Full`] where nobody will read it.
+    pub(super) fn try_tell(&self, message: &ToClient) -> Sent {
+        let sent = self.client.as_ref().map(|to| to.try_send(message, &[]));
+        sent.and_then(Result::ok).unwrap_or(Sent::Full)
     }
 
     /// The box is dead: what is said from now on is said to all that look.

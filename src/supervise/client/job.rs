@@ -68,14 +68,15 @@ impl Client {
 
     /// The command asked for the keyboard.
     pub(super) fn take_keyboard(&mut self) {
-        let Some(terminal) = &mut self.terminal else {
-            return;
-        };
-        terminal.take_keyboard();
-        if self.phase == Phase::Terminal {
-            terminal.enter_raw();
-            self.watch_unless_raw();
+        if let Some(terminal) = &mut self.terminal {
+            terminal.take_keyboard();
+            if self.phase == Phase::Terminal {
+                terminal.enter_raw();
+                self.watch_unless_raw();
+            }
         }
+        // It waits for this with its terminal, whether it is raw now or not our turn.
+        self.post(FromClient::Keyboard);
     }
 
     pub(super) fn watch_unless_raw(&mut self) {
