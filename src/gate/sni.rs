@@ -24,26 +24,131 @@ pub enum Hello {
     Bad,
 }
 
+/// The kinds of record, and of a message in one, that are looked at (RFC 8446 B.1, B.3).
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+
+/// A first record can have any version below 16 (crypto/tls of Go takes those; OpenSSL any minor number of 3).
+const VERSIONS: u8 = 16;
+
+/// The longest record: an encrypted one of TLS 1.2.
+const LONGEST: usize = (1 << 14) + 2048;
+
+/// The `random` of a ServerHello that is a HelloRetryRequest (RFC 8446 4.1.3).
+const RETRY: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
+    0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+
 /// Looks at the first bytes of a client.
 ///
 /// An encrypted ClientHello (ECH) has the name of the fronting server outside; that is the one that is found, and the only
 /// one that a server without the right key answers to.
 #[must_use]
 pub fn look(bytes: &[u8]) -> Hello {
-    // A handshake record. Clients of TLS 1.0 to 1.3 say 3.1 or 3.3 here, but servers take any minor number in a first record.
     match bytes {
-        [] | [0x16] => return Hello::More,
-        [0x16, 3, ..] => {}
+        [] | [HANDSHAKE | ALERT] => return Hello::More,
+        [HANDSHAKE | ALERT, 0..VERSIONS, ..] => {}
         _ => return Hello::Other,
     }
+    match bytes.get(3..) {
+        // A warning of two bytes: Go drops it and reads the hello behind it.
+        Some([0, 2, 1, ..]) if bytes.starts_with(&[ALERT]) => return Hello::Bad,
+        Some([] | [0] | [0, 2]) if bytes.starts_with(&[ALERT]) => return Hello::More,
+        _ if bytes.starts_with(&[ALERT]) && bytes.len() > 3 => return Hello::Other,
+        // Another message than a ClientHello is one that no server takes, and no TLS but by chance.
+        Some([high, low, kind, ..]) if *kind != CLIENT_HELLO || length(*high, *low) > LONGEST => {
+            return Hello::Other;
+        }
+        _ => {}
+    }
     match message(bytes) {
-        Ok(hello) => client_hello(&hello).unwrap_or(Hello::Bad),
+        Ok((hello, _)) => client_hello(&hello).unwrap_or(Hello::Bad),
         Err(found) => found,
     }
 }
 
-/// Joins the handshake message out of its records.
-fn message(bytes: &[u8]) -> Result<Vec<u8>, Hello> {
+fn length(high: u8, low: u8) -> usize {
+    usize::from(u16::from_be_bytes([high, low]))
+}
+
+/// Where the ClientHello at the beginning ends; `None` if there is none.
+#[must_use]
+pub fn end(bytes: &[u8]) -> Option<usize> {
+    message(bytes).ok().map(|(_, end)| end)
+}
+
+/// Has the server asked for a second ClientHello (HelloRetryRequest)? `None` while these are too few of its bytes to know.
+#[must_use]
+pub fn is_retry(bytes: &[u8]) -> Option<bool> {
+    let mut joined = Vec::new();
+    let mut reader = Reader { bytes, at: 0 };
+    // Type, length and version of a message are in front of its random.
+    let random = 6..6 + RETRY.len();
+    loop {
+        if joined.first().is_some_and(|kind| *kind != SERVER_HELLO) {
+            return Some(false);
+        }
+        if let Some(found) = joined.get(random.clone()) {
+            return Some(found == RETRY);
+        }
+        let head = reader.take(5)?;
+        let (kind, len) = match head {
+            [kind @ (HANDSHAKE | ALERT), 3, _, high, low] => (*kind, length(*high, *low)),
+            _ => return Some(false),
+        };
+        if len == 0 || len > LONGEST {
+            return Some(false);
+        }
+        let rest = bytes.get(reader.at..).unwrap_or_default();
+        let part = rest.get(..len).unwrap_or(rest);
+        // What may come before is a warning (unrecognized_name).
+        if kind == HANDSHAKE {
+            joined.extend_from_slice(part);
+        }
+        reader.at += len;
+    }
+}
+
+/// Looks at what a client sends after a HelloRetryRequest, for its second ClientHello: behind what it sent early, or to please
+/// middle boxes (RFC 8446 D.4), and behind alerts, of which servers drop some.
+#[must_use]
+pub fn look_again(bytes: &[u8]) -> Hello {
+    const CHANGE_CIPHER_SPEC: u8 = 20;
+    const APPLICATION_DATA: u8 = 23;
+    let mut reader = Reader { bytes, at: 0 };
+    loop {
+        let rest = bytes.get(reader.at..).unwrap_or_default();
+        match reader.take(5) {
+            None => return Hello::More,
+            Some(
+                [
+                    CHANGE_CIPHER_SPEC | APPLICATION_DATA | ALERT,
+                    _,
+                    _,
+                    high,
+                    low,
+                ],
+            ) => {
+                if reader.take(length(*high, *low)).is_none() {
+                    return Hello::More;
+                }
+            }
+            Some([HANDSHAKE, ..]) => {
+                return match look(rest) {
+                    Hello::Other => Hello::Bad,
+                    hello => hello,
+                };
+            }
+            Some(_) => return Hello::Bad,
+        }
+    }
+}
+
+/// Joins the handshake message out of its records; with where it ends.
+fn message(bytes: &[u8]) -> Result<(Vec<u8>, usize), Hello> {
     let more = if bytes.len() < MAX {
         Hello::More
     } else {
@@ -52,26 +157,26 @@ fn message(bytes: &[u8]) -> Result<Vec<u8>, Hello> {
     let mut joined = Vec::new();
     let mut reader = Reader { bytes, at: 0 };
     loop {
-        if joined.first().is_some_and(|kind| *kind != 1) {
+        if joined.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
             return Err(Hello::Bad);
         }
         if let [_, a, b, c, ..] = joined.as_slice() {
             let len = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
-            if len + 4 > MAX {
+            // More in its last record is what no client sends, and might be a second one.
+            if len + 4 > MAX || joined.len() > len + 4 {
                 return Err(Hello::Bad);
             }
-            if joined.len() >= len + 4 {
-                joined.truncate(len + 4);
-                return Ok(joined.split_off(4));
+            if joined.len() == len + 4 {
+                return Ok((joined.split_off(4), reader.at));
             }
         }
         let Some(head) = reader.take(5) else {
             return Err(more);
         };
-        let [0x16, 3, _, high, low] = head else {
+        let [HANDSHAKE, 0..VERSIONS, _, high, low] = head else {
             return Err(Hello::Bad);
         };
-        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        let len = length(*high, *low);
         // An empty handshake record is not allowed, and would let a client send records for ever.
         if len == 0 || len > (1 << 14) {
             return Err(Hello::Bad);
@@ -82,7 +187,7 @@ fn message(bytes: &[u8]) -> Result<Vec<u8>, Hello> {
             None => {
                 // The type and length of a message that is not whole yet are enough to refuse it.
                 joined.extend_from_slice(rest);
-                if joined.first().is_some_and(|kind| *kind != 1) {
+                if joined.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
                     return Err(Hello::Bad);
                 }
                 return Err(more);

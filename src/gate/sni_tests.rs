@@ -69,11 +69,20 @@ fn the_name_is_found_however_it_is_cut() {
     for len in 0..whole.len() {
         assert_eq!(look(&whole[..len]), Hello::More, "{len} bytes");
     }
-    // OpenSSL and Go read a hello whatever the minor version of its record is.
-    for minor in [0, 4, 5, 0x7f, 0xff] {
+    // OpenSSL reads a hello whatever the minor version of its record is, Go whatever the version below 16.
+    for (major, minor) in [
+        (3, 0),
+        (3, 4),
+        (3, 5),
+        (3, 0xff),
+        (2, 0),
+        (0, 0),
+        (4, 1),
+        (15, 0xff),
+    ] {
         let mut odd = whole.clone();
-        odd[2] = minor;
-        assert_eq!(look(&odd), want, "a record of version 3.{minor}");
+        [odd[1], odd[2]] = [major, minor];
+        assert_eq!(look(&odd), want, "a record of version {major}.{minor}");
     }
     // Early data may follow.
     let mut more = whole;
@@ -119,22 +128,104 @@ fn what_is_no_hello_is_told_at_once() {
         b"GET / HTTP/1.1\r\n" as &[u8],
         b"SSH-2.0-x",
         b"\0",
-        b"\x16\x02",
-        b"\x16\x04",
+        b"\x16\x10",
+        b"\x15\x10",
+        // An alert that is none, another message, a record that is too long for any.
+        b"\x15\x03\x01\x01",
+        b"\x15\x03\x01\0\x02\x02",
+        b"\x16\x03\x01\0\x04\0",
+        b"\x16\x03\xc4\x10\x12\x35",
+        b"\x16\x03\x01\x48\x01\x01",
     ] {
         assert_eq!(look(other), Hello::Other, "{other:?}");
     }
-    // A ServerHello, a record without content, one of another kind in the middle, one that is too long.
-    assert_eq!(look(&records(&[2, 0, 0, 1, 0], 99)), Hello::Bad);
-    assert_eq!(look(&records(&[2, 0, 0, 1, 0], 1)[..6]), Hello::Bad);
+    assert_eq!(look(&records(&[2, 0, 0, 1, 0], 1)[..6]), Hello::Other);
+    // A record without content, one of another kind in the middle, one that is too long, another message behind.
     assert_eq!(look(&[0x16, 3, 1, 0, 0]), Hello::Bad);
-    let mut mixed = good(50);
-    mixed[55] = 0x15;
-    assert_eq!(look(&mixed), Hello::Bad);
-    assert_eq!(look(&[0x16, 3, 1, 0x40, 1]), Hello::Bad);
+    for at in [55, 110] {
+        let mut mixed = good(50);
+        mixed[at] = 0x15;
+        assert_eq!(look(&mixed), Hello::Bad);
+    }
+    assert_eq!(look(&[0x16, 3, 1, 0x40, 1, 1]), Hello::Bad);
+    let twice = [good(16384), good(16384)].map(|hello| hello[5..].to_vec());
+    assert_eq!(look(&records(&twice.concat(), 16384)), Hello::Bad);
     // More than will be read.
     assert_eq!(look(&records(&[1, 0, 0x40, 0], 99)), Hello::Bad);
     assert_eq!(look(&records(&[1, 1, 0, 0], 99)), Hello::Bad);
+}
+
+/// Go drops a warning before the hello: the name behind it was not compared on ports other than 443.
+#[test]
+fn a_warning_before_the_hello_is_refused() {
+    for version in [[3, 1], [3, 3], [0, 0], [15, 1]] {
+        let mut bytes = vec![0x15, version[0], version[1], 0, 2, 1, 90];
+        for len in 1..6 {
+            assert_eq!(look(&bytes[..len]), Hello::More, "{len} bytes");
+        }
+        assert_eq!(look(&bytes), Hello::Bad);
+        bytes.extend(good(999));
+        assert_eq!(look(&bytes), Hello::Bad);
+    }
+}
+
+fn answer(random: &[u8; 32], record: usize) -> Vec<u8> {
+    let mut message = vec![2, 0, 0, 84, 3, 3];
+    message.extend_from_slice(random);
+    message.resize(88, 0);
+    records(&message, record)
+}
+
+#[test]
+fn a_second_hello_is_asked_for_by_one_random_alone() {
+    let warning = [0x15, 3, 3, 0, 2, 1, 112];
+    for record in [1, 7, 16384] {
+        let retry = answer(&RETRY, record);
+        assert_eq!(is_retry(&retry), Some(true), "records of {record}");
+        assert_eq!(is_retry(&[&warning[..], &retry].concat()), Some(true));
+        assert_eq!(is_retry(&answer(&[7; 32], record)), Some(false));
+    }
+    let retry = answer(&RETRY, 16384);
+    assert_eq!(is_retry(&retry[..5 + 37]), None);
+    assert_eq!(is_retry(&retry[..5 + 38]), Some(true));
+    for other in [
+        &b"220 smtp\r\n"[..],
+        &[0x17, 3, 3, 0, 1, 0],
+        &[0x16, 3, 3, 0, 0],
+        &[0x16, 3, 3, 0, 4, 1],
+    ] {
+        assert_eq!(is_retry(other), Some(false), "{other:?}");
+    }
+}
+
+#[test]
+fn the_second_hello_is_found_behind_what_servers_drop() {
+    let want = Hello::Name("example.com".to_owned());
+    let before: [&[u8]; 4] = [
+        &[],
+        &[0x14, 3, 3, 0, 1, 1],
+        &[0x17, 3, 3, 0, 2, 9, 9, 0x17, 3, 3, 0, 1, 9],
+        &[0x15, 3, 3, 0, 2, 1, 90],
+    ];
+    for before in before {
+        let all = [before, &good(100)].concat();
+        for len in 0..all.len() {
+            assert_eq!(
+                look_again(&all[..len]),
+                Hello::More,
+                "{before:?}, {len} bytes"
+            );
+        }
+        assert_eq!(look_again(&all), want, "{before:?}");
+    }
+    for bad in [
+        &b"GET / HTTP/1.1"[..],
+        &[0x16, 3, 3, 0, 0],
+        &[0x16, 3, 3, 0, 4, 2, 0, 0, 0],
+        &[0x18, 3, 3, 0, 1, 1],
+    ] {
+        assert_eq!(look_again(bad), Hello::Bad, "{bad:?}");
+    }
 }
 
 #[test]
@@ -146,5 +237,9 @@ fn the_gate_s_patience_has_an_end() {
 #[test]
 fn no_bytes_panic() {
     let (one, two, none) = (good(16384), good(7), hello(None, 50));
-    mutate(&[&one, &two, &none], 3_000, |bytes| drop(look(bytes)));
+    mutate(&[&one, &two, &none], 3_000, |bytes| {
+        drop(look(bytes));
+        drop(look_again(bytes));
+        let _ = is_retry(bytes);
+    });
 }

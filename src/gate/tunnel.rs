@@ -12,11 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// How long a client may take from its connection to the end of its ClientHello or head. Browsers and package managers
 /// connect ahead of need.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The most that is held of a client which goes on before it sends its second ClientHello (early data).
+const EARLY: usize = 64 * 1024;
 
 /// A connection in the record, from its opening to its end.
 #[derive(Debug)]
@@ -168,25 +172,33 @@ pub async fn run(
     first: First,
     track: &Track,
 ) -> End {
+    let (answered, answer) = oneshot::channel();
     let up = async {
-        let bytes = match first {
+        let mut bytes = match first {
             First::Judged(bytes) => bytes,
             First::Unread if *place == Place::Host => Vec::new(),
             First::Unread => first_bytes(client, place, port, terms, Vec::new()).await?,
         };
-        let done = async {
-            relay::write_all(server, &bytes, &track.sent).await?;
-            drop(bytes);
-            relay::copy(client, server, &track.sent).await
-        };
-        done.await.map_err(|_| End::Broken)?;
+        if let (Place::Name(_), Some(end)) = (place, sni::end(&bytes)) {
+            let later = bytes.split_off(end);
+            send(server, &bytes, track).await?;
+            bytes = second(client, place, port, terms, later, answer).await?;
+        } else {
+            drop(answer);
+        }
+        send(server, &bytes, track).await?;
+        drop(bytes);
+        let copied = relay::copy(client, server, &track.sent).await;
+        copied.map_err(|_| End::Broken)?;
         relay::shut(server);
         Ok::<(), End>(())
     };
     let down = async {
-        relay::copy(server, client, &track.received)
-            .await
-            .map_err(|_| End::Broken)?;
+        let done = async {
+            first_answer(server, client, answered, track).await?;
+            relay::copy(server, client, &track.received).await
+        };
+        done.await.map_err(|_| End::Broken)?;
         relay::shut(client);
         Ok::<(), End>(())
     };
@@ -194,6 +206,81 @@ pub async fn run(
         Ok(_) => End::Done,
         Err(end) => end,
     }
+}
+
+async fn send(server: &TcpStream, bytes: &[u8], track: &Track) -> Result<(), End> {
+    let sent = relay::write_all(server, bytes, &track.sent).await;
+    sent.map_err(|_| End::Broken)
+}
+
+/// Whether the server wants another ClientHello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Retry,
+    Other,
+}
+
+/// Passes the server's first bytes on, as long as somebody waits for what they are.
+async fn first_answer(
+    server: &TcpStream,
+    client: &TcpStream,
+    answered: oneshot::Sender<Answer>,
+    track: &Track,
+) -> Result<(), Broken> {
+    let mut seen = Vec::new();
+    loop {
+        let from = seen.len();
+        if answered.is_closed() {
+            return Ok(());
+        }
+        if read_some(server, &mut seen).await? == 0 {
+            return Ok(());
+        }
+        let new = seen.get(from..).unwrap_or_default();
+        relay::write_all(client, new, &track.received).await?;
+        let answer = match sni::is_retry(&seen) {
+            Some(true) => Answer::Retry,
+            Some(false) => Answer::Other,
+            None if seen.len() < sni::MAX => continue,
+            None => Answer::Other,
+        };
+        // Nobody waits where the client has gone.
+        let _gone = answered.send(answer);
+        return Ok(());
+    }
+}
+
+/// What a client sends behind its ClientHello is held until the server has answered: after a HelloRetryRequest it is a second
+/// ClientHello, and servers go by the name in that one (OpenSSL does).
+async fn second(
+    client: &TcpStream,
+    place: &Place,
+    port: u16,
+    terms: &Terms,
+    mut bytes: Vec<u8>,
+    answer: oneshot::Receiver<Answer>,
+) -> Result<Vec<u8>, End> {
+    if answer.await != Ok(Answer::Retry) {
+        return Ok(bytes);
+    }
+    let judged = async {
+        loop {
+            let hello = sni::look_again(&bytes);
+            if judge(&hello, place, port, terms)
+                .map_err(End::Refused)?
+                .is_some()
+            {
+                return Ok(bytes);
+            }
+            if bytes.len() > EARLY {
+                return Err(End::Gone);
+            }
+            if read_some(client, &mut bytes).await.map_err(|_| End::Gone)? == 0 {
+                return Err(End::Gone);
+            }
+        }
+    };
+    timeout(PATIENCE, judged).await.unwrap_or(Err(End::Gone))
 }
 
 /// [`first_bytes`] within [`PATIENCE`].

@@ -86,6 +86,79 @@ fn tls_goes_to_the_name_in_its_hello_or_nowhere() {
     });
 }
 
+/// The `random` by which a ServerHello asks for a second ClientHello (RFC 8446 4.1.3).
+const RETRY: &str = "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c";
+
+fn server_hello(random: &[u8]) -> Vec<u8> {
+    let mut all = vec![0x16, 3, 3, 0, 88, 2, 0, 0, 84, 3, 3];
+    all.extend_from_slice(random);
+    all.resize(93, 0);
+    all
+}
+
+/// OpenSSL's servers go by the name in the second hello, which nobody looked at: one that is granted gave any other at its
+/// address. Those of Go drop a warning before the first, which was no TLS then on ports other than 443.
+#[test]
+fn a_second_hello_names_the_same_server() {
+    in_namespaces("web::a_second_hello_names_the_same_server", || {
+        let hello = |name| client_hello(Some(name), 16384);
+        let first = hello("a.example");
+        let random: Vec<u8> = (0..RETRY.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&RETRY[at..at + 2], 16).unwrap())
+            .collect();
+        let answers = [server_hello(&random), server_hello(&[7; 32])];
+        // Each answers the first hello and sends the rest back.
+        for (port, answer) in [443, 8443].into_iter().zip(&answers) {
+            let (answer, len) = (answer.clone(), first.len());
+            server([127, 0, 0, 2], port, move |mut stream| {
+                stream.read_exact(&mut vec![0; len]).unwrap();
+                stream.write_all(&answer).unwrap();
+                echo(stream);
+            });
+        }
+        let mut world = World::new();
+        world.name("a.example", &[443, 8443], &[Mark::Private], [127, 0, 0, 2]);
+        world.configure();
+        let [retry, plain] = &answers;
+        let talk = |port, answer: &[u8], together: bool, then: &[u8]| {
+            let mut stream = world.connect("a.example", port);
+            if together {
+                stream.write_all(&[&first, then].concat()).unwrap();
+            } else {
+                stream.write_all(&first).unwrap();
+                let mut got = vec![0; answer.len()];
+                stream.read_exact(&mut got).unwrap();
+                assert_eq!(got, answer);
+                stream.write_all(then).unwrap();
+            }
+            let _ = stream.shutdown(Shutdown::Write);
+            let got = rest(&mut stream)?;
+            Ok(got[if together { answer.len() } else { 0 }..].to_vec())
+        };
+        let middle_boxes: &[u8] = &[0x14, 3, 3, 0, 1, 1];
+        let cancelled: &[u8] = &[0x15, 3, 3, 0, 2, 1, 90];
+        for together in [false, true] {
+            for before in [&[], middle_boxes, cancelled] {
+                let good = [before, &hello("a.example")[..], b"and so on"].concat();
+                assert_eq!(talk(443, retry, together, &good).unwrap(), good);
+                let other = [before, &hello("b.example")[..]].concat();
+                let said = talk(443, retry, together, &other);
+                assert_eq!(said, alert(112), "{together} {before:?}");
+            }
+            // A server that asks for none reads none.
+            for then in [&b"anything"[..], &hello("b.example")] {
+                assert_eq!(talk(8443, plain, together, then).unwrap(), then);
+            }
+        }
+        // Behind an alert that a server drops.
+        let mut stream = world.connect("a.example", 8443);
+        let warned = [cancelled, &hello("b.example")[..]].concat();
+        stream.write_all(&warned).unwrap();
+        assert_eq!(rest(&mut stream), alert(112));
+    });
+}
+
 #[test]
 fn servers_that_speak_first_are_heard() {
     in_namespaces("web::servers_that_speak_first_are_heard", || {
