@@ -142,3 +142,61 @@ fn a_project_needs_no_repository() {
         assert!(read.contains(mark), "the twin: {read}");
     }
 }
+
+/// The directory around the working copy (`--write ~/work`): all that was in it beside the working copy was open, and less was when
+/// it was granted in parts. The working copy keeps its own rules, and what is lifted in it stays lifted.
+#[test]
+fn what_holds_the_working_copy_is_a_tree_as_well() {
+    let around = || {
+        two()
+            .file("{ws}/.env", "SECRET\n")
+            .file("{ws}/tests/own.key", "test\n")
+            .file("{ws}/.vscode/tasks.json", "old\n")
+            .file("{home}/group/far/.env", "SECRET\n")
+            .file("{home}/group/.claude/settings.json", "old\n")
+            .file("{home}/group/far/.envrc", "old\n")
+            .file("{home}/group/notes", "old\n")
+    };
+    let script = "cd {home}/group; cat far/.env lib/.env {ws}/.env late.key 2>/dev/null; cat {ws}/tests/own.key notes; \
+        for f in .claude/settings.json far/.envrc lib/.git/hooks/pre-commit {ws}/.vscode/tasks.json notes; do echo new > $f; done 2>/dev/null; true";
+    for flag in ["--write", "--read"] {
+        let b = around();
+        fs::rename(lib(&b), b.home().join("group/lib")).unwrap();
+        let inside = b.home().join("group/ws");
+        fs::rename(b.ws(), &inside).unwrap();
+        let b = b.cwd(&inside);
+        let b = granted(b, flag, &["{home}/group"]);
+        let b = granted(b, "--write", &[".vscode"]);
+        let b = b.option("--hide").option("!tests/**");
+        let script = b
+            .fill(script)
+            .replace(&b.ws().display().to_string(), &inside.display().to_string());
+        let mut command = b.command(["/bin/sh", "-c", &format!("echo ready; read x; {script}")]);
+        command.stdin(Stdio::piped());
+        let mut live = Live::start(command);
+        live.wait_line("ready");
+        let at = |name: &str| b.home().join("group").join(name);
+        fs::write(at("late.key"), "SECRET late\n").unwrap();
+        fs::write(at("other"), "SECRET again\n").unwrap();
+        fs::rename(at("other"), at("lib/.env")).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        live.stdin().write_all(b"go\n").unwrap();
+        let ran = live.end();
+        assert!(!ran.text().contains("SECRET"), "{flag}: {ran:?}");
+        assert!(
+            ran.text().contains("test\nold"),
+            "{flag}: the twins: {ran:?}"
+        );
+        let text = |name: &str| fs::read_to_string(at(name)).unwrap();
+        for name in [
+            ".claude/settings.json",
+            "far/.envrc",
+            "lib/.git/hooks/pre-commit",
+        ] {
+            assert_eq!(text(name), "old\n", "{flag} {name}: {ran:?}");
+        }
+        assert_eq!(text("ws/.vscode/tasks.json"), "new\n", "{flag}: lifted");
+        let twin = if flag == "--write" { "new\n" } else { "old\n" };
+        assert_eq!(text("notes"), twin, "{flag}");
+    }
+}

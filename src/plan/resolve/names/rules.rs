@@ -136,14 +136,18 @@ fn rule(scene: &mut Scene<'_>, kind: NameKind, wish: &Wish<NameWish>, out: &mut 
     let Some(base) = expand(scene, &base) else {
         return;
     };
-    let mut bases = vec![base];
-    if start == b"${workspace}" {
-        let trees = scene.trees.iter();
-        let trees = trees.filter(|tree| kind == NameKind::Hide || tree.access == Access::Write);
-        bases.extend(trees.map(|tree| tree.dir.clone()));
+    rule_below(scene, kind, wish, base, rest, out);
+    if start != b"${workspace}" {
+        return;
     }
-    for base in bases {
-        rule_below(scene, kind, wish, base, rest, out);
+    let trees = scene.trees.iter();
+    for tree in trees.filter(|tree| kind == NameKind::Hide || tree.access == Access::Write) {
+        let from = out.len();
+        rule_below(scene, kind, wish, tree.dir.clone(), rest, out);
+        if let Some(way) = &tree.holds_work {
+            let except = super::trees::except(way, &tree.dir, out.get(from..).unwrap_or_default());
+            out.extend(except);
+        }
     }
 }
 

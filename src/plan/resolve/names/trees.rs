@@ -6,8 +6,12 @@ use super::super::expand::{below, within};
 use super::super::scene::Scene;
 use super::rules::path_of;
 use crate::host::FileType;
-use crate::plan::Access;
+use crate::plan::names::matcher::{Matcher, literal};
+use crate::plan::names::{NameRule, Verdict};
+use crate::plan::{Access, OsText};
 use crate::policy::Origin;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 /// What makes a directory a repository.
@@ -39,10 +43,12 @@ pub(in super::super) struct Tree {
     pub(super) dir: PathBuf,
     /// What is only read needs no protection.
     pub(super) access: Access,
+    /// The way from there to the working copy, where that lies in it: it has its own rules, and what was lifted in it stays so.
+    pub(super) holds_work: Option<Vec<u8>>,
 }
 
-/// Directories that somebody who is here granted, and that are repositories or projects, lie in a repository, or hold some. Not what holds the
-/// working copy: what was lifted there would be closed again. Nor data, caches, toolchains and settings: their names mean
+/// Directories that somebody who is here granted, and that are repositories or projects, lie in a repository, or hold some; what
+/// holds the working copy is one (`--write ..`). Not HOME, what holds it, data, caches, toolchains and settings: their names mean
 /// something else (`*.pem` of a package's tests).
 pub(in super::super) fn trees(scene: &Scene<'_>) -> Vec<Tree> {
     let files = &scene.policy.wishes.files;
@@ -61,20 +67,53 @@ pub(in super::super) fn trees(scene: &Scene<'_>) -> Vec<Tree> {
         };
         let work = &scene.workspace.real;
         let dir = scene.real_of(&path);
+        let holds_work = below(work, &dir).map(<[u8]>::to_vec);
         if within(&dir, work)
-            || within(work, &dir)
+            || holds_work.is_some() && within(&scene.home.real, &dir)
             || out.iter().any(|tree| within(&dir, &tree.dir))
-            || !is_work(scene, &dir)
+            || !is_work(scene, &dir, holds_work.is_some())
         {
             continue;
         }
         out.retain(|tree| !within(&tree.dir, &dir) || tree.access > access);
-        out.push(Tree { dir, access });
+        out.push(Tree {
+            dir,
+            access,
+            holds_work,
+        });
     }
     out
 }
 
-fn is_work(scene: &Scene<'_>, dir: &Path) -> bool {
+/// Takes `way`, which leads to the working copy, out of what rules say of the tree around it.
+pub(super) fn except(way: &[u8], dir: &Path, rules: &[NameRule]) -> Vec<NameRule> {
+    let matcher = Matcher::new(rules, dir);
+    let mut names = way.split(|b| *b == b'/');
+    let Some(at) = names.try_fold(matcher.start(), |at, name| matcher.enter(&at, name)) else {
+        return Vec::new();
+    };
+    let rest = matcher.rest(&at).into_iter();
+    // What begins with `**` begins there as well.
+    let floating = rules
+        .iter()
+        .enumerate()
+        .map(|(number, rule)| (number, rule.pattern.bytes().to_vec()));
+    let floating = floating.filter(|(_, pattern)| pattern.starts_with(b"**/"));
+    let start: Vec<Vec<u8>> = way.split(|b| *b == b'/').map(literal).collect();
+    let except = rest.chain(floating).filter_map(|(number, pattern)| {
+        let rule = rules.get(number)?.clone();
+        let pattern = [start.join(&b'/'), pattern].join(&b'/');
+        Some(NameRule {
+            pattern: OsText::from(OsString::from_vec(pattern)),
+            verdict: Verdict::Lifted,
+            holds: None,
+            ..rule
+        })
+    });
+    except.collect()
+}
+
+fn is_work(scene: &Scene<'_>, dir: &Path, holds_work: bool) -> bool {
     let look = scene.walk.look;
     let is_dir = |path: &Path| {
         let stat = look.lstat(path);
@@ -90,6 +129,9 @@ fn is_work(scene: &Scene<'_>, dir: &Path) -> bool {
     let is_settings = in_home.is_some_and(|way| way.is_empty() || way.starts_with(b"."));
     if is_settings || !is_dir(dir) || scene.is_private(dir) {
         return false;
+    }
+    if holds_work {
+        return true;
     }
     // A HOME that is kept in git makes no project of what is in it.
     let mut above = dir.ancestors().take_while(|dir| *dir != scene.home.real);
