@@ -200,3 +200,28 @@ fn what_holds_the_working_copy_is_a_tree_as_well() {
         assert_eq!(text("notes"), twin, "{flag}");
     }
 }
+
+/// `why` said of what `--write ../lib` gives that the box had it of its own, also of what is put back in the end.
+#[test]
+fn a_grant_with_dots_in_it_goes_by_its_canonical_name() {
+    let b = two().file("{home}/lib/.envrc", "old\n");
+    for (name, said) in [
+        ("src/lib.rs", "[files] write has {home}/lib  [--write]"),
+        (
+            ".envrc",
+            "but it is tracked: a change is put back in the end",
+        ),
+        (
+            ".git/config",
+            "but it is tracked: what it comes to say of programs that run is undone",
+        ),
+        (".git/hooks/pre-commit", "it is protected"),
+    ] {
+        let path = b.home().join("lib").join(name);
+        let mut why = b.agentbox(["why", "write"]);
+        why.arg(path)
+            .args(["--write", "../lib", "-p", "shell", "--", "/bin/sh"]);
+        let ran = common::run(why);
+        assert!(ran.text().contains(&b.fill(said)), "{name}: {ran:?}");
+    }
+}

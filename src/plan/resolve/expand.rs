@@ -106,10 +106,10 @@ fn text(
     out.extend_from_slice(rest);
     let path = tidy(Path::new(OsStr::from_bytes(&out)));
     if path.is_absolute() {
-        return Ok(path);
+        return Ok(scene.name_of(path));
     }
     if from_cli(origin) {
-        return Ok(tidy(&scene.host.cwd.join(path)));
+        return Ok(scene.name_of(tidy(&scene.host.cwd.join(path))));
     }
     Err((
         format!("{}: a relative path", show(&path)),

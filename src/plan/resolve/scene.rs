@@ -7,6 +7,7 @@ use super::gitconfig::Cleaned;
 use super::names::Tree as Granted;
 use super::tree::Tree;
 use super::walk::Walker;
+use super::workspace::has_parent;
 use crate::host::{FileType, Host, Lookup};
 use crate::plan::problem::{Problem, ProblemKind};
 use crate::plan::{Grant, GrantKind, OsText, private};
@@ -128,6 +129,16 @@ impl<'a> Scene<'a> {
         self.walk
             .follow(path)
             .map_or_else(|| path.to_owned(), |walked| walked.real.clone())
+    }
+
+    /// The name of a grant: as it is written, also of a link. But `work/../x` does not lie in `work`, and grants are compared by
+    /// their names: with a `..` in it what is there goes by its canonical one.
+    pub(super) fn name_of(&self, path: PathBuf) -> PathBuf {
+        let found = has_parent(&path).then(|| self.walk.follow(&path)).flatten();
+        match found {
+            Some(walked) if walked.stat.is_some() => walked.real.clone(),
+            _ => path,
+        }
     }
 
     pub(super) fn problem(

@@ -226,7 +226,7 @@ pub(super) fn tidy(path: &Path) -> PathBuf {
     }
 }
 
-fn has_parent(path: &Path) -> bool {
+pub(super) fn has_parent(path: &Path) -> bool {
     path.components()
         .any(|c| matches!(c, std::path::Component::ParentDir))
 }

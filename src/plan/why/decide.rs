@@ -143,11 +143,13 @@ impl<'p> Asker<'p> {
                 GrantKind::Project,
             ],
         );
-        if made
-            && matches!(seen.node, Node::Host(_))
-            && let Some(name) = path.file_name()
-        {
-            return names::made(self.plan, &seen.path, &seen.source.join(name)).unwrap_or(answer);
+        if matches!(seen.node, Node::Host(_)) {
+            let name = path.file_name().filter(|_| made);
+            let file = name.map_or_else(|| seen.source.clone(), |name| seen.source.join(name));
+            answer.notes.extend(names::tracked(self.plan, &file));
+            if made {
+                return names::made(self.plan, &seen.path, &file).unwrap_or(answer);
+            }
         }
         if !made && self.side == Side::Outside && self.plan.links.has(&seen.source) {
             answer.because.push_str(match self.plan.links.rule {

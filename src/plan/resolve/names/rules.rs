@@ -328,9 +328,8 @@ pub(in super::super) fn path_of(scene: &Scene<'_>, wish: &Wish<PathWish>) -> Opt
     } else {
         return None;
     };
-    Some(super::super::workspace::tidy(
-        &base.join(OsStr::from_bytes(rest)),
-    ))
+    let path = base.join(OsStr::from_bytes(rest));
+    Some(scene.name_of(super::super::workspace::tidy(&path)))
 }
 
 /// A work tree whose repository is elsewhere: what is said of `.git` in the workspace is said of that directory.
