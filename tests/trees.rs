@@ -142,3 +142,28 @@ fn a_project_needs_no_repository() {
         assert!(read.contains(mark), "the twin: {read}");
     }
 }
+
+/// A relative `core.hooksPath` (husky, lefthook, `.githooks`) and programs that the repository's configuration names: what the box
+/// wrote there ran outside.
+#[test]
+fn what_a_second_repository_s_configuration_names_is_protected() {
+    let config = "[core]\n\thooksPath = tools/hooks\n[filter \"x\"]\n\tclean = tools/clean\n[include]\n\tpath = ../tools/inc\n";
+    let mut b = two()
+        .file("{home}/lib/.git/config", config)
+        .file("{home}/lib/tools/other", "old\n");
+    let named = ["tools/hooks/pre-commit", "tools/clean", "tools/inc"];
+    for name in named {
+        b = b.file(&format!("{{home}}/lib/{name}"), "[alias]\n");
+    }
+    let b = granted(b, "--write", &["{home}/lib"]);
+    let ran = b.sh(&format!(
+        "cd {{home}}/lib; for f in {}; do echo evil >> $f; done 2>/dev/null; echo evil > tools/hooks/post-commit; \
+         mv tools moved 2>/dev/null; echo new > tools/other; true",
+        named.join(" ")
+    ));
+    for name in named {
+        assert_eq!(text(&b, name), "[alias]\n", "{name}: {ran:?}");
+    }
+    assert!(!lib(&b).join("tools/hooks/post-commit").exists(), "{ran:?}");
+    assert_eq!(text(&b, "tools/other"), "new\n", "the twin");
+}
