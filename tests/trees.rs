@@ -167,3 +167,55 @@ fn what_a_second_repository_s_configuration_names_is_protected() {
     assert!(!lib(&b).join("tools/hooks/post-commit").exists(), "{ran:?}");
     assert_eq!(text(&b, "tools/other"), "new\n", "the twin");
 }
+
+/// A bare one has no `.git`, and those of `~/src/github.com/OWNER/NAME` lie deep: nothing was hidden or protected there.
+#[test]
+fn bare_and_deep_repositories_are_repositories() {
+    let mut b = two();
+    for git in ["{home}/lib.git", "{home}/src/host/owner/name/.git"] {
+        b = b
+            .file(&format!("{git}/HEAD"), "ref: refs/heads/main\n")
+            .file(&format!("{git}/config"), "[core]\n")
+            .dir(&format!("{git}/objects"))
+            .dir(&format!("{git}/refs"))
+            .dir(&format!("{git}/hooks"));
+    }
+    b = b
+        .file("{home}/src/host/owner/name/.env", "SECRET\n")
+        .file("{home}/src/notes.txt", "old\n");
+    let b = granted(b, "--write", &["{home}/lib.git", "{home}/src"]);
+    let ran = b.sh(
+        "cd {home}; cat src/host/owner/name/.env src/notes.txt; for git in lib.git src/host/owner/name/.git; do \
+         echo evil > $git/hooks/post-receive; printf '\\tfsmonitor = ./evil\\n' >> $git/config; echo mine > $git/description; done; true",
+    );
+    assert_eq!(ran.ok(), "old", "only the twin: {ran:?}");
+    for git in ["lib.git", "src/host/owner/name/.git"] {
+        let read =
+            |name: &str| fs::read_to_string(b.home().join(git).join(name)).unwrap_or_default();
+        assert_eq!(read("hooks/post-receive"), "", "{git}: {ran:?}");
+        assert!(!read("config").contains("evil"), "{git}: {ran:?}");
+        assert_eq!(read("description"), "mine\n", "the twin");
+    }
+}
+
+/// Of what is only read, too: the remote's password could be read by `--read ../lib`.
+#[test]
+fn no_token_is_in_the_configuration_of_a_repository_that_is_read() {
+    let token = format!("ghp_{}", "a1B2".repeat(9));
+    let url = format!("[remote \"origin\"]\n\turl = https://x:{token}@example.com/a/b\n");
+    for git in ["lib/.git", "src/host/owner/name/.git", "lib.git"] {
+        let b = two()
+            .file(&format!("{{home}}/{git}/HEAD"), "ref: refs/heads/main\n")
+            .dir(&format!("{{home}}/{git}/objects"))
+            .dir(&format!("{{home}}/{git}/refs"))
+            .file(&format!("{{home}}/{git}/config"), &url);
+        let top = format!("{{home}}/{}", git.split('/').next().unwrap());
+        let b = granted(b, "--read", &[&top]);
+        let read = b.sh(&format!("cat {{home}}/{git}/config")).ok();
+        assert!(!read.contains(&token), "{git}: {read}");
+        assert!(read.contains("example.com/a/b"), "the twin: {read}");
+        let b = granted(b, "--read", &[&format!("{{home}}/{git}/config")]);
+        let read = b.sh(&format!("cat {{home}}/{git}/config")).ok();
+        assert!(read.contains(&token), "as it was asked for: {read}");
+    }
+}
