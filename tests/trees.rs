@@ -219,3 +219,24 @@ fn no_token_is_in_the_configuration_of_a_repository_that_is_read() {
         assert!(read.contains(&token), "as it was asked for: {read}");
     }
 }
+
+/// direnv(1) and mise(1) ask about the file that they were allowed, and not about what that reads or says later: both run at the
+/// next prompt outside, in a second repository as well.
+#[test]
+fn what_direnv_and_mise_run_in_a_second_repository_is_frozen() {
+    let b = two()
+        .file("{home}/.local/share/direnv/allow/x", "")
+        .file("{home}/lib/.envrc", "source_env conf/env.sh\n")
+        .file("{home}/lib/conf/env.sh", "old\n")
+        .file("{home}/lib/conf/other.sh", "old\n")
+        .file("{home}/lib/mise.toml", "old\n")
+        .dir("{home}/.local/state/mise/trusted-configs");
+    let trusted = b.home().join(".local/state/mise/trusted-configs/x");
+    std::os::unix::fs::symlink(lib(&b).join("mise.toml"), trusted).unwrap();
+    let b = granted(b, "--write", &["{home}/lib"]);
+    let ran = b.sh(
+        "cd {home}/lib; for f in conf/env.sh conf/other.sh mise.toml; do (echo evil > $f) 2>/dev/null || echo no $f; done",
+    );
+    assert_eq!(ran.ok(), "no conf/env.sh\nno mise.toml", "{ran:?}");
+    assert_eq!(text(&b, "conf/other.sh"), "evil\n", "the twin");
+}

@@ -8,10 +8,11 @@ use super::super::gitconfig::{self, Named};
 use super::super::scene::Scene;
 use super::rules::{Rank, of_git};
 use super::search::Hit;
+use super::trees::roots;
 use crate::host::FileType;
+use crate::plan::Kind;
 use crate::plan::names::matcher::{Matcher, spelled};
 use crate::plan::names::{Decision, NameRule, Verdict};
-use crate::plan::{Access, Kind};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -47,11 +48,9 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut V
             dot_gits.get(TREES).and_then(|dot_git| dot_git.parent()).unwrap_or(work).display()
         ));
     }
-    let trees = scene.trees.iter();
-    let trees = trees.filter(|tree| tree.access == Access::Write);
-    let roots = std::iter::once(work).chain(trees.map(|tree| &tree.dir));
-    let mut places: Vec<(&Path, Named)> = roots
-        .map(|root| (root.as_path(), Named::default()))
+    let mut places: Vec<(PathBuf, Named)> = roots(scene)
+        .into_iter()
+        .map(|root| (root, Named::default()))
         .collect();
     let mut everywhere = None;
     for dot_git in dot_gits.iter().take(TREES) {

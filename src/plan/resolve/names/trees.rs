@@ -78,6 +78,15 @@ pub(in super::super) fn trees(scene: &Scene<'_>) -> Vec<Tree> {
     out
 }
 
+/// The workspace, and the others that the box may change.
+pub(super) fn roots(scene: &Scene<'_>) -> Vec<PathBuf> {
+    let trees = scene.trees.iter();
+    let trees = trees.filter(|tree| tree.access == Access::Write);
+    let dirs = trees.map(|tree| &tree.dir);
+    let all = std::iter::once(&scene.workspace.real).chain(dirs);
+    all.cloned().collect()
+}
+
 /// The directories of git in what is only read, where no rule looks for their configuration.
 pub(in super::super) fn git_dirs_read(scene: &Scene<'_>) -> Vec<PathBuf> {
     let trees = scene.trees.iter();
