@@ -225,3 +225,100 @@ fn a_grant_with_dots_in_it_goes_by_its_canonical_name() {
         assert!(ran.text().contains(&b.fill(said)), "{name}: {ran:?}");
     }
 }
+/// A relative `core.hooksPath` (husky, lefthook, `.githooks`) and programs that the repository's configuration names: what the box
+/// wrote there ran outside.
+#[test]
+fn what_a_second_repository_s_configuration_names_is_protected() {
+    let config = "[core]\n\thooksPath = tools/hooks\n[filter \"x\"]\n\tclean = tools/clean\n[include]\n\tpath = ../tools/inc\n";
+    let mut b = two()
+        .file("{home}/lib/.git/config", config)
+        .file("{home}/lib/tools/other", "old\n");
+    let named = ["tools/hooks/pre-commit", "tools/clean", "tools/inc"];
+    for name in named {
+        b = b.file(&format!("{{home}}/lib/{name}"), "[alias]\n");
+    }
+    let b = granted(b, "--write", &["{home}/lib"]);
+    let ran = b.sh(&format!(
+        "cd {{home}}/lib; for f in {}; do echo evil >> $f; done 2>/dev/null; echo evil > tools/hooks/post-commit; \
+         mv tools moved 2>/dev/null; echo new > tools/other; true",
+        named.join(" ")
+    ));
+    for name in named {
+        assert_eq!(text(&b, name), "[alias]\n", "{name}: {ran:?}");
+    }
+    assert!(!lib(&b).join("tools/hooks/post-commit").exists(), "{ran:?}");
+    assert_eq!(text(&b, "tools/other"), "new\n", "the twin");
+}
+
+/// A bare one has no `.git`, and those of `~/src/github.com/OWNER/NAME` lie deep: nothing was hidden or protected there.
+#[test]
+fn bare_and_deep_repositories_are_repositories() {
+    let mut b = two();
+    for git in ["{home}/lib.git", "{home}/src/host/owner/name/.git"] {
+        b = b
+            .file(&format!("{git}/HEAD"), "ref: refs/heads/main\n")
+            .file(&format!("{git}/config"), "[core]\n")
+            .dir(&format!("{git}/objects"))
+            .dir(&format!("{git}/refs"))
+            .dir(&format!("{git}/hooks"));
+    }
+    b = b
+        .file("{home}/src/host/owner/name/.env", "SECRET\n")
+        .file("{home}/src/notes.txt", "old\n");
+    let b = granted(b, "--write", &["{home}/lib.git", "{home}/src"]);
+    let ran = b.sh(
+        "cd {home}; cat src/host/owner/name/.env src/notes.txt; for git in lib.git src/host/owner/name/.git; do \
+         echo evil > $git/hooks/post-receive; printf '\\tfsmonitor = ./evil\\n' >> $git/config; echo mine > $git/description; done; true",
+    );
+    assert_eq!(ran.ok(), "old", "only the twin: {ran:?}");
+    for git in ["lib.git", "src/host/owner/name/.git"] {
+        let read =
+            |name: &str| fs::read_to_string(b.home().join(git).join(name)).unwrap_or_default();
+        assert_eq!(read("hooks/post-receive"), "", "{git}: {ran:?}");
+        assert!(!read("config").contains("evil"), "{git}: {ran:?}");
+        assert_eq!(read("description"), "mine\n", "the twin");
+    }
+}
+
+/// Of what is only read, too: the remote's password could be read by `--read ../lib`.
+#[test]
+fn no_token_is_in_the_configuration_of_a_repository_that_is_read() {
+    let token = format!("ghp_{}", "a1B2".repeat(9));
+    let url = format!("[remote \"origin\"]\n\turl = https://x:{token}@example.com/a/b\n");
+    for git in ["lib/.git", "src/host/owner/name/.git", "lib.git"] {
+        let b = two()
+            .file(&format!("{{home}}/{git}/HEAD"), "ref: refs/heads/main\n")
+            .dir(&format!("{{home}}/{git}/objects"))
+            .dir(&format!("{{home}}/{git}/refs"))
+            .file(&format!("{{home}}/{git}/config"), &url);
+        let top = format!("{{home}}/{}", git.split('/').next().unwrap());
+        let b = granted(b, "--read", &[&top]);
+        let read = b.sh(&format!("cat {{home}}/{git}/config")).ok();
+        assert!(!read.contains(&token), "{git}: {read}");
+        assert!(read.contains("example.com/a/b"), "the twin: {read}");
+        let b = granted(b, "--read", &[&format!("{{home}}/{git}/config")]);
+        let read = b.sh(&format!("cat {{home}}/{git}/config")).ok();
+        assert!(read.contains(&token), "as it was asked for: {read}");
+    }
+}
+
+/// direnv(1) and mise(1) ask about the file that they were allowed, and not about what that reads or says later: both run at the
+/// next prompt outside, in a second repository as well.
+#[test]
+fn what_direnv_and_mise_run_in_a_second_repository_is_frozen() {
+    let b = two()
+        .file("{home}/.local/share/direnv/allow/x", "")
+        .file("{home}/lib/.envrc", "source_env conf/env.sh\n")
+        .file("{home}/lib/conf/env.sh", "old\n")
+        .file("{home}/lib/conf/other.sh", "old\n")
+        .file("{home}/lib/mise.toml", "old\n")
+        .dir("{home}/.local/state/mise/trusted-configs");
+    let trusted = b.home().join(".local/state/mise/trusted-configs/x");
+    std::os::unix::fs::symlink(lib(&b).join("mise.toml"), trusted).unwrap();
+    let b = granted(b, "--write", &["{home}/lib"]);
+    let ran = b.sh(
+        "cd {home}/lib; for f in conf/env.sh conf/other.sh mise.toml; do (echo evil > $f) 2>/dev/null || echo no $f; done",
+    );
+    assert_eq!(ran.ok(), "no conf/env.sh\nno mise.toml", "{ran:?}");
+    assert_eq!(text(&b, "conf/other.sh"), "evil\n", "the twin");
+}

@@ -199,7 +199,7 @@ fn alternates(scene: &mut Scene<'_>, common: &Path) {
 }
 
 /// HEAD, objects and refs: what git itself asks of a repository (setup.c, is_git_directory).
-fn is_repository(scene: &Scene<'_>, dir: &Path) -> bool {
+pub(super) fn is_repository(scene: &Scene<'_>, dir: &Path) -> bool {
     let is_dir = |name| {
         scene
             .walk

@@ -86,13 +86,14 @@ fn users_own(scene: &Scene<'_>) -> [PathBuf; 3] {
 pub(super) fn look(scene: &mut Scene<'_>) {
     let mut todo: Vec<(PathBuf, Whose)> = Vec::new();
     todo.extend(users_own(scene).map(|path| (path, Whose::User)));
-    let repositories = repositories(scene);
-    todo.extend(
-        repositories
-            .into_iter()
-            .map(|path| (path, Whose::Repository)),
-    );
+    let of = |files: Vec<PathBuf>| files.into_iter().map(|path| (path, Whose::Repository));
+    todo.extend(of(repositories(scene)));
     examine(scene, todo);
+    // One by one: so many take none of the files that are looked at from the others.
+    for dir in super::names::git_dirs_read(scene) {
+        let files = configurations(scene, &dir);
+        examine(scene, of(files).collect());
+    }
 }
 
 /// The configurations of other repositories below the workspace, which a search by name has found: nested ones, and those of
@@ -233,9 +234,12 @@ fn credential(text: &[u8]) -> bool {
 
 /// The configurations of the workspace's repository: its own, its work trees' and its submodules'.
 fn repositories(scene: &Scene<'_>) -> Vec<PathBuf> {
-    let Some(common) = scene.repository.clone() else {
-        return Vec::new();
-    };
+    let common = scene.repository.as_deref();
+    common.map_or_else(Vec::new, |common| configurations(scene, common))
+}
+
+/// The same of any.
+fn configurations(scene: &Scene<'_>, common: &Path) -> Vec<PathBuf> {
     let look = scene.walk.look;
     let mut out = vec![common.join("config"), common.join("config.worktree")];
     for name in look

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::super::expand::{below, within};
+use super::super::names::is_of;
 use super::super::scene::Scene;
 use super::programs::{Word, words};
 use super::{FILES, MOST, given, included, named, repositories, users_own};
@@ -78,7 +79,7 @@ impl Values {
     }
 }
 
-/// What git's configuration names in the workspace, by the ways from there.
+/// What git's configuration names in the workspace or in another tree, by the ways from there.
 #[derive(Debug, Default)]
 pub(in super::super) struct Named {
     /// Where `core.hooksPath` leads.
@@ -96,7 +97,7 @@ pub(in super::super) fn in_workspace(scene: &Scene<'_>) -> Named {
     let mut out = Named::default();
     let top = &scene.workspace.real;
     for values in [everywhere(scene), values(scene, repositories(scene))] {
-        out.add(scene, &values, top);
+        out.add(scene, &values, (top, top));
         let hooks = values.hooks.iter().filter_map(|value| plain(value));
         let programs = values.programs.iter().filter_map(|word| {
             let (Word::Program(text) | Word::Other(text)) = word;
@@ -118,13 +119,19 @@ fn plain(value: &[u8]) -> Option<PathBuf> {
 }
 
 impl Named {
-    /// What the values name for a work tree whose top is `top`: git takes a relative `core.hooksPath` from where it runs the hook,
-    /// which is there (git-config(1)).
-    pub(in super::super) fn add(&mut self, scene: &Scene<'_>, values: &Values, top: &Path) {
-        let work = &scene.workspace.real;
+    /// What the values name in `root` for a work tree whose top is `top`: git takes a relative `core.hooksPath` from where it runs the
+    /// hook, which is there (git-config(1)).
+    pub(in super::super) fn add(
+        &mut self,
+        scene: &Scene<'_>,
+        values: &Values,
+        (top, root): (&Path, &Path),
+    ) {
         let add = |path: &Path, to: &mut Vec<PathBuf>| {
             // A top as a whole, or what holds it, is a place to work in and no name.
-            let Some(way) = below(path, work).filter(|_| !within(top, path)) else {
+            let Some(way) =
+                below(path, root).filter(|_| !within(top, path) && is_of(scene, path, root))
+            else {
                 return;
             };
             let way = PathBuf::from(OsStr::from_bytes(way));

@@ -7,6 +7,7 @@
 use super::super::expand::within;
 use super::super::scene::Scene;
 use super::super::words::split;
+use super::trees::roots;
 use super::{Found, ways, written};
 use crate::host::FileType;
 use crate::plan::names::NameRule;
@@ -42,20 +43,22 @@ const USES: &[(&str, &[&str])] = &[
 
 /// Adds rules about what the files read that the search has found.
 pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut Found) {
-    let work = scene.workspace.real.clone();
+    let roots = roots(scene);
     // With the directory that it is read in: a link's target is read where the link is, which may be at the top.
     let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
     for hit in &found.hits {
         let rule = hit.decision.track.and_then(|rule| rules.get(rule));
         let is_it = |rule: &NameRule| rule.pattern.bytes().ends_with(b".envrc*");
-        if hit.file_type != FileType::File || !within(&hit.path, &work) || !rule.is_some_and(is_it)
-        {
+        let root = roots.iter().find(|root| within(&hit.path, root));
+        let Some(root) =
+            root.filter(|_| hit.file_type == FileType::File && rule.is_some_and(is_it))
+        else {
             continue;
-        }
+        };
         let name = hit.path.file_name().unwrap_or_default().as_bytes();
-        let dir = hit.path.parent().unwrap_or(&work).to_owned();
+        let dir = hit.path.parent().unwrap_or(root).to_owned();
         if !name.starts_with(b".envrc") {
-            files.push((hit.path.clone(), work.clone()));
+            files.push((hit.path.clone(), root.clone()));
         }
         files.push((hit.path.clone(), dir));
     }
@@ -93,7 +96,7 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut 
                 files.push(place);
             }
             // As it is written and where it leads: a link on the way can become another one.
-            read_there.extend(written::ways(scene, &path));
+            read_there.extend(written::in_trees(scene, &path));
         }
     }
     let read_there: Vec<PathBuf> = read_there.into_iter().collect();

@@ -6,6 +6,7 @@
 
 use super::super::expand::within;
 use super::super::scene::Scene;
+use super::trees::roots;
 use super::{Found, ways};
 use crate::host::FileType;
 use crate::plan::names::NameRule;
@@ -24,13 +25,13 @@ fn is_settings(path: &Path) -> bool {
 
 /// Adds rules about those that the search has found.
 pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut Found) {
-    let work = scene.workspace.real.clone();
+    let roots = roots(scene);
     let settings: Vec<PathBuf> = found
         .hits
         .iter()
         .filter(|hit| matches!(hit.file_type, FileType::File | FileType::Dir))
         .map(|hit| hit.path.clone())
-        .filter(|path| within(path, &work) && is_settings(path))
+        .filter(|path| roots.iter().any(|root| within(path, root)) && is_settings(path))
         .collect();
     if settings.is_empty() {
         return;
@@ -40,11 +41,7 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, found: &mut 
         let is_it = |trusted: &PathBuf| within(path, trusted) || within(trusted, path);
         trusted.iter().any(is_it)
     };
-    let trusted_ones: Vec<PathBuf> = settings
-        .iter()
-        .filter(is_trusted)
-        .filter_map(|path| path.strip_prefix(&work).ok().map(Path::to_owned))
-        .collect();
+    let trusted_ones: Vec<PathBuf> = settings.iter().filter(is_trusted).cloned().collect();
     ways::freeze(
         scene,
         &trusted_ones,

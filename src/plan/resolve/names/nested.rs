@@ -1,5 +1,5 @@
-//! Other work trees below the workspace: nested repositories, linked work trees and submodules. What their git configuration names
-//! as hooks and includes is known only when the search has found them.
+//! Other work trees below the workspace and in other trees that are granted for work: nested repositories, linked work trees and submodules.
+//! What their git configuration names as hooks and includes is known only when the search has found them.
 
 #![forbid(unsafe_code)]
 
@@ -8,6 +8,7 @@ use super::super::gitconfig::{self, Named};
 use super::super::scene::Scene;
 use super::rules::{Rank, of_git};
 use super::search::Hit;
+use super::trees::roots;
 use crate::host::FileType;
 use crate::plan::Kind;
 use crate::plan::names::matcher::{Matcher, spelled};
@@ -47,23 +48,38 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut V
             dot_gits.get(TREES).and_then(|dot_git| dot_git.parent()).unwrap_or(work).display()
         ));
     }
-    let mut named = Named::default();
+    let mut places: Vec<(PathBuf, Named)> = roots(scene)
+        .into_iter()
+        .map(|root| (root, Named::default()))
+        .collect();
     let mut everywhere = None;
     for dot_git in dot_gits.iter().take(TREES) {
-        let Some(top) = dot_git.parent().filter(|top| !same(top, work)) else {
+        // What the working copy's own names there has its rules.
+        let is_done = |top: &Path, root: &Path| same(top, work) && same(root, work);
+        let Some(top) = dot_git.parent() else {
             continue;
         };
+        if places.iter().all(|(root, _)| is_done(top, root)) {
+            continue;
+        }
         let everywhere = everywhere.get_or_insert_with(|| gitconfig::everywhere(scene));
-        named.add(scene, everywhere, top);
-        let files = configurations(scene, top, dot_git);
-        named.add(scene, &gitconfig::values(scene, files), top);
+        let own = gitconfig::values(scene, configurations(scene, top, dot_git));
+        for (root, named) in &mut places {
+            if !is_done(top, root) {
+                named.add(scene, everywhere, (top, root));
+                named.add(scene, &own, (top, root));
+            }
+        }
     }
-    let mut more = of_git(work, &named, rules);
+    let mut more: Vec<NameRule> = Vec::new();
+    for (root, named) in &places {
+        more.extend(of_git(root, named, rules));
+    }
     let known = |rule: &NameRule| {
         let is_same = |other: &NameRule| {
             other.kind == rule.kind
                 && other.verdict == Verdict::Applies
-                && same(other.root.path(), work)
+                && same(other.root.path(), rule.root.path())
                 && other.pattern == rule.pattern
         };
         rules.iter().any(is_same)
@@ -81,20 +97,21 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut V
     for hit in hits.iter_mut() {
         hit.decision = hit.decision.shifted(from, more.len());
     }
-    let paths: Vec<PathBuf> = more
+    let names: Vec<(PathBuf, PathBuf)> = more
         .iter()
-        .map(|rule| work.join(spelled(rule.pattern.bytes())))
+        .map(|rule| (rule.root.path().to_owned(), spelled(rule.pattern.bytes())))
+        .map(|(root, way)| (root.join(way), root))
         .collect();
     rules.splice(from..from, more);
-    let matcher = Matcher::new(rules, work);
-    for path in paths {
+    for (path, root) in names {
         // Behind a link it is another name, which has a rule as well.
         let found = scene.walk.look.lstat(&path);
         let Some(stat) = found.filter(|_| same(&scene.real_of(&path), &path)) else {
             continue;
         };
         let file_type = stat.file_type;
-        let decision = decision(&matcher, &path, work, file_type);
+        let matcher = Matcher::new(rules, &root);
+        let decision = decision(&matcher, &path, &root, file_type);
         hits.push(Hit {
             path,
             file_type,

@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::expand::{below, within};
+use super::super::expand::{below, same, within};
+use super::super::git;
 use super::super::scene::Scene;
 use super::rules::path_of;
 use crate::host::FileType;
@@ -34,8 +35,11 @@ const PROJECT: [&str; 13] = [
     "setup.py",
 ];
 
-/// How many entries of a directory are looked at for repositories.
+/// How many entries of a directory are looked at for repositories, with those of the directories in it.
 const MOST: usize = 1_000;
+
+/// How deep they lie at most: `~/src/github.com/OWNER/NAME`.
+const DEPTH: usize = 3;
 
 /// Such a repository.
 #[derive(Debug, Clone)]
@@ -113,21 +117,83 @@ pub(super) fn except(way: &[u8], dir: &Path, rules: &[NameRule]) -> Vec<NameRule
     except.collect()
 }
 
+/// The workspace, and the others that the box may change.
+pub(super) fn roots(scene: &Scene<'_>) -> Vec<PathBuf> {
+    let trees = scene.trees.iter();
+    let trees = trees.filter(|tree| tree.access == Access::Write);
+    let dirs = trees.map(|tree| &tree.dir);
+    let all = std::iter::once(&scene.workspace.real).chain(dirs);
+    all.cloned().collect()
+}
+
+/// Is it this root that has the rules about a path in it? About the working copy the tree around it has none.
+pub(in super::super) fn is_of(scene: &Scene<'_>, path: &Path, root: &Path) -> bool {
+    let work = &scene.workspace.real;
+    same(root, work) || !within(path, work)
+}
+
+/// The directories of git in what is only read, where no rule looks for their configuration.
+pub(in super::super) fn git_dirs_read(scene: &Scene<'_>) -> Vec<PathBuf> {
+    let trees = scene.trees.iter();
+    let trees = trees.filter(|tree| tree.access == Access::Read);
+    let tops = trees.flat_map(|tree| {
+        let top = Some(tree.dir.clone()).filter(|dir| is_repository(scene, dir));
+        top.into_iter()
+            .chain(repositories(scene, &tree.dir, usize::MAX))
+    });
+    // A bare one is its own; a `.git` file leads to one that is granted by itself, if at all.
+    // What holds the working copy is not read only there.
+    let work = &scene.workspace.real;
+    tops.filter(|top| !within(top, work))
+        .flat_map(|top| [top.join(".git"), top])
+        .filter(|dir| git::is_repository(scene, dir))
+        .collect()
+}
+
+fn has(scene: &Scene<'_>, dir: &Path, marks: &[&str]) -> bool {
+    let mut marks = marks.iter();
+    marks.any(|mark| scene.walk.look.lstat(&dir.join(mark)).is_some())
+}
+
+/// A bare one has at its top what is in `.git` elsewhere.
+fn is_repository(scene: &Scene<'_>, dir: &Path) -> bool {
+    has(scene, dir, &REPOSITORY) || git::is_repository(scene, dir)
+}
+
+fn is_dir(scene: &Scene<'_>, dir: &Path) -> bool {
+    let stat = scene.walk.look.lstat(dir);
+    stat.is_some_and(|stat| stat.file_type == FileType::Dir)
+}
+
+/// So many repositories below a directory, the highest ones first.
+fn repositories(scene: &Scene<'_>, dir: &Path, most: usize) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    let mut left = MOST;
+    let mut level = vec![dir.to_owned()];
+    for _ in 0..DEPTH {
+        let mut next = Vec::new();
+        for dir in level {
+            let names = scene.walk.look.read_dir(&dir).into_iter().take(left);
+            let names = names.filter(|name| name != ".git");
+            let inside: Vec<PathBuf> = names.map(|name| dir.join(name)).collect();
+            left = left.saturating_sub(inside.len());
+            let dirs = inside.into_iter().filter(|dir| is_dir(scene, dir));
+            next.extend(dirs);
+        }
+        out.extend(next.iter().filter(|dir| is_repository(scene, dir)).cloned());
+        if out.len() >= most {
+            break;
+        }
+        level = next;
+    }
+    out
+}
+
 fn is_work(scene: &Scene<'_>, dir: &Path, holds_work: bool) -> bool {
-    let look = scene.walk.look;
-    let is_dir = |path: &Path| {
-        let stat = look.lstat(path);
-        stat.is_some_and(|stat| stat.file_type == FileType::Dir)
-    };
-    let has = |dir: &Path, marks: &[&str]| {
-        let mut marks = marks.iter();
-        marks.any(|mark| look.lstat(&dir.join(mark)).is_some())
-    };
-    let is_repository = |dir: &Path| has(dir, &REPOSITORY);
     // ~/.nvm and ~/.pyenv are repositories, and no work.
     let in_home = below(dir, &scene.home.real);
     let is_settings = in_home.is_some_and(|way| way.is_empty() || way.starts_with(b"."));
-    if is_settings || !is_dir(dir) || scene.is_private(dir) {
+    if is_settings || !is_dir(scene, dir) || scene.is_private(dir) {
         return false;
     }
     if holds_work {
@@ -135,11 +201,7 @@ fn is_work(scene: &Scene<'_>, dir: &Path, holds_work: bool) -> bool {
     }
     // A HOME that is kept in git makes no project of what is in it.
     let mut above = dir.ancestors().take_while(|dir| *dir != scene.home.real);
-    if above.any(is_repository) || has(dir, &PROJECT) {
-        return true;
-    }
-    look.read_dir(dir)
-        .iter()
-        .take(MOST)
-        .any(|name| is_repository(&dir.join(name)))
+    above.any(|dir| is_repository(scene, dir))
+        || has(scene, dir, &PROJECT)
+        || !repositories(scene, dir, 1).is_empty()
 }

@@ -9,6 +9,7 @@ use super::super::scene::Scene;
 use super::dotfiles::summary;
 use super::rules::Rank;
 use super::search::{Hit, LinkHit};
+use super::trees::{is_of, roots};
 use super::{Found, written};
 use crate::host::FileType;
 use crate::plan::Access;
@@ -222,36 +223,61 @@ fn insert(rules: &mut Vec<NameRule>, hits: &mut [Hit], more: Vec<NameRule>) {
     rules.splice(from..from, more);
 }
 
-/// Freezes names in the workspace that the search was not about, unless somebody lifts them, and says why.
+/// Freezes names in the workspace and in other trees that the search was not about, unless somebody lifts them, and says why.
 pub(super) fn freeze(
     scene: &mut Scene<'_>,
-    ways: &[PathBuf],
+    names: &[PathBuf],
     why: &str,
     rules: &mut Vec<NameRule>,
     found: &mut Found,
 ) {
+    let mut there: Vec<PathBuf> = Vec::new();
+    for root in roots(scene) {
+        let ways = names
+            .iter()
+            .filter(|name| is_of(scene, name, &root))
+            .filter_map(|name| name.strip_prefix(&root).ok());
+        let ways: Vec<&Path> = ways.filter(|way| !way.as_os_str().is_empty()).collect();
+        there.extend(freeze_below(scene, &root, &ways, why, rules, found));
+    }
     let work = scene.workspace.real.clone();
-    let matcher = Matcher::new(rules, &work);
-    let is_free = |way: &&PathBuf| {
+    let said = there
+        .iter()
+        .map(|path| path.strip_prefix(&work).unwrap_or(path));
+    let said: Vec<&Path> = said.collect();
+    summary(scene, why, &said);
+}
+
+/// Those of one tree; returns what is there.
+fn freeze_below(
+    scene: &Scene<'_>,
+    root: &Path,
+    ways: &[&Path],
+    why: &str,
+    rules: &mut Vec<NameRule>,
+    found: &mut Found,
+) -> Vec<PathBuf> {
+    let matcher = Matcher::new(rules, root);
+    let is_free = |way: &&&Path| {
         let said = matcher.strongest(way);
         said.is_none_or(|(kind, _)| kind > NameKind::Freeze)
     };
-    let ways: Vec<&PathBuf> = ways.iter().filter(is_free).collect();
+    let ways: Vec<&&Path> = ways.iter().filter(is_free).collect();
     if ways.is_empty() {
-        return;
+        return Vec::new();
     }
-    let about = |way: &&PathBuf| NameRule::about(NameKind::Freeze, &work, way, why);
+    let about = |way: &&&Path| NameRule::about(NameKind::Freeze, root, way, why);
     insert(rules, &mut found.hits, ways.iter().map(about).collect());
-    let matcher = Matcher::new(rules, &work);
-    let mut there: Vec<&Path> = Vec::new();
+    let matcher = Matcher::new(rules, root);
+    let mut there = Vec::new();
     for way in ways {
-        let path = work.join(way);
+        let path = root.join(way);
         let Some(stat) = scene.walk.lstat(&path) else {
             continue;
         };
         // Unless it was lifted.
         if let Some((NameKind::Freeze, rule)) = matcher.strongest(way) {
-            there.push(way);
+            there.push(path.clone());
             found.hits.push(Hit {
                 path,
                 file_type: stat.file_type,
@@ -262,7 +288,7 @@ pub(super) fn freeze(
             });
         }
     }
-    summary(scene, why, &there);
+    there
 }
 
 /// The rule about one such name; `None` where there is nothing to say.
