@@ -322,3 +322,50 @@ fn what_direnv_and_mise_run_in_a_second_repository_is_frozen() {
     assert_eq!(ran.ok(), "no conf/env.sh\nno mise.toml", "{ran:?}");
     assert_eq!(text(&b, "conf/other.sh"), "evil\n", "the twin");
 }
+
+/// A repository of dotfiles that is granted beside the work: what HOME leads to, what start-up files read and what PATH finds there
+/// first was open.
+#[test]
+fn what_home_and_path_lead_to_in_a_second_repository_is_frozen() {
+    for dir in ["lib", "."] {
+        let b = two()
+            .file("{home}/lib/bashrc", "old\n")
+            .file("{home}/lib/more.sh", "old\n")
+            .file("{home}/lib/pyproject.toml", "")
+            .file("{home}/lib/free.sh", "old\n")
+            .dir("{home}/lib/bin")
+            .dir("{home}/lib/.venv/bin")
+            .file("{home}/.profile", "if true; then . ~/lib/more.sh; fi\n");
+        std::os::unix::fs::symlink("lib/bashrc", b.home().join(".bashrc")).unwrap();
+        let path = b.fill("{home}/lib/bin:/usr/local/bin:/usr/bin:/bin");
+        let b = if dir == "lib" {
+            granted(b, "--write", &["{home}/lib"]).env("PATH", path)
+        } else {
+            // The directory around both.
+            let inside = b.home().join("group");
+            fs::create_dir(&inside).unwrap();
+            for name in ["lib", "ws"] {
+                fs::rename(b.home().join(name), inside.join(name)).unwrap();
+            }
+            std::os::unix::fs::symlink("group/lib", b.home().join("lib")).unwrap();
+            let b = b.cwd(inside.join("ws"));
+            b.chown(&inside);
+            granted(b, "--write", &["{home}/group"]).env("PATH", path)
+        };
+        let script = "cd ../lib; for f in bashrc more.sh free.sh; do echo evil > $f; done; touch bin/tool bin/ls .venv/bin/ls; true";
+        let ran = b.sh(script);
+        assert_eq!(text(&b, "free.sh"), "evil\n", "{dir}: the twin: {ran:?}");
+        for name in ["bashrc", "more.sh"] {
+            assert_eq!(text(&b, name), "old\n", "{dir} {name}: {ran:?}");
+        }
+        assert!(
+            lib(&b).join("bin/tool").exists(),
+            "{dir}: the twin: {ran:?}"
+        );
+        // An environment is looked for at the top of what is granted, as in the working copy.
+        let made = ["bin/ls", ".venv/bin/ls"].into_iter();
+        for name in made.take(if dir == "lib" { 2 } else { 1 }) {
+            assert!(!lib(&b).join(name).exists(), "{dir} {name}: {ran:?}");
+        }
+    }
+}

@@ -5,8 +5,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::expand::within;
+use super::super::expand::{same, within};
 use super::super::scene::{Scene, show};
+use super::trees::{is_of, roots, short};
 use super::{first_few, rules, written};
 use crate::host::FileType;
 use crate::plan::OsText;
@@ -65,33 +66,49 @@ const LOGINS: &[&str] = &[
 
 /// Rules about what such links lead to; `known` are those about HOME.
 pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> {
-    let places = links(scene);
+    let roots = roots(scene).into_iter();
+    roots
+        .flat_map(|root| rules_in(scene, &root, known))
+        .collect()
+}
+
+/// The same of one tree: the working copy, or another one.
+fn rules_in(scene: &mut Scene<'_>, work: &Path, known: &[NameRule]) -> Vec<NameRule> {
+    let places = links(scene, work);
     let links = places
         .iter()
         .flat_map(|(link, names)| names.iter().map(move |name| (link, name)));
-    let (work, home) = (scene.workspace.real.clone(), scene.home.real.clone());
+    let home = scene.home.real.clone();
     let mut out: Vec<NameRule> = Vec::new();
     let mut frozen: Vec<PathBuf> = Vec::new();
     // Where there is no such link nobody asks.
     let (own, settings) = match places.is_empty() {
         true => (Vec::new(), Vec::new()),
-        false => (own(scene), settings(scene)),
+        false => (own(scene, work), settings(scene, work)),
     };
     let matcher = (!places.is_empty()).then(|| Matcher::new(known, &home));
     for (link, name) in links {
-        let way = name.strip_prefix(&work).ok();
+        let way = name.strip_prefix(work).ok();
         let Some(way) = way.filter(|way| !way.as_os_str().is_empty()) else {
-            scene.notices.push(format!(
-                "{} is a link to this directory: your programs may run what is written here",
-                show(link)
-            ));
+            let notice = match same(work, &scene.workspace.real) {
+                true => format!(
+                    "{} is a link to this directory: your programs may run what is written here",
+                    show(link)
+                ),
+                false => format!(
+                    "{} is a link to {}: your programs may run what is written there",
+                    show(link),
+                    show(work)
+                ),
+            };
+            scene.notices.push(notice);
             continue;
         };
         let hidden = |holds| NameRule {
             holds,
             ..NameRule::about(
                 NameKind::Hide,
-                &work,
+                work,
                 way,
                 "a hidden name of HOME is a link to it",
             )
@@ -101,7 +118,7 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
         if let Some((Some((NameKind::Hide, _)), _)) = said {
             // And frozen, where git has it: then it is shown.
             out.push(hidden(None));
-            out.push(NameRule::about(NameKind::Freeze, &work, way, WHY));
+            out.push(NameRule::about(NameKind::Freeze, work, way, WHY));
             continue;
         }
         let by_content = said.and_then(|(_, rule)| known.get(rule?));
@@ -110,22 +127,21 @@ pub(super) fn rules(scene: &mut Scene<'_>, known: &[NameRule]) -> Vec<NameRule> 
     }
     frozen.sort();
     frozen.dedup();
+    let said = short(scene, &frozen);
+    summary(scene, "links of your HOME lead there", &said);
     let ways = frozen
         .iter()
-        .filter_map(|path| path.strip_prefix(&work).ok());
-    let ways: Vec<&Path> = ways.collect();
-    summary(scene, "links of your HOME lead there", &ways);
-    let rule = |way: &&Path| NameRule::about(NameKind::Freeze, &work, way, WHY);
-    out.extend(ways.iter().map(rule));
+        .filter_map(|path| path.strip_prefix(work).ok());
+    out.extend(ways.map(|way| NameRule::about(NameKind::Freeze, work, way, WHY)));
     out
 }
 
 /// The links, and the names in the workspace by which each leads somewhere.
 type Links = BTreeMap<PathBuf, Vec<PathBuf>>;
 
-fn links(scene: &mut Scene<'_>) -> Links {
+fn links(scene: &mut Scene<'_>, work: &Path) -> Links {
     let mut links = Links::new();
-    let mut add = |link: PathBuf| add(scene, link, &mut links);
+    let mut add = |link: PathBuf| add(scene, work, link, &mut links);
     let home = &scene.home.real;
     let config = scene.xdg("XDG_CONFIG_HOME", ".config");
     let dirs = HOME.iter().map(|dir| match dir.strip_prefix(".config") {
@@ -151,7 +167,7 @@ fn links(scene: &mut Scene<'_>) -> Links {
             _ => {}
         }
     });
-    if !links.is_empty() && deeper(scene, below_dots, &mut links) == Search::EndedEarly {
+    if !links.is_empty() && deeper(scene, work, below_dots, &mut links) == Search::EndedEarly {
         scene.notices.push(format!(
             "links of your HOME to this directory were looked for in its first {ENTRIES} entries: what others lead to can be written"
         ));
@@ -159,8 +175,8 @@ fn links(scene: &mut Scene<'_>) -> Links {
     links
 }
 
-fn add(scene: &Scene<'_>, link: PathBuf, links: &mut Links) {
-    let names = leads_here(scene, &link);
+fn add(scene: &Scene<'_>, work: &Path, link: PathBuf, links: &mut Links) {
+    let names = leads_here(scene, work, &link);
     if !names.is_empty() {
         links.insert(link, names);
     }
@@ -176,8 +192,7 @@ fn entries(scene: &Scene<'_>, dir: &Path, each: &mut dyn FnMut(PathBuf, FileType
 
 /// The places in the workspace, or the workspace itself, that a link outside of it leads to, whether they exist or not: also where it
 /// goes on from there by a link, which the box could replace.
-fn leads_here(scene: &Scene<'_>, link: &Path) -> Vec<PathBuf> {
-    let work = &scene.workspace.real;
+fn leads_here(scene: &Scene<'_>, work: &Path, link: &Path) -> Vec<PathBuf> {
     if within(link, work) {
         return Vec::new();
     }
@@ -185,7 +200,7 @@ fn leads_here(scene: &Scene<'_>, link: &Path) -> Vec<PathBuf> {
     // What is installed there is replaced by whoever installs (`~/.venv -> work/.venv`).
     let is_searched = |name: &PathBuf| {
         let way = name.strip_prefix(work);
-        way.is_ok_and(|way| !is_never_searched(work, way))
+        way.is_ok_and(|way| !is_never_searched(work, way)) && is_of(scene, name, work)
     };
     names.retain(is_searched);
     names
@@ -199,7 +214,12 @@ enum Search {
 }
 
 /// Links further down.
-fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut Links) -> Search {
+fn deeper(
+    scene: &Scene<'_>,
+    work: &Path,
+    mut dirs: Vec<(PathBuf, usize)>,
+    links: &mut Links,
+) -> Search {
     let mut left = ENTRIES;
     while let Some((dir, depth)) = dirs.pop() {
         let mut found: Vec<PathBuf> = Vec::new();
@@ -212,7 +232,7 @@ fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut Links)
             }
         });
         for link in found {
-            add(scene, link, links);
+            add(scene, work, link, links);
         }
         if left == 0 {
             return Search::EndedEarly;
@@ -223,8 +243,7 @@ fn deeper(scene: &Scene<'_>, mut dirs: Vec<(PathBuf, usize)>, links: &mut Links)
 
 /// What a profile lets the agent write in the workspace: its state, and the login where that cannot be a copy, since its directory
 /// lies there. And what the box has a place of its own for, which covers the host's.
-fn own(scene: &Scene<'_>) -> Vec<PathBuf> {
-    let work = &scene.workspace.real;
+fn own(scene: &Scene<'_>, work: &Path) -> Vec<PathBuf> {
     let state = scene.policy.wishes.files.state.iter();
     let paths = state.filter_map(|wish| rules::path_of(scene, wish));
     let is_login = |path: &PathBuf| {
@@ -246,8 +265,7 @@ fn own(scene: &Scene<'_>) -> Vec<PathBuf> {
 }
 
 /// What profiles have an agent read of HOME, there or not: beside what is its own, a new one is as good as a changed one.
-fn settings(scene: &Scene<'_>) -> Vec<PathBuf> {
-    let work = &scene.workspace.real;
+fn settings(scene: &Scene<'_>, work: &Path) -> Vec<PathBuf> {
     let files = &scene.policy.wishes.files;
     let paths = files.read.iter().chain(&files.state);
     let paths = paths.filter_map(|wish| rules::path_of(scene, wish));

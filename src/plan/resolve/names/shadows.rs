@@ -4,8 +4,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::super::expand::within;
 use super::super::scene::Scene;
+use super::trees::{root_of, roots};
 use super::written;
 use crate::host::FileType;
 use crate::plan::Access;
@@ -159,10 +159,12 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
         // Relative, and empty for `.`: wherever the user types.
         dirs.extend([work.join(dir), scene.host.cwd.join(dir)]);
     }
-    let is_there = |name: &&str| scene.walk.lstat(&work.join(name)).is_some();
-    let is_python = OF_PYTHON.iter().any(&is_there);
-    let activated = ACTIVATED.iter().filter(|dir| is_python || is_there(dir));
-    dirs.extend(activated.map(|dir| work.join(dir)));
+    for root in roots(scene) {
+        let is_there = |name: &&str| scene.walk.lstat(&root.join(name)).is_some();
+        let is_python = OF_PYTHON.iter().any(&is_there);
+        let activated = ACTIVATED.iter().filter(|dir| is_python || is_there(dir));
+        dirs.extend(activated.map(|dir| root.join(dir)));
+    }
     let dirs: BTreeSet<PathBuf> = dirs.iter().flat_map(|dir| places(scene, dir)).collect();
     if dirs.len() > MOST {
         scene.notices.push(format!(
@@ -177,7 +179,7 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
         scene.walk.look.scan(dir, &mut |name, _, _| {
             there.insert(name.to_owned());
         });
-        let Ok(way) = dir.strip_prefix(work) else {
+        let Some((root, way)) = root_of(scene, dir) else {
             continue;
         };
         let missing = TYPED
@@ -185,13 +187,13 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
             .filter(|name| !there.contains(OsStr::new(name)));
         out.extend(missing.map(|name| {
             let why = "your shell finds it there before the system's";
-            NameRule::about(NameKind::Freeze, work, &way.join(name), why)
+            NameRule::about(NameKind::Freeze, &root, &way.join(name), why)
         }));
     }
     out
 }
 
-/// The names in the workspace, where the box can write, of a directory that is there or can be made; more than one where links are on
+/// The names in the workspace and other trees, where the box can write, of a directory that is there or can be made; more than one where links are on
 /// the way, each of which the box could replace.
 fn places(scene: &Scene<'_>, dir: &Path) -> Vec<PathBuf> {
     let can_be = scene
@@ -203,7 +205,7 @@ fn places(scene: &Scene<'_>, dir: &Path) -> Vec<PathBuf> {
         false => Vec::new(),
     };
     names.retain(|name| {
-        within(name, &scene.workspace.real) && scene.tree.access(name) == Some(Access::Write)
+        root_of(scene, name).is_some() && scene.tree.access(name) == Some(Access::Write)
     });
     names
 }

@@ -6,6 +6,7 @@
 use super::super::expand::within;
 use super::super::scene::Scene;
 use super::dotfiles::summary;
+use super::trees::{root_of, short};
 use super::written;
 use crate::host::FileType;
 use crate::plan::names::{NameKind, NameRule};
@@ -54,8 +55,8 @@ const MOST_FILES: usize = 100;
 
 /// Rules about what they read.
 pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
-    let (work, home) = (scene.workspace.real.clone(), scene.home.path.clone());
-    let mut ways: BTreeSet<(PathBuf, &str)> = BTreeSet::new();
+    let home = scene.home.path.clone();
+    let mut names: BTreeSet<(PathBuf, &str)> = BTreeSet::new();
     let mut files: Vec<(PathBuf, &str)> =
         FILES.iter().map(|file| (home.join(file), *file)).collect();
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
@@ -67,31 +68,33 @@ pub(super) fn rules(scene: &mut Scene<'_>) -> Vec<NameRule> {
                 continue;
             }
             // What it reads may read more of them; what the system brings reads none.
-            let is_own = within(&path, &home) || within(&path, &work);
+            let is_own = within(&path, &home) || root_of(scene, &path).is_some();
             if is_own && seen.len() < MOST_FILES && seen.insert(path.clone()) {
                 files.push((path.clone(), file));
             }
             // As it is written and where it leads: a link on the way can become another one.
-            let named = written::ways(scene, &path).into_iter();
-            ways.extend(named.map(|way| (way, file)));
+            let named = written::in_trees(scene, &path).into_iter();
+            names.extend(named.map(|name| (name, file)));
         }
     }
-    let named: BTreeSet<&Path> = ways.iter().map(|(way, _)| way.as_path()).collect();
-    let named: Vec<&Path> = named.into_iter().collect();
-    summary(scene, "start-up files of yours read it", &named);
-    let rule = |(way, file): &(PathBuf, &str)| {
-        let rule = NameRule::about(NameKind::Freeze, &work, way, &format!("~/{file} reads it"));
+    let mut named: Vec<PathBuf> = names.iter().map(|(name, _)| name.clone()).collect();
+    named.dedup();
+    let said = short(scene, &named);
+    summary(scene, "start-up files of yours read it", &said);
+    let rule = |(name, file): &(PathBuf, &str)| {
+        let (root, way) = root_of(scene, name)?;
+        let rule = NameRule::about(NameKind::Freeze, &root, &way, &format!("~/{file} reads it"));
         let text = way.as_os_str().as_bytes();
         if !text.contains(&b'*') || text.contains(&b'\\') {
-            return rule;
+            return Some(rule);
         }
         // `Include ~/work/ssh/*.conf`: as many as there are, also those that are made.
-        NameRule {
+        Some(NameRule {
             pattern: way.as_path().into(),
             ..rule
-        }
+        })
     };
-    ways.iter().map(rule).collect()
+    names.iter().filter_map(rule).collect()
 }
 
 /// What `source FILE`, `. FILE` and the like name, where that is a path from the root or from HOME.

@@ -126,6 +126,22 @@ pub(super) fn roots(scene: &Scene<'_>) -> Vec<PathBuf> {
     all.cloned().collect()
 }
 
+/// The root that has the rules about a path, and the way from there.
+pub(super) fn root_of(scene: &Scene<'_>, path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let found = |root: PathBuf| {
+        let way = path.strip_prefix(&root).ok()?.to_owned();
+        Some((root, way))
+    };
+    roots(scene).into_iter().find_map(found)
+}
+
+/// Names for a line of the banner: those in the working copy from its top.
+pub(super) fn short<'p>(scene: &Scene<'_>, paths: &'p [PathBuf]) -> Vec<&'p Path> {
+    let work = &scene.workspace.real;
+    let short = |path: &'p PathBuf| path.strip_prefix(work).unwrap_or(path);
+    paths.iter().map(short).collect()
+}
+
 /// Is it this root that has the rules about a path in it? About the working copy the tree around it has none.
 pub(in super::super) fn is_of(scene: &Scene<'_>, path: &Path, root: &Path) -> bool {
     let work = &scene.workspace.real;

@@ -9,7 +9,7 @@ use super::super::scene::Scene;
 use super::dotfiles::summary;
 use super::rules::Rank;
 use super::search::{Hit, LinkHit};
-use super::trees::{is_of, roots};
+use super::trees::{is_of, roots, short};
 use super::{Found, written};
 use crate::host::FileType;
 use crate::plan::Access;
@@ -240,11 +240,7 @@ pub(super) fn freeze(
         let ways: Vec<&Path> = ways.filter(|way| !way.as_os_str().is_empty()).collect();
         there.extend(freeze_below(scene, &root, &ways, why, rules, found));
     }
-    let work = scene.workspace.real.clone();
-    let said = there
-        .iter()
-        .map(|path| path.strip_prefix(&work).unwrap_or(path));
-    let said: Vec<&Path> = said.collect();
+    let said = short(scene, &there);
     summary(scene, why, &said);
 }
 

@@ -51,17 +51,6 @@ pub(super) fn names(scene: &Scene<'_>, path: &Path) -> Vec<PathBuf> {
     out
 }
 
-/// Those of them that lie in the workspace, by their ways from its top, but for what is never searched.
-pub(super) fn ways(scene: &Scene<'_>, path: &Path) -> Vec<PathBuf> {
-    let work = &scene.workspace.real;
-    let names = names(scene, path).into_iter();
-    let mut ways: Vec<PathBuf> = names
-        .filter_map(|name| name.strip_prefix(work).ok().map(Path::to_owned))
-        .collect();
-    ways.retain(|way| !way.as_os_str().is_empty() && !is_never_searched(work, way));
-    ways
-}
-
 /// Those of them that lie in the workspace or in another tree that the box may change, but for what is never searched.
 pub(super) fn in_trees(scene: &Scene<'_>, path: &Path) -> Vec<PathBuf> {
     let roots = roots(scene);
