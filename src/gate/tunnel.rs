@@ -260,8 +260,11 @@ async fn second(
     mut bytes: Vec<u8>,
     answer: oneshot::Receiver<Answer>,
 ) -> Result<Vec<u8>, End> {
-    if answer.await != Ok(Answer::Retry) {
-        return Ok(bytes);
+    match timeout(PATIENCE, answer).await {
+        Ok(Ok(Answer::Retry)) => {}
+        Ok(_) => return Ok(bytes),
+        // Nobody reads the client meanwhile: that it went would not be seen.
+        Err(_) => return Err(End::Gone),
     }
     let judged = async {
         loop {
