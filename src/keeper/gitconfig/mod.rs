@@ -70,6 +70,8 @@ const EXECUTING: &[&str] = &[
     "difftool.*.path",
     "filter.*.clean",
     "filter.*.process",
+    // Left alone without its programs, it makes `git add` fail, outside as well (`git lfs install --local`).
+    "filter.*.required",
     "filter.*.smudge",
     "format.outputdirectory=/",
     // What is in that file goes out with each patch.

@@ -314,6 +314,21 @@ fn a_new_origin_beside_other_remotes_leads_elsewhere() {
     assert!(!elsewhere(base, &format!("{base}{new}")));
 }
 
+/// `git lfs install --local` in a box: its programs were undone, and `git add` outside failed for what was left.
+#[test]
+fn a_filter_is_not_required_without_its_programs() {
+    let made =
+        "[filter \"lfs\"]\n\tclean = git-lfs clean -- %f\n\trequired = true\n[lfs]\n\tx = y\n";
+    let (text, taken) = cleaned("", made);
+    assert_eq!(taken, ["filter.*.clean", "filter.*.required"]);
+    assert!(
+        !text.contains("required") && text.contains("x = y"),
+        "{text}"
+    );
+    // Of the host's own nothing goes.
+    assert_eq!(cleaned(made, made), (made.to_owned(), vec![]));
+}
+
 #[test]
 fn what_was_there_before_stays_and_comes_back() {
     let base = "[core]\n\thooksPath = .husky\n[filter \"lfs\"]\n\tclean = git-lfs clean -- %f\n";
