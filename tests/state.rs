@@ -58,6 +58,24 @@ fn a_login_survives_the_session() {
     assert!(names.is_empty(), "left behind: {names:?}");
 }
 
+/// Codex begins in a new project when it has saved that the folder is trusted: a file that cannot be replaced kept it at the question.
+/// Settings with programs in them are no login, and nothing of them comes back.
+#[test]
+fn settings_in_toml_are_a_copy_that_goes_with_the_box() {
+    let b = TestBox::new()
+        .profile("extends = [\"base\"]\n[files]\nstate = [\"~/.tool/config.toml\"]\n")
+        .file("home/.tool/config.toml", "model = \"x\"\n");
+    let script = "cat ~/.tool/config.toml; echo 'trust = 1' >~/.tool/new; mv ~/.tool/new ~/.tool/config.toml; cat ~/.tool/config.toml; sleep 0.5";
+    let ran = b.sh(script);
+    assert_eq!(ran.ok(), "model = \"x\"\ntrust = 1");
+    let host = fs::read_to_string(b.home().join(".tool/config.toml")).unwrap();
+    assert_eq!(host, "model = \"x\"\n", "{ran:?}");
+    // Where the host has none, the box may make one.
+    fs::remove_file(b.home().join(".tool/config.toml")).unwrap();
+    b.sh("mkdir -p ~/.tool; echo new >~/.tool/config.toml").ok();
+    assert!(!b.home().join(".tool/config.toml").exists());
+}
+
 /// A first log-in in a box, of an agent that never ran outside: its directory was missing, and the log-in was gone at the end.
 /// `/home -> /var/home`: no agent started there.
 #[test]

@@ -590,6 +590,16 @@ pub struct StateFile {
     pub origin: Origin,
 }
 
+impl StateFile {
+    /// Is it written back? TOML is settings of a human, and is not merged name by name: the box's copy goes with the box. (Codex
+    /// does not begin where it cannot save that a folder is trusted.)
+    #[must_use]
+    pub fn travels(&self) -> bool {
+        let extension = self.source.path().extension();
+        extension.is_none_or(|extension| extension != "toml")
+    }
+}
+
 /// A layer that was switched off on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -135,7 +135,8 @@ impl StateSync {
     ) -> Result<(StateSync, Vec<Event>), StateError> {
         let mut events = Vec::new();
         let mut tracked = Vec::new();
-        for Initial { file, bytes } in files {
+        let travelling = files.into_iter().filter(|initial| initial.file.travels());
+        for Initial { file, bytes } in travelling {
             let outside = || StateError::Outside {
                 target: file.target.clone(),
                 home: home.clone(),

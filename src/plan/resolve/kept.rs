@@ -344,12 +344,13 @@ pub(super) fn state(scene: &mut Scene<'_>, private: &[(PathBuf, PathBuf)]) -> Ve
             continue;
         }
         scene.tree.links(&above);
-        scene.grant(&path, GrantKind::State, &wish.origin, None);
         let file = StateFile {
             source: walked.real.clone().into(),
             target: target.into(),
             origin: wish.origin.clone(),
         };
+        let note = (!file.travels()).then(|| "not written back: it goes with the box".to_owned());
+        scene.grant(&path, GrantKind::State, &wish.origin, note);
         if !out.contains(&file) {
             out.push(file);
         }

@@ -103,7 +103,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known(
                 "state",
                 Form::List(Item::Path),
-                "Files that their program replaces through rename: a copy, written back at the end.",
+                "Files that their program replaces through rename: a copy, written back at the end (but for TOML).",
             ),
             known(
                 "private",

@@ -17,13 +17,13 @@ pub(super) static TABLE: Table = Table {
             "codex",
         ],
         read: &[
-            ("~/.codex/config.toml", true, false, 17), ("~/.codex/AGENTS.md", true, false, 18),
-            ("~/.codex/AGENTS.override.md", true, false, 19), ("~/.codex/prompts", true, false, 20),
-            ("~/.codex/rules", true, false, 21), ("~/.codex/hooks.json", true, false, 22),
+            ("~/.codex/AGENTS.md", true, false, 17), ("~/.codex/AGENTS.override.md", true, false, 18),
+            ("~/.codex/prompts", true, false, 19), ("~/.codex/rules", true, false, 20),
+            ("~/.codex/hooks.json", true, false, 21),
         ],
         write: &[],
         state: &[
-            ("~/.codex/auth.json", false, false, 25),
+            ("~/.codex/auth.json", false, false, 24), ("~/.codex/config.toml", false, false, 25),
         ],
         private: &[],
         project: &[
