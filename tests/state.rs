@@ -70,8 +70,21 @@ fn settings_in_toml_are_a_copy_that_goes_with_the_box() {
     assert_eq!(ran.ok(), "model = \"x\"\ntrust = 1");
     let host = fs::read_to_string(b.home().join(".tool/config.toml")).unwrap();
     assert_eq!(host, "model = \"x\"\n", "{ran:?}");
+    // So is what a human trusts.
+    let b = TestBox::new()
+        .profile("extends = [\"base\"]\n[files]\nstate = [\"~/.tool/trustedFolders.json\", \"~/.tool/twin.json\"]\n")
+        .file("home/.tool/trustedFolders.json", "{}")
+        .file("home/.tool/twin.json", "{}")
+        .dir("home/.tool");
+    let script = "for f in trustedFolders twin; do echo '{\"x\": 1}' >~/.tool/new; mv ~/.tool/new ~/.tool/$f.json; done; cat ~/.tool/*.json";
+    b.sh(script).ok();
+    let host = |name| fs::read_to_string(b.home().join(".tool").join(name)).unwrap();
+    assert_eq!(host("trustedFolders.json"), "{}");
+    assert!(host("twin.json").contains("\"x\""), "the twin");
     // Where the host has none, the box may make one.
-    fs::remove_file(b.home().join(".tool/config.toml")).unwrap();
+    let b = TestBox::new()
+        .profile("extends = [\"base\"]\n[files]\nstate = [\"~/.tool/config.toml\"]\n")
+        .dir("home/.tool");
     b.sh("mkdir -p ~/.tool; echo new >~/.tool/config.toml").ok();
     assert!(!b.home().join(".tool/config.toml").exists());
 }

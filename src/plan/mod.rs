@@ -591,12 +591,13 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// Is it written back? TOML is settings of a human, and is not merged name by name: the box's copy goes with the box. (Codex
-    /// does not begin where it cannot save that a folder is trusted.)
+    /// Is it written back? Not what says which folders a human trusts, and no TOML: it is settings, and is not merged name by
+    /// name. Then the box's copy goes with the box: Codex and Gemini CLI do not begin where they cannot save such an answer.
     #[must_use]
     pub fn travels(&self) -> bool {
-        let extension = self.source.path().extension();
-        extension.is_none_or(|extension| extension != "toml")
+        let name = self.source.path().file_name().unwrap_or_default();
+        let is_toml = Path::new(name).extension().is_some_and(|end| end == "toml");
+        !is_toml && name != "trustedFolders.json"
     }
 }
 

@@ -103,7 +103,7 @@ pub const TABLES: &[(&str, &[Key])] = &[
             known(
                 "state",
                 Form::List(Item::Path),
-                "Files that their program replaces through rename: a copy, written back at the end (but for TOML).",
+                "Files that their program replaces through rename: a copy, written back at the end (but for TOML and trusted folders).",
             ),
             known(
                 "private",

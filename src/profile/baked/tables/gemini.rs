@@ -20,13 +20,13 @@ pub(super) static TABLE: Table = Table {
             ("~/.gemini/GEMINI.md", true, false, 15), ("~/.gemini/.env", true, false, 16),
             ("~/.gemini/commands", true, false, 17), ("~/.gemini/agents", true, false, 18),
             ("~/.gemini/skills", true, false, 19), ("~/.gemini/extensions", true, false, 20),
-            ("~/.gemini/policies", true, false, 21), ("~/.gemini/trustedFolders.json", true, false, 22),
-            ("~/.gemini/installation_id", true, false, 23),
+            ("~/.gemini/policies", true, false, 21), ("~/.gemini/installation_id", true, false, 22),
         ],
         write: &[],
         state: &[
-            ("~/.gemini/settings.json", false, false, 26), ("~/.gemini/oauth_creds.json", false, false, 27),
-            ("~/.gemini/google_accounts.json", false, false, 28), ("~/.gemini/state.json", false, false, 29),
+            ("~/.gemini/settings.json", false, false, 25), ("~/.gemini/trustedFolders.json", false, false, 26),
+            ("~/.gemini/oauth_creds.json", false, false, 27), ("~/.gemini/google_accounts.json", false, false, 28),
+            ("~/.gemini/state.json", false, false, 29),
         ],
         private: &[],
         project: &[

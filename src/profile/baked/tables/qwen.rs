@@ -20,11 +20,11 @@ pub(super) static TABLE: Table = Table {
             ("~/.qwen/QWEN.md", true, false, 16), ("~/.qwen/.env", true, false, 17),
             ("~/.qwen/commands", true, false, 18), ("~/.qwen/agents", true, false, 19),
             ("~/.qwen/skills", true, false, 20), ("~/.qwen/extensions", true, false, 21),
-            ("~/.qwen/settings.json", true, false, 22), ("~/.qwen/trustedFolders.json", true, false, 23),
+            ("~/.qwen/settings.json", true, false, 22),
         ],
         write: &[],
         state: &[
-            ("~/.qwen/oauth_creds.json", false, false, 26),
+            ("~/.qwen/trustedFolders.json", false, false, 25), ("~/.qwen/oauth_creds.json", false, false, 26),
         ],
         private: &[],
         project: &[
