@@ -144,7 +144,7 @@ impl Agent {
     }
 
     /// Writes the configuration that sends the agent to the server, and gives the variables for it.
-    fn configure(self, place: Place, world: &World, port: u16) -> Vec<(String, String)> {
+    pub(crate) fn configure(self, place: Place, world: &World, port: u16) -> Vec<(String, String)> {
         let base = format!("http://{}:{port}", place::address());
         let mut variables = vec![(self.key_variable().to_owned(), KEY.to_owned())];
         match self {

@@ -1,12 +1,14 @@
 //! A real agent on a real terminal: claude's interactive program in tmux, typed at as by a human, while its session is listed,
 //! joined, left, attached to from another window, stopped, continued and killed.
 
+use crate::Place;
 use crate::agent::{self, Agent};
 use crate::screen::Tmux;
 use crate::script::{Action, Step};
 use crate::server::{DONE, Server};
 use crate::world::{World, write};
 use std::process::Command;
+use std::time::Duration;
 
 /// What claude asks a human at its first start has been answered.
 fn answered(world: &World) {
@@ -28,15 +30,11 @@ fn answered(world: &World) {
     write(&world.home().join(".claude.json"), &settings.to_string());
 }
 
-#[test]
-#[ignore = "needs the agents from npm: scripts/agents"]
-fn claude_on_a_terminal_is_left_joined_attached_to_and_killed() {
-    let world = World::new("claude");
-    answered(&world);
-    let server = Server::start(vec![Step {
-        name: "work",
-        action: Action::Shell("echo worked > made-by-the-agent".to_owned()),
-    }]);
+/// Not by the environment: the shell that tmux runs this by drops it.
+const SHELL: &str = "PS1='outside> ' exec bash --norc --noprofile";
+
+/// A session of tmux whose first window has a shell in the project.
+fn terminal(world: &World, variables: Vec<(String, String)>) -> Tmux {
     let mut environment: Vec<(String, String)> = [
         ("USER", "dev"),
         ("LOGNAME", "dev"),
@@ -50,20 +48,12 @@ fn claude_on_a_terminal_is_left_joined_attached_to_and_killed() {
     let path = format!("{}:{}", bin.display(), agent::SYSTEM_PATH);
     environment.push(("PATH".to_owned(), path));
     environment.push(("HOME".to_owned(), world.home().display().to_string()));
-    let base = format!("http://127.0.0.1:{}", server.port());
-    environment.push(("ANTHROPIC_BASE_URL".to_owned(), base));
-    environment.push((
-        Agent::Claude.key_variable().to_owned(),
-        agent::KEY.to_owned(),
-    ));
+    environment.extend(variables);
     let tmux = Tmux {
         socket: world.base().join("tmux"),
         environment,
         home: world.project(),
     };
-    let agentbox = agent::agentbox().display().to_string();
-    // Not by the environment: the shell that tmux runs this by drops it.
-    let shell = "PS1='outside> ' exec bash --norc --noprofile";
     tmux.command(&[
         "new-session",
         "-d",
@@ -73,9 +63,95 @@ fn claude_on_a_terminal_is_left_joined_attached_to_and_killed() {
         "110",
         "-y",
         "35",
-        shell,
+        SHELL,
     ]);
-    tmux.command(&["new-window", "-d", "-t", "one:1", shell]);
+    tmux
+}
+
+/// In a folder that is new to them they ask a human whether it is trusted, save the answer and begin. Codex stayed at the
+/// question, and Gemini CLI ended, where the file for it was read only.
+#[test]
+#[ignore = "needs the agents from npm: scripts/agents"]
+fn agents_begin_in_a_folder_that_nobody_has_trusted_yet() {
+    for (agent, asks, begins, file) in [
+        (
+            Agent::Codex,
+            "Trust this folder?",
+            "Ask Codex",
+            ".codex/config.toml",
+        ),
+        (
+            Agent::Gemini,
+            "Do you trust the files in this folder?",
+            "Type your message",
+            ".gemini/trustedFolders.json",
+        ),
+    ] {
+        let world = World::new(agent.command());
+        let server = Server::start(Vec::new());
+        let variables = agent.configure(Place::Box, &world, server.port());
+        if let Agent::Gemini = agent {
+            let settings = serde_json::json!({
+                "security": { "auth": { "selectedType": "gemini-api-key" } },
+                "general": { "enableAutoUpdate": false },
+            });
+            write(
+                &world.home().join(".gemini/settings.json"),
+                &settings.to_string(),
+            );
+            write(
+                &world.home().join(file),
+                "{\"/elsewhere\":\"TRUST_FOLDER\"}",
+            );
+        }
+        let before = std::fs::read_to_string(world.home().join(file)).expect("the host's file");
+        let tmux = terminal(&world, variables);
+        let port = server.port();
+        let line = format!(
+            "{} run -q --host-port {port} {}",
+            agent::agentbox().display(),
+            agent.command()
+        );
+        tmux.keys("one:0", &[&line, "Enter"]);
+        tmux.shows("one:0", asks);
+        // A key that comes with the question is not taken for an answer by all of them.
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_secs(2));
+            if tmux.screen("one:0").contains(asks) {
+                tmux.keys("one:0", &["Enter"]);
+            }
+        }
+        tmux.shows_that("one:0", begins, |screen| {
+            screen.rfind(begins) > screen.rfind(asks)
+        });
+        let after = std::fs::read_to_string(world.home().join(file)).expect("the host's file");
+        assert_eq!(after, before, "what a box trusts goes with it");
+        tmux.command(&["kill-server"]);
+    }
+}
+
+#[test]
+#[ignore = "needs the agents from npm: scripts/agents"]
+fn claude_on_a_terminal_is_left_joined_attached_to_and_killed() {
+    let world = World::new("claude");
+    answered(&world);
+    let server = Server::start(vec![Step {
+        name: "work",
+        action: Action::Shell("echo worked > made-by-the-agent".to_owned()),
+    }]);
+    let base = format!("http://127.0.0.1:{}", server.port());
+    let tmux = terminal(
+        &world,
+        vec![
+            ("ANTHROPIC_BASE_URL".to_owned(), base),
+            (
+                Agent::Claude.key_variable().to_owned(),
+                agent::KEY.to_owned(),
+            ),
+        ],
+    );
+    let agentbox = agent::agentbox().display().to_string();
+    tmux.command(&["new-window", "-d", "-t", "one:1", SHELL]);
     let (first, second) = ("one:0", "one:1");
     tmux.shows(first, "outside>");
     tmux.shows(second, "outside>");
