@@ -25,13 +25,11 @@ pub enum Hello {
 }
 
 /// The kinds of record, and of a message in one, that are looked at (RFC 8446 B.1, B.3).
+const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
-
-/// A first record can have any version below 16 (crypto/tls of Go takes those; OpenSSL any minor number of 3).
-const VERSIONS: u8 = 16;
 
 /// The longest record: an encrypted one of TLS 1.2.
 const LONGEST: usize = (1 << 14) + 2048;
@@ -48,21 +46,50 @@ const RETRY: [u8; 32] = [
 /// one that a server without the right key answers to.
 #[must_use]
 pub fn look(bytes: &[u8]) -> Hello {
-    match bytes {
-        [] | [HANDSHAKE | ALERT] => return Hello::More,
-        [HANDSHAKE | ALERT, 0..VERSIONS, ..] => {}
-        _ => return Hello::Other,
+    let before = dropped(bytes);
+    match hello(bytes.get(before..).unwrap_or_default()) {
+        // No client sends anything before its hello.
+        Hello::Name(_) | Hello::Nameless if before > 0 => Hello::Bad,
+        Hello::More if bytes.len() >= MAX => Hello::Bad,
+        found => found,
     }
-    match bytes.get(3..) {
-        // A warning of two bytes: Go drops it and reads the hello behind it.
-        Some([0, 2, 1, ..]) if bytes.starts_with(&[ALERT]) => return Hello::Bad,
-        Some([] | [0] | [0, 2]) if bytes.starts_with(&[ALERT]) => return Hello::More,
-        _ if bytes.starts_with(&[ALERT]) && bytes.len() > 3 => return Hello::Other,
+}
+
+/// How many bytes at the beginning are records that a server drops before it reads the hello behind them: an empty one (OpenSSL,
+/// JSSE), a ChangeCipherSpec (GnuTLS), a warning (Go, JSSE). What is there instead may begin so by chance.
+fn dropped(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..) {
+        at += match rest {
+            [HANDSHAKE | CHANGE_CIPHER_SPEC, _, _, 0, 0, ..] => 5,
+            [CHANGE_CIPHER_SPEC, _, _, 0, 1, 1, ..] => 6,
+            [ALERT, _, _, 0, 2, 1, _, ..] => 7,
+            _ => break,
+        };
+    }
+    at
+}
+
+/// The same of what is behind those records.
+fn hello(bytes: &[u8]) -> Hello {
+    // The version of a record is not looked at: servers take any minor one (OpenSSL), any below 16 (Go), or any at all (JSSE).
+    match bytes {
         // Another message than a ClientHello is one that no server takes, and no TLS but by chance.
-        Some([high, low, kind, ..]) if *kind != CLIENT_HELLO || length(*high, *low) > LONGEST => {
+        [HANDSHAKE, _, _, high, low, kind, ..]
+            if *kind != CLIENT_HELLO || length(*high, *low) > LONGEST =>
+        {
             return Hello::Other;
         }
-        _ => {}
+        [] | [HANDSHAKE, ..] => {}
+        [CHANGE_CIPHER_SPEC | ALERT] | [CHANGE_CIPHER_SPEC | ALERT, _] => return Hello::More,
+        [CHANGE_CIPHER_SPEC | ALERT, _, _, rest @ ..] => {
+            return match (bytes.first(), rest) {
+                (_, [] | [0]) | (Some(&ALERT), [0, 2] | [0, 2, 1]) => Hello::More,
+                (Some(&CHANGE_CIPHER_SPEC), [0, 1]) => Hello::More,
+                _ => Hello::Other,
+            };
+        }
+        _ => return Hello::Other,
     }
     match message(bytes) {
         Ok((hello, _)) => client_hello(&hello).unwrap_or(Hello::Bad),
@@ -116,7 +143,6 @@ pub fn is_retry(bytes: &[u8]) -> Option<bool> {
 /// middle boxes (RFC 8446 D.4), and behind alerts, of which servers drop some.
 #[must_use]
 pub fn look_again(bytes: &[u8]) -> Hello {
-    const CHANGE_CIPHER_SPEC: u8 = 20;
     const APPLICATION_DATA: u8 = 23;
     let mut reader = Reader { bytes, at: 0 };
     loop {
@@ -136,6 +162,7 @@ pub fn look_again(bytes: &[u8]) -> Hello {
                     return Hello::More;
                 }
             }
+            Some([HANDSHAKE, _, _, 0, 0]) => return Hello::Bad,
             Some([HANDSHAKE, ..]) => {
                 return match look(rest) {
                     Hello::Other => Hello::Bad,
@@ -173,7 +200,7 @@ fn message(bytes: &[u8]) -> Result<(Vec<u8>, usize), Hello> {
         let Some(head) = reader.take(5) else {
             return Err(more);
         };
-        let [HANDSHAKE, 0..VERSIONS, _, high, low] = head else {
+        let [HANDSHAKE, _, _, high, low] = head else {
             return Err(Hello::Bad);
         };
         let len = length(*high, *low);

@@ -69,7 +69,7 @@ fn the_name_is_found_however_it_is_cut() {
     for len in 0..whole.len() {
         assert_eq!(look(&whole[..len]), Hello::More, "{len} bytes");
     }
-    // OpenSSL reads a hello whatever the minor version of its record is, Go whatever the version below 16.
+    // OpenSSL reads a hello whatever the minor version of its record is, Go whatever the version below 16, JSSE any.
     for (major, minor) in [
         (3, 0),
         (3, 4),
@@ -79,6 +79,8 @@ fn the_name_is_found_however_it_is_cut() {
         (0, 0),
         (4, 1),
         (15, 0xff),
+        (16, 0),
+        (0xff, 0xff),
     ] {
         let mut odd = whole.clone();
         [odd[1], odd[2]] = [major, minor];
@@ -128,8 +130,6 @@ fn what_is_no_hello_is_told_at_once() {
         b"GET / HTTP/1.1\r\n" as &[u8],
         b"SSH-2.0-x",
         b"\0",
-        b"\x16\x10",
-        b"\x15\x10",
         // An alert that is none, another message, a record that is too long for any.
         b"\x15\x03\x01\x01",
         b"\x15\x03\x01\0\x02\x02",
@@ -140,8 +140,7 @@ fn what_is_no_hello_is_told_at_once() {
         assert_eq!(look(other), Hello::Other, "{other:?}");
     }
     assert_eq!(look(&records(&[2, 0, 0, 1, 0], 1)[..6]), Hello::Other);
-    // A record without content, one of another kind in the middle, one that is too long, another message behind.
-    assert_eq!(look(&[0x16, 3, 1, 0, 0]), Hello::Bad);
+    // A record of another kind in the middle, one that is too long, another message behind.
     for at in [55, 110] {
         let mut mixed = good(50);
         mixed[at] = 0x15;
@@ -155,17 +154,30 @@ fn what_is_no_hello_is_told_at_once() {
     assert_eq!(look(&records(&[1, 1, 0, 0], 99)), Hello::Bad);
 }
 
-/// Go drops a warning before the hello: the name behind it was not compared on ports other than 443.
+/// Servers drop some records before the hello: the name behind them was not compared on ports other than 443.
 #[test]
-fn a_warning_before_the_hello_is_refused() {
-    for version in [[3, 1], [3, 3], [0, 0], [15, 1]] {
-        let mut bytes = vec![0x15, version[0], version[1], 0, 2, 1, 90];
-        for len in 1..6 {
-            assert_eq!(look(&bytes[..len]), Hello::More, "{len} bytes");
+fn a_hello_behind_what_servers_drop_is_refused() {
+    for version in [[3, 1], [3, 3], [0, 0], [15, 1], [0xff, 0xff]] {
+        for (kind, rest) in [
+            (0x15, &[0, 2, 1, 90][..]),
+            (0x16, &[0, 0]),
+            (0x14, &[0, 0]),
+            (0x14, &[0, 1, 1]),
+        ] {
+            let before = [&[kind], &version[..], rest].concat();
+            for times in [1, 3] {
+                let mut bytes = before.repeat(times);
+                for len in 1..=bytes.len() {
+                    assert_eq!(look(&bytes[..len]), Hello::More, "{before:?}, {len} bytes");
+                }
+                // By chance.
+                let other = [&bytes[..], b"\0and so on"].concat();
+                assert_eq!(look(&other), Hello::Other, "{before:?}");
+                bytes.extend(good(999));
+                assert_eq!(look(&bytes), Hello::Bad, "{before:?}");
+            }
+            assert_eq!(look(&before.repeat(MAX)), Hello::Bad, "{before:?}");
         }
-        assert_eq!(look(&bytes), Hello::Bad);
-        bytes.extend(good(999));
-        assert_eq!(look(&bytes), Hello::Bad);
     }
 }
 

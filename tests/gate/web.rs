@@ -97,7 +97,7 @@ fn server_hello(random: &[u8]) -> Vec<u8> {
 }
 
 /// OpenSSL's servers go by the name in the second hello, which nobody looked at: one that is granted gave any other at its
-/// address. Those of Go drop a warning before the first, which was no TLS then on ports other than 443.
+/// address.
 #[test]
 fn a_second_hello_names_the_same_server() {
     in_namespaces("web::a_second_hello_names_the_same_server", || {
@@ -151,11 +151,50 @@ fn a_second_hello_names_the_same_server() {
                 assert_eq!(talk(8443, plain, together, then).unwrap(), then);
             }
         }
-        // Behind an alert that a server drops.
-        let mut stream = world.connect("a.example", 8443);
-        let warned = [cancelled, &hello("b.example")[..]].concat();
-        stream.write_all(&warned).unwrap();
-        assert_eq!(rest(&mut stream), alert(112));
+    });
+}
+
+/// Behind a record that servers drop before the first hello (OpenSSL, nginx and JSSE an empty one, GnuTLS a ChangeCipherSpec, Go a
+/// warning), or in one of a version that JSSE takes, any name got through on ports other than 443.
+#[test]
+fn nothing_before_a_hello_hides_its_name() {
+    in_namespaces("web::nothing_before_a_hello_hides_its_name", || {
+        server([127, 0, 0, 2], 8443, echo);
+        let mut world = World::new();
+        world.name("a.example", &[8443], &[Mark::Private], [127, 0, 0, 2]);
+        world.configure();
+        let talk = |bytes: &[u8]| {
+            let mut stream = world.connect("a.example", 8443);
+            stream.write_all(bytes).unwrap();
+            let _ = stream.shutdown(Shutdown::Write);
+            rest(&mut stream)
+        };
+        let hello = |name| client_hello(Some(name), 16384);
+        for before in [
+            &[0x15, 3, 3, 0, 2, 1, 90][..],
+            &[0x16, 3, 1, 0, 0],
+            &[0x14, 3, 1, 0, 0],
+            &[0x14, 3, 3, 0, 1, 1],
+        ] {
+            let all = [before, &hello("b.example")[..]].concat();
+            assert_eq!(talk(&all), alert(112), "{before:?}");
+            // A protocol that begins so by chance.
+            let all = [before, b"\0and so on"].concat();
+            assert_eq!(talk(&all).unwrap(), all, "{before:?}");
+        }
+        for (name, is_let) in [("a.example", true), ("b.example", false)] {
+            let mut odd = hello(name);
+            odd[1] = 0x7f;
+            let said = talk(&odd);
+            assert!(
+                if is_let {
+                    said == Ok(odd)
+                } else {
+                    said == alert(112)
+                },
+                "{name}"
+            );
+        }
     });
 }
 
