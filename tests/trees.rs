@@ -369,3 +369,28 @@ fn what_home_and_path_lead_to_in_a_second_repository_is_frozen() {
         }
     }
 }
+
+/// `--hide '!tests/**'` lifted nothing where a directory on the way has a `*` in its name.
+#[test]
+fn a_star_in_the_name_of_a_directory_is_no_pattern() {
+    for (dir, flag) in [
+        ("a*b", "!tests/**"),
+        ("a*b", "!*.key"),
+        ("a\\*b", "!tests/*.key"),
+    ] {
+        let b = two()
+            .file(&format!("home/{dir}/w/tests/own.key"), "test\n")
+            .file(&format!("home/{dir}/w/other.pem"), "SECRET\n");
+        let cwd = b.home().join(dir).join("w");
+        let b = b.cwd(if flag == "!*.key" {
+            cwd.join("tests")
+        } else {
+            cwd
+        });
+        let b = b.option("--hide").option(flag);
+        let ran = b.sh(
+            "cat tests/own.key own.key 2>/dev/null; cat other.pem ../other.pem 2>/dev/null; true",
+        );
+        assert_eq!(ran.ok(), "test", "{dir} {flag}: {ran:?}");
+    }
+}

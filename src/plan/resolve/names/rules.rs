@@ -168,7 +168,7 @@ fn rule_below(
     let fixed = names
         .iter()
         .take(names.len().saturating_sub(1))
-        .take_while(|name| !name.contains(&b'*'))
+        .take_while(|name| !has_star(name))
         .count();
     let (fixed, open) = names.split_at_checked(fixed).unwrap_or((&[], &[]));
     let mut typed = base.clone();
@@ -203,6 +203,19 @@ fn rule_below(
         add(&written);
     }
     add(&real);
+}
+
+/// Is it a pattern? Of a directory that is called so, the `*` is escaped.
+fn has_star(name: &[u8]) -> bool {
+    let mut bytes = name.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'*' => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// A component without its escapes.
