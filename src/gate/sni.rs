@@ -75,11 +75,9 @@ fn hello(bytes: &[u8]) -> Hello {
     // The version of a record is not looked at: servers take any minor one (OpenSSL), any below 16 (Go), or any at all (JSSE).
     match bytes {
         // Another message than a ClientHello is one that no server takes, and no TLS but by chance.
-        [HANDSHAKE, _, _, high, low, kind, ..]
-            if *kind != CLIENT_HELLO || length(*high, *low) > LONGEST =>
-        {
-            return Hello::Other;
-        }
+        [HANDSHAKE, _, _, high, low, ..] if length(*high, *low) > LONGEST => return Hello::Other,
+        [HANDSHAKE, _, _, _, _] => return Hello::More,
+        [HANDSHAKE, _, _, _, _, kind, ..] if *kind != CLIENT_HELLO => return Hello::Other,
         [] | [HANDSHAKE, ..] => {}
         [CHANGE_CIPHER_SPEC | ALERT] | [CHANGE_CIPHER_SPEC | ALERT, _] => return Hello::More,
         [CHANGE_CIPHER_SPEC | ALERT, _, _, rest @ ..] => {

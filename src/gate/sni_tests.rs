@@ -140,6 +140,9 @@ fn what_is_no_hello_is_told_at_once() {
         assert_eq!(look(other), Hello::Other, "{other:?}");
     }
     assert_eq!(look(&records(&[2, 0, 0, 1, 0], 1)[..6]), Hello::Other);
+    // As much is known without the first byte of the message.
+    assert_eq!(look(&[0x16, 0x5b, 1, 0x50, 3]), Hello::Other);
+    assert_eq!(look(&[0x16, 0x5b, 1, 0x40, 3]), Hello::More);
     // A record of another kind in the middle, one that is too long, another message behind.
     for at in [55, 110] {
         let mut mixed = good(50);
