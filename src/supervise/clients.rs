@@ -89,8 +89,7 @@ impl Clients {
         self.attendance = Attendance::Stays;
         let session = running.session.id().to_string();
         running.voice.tell(&ToClient::Detached { session });
-        running.voice.client = None;
-        running.give_keyboard();
+        running.client_left();
         // The caller's pipes end with the client: nobody may wait for the session by them.
         let Ok(null) = std::fs::OpenOptions::new()
             .read(true)
@@ -119,8 +118,7 @@ impl Clients {
                 // The terminal is gone without a word: as if it had been closed.
                 Ok(Received::End) | Err(_) => {
                     self.hung_up(SignalTo::Command, running);
-                    running.voice.client = None;
-                    running.give_keyboard();
+                    running.client_left();
                     return;
                 }
             }
@@ -257,8 +255,7 @@ impl Clients {
         ));
         let session = id.to_string();
         running.voice.tell(&ToClient::Detached { session });
-        running.voice.client = None;
-        running.give_keyboard();
+        running.client_left();
         match self.owner.take() {
             Some(owner) => self.left(owner, running),
             None => running.note(&Event::Detached),

@@ -363,6 +363,12 @@ impl Running {
         }
     }
 
+    /// The client that started the session is gone, and the keyboard that it was to take with it.
+    pub(super) fn client_left(&mut self) {
+        self.voice.client = None;
+        self.give_keyboard();
+    }
+
     fn let_go_on(&mut self) {
         // Of a paused box nothing moves: it is told when that is over.
         if self.pause == Pause::No {

@@ -103,20 +103,26 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut V
         .map(|(root, way)| (root.join(way), root))
         .collect();
     rules.splice(from..from, more);
-    for (path, root) in names {
-        // Behind a link it is another name, which has a rule as well.
-        let found = scene.walk.look.lstat(&path);
-        let Some(stat) = found.filter(|_| same(&scene.real_of(&path), &path)) else {
+    for (root, _) in &places {
+        let mut below = names.iter().filter(|(_, of)| same(of, root)).peekable();
+        if below.peek().is_none() {
             continue;
-        };
-        let file_type = stat.file_type;
-        let matcher = Matcher::new(rules, &root);
-        let decision = decision(&matcher, &path, &root, file_type);
-        hits.push(Hit {
-            path,
-            file_type,
-            decision,
-        });
+        }
+        let matcher = Matcher::new(rules, root);
+        for (path, _) in below {
+            // Behind a link it is another name, which has a rule as well.
+            let found = scene.walk.look.lstat(path);
+            let Some(stat) = found.filter(|_| same(&scene.real_of(path), path)) else {
+                continue;
+            };
+            let file_type = stat.file_type;
+            let decision = decision(&matcher, path, root, file_type);
+            hits.push(Hit {
+                path: path.clone(),
+                file_type,
+                decision,
+            });
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::super::scene::Scene;
-use super::trees::roots;
+use super::trees::root_of;
 use crate::host::FileType;
 use crate::plan::names::is_never_searched;
 use std::collections::VecDeque;
@@ -53,11 +53,10 @@ pub(super) fn names(scene: &Scene<'_>, path: &Path) -> Vec<PathBuf> {
 
 /// Those of them that lie in the workspace or in another tree that the box may change, but for what is never searched.
 pub(super) fn in_trees(scene: &Scene<'_>, path: &Path) -> Vec<PathBuf> {
-    let roots = roots(scene);
     let is_in = |name: &PathBuf| {
-        roots.iter().any(|root| {
-            let way = name.strip_prefix(root);
-            way.is_ok_and(|way| !way.as_os_str().is_empty() && !is_never_searched(root, way))
+        let found = root_of(scene, name);
+        found.is_some_and(|(root, way)| {
+            !way.as_os_str().is_empty() && !is_never_searched(&root, &way)
         })
     };
     let mut names = names(scene, path);
