@@ -132,7 +132,8 @@ impl Drop for Live {
     }
 }
 
-/// The processes of this machine whose argv has that word.
+/// The processes of this machine whose argv has that word, those first that none of the others has started: pids begin
+/// anew at `pid_max`, so a child's may be lower than its parent's.
 pub fn with_token(token: &str) -> Vec<Pid> {
     let is_it = |pid: &Pid| {
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -147,11 +148,18 @@ pub fn with_token(token: &str) -> Vec<Pid> {
             .split(|b| *b == 0)
             .any(|word| word == b"run")
     };
-    all()
+    let mut found: Vec<Pid> = all()
         .into_iter()
         .filter(is_it)
         .filter(|pid| !launcher(pid))
-        .collect()
+        .collect();
+    let children: Vec<Pid> = found
+        .iter()
+        .filter(|pid| parent(**pid).is_some_and(|above| found.contains(&above)))
+        .copied()
+        .collect();
+    found.sort_by_key(|pid| children.contains(pid));
+    found
 }
 
 /// Every process that is not a zombie.
