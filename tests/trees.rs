@@ -131,13 +131,22 @@ fn secrets_of_a_repository_that_is_only_read_are_hidden() {
 /// is neither is data.
 #[test]
 fn a_project_needs_no_repository() {
-    for (mark, hidden) in [("package.json", true), ("notes.txt", false)] {
+    for (mark, hidden) in [
+        ("package.json", true),
+        ("main.tf", true),
+        ("app.csproj", true),
+        ("compose.yaml", true),
+        (".env", true),
+        ("notes.txt", false),
+    ] {
         let b = TestBox::new()
             .profile("extends = [\"base\"]\n")
             .file(&format!("{{home}}/site/{mark}"), "{}")
-            .file("{home}/site/.env", "SECRET\n");
+            .file("{home}/site/conf/prod.tfvars", "SECRET\n");
         let b = granted(b, "--write", &["{home}/site"]);
-        let read = b.sh("cat {home}/site/.env; ls {home}/site").ok();
+        let read = b
+            .sh("cat {home}/site/conf/prod.tfvars; ls -A {home}/site")
+            .ok();
         assert_eq!(read.contains("SECRET"), !hidden, "{mark}: {read}");
         assert!(read.contains(mark), "the twin: {read}");
     }

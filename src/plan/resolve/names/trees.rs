@@ -19,20 +19,65 @@ use std::path::{Path, PathBuf};
 const REPOSITORY: [&str; 5] = [".git", ".hg", ".jj", ".sl", ".svn"];
 
 /// What a project has at its top, also one that is in no repository, or in none any more: the box may have moved `.git` away.
-const PROJECT: [&str; 13] = [
+/// What has an environment's file or Terraform's variables has the secrets that go with it.
+const PROJECT: [&str; 51] = [
+    ".agentbox.toml",
+    ".env",
+    ".envrc",
+    ".terraform.lock.hcl",
+    "BUILD.bazel",
     "CMakeLists.txt",
     "Cargo.toml",
+    "Chart.yaml",
+    "Dockerfile",
     "Gemfile",
+    "Justfile",
+    "MODULE.bazel",
     "Makefile",
+    "Package.swift",
+    "Pipfile",
+    "Pulumi.yaml",
+    "Rakefile",
+    "WORKSPACE",
+    "ansible.cfg",
     "build.gradle",
     "build.gradle.kts",
+    "build.sbt",
+    "build.zig",
+    "cdk.json",
+    "compose.yaml",
+    "compose.yml",
     "composer.json",
+    "deno.json",
+    "docker-compose.yaml",
+    "docker-compose.yml",
+    "dune-project",
+    "flake.nix",
     "go.mod",
+    "justfile",
+    "kustomization.yaml",
+    "meson.build",
+    "mix.exs",
     "package.json",
     "pom.xml",
+    "pubspec.yaml",
     "pyproject.toml",
+    "rebar.config",
     "requirements.txt",
+    "serverless.yml",
+    "settings.gradle",
+    "settings.gradle.kts",
+    "setup.cfg",
     "setup.py",
+    "stack.yaml",
+    "terragrunt.hcl",
+    "wrangler.toml",
+];
+
+/// How such a name ends where the project gives the rest.
+const PROJECT_ENDS: [&str; 11] = [
+    ".cabal", ".csproj", ".fsproj", ".gemspec", ".nimble", ".sln", ".slnx", ".tf", ".tfstate",
+    ".tfvars", ".tofu",
 ];
 
 /// How many entries of a directory are looked at for repositories, with those of the directories in it.
@@ -171,6 +216,12 @@ fn has(scene: &Scene<'_>, dir: &Path, marks: &[&str]) -> bool {
     marks.any(|mark| scene.walk.look.lstat(&dir.join(mark)).is_some())
 }
 
+fn is_project(scene: &Scene<'_>, dir: &Path) -> bool {
+    let names = scene.walk.look.read_dir(dir);
+    let mut names = names.iter().filter_map(|name| name.to_str());
+    names.any(|name| PROJECT.contains(&name) || PROJECT_ENDS.iter().any(|end| name.ends_with(end)))
+}
+
 /// A bare one has at its top what is in `.git` elsewhere.
 fn is_repository(scene: &Scene<'_>, dir: &Path) -> bool {
     has(scene, dir, &REPOSITORY) || git::is_repository(scene, dir)
@@ -218,6 +269,6 @@ fn is_work(scene: &Scene<'_>, dir: &Path, holds_work: bool) -> bool {
     // A HOME that is kept in git makes no project of what is in it.
     let mut above = dir.ancestors().take_while(|dir| *dir != scene.home.real);
     above.any(|dir| is_repository(scene, dir))
-        || has(scene, dir, &PROJECT)
+        || is_project(scene, dir)
         || !repositories(scene, dir, 1).is_empty()
 }
