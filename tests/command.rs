@@ -4,6 +4,7 @@
 
 mod common;
 use common::{Errno, Feature, Layer, TestBox, missing, run};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -114,6 +115,38 @@ fn a_venv() {
         ])
         .ok();
     assert_eq!(prefix, b.root().join("venv").display().to_string());
+}
+
+/// `~/venv`, whose packages were missing: only directories deeper in HOME were granted. Not what lies beside Python's own.
+#[test]
+fn a_venv_directly_in_home() {
+    if missing(Feature::Tool("python3")) {
+        return;
+    }
+    let version = "import sys; print('python%d.%d' % sys.version_info[:2])";
+    let python = std::process::Command::new("/usr/bin/python3")
+        .args(["-c", version])
+        .output()
+        .unwrap();
+    let python = String::from_utf8(python.stdout).unwrap();
+    let packages = format!("{{home}}/venv/lib/{}/site-packages", python.trim());
+    let b = TestBox::new()
+        .file("{home}/venv/pyvenv.cfg", "home = /usr/bin\n")
+        .file("{home}/venv/secret.txt", "SECRET")
+        .file(&format!("{packages}/tool.py"), "print('tool runs')\n")
+        .dir("{home}/venv/bin");
+    let venv = b.home().join("venv");
+    symlink("/usr/bin/python3", venv.join("bin/python3")).unwrap();
+    let script = format!(
+        "#!{}/bin/python3\nimport sys, tool\nfor name in sys.argv[1:]:\n  try: print(open(name).read())\n  except OSError as e: print(e.errno)\n",
+        venv.display()
+    );
+    let b = b.script("{home}/venv/bin/tool", &script);
+    let path = format!("{}/bin:/usr/bin:/bin", venv.display());
+    let b = b.env("PATH", path);
+    let (cfg, secret) = (venv.join("pyvenv.cfg"), venv.join("secret.txt"));
+    let ran = b.run([OsStr::new("tool"), cfg.as_os_str(), secret.as_os_str()]);
+    assert_eq!(ran.ok(), "tool runs\nhome = /usr/bin\n\n2", "{ran:?}");
 }
 
 #[test]

@@ -63,13 +63,13 @@ fn one(scene: &mut Scene<'_>, path: &Path, origin: &Origin, by: NamedBy, depth: 
             .filter_map(|place| venv_of(scene, place))
             .collect();
         for venv in found {
-            let note = format!("the Python environment of {}", show(path));
-            give(scene, &venv, Access::Read, origin, Some(note));
+            environment(scene, &venv, path, origin);
         }
     }
     scene.tree.links(&walked);
     let real = walked.real.clone();
-    if !known {
+    // A part of an environment is there by now.
+    if !known && scene.tree.access(&real) != Some(Access::Read) {
         package(scene, &real, origin);
     }
     // Programs of the system are native or have an interpreter of the system: reading each would cost for nothing. A script
@@ -101,13 +101,7 @@ fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
     if let Some((dir, what)) = package_dir(scene, real) {
         let note = format!("{what} of {}", show(real));
         if give(scene, &dir, Access::Read, origin, Some(note)) {
-            if let Some(base) = python_base(scene, &dir)
-                && scene.tree.access(&base).is_none()
-            {
-                let note = format!("the Python that {} was made with", show(&dir));
-                give(scene, &base, Access::Read, origin, Some(note));
-            }
-            return;
+            return python_of(scene, &dir, origin);
         }
     }
     let note = "the program alone: it is not in a directory of its own".to_owned();
@@ -227,7 +221,54 @@ fn venv_of(scene: &mut Scene<'_>, place: &Path) -> Option<PathBuf> {
         return None;
     }
     let prefix = scene.walk.canonical(prefix)?;
-    (acceptable(scene, &prefix) && scene.tree.access(&prefix).is_none()).then_some(prefix)
+    (may_be_given(scene, &prefix) && scene.tree.access(&prefix).is_none()).then_some(prefix)
+}
+
+/// What Python and pip put into an environment.
+const ENVIRONMENT: [&str; 8] = [
+    "bin",
+    "etc",
+    "include",
+    "lib",
+    "lib64",
+    "libexec",
+    "pyvenv.cfg",
+    "share",
+];
+
+/// As a whole, or in its parts: directly in HOME.
+fn may_be_given(scene: &Scene<'_>, venv: &Path) -> bool {
+    acceptable(scene, venv) || venv.parent() == Some(&scene.home.real)
+}
+
+/// Grants a venv. Of one that lies directly in HOME (`~/venv`, and `~/site` with a project in it) what belongs to Python.
+fn environment(scene: &mut Scene<'_>, venv: &Path, program: &Path, origin: &Origin) {
+    let note = format!("the Python environment of {}", show(program));
+    if acceptable(scene, venv) {
+        give(scene, venv, Access::Read, origin, Some(note));
+    } else {
+        // Those that are there.
+        for name in ENVIRONMENT {
+            give(
+                scene,
+                &venv.join(name),
+                Access::Read,
+                origin,
+                Some(note.clone()),
+            );
+        }
+    }
+    python_of(scene, venv, origin);
+}
+
+/// Grants the Python that a venv was made with.
+fn python_of(scene: &mut Scene<'_>, venv: &Path, origin: &Origin) {
+    if let Some(base) = python_base(scene, venv)
+        && scene.tree.access(&base).is_none()
+    {
+        let note = format!("the Python that {} was made with", show(venv));
+        give(scene, &base, Access::Read, origin, Some(note));
+    }
 }
 
 /// The prefix of the Python that a venv was made with: `home = /prefix/bin` of pyvenv.cfg.
