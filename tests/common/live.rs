@@ -135,24 +135,13 @@ impl Drop for Live {
 /// The processes of this machine whose argv has that word, those first that none of the others has started: pids begin
 /// anew at `pid_max`, so a child's may be lower than its parent's.
 pub fn with_token(token: &str) -> Vec<Pid> {
+    // Read once: the launcher, which carries the whole command line of the test, wipes its own in the meantime.
     let is_it = |pid: &Pid| {
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        command
-            .split(|b| *b == 0)
-            .any(|word| word == token.as_bytes())
+        let has = |wanted: &[u8]| command.split(|b| *b == 0).any(|word| word == wanted);
+        has(token.as_bytes()) && !has(b"run")
     };
-    // Not the launcher itself, which carries the whole command line of the test.
-    let launcher = |pid: &Pid| {
-        fs::read(format!("/proc/{pid}/cmdline"))
-            .unwrap_or_default()
-            .split(|b| *b == 0)
-            .any(|word| word == b"run")
-    };
-    let mut found: Vec<Pid> = all()
-        .into_iter()
-        .filter(is_it)
-        .filter(|pid| !launcher(pid))
-        .collect();
+    let mut found: Vec<Pid> = all().into_iter().filter(is_it).collect();
     let children: Vec<Pid> = found
         .iter()
         .filter(|pid| parent(**pid).is_some_and(|above| found.contains(&above)))
