@@ -136,7 +136,6 @@ fn a_project_needs_no_repository() {
         ("main.tf", true),
         ("app.csproj", true),
         ("compose.yaml", true),
-        (".env", true),
         ("notes.txt", false),
     ] {
         let b = TestBox::new()
@@ -150,6 +149,45 @@ fn a_project_needs_no_repository() {
         assert_eq!(read.contains("SECRET"), !hidden, "{mark}: {read}");
         assert!(read.contains(mark), "the twin: {read}");
     }
+}
+
+/// A command that lies in another project brings that project's directory into the box (its libraries are there), and so its `.env` and
+/// the token in its git configuration.
+#[test]
+fn the_project_of_the_command_keeps_its_secrets() {
+    let b = TestBox::new()
+        .profile("extends = [\"base\"]\n")
+        .file("{home}/work/other/lib/words", "LIBRARY\n")
+        .file("{home}/work/other/.env", "SECRET\n")
+        .file("{home}/work/other/certs/own.key", "SECRET\n")
+        .file(
+            "{home}/work/other/.git/config",
+            "[remote \"o\"]\n\turl = https://me:SECRET@git.test/x\n",
+        )
+        .file("{home}/work/other/.git/HEAD", "ref: refs/heads/main\n")
+        .dir("{home}/work/other/.git/objects")
+        .dir("{home}/work/other/.git/refs")
+        .script(
+            "{home}/work/other/bin/tool",
+            "#!/bin/sh\ncd \"${0%/bin/*}\"; cat lib/words .git/HEAD .env certs/own.key .git/config; ls -A\n",
+        );
+    let tool = b.home().join("work/other/bin/tool");
+    let ran = b.run([tool]);
+    let read = ran.ok();
+    assert!(!read.contains("SECRET"), "{ran:?}");
+    for there in ["LIBRARY", "ref: refs/heads/main", "git.test/x", ".env"] {
+        assert!(read.contains(there), "the twin, {there}: {ran:?}");
+    }
+    // No repository.
+    let b = TestBox::new()
+        .file("{home}/own/tool/lib/words", "LIBRARY\n")
+        .file("{home}/own/tool/.env", "SECRET\n")
+        .script(
+            "{home}/own/tool/bin/tool",
+            "#!/bin/sh\ncd \"${0%/bin/*}\"; cat lib/words .env\n",
+        );
+    let ran = b.run([b.home().join("own/tool/bin/tool")]);
+    assert_eq!(ran.ok(), "LIBRARY", "{ran:?}");
 }
 
 /// The directory around the working copy (`--write ~/work`): all that was in it beside the working copy was open, and less was when

@@ -156,11 +156,11 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     let is_bare = standing.rung == Rung::Landlock;
     view::base(scene);
     grants::files(scene);
-    scene.trees = names::trees(scene);
     let common = git::grants(scene);
     grants::main_project(scene);
-    gitconfig::look(scene);
     let mut command = command::command(scene);
+    scene.trees = names::trees(scene);
+    gitconfig::look(scene);
     let (private_links, private_dirs) = kept::private(scene, standing.rung);
     let mut state = kept::state(scene, &private_links);
     let mut network = network::network(scene);

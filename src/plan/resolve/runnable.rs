@@ -100,6 +100,9 @@ fn is_system_bin(real: &Path) -> bool {
 fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
     if let Some((dir, what)) = package_dir(scene, real) {
         let note = format!("{what} of {}", show(real));
+        if what == PACKAGE {
+            scene.packages.push(dir.clone());
+        }
         if give(scene, &dir, Access::Read, origin, Some(note)) {
             return python_of(scene, &dir, origin);
         }
@@ -113,6 +116,9 @@ fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
         );
     }
 }
+
+/// What a directory is that may be a project of somebody's as well: it looks like a program's.
+const PACKAGE: &str = "the package";
 
 /// The directory that a program needs to run: its package.
 fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)> {
@@ -137,17 +143,16 @@ fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)
             return Some((prefix.to_owned(), "the Python environment"));
         }
         if acceptable(scene, prefix) && looks_like_package(scene, prefix) {
-            return Some((prefix.to_owned(), "the package"));
+            return Some((prefix.to_owned(), PACKAGE));
         }
     }
     if let Ok(rest) = real.strip_prefix("/opt")
         && let Some(Component::Normal(name)) = rest.components().next()
         && rest.components().count() > 1
     {
-        return Some((Path::new("/opt").join(name), "the package"));
+        return Some((Path::new("/opt").join(name), PACKAGE));
     }
-    (acceptable(scene, dir) && looks_like_package(scene, dir))
-        .then(|| (dir.to_owned(), "the package"))
+    (acceptable(scene, dir) && looks_like_package(scene, dir)).then(|| (dir.to_owned(), PACKAGE))
 }
 
 /// The shortest prefix of `path` that ends with one of these names.
@@ -241,10 +246,10 @@ fn may_be_given(scene: &Scene<'_>, venv: &Path) -> bool {
     acceptable(scene, venv) || venv.parent() == Some(&scene.home.real)
 }
 
-/// Grants a venv. Of one that lies directly in HOME (`~/venv`, and `~/site` with a project in it) what belongs to Python.
+/// Grants a venv. Of one that lies directly in HOME, and of one that is a repository as well, what belongs to Python.
 fn environment(scene: &mut Scene<'_>, venv: &Path, program: &Path, origin: &Origin) {
     let note = format!("the Python environment of {}", show(program));
-    if acceptable(scene, venv) {
+    if acceptable(scene, venv) && !exists(scene, &venv.join(".git")) {
         give(scene, venv, Access::Read, origin, Some(note));
     } else {
         // Those that are there.

@@ -37,6 +37,8 @@ pub(super) struct Scene<'a> {
     pub(super) signs: bool,
     /// Other repositories that are granted for work.
     pub(super) trees: Vec<Granted>,
+    /// Directories that the box sees since the command lies in them, canonical.
+    pub(super) packages: Vec<PathBuf>,
     /// The repository's common directory, where one was found that is usable in the box.
     pub(super) repository: Option<PathBuf>,
     /// The main work tree of a linked one, where that proved to belong to it.
@@ -78,6 +80,7 @@ impl<'a> Scene<'a> {
             writable: Vec::new(),
             cleaned: Vec::new(),
             trees: Vec::new(),
+            packages: Vec::new(),
             repository: None,
             main: None,
             private_root: PathBuf::new(),

@@ -19,10 +19,8 @@ use std::path::{Path, PathBuf};
 const REPOSITORY: [&str; 5] = [".git", ".hg", ".jj", ".sl", ".svn"];
 
 /// What a project has at its top, also one that is in no repository, or in none any more: the box may have moved `.git` away.
-/// What has an environment's file or Terraform's variables has the secrets that go with it.
-const PROJECT: [&str; 51] = [
+const PROJECT: [&str; 50] = [
     ".agentbox.toml",
-    ".env",
     ".envrc",
     ".terraform.lock.hcl",
     "BUILD.bazel",
@@ -97,7 +95,7 @@ pub(in super::super) struct Tree {
 }
 
 /// Directories that somebody who is here granted, and that are repositories or projects, lie in a repository, or hold some; what
-/// holds the working copy is one (`--write ..`). Not HOME, what holds it, data, caches, toolchains and settings: their names mean
+/// holds the working copy is one (`--write ..`), and so is the project that the command is a program of. Not HOME, what holds it, data, caches, toolchains and settings: their names mean
 /// something else (`*.pem` of a package's tests).
 pub(in super::super) fn trees(scene: &Scene<'_>) -> Vec<Tree> {
     let files = &scene.policy.wishes.files;
@@ -114,24 +112,32 @@ pub(in super::super) fn trees(scene: &Scene<'_>) -> Vec<Tree> {
         let Some(path) = path_of(scene, wish) else {
             continue;
         };
-        let work = &scene.workspace.real;
-        let dir = scene.real_of(&path);
-        let holds_work = below(work, &dir).map(<[u8]>::to_vec);
-        if within(&dir, work)
-            || holds_work.is_some() && within(&scene.home.real, &dir)
-            || out.iter().any(|tree| within(&dir, &tree.dir))
-            || !is_work(scene, &dir, holds_work.is_some())
-        {
-            continue;
-        }
-        out.retain(|tree| !within(&tree.dir, &dir) || tree.access > access);
-        out.push(Tree {
-            dir,
-            access,
-            holds_work,
-        });
+        add(scene, &mut out, scene.real_of(&path), access, &[]);
+    }
+    for dir in &scene.packages {
+        // Nobody said that all of it is to be seen.
+        add(scene, &mut out, dir.clone(), Access::Read, &[".env"]);
     }
     out
+}
+
+/// Adds a directory if it is work, or has one of these names at its top.
+fn add(scene: &Scene<'_>, out: &mut Vec<Tree>, dir: PathBuf, access: Access, marks: &[&str]) {
+    let work = &scene.workspace.real;
+    let holds_work = below(work, &dir).map(<[u8]>::to_vec);
+    if within(&dir, work)
+        || holds_work.is_some() && within(&scene.home.real, &dir)
+        || out.iter().any(|tree| within(&dir, &tree.dir))
+        || !(is_work(scene, &dir, holds_work.is_some()) || has(scene, &dir, marks))
+    {
+        return;
+    }
+    out.retain(|tree| !within(&tree.dir, &dir) || tree.access > access);
+    out.push(Tree {
+        dir,
+        access,
+        holds_work,
+    });
 }
 
 /// Takes `way`, which leads to the working copy, out of what rules say of the tree around it.
