@@ -149,6 +149,25 @@ fn a_venv_directly_in_home() {
     assert_eq!(ran.ok(), "tool runs\nhome = /usr/bin\n\n2", "{ran:?}");
 }
 
+/// `~/jdk-21/bin/java`, which did not find its libraries. Of a repository directly in HOME the program alone is there.
+#[test]
+fn a_program_that_was_unpacked_directly_in_home() {
+    let tool = "#!/bin/sh\ncd \"${0%/bin/*}\"; cat lib/words; cat notes 2>/dev/null; ls -A\n";
+    for (git, there) in [(false, "LIBRARY\nbin\nlib"), (true, "bin")] {
+        let b = TestBox::new()
+            .file("{home}/tool-1.0/lib/words", "LIBRARY\n")
+            .file("{home}/tool-1.0/notes", "SECRET\n")
+            .script("{home}/tool-1.0/bin/tool", tool);
+        let b = if git {
+            b.dir("{home}/tool-1.0/.git")
+        } else {
+            b
+        };
+        let ran = b.run([b.home().join("tool-1.0/bin/tool")]);
+        assert_eq!(ran.ok(), there, "{ran:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_run() {
     let b = TestBox::new()

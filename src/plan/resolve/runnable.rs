@@ -107,6 +107,15 @@ fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
             return python_of(scene, &dir, origin);
         }
     }
+    if let Some(prefix) = directly_in_home(scene, real) {
+        return parts(
+            scene,
+            &prefix,
+            &PROGRAM,
+            origin,
+            &format!("{PACKAGE} of {}", show(real)),
+        );
+    }
     let note = "the program alone: it is not in a directory of its own".to_owned();
     if !give(scene, real, Access::Read, origin, Some(note)) {
         scene.problem(
@@ -153,6 +162,25 @@ fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)
         return Some((Path::new("/opt").join(name), PACKAGE));
     }
     (acceptable(scene, dir) && looks_like_package(scene, dir)).then(|| (dir.to_owned(), PACKAGE))
+}
+
+/// What programs have beside their `bin`, and Java's.
+const PROGRAM: [&str; 11] = [
+    "bin", "boot", "conf", "include", "jmods", "jre", "lib", "lib64", "libexec", "release", "share",
+];
+
+/// The directory of a program that was unpacked directly in HOME (`~/jdk-21/bin/java`): of it the parts are granted that programs
+/// have, since a project of the user's may look like it. A repository is one.
+fn directly_in_home(scene: &Scene<'_>, real: &Path) -> Option<PathBuf> {
+    let prefix = real.parent().filter(|dir| dir.ends_with("bin"))?.parent()?;
+    let name = prefix.file_name()?.as_bytes();
+    let is_program = prefix.parent() == Some(&scene.home.real)
+        && !name.starts_with(b".")
+        && !exists(scene, &prefix.join(".git"))
+        && ["lib", "lib64", "libexec"]
+            .iter()
+            .any(|name| exists(scene, &prefix.join(name)));
+    is_program.then(|| prefix.to_owned())
 }
 
 /// The shortest prefix of `path` that ends with one of these names.
@@ -252,18 +280,17 @@ fn environment(scene: &mut Scene<'_>, venv: &Path, program: &Path, origin: &Orig
     if acceptable(scene, venv) && !exists(scene, &venv.join(".git")) {
         give(scene, venv, Access::Read, origin, Some(note));
     } else {
-        // Those that are there.
-        for name in ENVIRONMENT {
-            give(
-                scene,
-                &venv.join(name),
-                Access::Read,
-                origin,
-                Some(note.clone()),
-            );
-        }
+        parts(scene, venv, &ENVIRONMENT, origin, &note);
     }
     python_of(scene, venv, origin);
+}
+
+/// Grants what of `names` is there.
+fn parts(scene: &mut Scene<'_>, dir: &Path, names: &[&str], origin: &Origin, note: &str) {
+    for name in names {
+        let note = Some(note.to_owned());
+        give(scene, &dir.join(name), Access::Read, origin, note);
+    }
 }
 
 /// Grants the Python that a venv was made with.
