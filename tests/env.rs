@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Errno, TestBox, bytes, has_bytes};
+use common::{COMMITTER, Errno, TestBox, bytes, has_bytes, run};
 use serde_json::Value;
 
 fn env(b: &TestBox) -> Value {
@@ -390,6 +390,32 @@ fn pnpm_does_not_put_a_store_into_the_working_copy() {
         .option("pnpm_config_store_dir=/tmp/store");
     let ran = named.sh("echo $pnpm_config_store_dir");
     assert_eq!(ran.text(), "/tmp/store");
+}
+
+/// `git commit -a` and `git commit FILE` have an index of their own and a work tree always has: a check in the box that a hook started
+/// looked at the usual one, saw nothing staged and passed, and its `git add` failed.
+#[test]
+fn a_git_hook_in_the_box_sees_the_index_of_its_commit() {
+    let b = TestBox::new();
+    let script =
+        "git diff --cached --name-only; git diff --name-only; git show :a; git add b; echo done";
+    let inner = b.command(["sh", "-c", &format!("({script}) >>seen 2>&1")]);
+    let host = format!(
+        "{COMMITTER} set -e; git init -q; echo one >a; git add a; git commit -qm one; git worktree add -q wt -b wt; \
+         hook=.git/hooks/pre-commit; printf '#!/bin/sh\necho new >b\nexec' >$hook; printf \" '%s'\" \"$@\" >>$hook; chmod +x $hook; \
+         echo two >a; git commit -qam two; git show --name-only --format=; cat seen; rm seen; echo; \
+         echo three >a; git commit -qm three a; cat seen; rm seen; echo; \
+         cd wt; echo four >a; git commit -qam four; git show --name-only --format=; cat seen"
+    );
+    let ran = run(b.through(&host, &inner));
+    assert_eq!(
+        ran.ok(),
+        "a\nb\na\ntwo\ndone\n\na\nthree\ndone\n\na\nb\na\nfour\ndone",
+        "{ran:?}"
+    );
+    // One that the box has not would be an empty one to git, and all files deleted.
+    let b = b.env("GIT_INDEX_FILE", "../other/index").dir("other");
+    assert_eq!(b.sh("git diff --cached --name-only").text(), "");
 }
 
 /// A terminal that is described in `~/.terminfo` alone (kitty's and Ghostty's ssh put it there) was unknown in the box: no vim, no

@@ -128,7 +128,7 @@ pub(super) fn env(scene: &mut Scene<'_>, id: &Identity, command: &Command, path:
             continue;
         }
         let verdict = match judge(&wishes.keep, &wishes.deny, name, value) {
-            Verdict::Pass(_) if name == "TMPDIR" && !usable_tmpdir(scene, value) => {
+            Verdict::Pass(_) if !usable(scene, command, name, value) => {
                 Verdict::Strip(Stripped::NotListed, None)
             }
             verdict => verdict,
@@ -260,6 +260,28 @@ fn steering(name: &[u8]) -> bool {
         || name.starts_with(b"GIT_CONFIG_")
         || name.starts_with(b"BASH_FUNC_")
         || STEERING.iter().any(|s| s.as_bytes() == name)
+}
+
+/// Does the box have what these two name? Of others that it has not the notices speak (`astray`), and their programs say what is missing.
+fn usable(scene: &Scene<'_>, command: &Command, name: &OsStr, value: &OsStr) -> bool {
+    match name.to_str() {
+        Some("TMPDIR") => usable_tmpdir(scene, value),
+        Some("GIT_INDEX_FILE") => usable_index(scene, command, value),
+        _ => true,
+    }
+}
+
+/// An index in a directory that the box can write. To git one that is not there is an empty one, and all files are deleted in it: a
+/// relative one that the command would look for elsewhere (`-C`) does not pass.
+fn usable_index(scene: &Scene<'_>, command: &Command, value: &OsStr) -> bool {
+    let path = Path::new(value);
+    let cwd = &scene.host.cwd;
+    let real = |path: &Path| scene.walk.canonical(path);
+    let same = path.is_absolute() || real(Path::new(command.cwd.os())) == real(cwd);
+    let real = cwd.join(path).parent().and_then(real);
+    !value.is_empty()
+        && same
+        && real.is_some_and(|dir| scene.tree.access(&dir) == Some(crate::plan::Access::Write))
 }
 
 /// A TMPDIR that the box has: /tmp itself, or a directory in something that is granted for writing.

@@ -277,6 +277,30 @@ fn tmpdir_passes_when_it_is_there() {
     }
 }
 
+#[test]
+fn an_index_of_git_passes_when_the_box_can_write_it() {
+    for (index, want) in [
+        (".git/index.lock", true),
+        ("/home/u/proj/.git/index.lock", true),
+        ("/home/u/other/.git/index", false),
+        ("../other/.git/index", false),
+        ("/tmp/index", false),
+        ("/nowhere/index", false),
+        ("", false),
+    ] {
+        let mut world = World::new();
+        world
+            .fs
+            .dir("/home/u/proj/.git")
+            .dir("/home/u/other/.git")
+            .dir("/tmp");
+        world.policy.wishes.env.keep = names(&["GIT_INDEX_FILE"], &builtin());
+        world.var("GIT_INDEX_FILE", index);
+        let passed = passes(&world.plan(), "GIT_INDEX_FILE");
+        assert_eq!(passed, want, "{index}");
+    }
+}
+
 /// `SSL_CERT_FILE=~/corp.pem` passed and the file was not there: every connection failed "certificate verify failed", and nobody
 /// said why.
 #[test]
