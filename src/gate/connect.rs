@@ -4,6 +4,7 @@
 
 use super::address::Host;
 use super::message::{Text, Why};
+use super::resolver::Else;
 use super::rules::{Refusal, Terms};
 use super::state::{Gate, Place};
 use super::upstream::Proxy;
@@ -69,9 +70,13 @@ pub async fn connect(
         Speaks::Anything => proxies.https.as_ref(),
     };
     let proxy = proxy.filter(|_| !proxies.is_direct(&host, port));
+    let or_else = match proxy {
+        Some(_) => Else::Proxy,
+        None => Else::Nobody,
+    };
     let addresses = match &host {
         Host::Address(addr) => Ok(vec![*addr]),
-        Host::Name(name) => gate.resolver.resolve(gate, name).await,
+        Host::Name(name) => gate.resolver.resolve(gate, name, or_else).await,
     };
     let addresses = match (addresses, proxy) {
         (Ok(found), _) => judged(gate, terms, &found, port)?,
@@ -236,7 +241,10 @@ async fn through(
     };
     let addresses = match &proxy.host {
         Host::Address(addr) => vec![*addr],
-        Host::Name(name) => gate.resolver.resolve(gate, name).await.map_err(failed)?,
+        Host::Name(name) => {
+            let found = gate.resolver.resolve(gate, name, Else::Nobody).await;
+            found.map_err(failed)?
+        }
     };
     let mut stream = race(&addresses, proxy.port).await.map_err(|refusal| {
         failed(match refusal.why {

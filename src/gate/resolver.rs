@@ -7,7 +7,7 @@ use super::address;
 use super::dns_client::{self, Answer, Kind, MAX_UDP};
 use super::message::{FromGate, ResolverFile};
 use super::state::Gate;
-use crate::sys::random;
+use crate::sys::{errno_of, random};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
@@ -26,6 +26,10 @@ const FRESH: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(1);
 /// How long a name server may take, the first and the second time.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(4)];
+/// The same where the host's proxy resolves as well, after a name went without any answer.
+const BRIEF: [Duration; 1] = [Duration::from_millis(500)];
+/// What is said where none answers.
+const SILENCE: &str = "no name server answers";
 /// How long the other family is waited for when one has answered.
 const OTHER: Duration = Duration::from_millis(500);
 /// Bounds of how long an answer is kept, and of how many.
@@ -34,6 +38,15 @@ const KEEP_NOTHING: Duration = Duration::from_secs(2);
 const MAX_KEPT: usize = 1024;
 /// The most bytes of a file that are read.
 const MAX_FILE: u64 = 1 << 20;
+
+/// Who else can find a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Else {
+    /// Nobody.
+    Nobody,
+    /// The host's proxy: what the host finds is only judged.
+    Proxy,
+}
 
 /// What is known of the host's resolver.
 #[derive(Debug, Default)]
@@ -48,6 +61,8 @@ struct State {
     hosts: HashMap<String, Vec<IpAddr>>,
     read: Option<Instant>,
     requested: Option<Instant>,
+    /// The last name that was asked for in vain had no answer at all: where only a proxy gets out, often none ever comes.
+    is_silent: bool,
     kept: HashMap<String, Kept>,
     /// Names that are being asked for: one question for all who wait.
     asking: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
@@ -84,6 +99,7 @@ impl Resolver {
         if state.servers != servers {
             // Another network: what was true in the old one need not be true here.
             state.kept.clear();
+            state.is_silent = false;
         }
         state.servers = servers;
         state.hosts = hosts;
@@ -96,7 +112,12 @@ impl Resolver {
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn resolve(&self, gate: &Gate, name: &str) -> Result<Vec<IpAddr>, String> {
+    pub async fn resolve(
+        &self,
+        gate: &Gate,
+        name: &str,
+        or_else: Else,
+    ) -> Result<Vec<IpAddr>, String> {
         if let Some((_, addresses)) = gate.config().hosts.iter().find(|(own, _)| own == name) {
             return Ok(addresses.clone());
         }
@@ -116,8 +137,17 @@ impl Resolver {
         if let Some(known) = self.known(name) {
             return known;
         }
-        let servers = self.state().servers.clone();
-        let found = ask(&servers, name).await;
+        let (servers, is_silent) = {
+            let state = self.state();
+            (state.servers.clone(), state.is_silent)
+        };
+        // Each connection would wait for nothing: programs outside of the box ask the proxy only.
+        let patience: &[Duration] = match (is_silent, or_else) {
+            (true, Else::Proxy) => &BRIEF,
+            _ => &PATIENCE,
+        };
+        let found = ask(&servers, name, patience).await;
+        let is_silent = matches!(&found, Err(why) if why == SILENCE);
         let (found, seconds) = match found {
             Ok((addresses, ttl)) => (
                 Ok(addresses),
@@ -128,6 +158,7 @@ impl Resolver {
         let now = Instant::now();
         let mut state = self.state();
         state.asking.remove(name);
+        state.is_silent = is_silent;
         if state.kept.len() >= MAX_KEPT {
             state.kept.retain(|_, kept| kept.until > now);
         }
@@ -205,9 +236,9 @@ pub(crate) fn hosts_file(text: &str) -> HashMap<String, Vec<IpAddr>> {
 type Found = Result<(Vec<IpAddr>, u32), String>;
 
 /// Asks for both families at once.
-async fn ask(servers: &[SocketAddr], name: &str) -> Found {
-    let mut v4 = std::pin::pin!(ask_kind(servers, name, Kind::A));
-    let mut v6 = std::pin::pin!(ask_kind(servers, name, Kind::Aaaa));
+async fn ask(servers: &[SocketAddr], name: &str, patience: &[Duration]) -> Found {
+    let mut v4 = std::pin::pin!(ask_kind(servers, name, Kind::A, patience));
+    let mut v6 = std::pin::pin!(ask_kind(servers, name, Kind::Aaaa, patience));
     let (first, second) = tokio::select! {
         first = &mut v4 => {
             let second = other(&first, v6).await;
@@ -240,9 +271,9 @@ async fn other(first: &Found, second: impl Future<Output = Found>) -> Found {
     timeout(OTHER, second).await.unwrap_or(Err(String::new()))
 }
 
-async fn ask_kind(servers: &[SocketAddr], name: &str, kind: Kind) -> Found {
-    let mut why = "no name server answers".to_owned();
-    for patience in PATIENCE {
+async fn ask_kind(servers: &[SocketAddr], name: &str, kind: Kind, rounds: &[Duration]) -> Found {
+    let mut why = SILENCE.to_owned();
+    for patience in rounds.iter().copied() {
         for server in servers {
             let answer = match timeout(patience, ask_udp(*server, name, kind)).await {
                 Ok(Ok(Answer::Truncated)) => {
@@ -260,7 +291,10 @@ async fn ask_kind(servers: &[SocketAddr], name: &str, kind: Kind) -> Found {
                 Ok(Answer::Truncated | Answer::Failed) => {
                     why = format!("the name server {} failed", server.ip());
                 }
-                Err(e) => why = format!("the name server {}: {e}", server.ip()),
+                Err(e) => {
+                    let words = errno_of(&e).desc();
+                    why = format!("the name server {}: {words}", server.ip());
+                }
             }
         }
     }

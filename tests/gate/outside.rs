@@ -7,8 +7,9 @@ use agentbox::gate::message::Why;
 use agentbox::gate::rules::{Mark, Target};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A name server of the host: 127.0.0.53, which knows these names.
 fn name_server(zone: &'static [(&'static str, [u8; 4])]) -> Arc<Mutex<Vec<String>>> {
@@ -340,6 +341,63 @@ fn the_hosts_proxy_is_used() {
         // The password is nowhere in what the gate said.
         assert!(!format!("{:?}", world.events()).contains("cGFzcw"));
     });
+}
+
+/// Behind a firewall that lets nothing but the proxy out, each connection waited for 6 s for each name server.
+#[test]
+fn name_servers_that_are_silent_are_waited_for_once_where_a_proxy_resolves() {
+    in_namespaces(
+        "outside::name_servers_that_are_silent_are_waited_for_once_where_a_proxy_resolves",
+        || {
+            company_proxy();
+            let answers = Arc::new(AtomicBool::new(false));
+            let answering = answers.clone();
+            let socket = UdpSocket::bind("127.0.0.53:53").unwrap();
+            std::thread::spawn(move || {
+                let mut buf = [0; 2000];
+                loop {
+                    let (len, from) = socket.recv_from(&mut buf).unwrap();
+                    let query = dns::parse(&buf[..len]).unwrap();
+                    let private = [Record::V4([10, 0, 0, 5].into())];
+                    let records: &[Record] = match query.asks {
+                        Asks::V4(_) => &private,
+                        _ => &[],
+                    };
+                    if answering.load(Ordering::SeqCst) {
+                        let answer = dns::answer(&query, Code::NoError, records);
+                        socket.send_to(&answer, from).unwrap();
+                    }
+                }
+            });
+            let mut world = World::new();
+            world.resolver("nameserver 127.0.0.53\n", "");
+            world.config(|config| config.https_proxy = Some("http://127.0.0.8:3128".into()));
+            for name in ["first", "second", "private"] {
+                world.grant(Target::Name(format!("{name}.example")), &[443], &[]);
+            }
+            world.configure();
+            let reach = |name: &str| {
+                let started = Instant::now();
+                let hello = client_hello(Some(name), 999);
+                let mut stream = world.connect(name, 443);
+                stream.write_all(&hello).unwrap();
+                until(&mut stream, |all| all == hello);
+                started.elapsed()
+            };
+            assert!(reach("first.example") > Duration::from_secs(5));
+            let took = reach("second.example");
+            assert!(took < Duration::from_secs(3), "{took:?}");
+            // They are still asked, and what they find is judged.
+            answers.store(true, Ordering::SeqCst);
+            let mut stream = world.connect("private.example", 443);
+            stream
+                .write_all(&client_hello(Some("private.example"), 999))
+                .unwrap();
+            let _ = rest(&mut stream);
+            let why = world.refusal("private.example").why;
+            assert!(matches!(why, Why::Private { .. }), "{why}");
+        },
+    );
 }
 
 /// A proxy answers a TRACE that may go no further with the request as it came: the box read the password of the host's proxy.
