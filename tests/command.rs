@@ -4,7 +4,7 @@
 
 mod common;
 use common::{Errno, Feature, Layer, TestBox, missing, run};
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -129,40 +129,56 @@ fn a_venv_directly_in_home() {
         .output()
         .unwrap();
     let python = String::from_utf8(python.stdout).unwrap();
-    let packages = format!("{{home}}/venv/lib/{}/site-packages", python.trim());
-    let b = TestBox::new()
-        .file("{home}/venv/pyvenv.cfg", "home = /usr/bin\n")
-        .file("{home}/venv/secret.txt", "SECRET")
-        .file(&format!("{packages}/tool.py"), "print('tool runs')\n")
-        .dir("{home}/venv/bin");
-    let venv = b.home().join("venv");
-    symlink("/usr/bin/python3", venv.join("bin/python3")).unwrap();
-    let script = format!(
-        "#!{}/bin/python3\nimport sys, tool\nfor name in sys.argv[1:]:\n  try: print(open(name).read())\n  except OSError as e: print(e.errno)\n",
-        venv.display()
-    );
-    let b = b.script("{home}/venv/bin/tool", &script);
-    let path = format!("{}/bin:/usr/bin:/bin", venv.display());
-    let b = b.env("PATH", path);
-    let (cfg, secret) = (venv.join("pyvenv.cfg"), venv.join("secret.txt"));
-    let ran = b.run([OsStr::new("tool"), cfg.as_os_str(), secret.as_os_str()]);
-    assert_eq!(ran.ok(), "tool runs\nhome = /usr/bin\n\n2", "{ran:?}");
+    for place in ["venv", "work/site"] {
+        let packages = format!("{{home}}/{place}/lib/{}/site-packages", python.trim());
+        let b = TestBox::new()
+            .file(&format!("{{home}}/{place}/pyvenv.cfg"), "home = /usr/bin\n")
+            .file(&format!("{{home}}/{place}/.env"), "SECRET")
+            .file(&format!("{{home}}/{place}/lib/own.key"), "SECRET")
+            .file(&format!("{packages}/tool.py"), "print('tool runs')\n")
+            .dir(&format!("{{home}}/{place}/bin"))
+            .dir(&format!("{{home}}/{place}/.git"));
+        let venv = b.home().join(place);
+        symlink("/usr/bin/python3", venv.join("bin/python3")).unwrap();
+        let script = format!(
+            "#!{}/bin/python3\nimport sys, tool\nfor name in sys.argv[1:]:\n  try: print(open(name).read())\n  except OSError as e: print(e.errno)\n",
+            venv.display()
+        );
+        let b = b.script(&format!("{{home}}/{place}/bin/tool"), &script);
+        let path = format!("{}/bin:/usr/bin:/bin", venv.display());
+        let b = b.env("PATH", path);
+        let mut words = vec![OsString::from("tool")];
+        words.extend(
+            [
+                venv.join("pyvenv.cfg"),
+                venv.join(".env"),
+                venv.join("lib/own.key"),
+            ]
+            .map(OsString::from),
+        );
+        let ran = b.run(words);
+        assert_eq!(
+            ran.ok(),
+            "tool runs\nhome = /usr/bin\n\n2",
+            "{place}: {ran:?}"
+        );
+    }
 }
 
-/// `~/jdk-21/bin/java`, which did not find its libraries. Of a repository directly in HOME the program alone is there.
+/// `~/jdk-21/bin/java`, which did not find its libraries. Of a project directly in HOME the program alone is there.
 #[test]
 fn a_program_that_was_unpacked_directly_in_home() {
     let tool = "#!/bin/sh\ncd \"${0%/bin/*}\"; cat lib/words; cat notes 2>/dev/null; ls -A\n";
-    for (git, there) in [(false, "LIBRARY\nbin\nlib"), (true, "bin")] {
+    for (mark, there) in [
+        ("x", "LIBRARY\nbin\nlib"),
+        (".hg", "bin"),
+        ("go.mod", "bin"),
+    ] {
         let b = TestBox::new()
             .file("{home}/tool-1.0/lib/words", "LIBRARY\n")
             .file("{home}/tool-1.0/notes", "SECRET\n")
             .script("{home}/tool-1.0/bin/tool", tool);
-        let b = if git {
-            b.dir("{home}/tool-1.0/.git")
-        } else {
-            b
-        };
+        let b = b.dir(&format!("{{home}}/tool-1.0/{mark}"));
         let ran = b.run([b.home().join("tool-1.0/bin/tool")]);
         assert_eq!(ran.ok(), there, "{ran:?}");
     }

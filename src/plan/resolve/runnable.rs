@@ -8,6 +8,7 @@
 
 use super::command::find;
 use super::grants::give;
+use super::names;
 use super::places::system_workspace;
 use super::scene::{Scene, shell_word, show};
 use crate::host::{FileType, Stat};
@@ -108,13 +109,12 @@ fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
         }
     }
     if let Some(prefix) = directly_in_home(scene, real) {
-        return parts(
-            scene,
-            &prefix,
-            &PROGRAM,
-            origin,
-            &format!("{PACKAGE} of {}", show(real)),
-        );
+        let note = format!("{PACKAGE} of {}", show(real));
+        parts(scene, &prefix, &PROGRAM, origin, &note);
+        if exists(scene, &prefix.join(JAVA.0)) {
+            parts(scene, &prefix, &[JAVA.1], origin, &note);
+        }
+        return;
     }
     let note = "the program alone: it is not in a directory of its own".to_owned();
     if !give(scene, real, Access::Read, origin, Some(note)) {
@@ -165,18 +165,21 @@ fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)
 }
 
 /// What programs have beside their `bin`, and Java's.
-const PROGRAM: [&str; 11] = [
-    "bin", "boot", "conf", "include", "jmods", "jre", "lib", "lib64", "libexec", "release", "share",
+const PROGRAM: [&str; 10] = [
+    "bin", "boot", "include", "jmods", "jre", "lib", "lib64", "libexec", "release", "share",
 ];
 
+/// ... and where Java's own is: `conf` of other programs has passwords.
+const JAVA: (&str, &str) = ("lib/modules", "conf");
+
 /// The directory of a program that was unpacked directly in HOME (`~/jdk-21/bin/java`): of it the parts are granted that programs
-/// have, since a project of the user's may look like it. A repository is one.
+/// have, since a project of the user's may look like it. What is known for one is none.
 fn directly_in_home(scene: &Scene<'_>, real: &Path) -> Option<PathBuf> {
     let prefix = real.parent().filter(|dir| dir.ends_with("bin"))?.parent()?;
     let name = prefix.file_name()?.as_bytes();
     let is_program = prefix.parent() == Some(&scene.home.real)
         && !name.starts_with(b".")
-        && !exists(scene, &prefix.join(".git"))
+        && !names::is_top(scene, prefix)
         && ["lib", "lib64", "libexec"]
             .iter()
             .any(|name| exists(scene, &prefix.join(name)));
@@ -254,7 +257,8 @@ fn venv_of(scene: &mut Scene<'_>, place: &Path) -> Option<PathBuf> {
         return None;
     }
     let prefix = scene.walk.canonical(prefix)?;
-    (may_be_given(scene, &prefix) && scene.tree.access(&prefix).is_none()).then_some(prefix)
+    let is_known = scene.tree.access(&prefix.join("pyvenv.cfg")).is_some();
+    (may_be_given(scene, &prefix) && !is_known).then_some(prefix)
 }
 
 /// What Python and pip put into an environment.
@@ -274,10 +278,14 @@ fn may_be_given(scene: &Scene<'_>, venv: &Path) -> bool {
     acceptable(scene, venv) || venv.parent() == Some(&scene.home.real)
 }
 
-/// Grants a venv. Of one that lies directly in HOME, and of one that is a repository as well, what belongs to Python.
+/// Grants a venv. Of one that lies directly in HOME, and of one that is a project as well, what belongs to Python.
 fn environment(scene: &mut Scene<'_>, venv: &Path, program: &Path, origin: &Origin) {
     let note = format!("the Python environment of {}", show(program));
-    if acceptable(scene, venv) && !exists(scene, &venv.join(".git")) {
+    let is_project = names::is_top(scene, venv);
+    if is_project {
+        scene.packages.push(venv.to_owned());
+    }
+    if acceptable(scene, venv) && !is_project {
         give(scene, venv, Access::Read, origin, Some(note));
     } else {
         parts(scene, venv, &ENVIRONMENT, origin, &note);

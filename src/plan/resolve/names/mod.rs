@@ -52,7 +52,7 @@ use search::{Hit, Search};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use tracked::Tracked;
-pub(super) use trees::{Tree, git_dirs_read, is_of, trees};
+pub(super) use trees::{Tree, git_dirs_read, is_of, is_top, trees};
 
 /// How one place in the box is covered.
 #[derive(Debug, Clone, PartialEq, Eq)]

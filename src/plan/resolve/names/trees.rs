@@ -78,6 +78,9 @@ const PROJECT_ENDS: [&str; 11] = [
     ".tfvars", ".tofu",
 ];
 
+/// The file with the secrets of what lies in a directory.
+const SECRETS: &str = ".env";
+
 /// How many entries of a directory are looked at for repositories, with those of the directories in it.
 const MOST: usize = 1_000;
 
@@ -116,7 +119,7 @@ pub(in super::super) fn trees(scene: &Scene<'_>) -> Vec<Tree> {
     }
     for dir in &scene.packages {
         // Nobody said that all of it is to be seen.
-        add(scene, &mut out, dir.clone(), Access::Read, &[".env"]);
+        add(scene, &mut out, dir.clone(), Access::Read, &[SECRETS]);
     }
     out
 }
@@ -260,6 +263,11 @@ fn repositories(scene: &Scene<'_>, dir: &Path, most: usize) -> Vec<PathBuf> {
         level = next;
     }
     out
+}
+
+/// Does a directory have at its top what a project of somebody's has, or the file with its secrets?
+pub(in super::super) fn is_top(scene: &Scene<'_>, dir: &Path) -> bool {
+    is_repository(scene, dir) || is_project(scene, dir) || has(scene, dir, &[SECRETS])
 }
 
 fn is_work(scene: &Scene<'_>, dir: &Path, holds_work: bool) -> bool {
