@@ -456,6 +456,8 @@ pub enum Stripped {
     LooksLikeCredential,
     /// A rule of a profile removes it.
     Denied,
+    /// It would pass, but names a place that the box cannot write, and its program takes that for another thing than it is.
+    NotThere,
 }
 
 /// The limits. `None` is "no limit".

@@ -229,6 +229,11 @@ fn variables(out: &mut String, plan: &Plan) {
         ("  out, denied", Some(false), Some(Stripped::Denied)),
         ("  out, not listed", Some(false), Some(Stripped::NotListed)),
         (
+            "  out, the box cannot write what it names",
+            Some(false),
+            Some(Stripped::NotThere),
+        ),
+        (
             "  out, value looks like a credential",
             Some(false),
             Some(Stripped::LooksLikeCredential),

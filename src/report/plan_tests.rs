@@ -253,6 +253,7 @@ fn every_stripped_variable_is_named_once() {
         Stripped::NotListed,
         Stripped::Denied,
         Stripped::LooksLikeCredential,
+        Stripped::NotThere,
     ] {
         for credential in [true, false] {
             let mut plan = plan();

@@ -129,7 +129,7 @@ pub(super) fn env(scene: &mut Scene<'_>, id: &Identity, command: &Command, path:
         }
         let verdict = match judge(&wishes.keep, &wishes.deny, name, value) {
             Verdict::Pass(_) if !usable(scene, command, name, value) => {
-                Verdict::Strip(Stripped::NotListed, None)
+                Verdict::Strip(Stripped::NotThere, None)
             }
             verdict => verdict,
         };

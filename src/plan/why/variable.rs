@@ -41,11 +41,15 @@ pub(super) fn env(plan: &Plan, name: &OsText) -> Answer {
         Some(Stripped::LooksLikeCredential) => {
             "its value looks like a credential, and only its exact name lets that in"
         }
+        Some(Stripped::NotThere) => {
+            "the box cannot write the directory that it names (--write DIRECTORY)"
+        }
         Some(Stripped::NotListed) => "no rule of [env] keep lets it in",
         None => "the caller has not set it",
     };
+    let is_not_there = stripped.is_some_and(|s| s.why == Stripped::NotThere);
     let remedy: Option<Remedy> =
-        (!name.bytes().is_empty()).then(|| remedy("--env", "env", "keep", name));
+        (!name.bytes().is_empty() && !is_not_there).then(|| remedy("--env", "env", "keep", name));
     no(
         name.clone(),
         why,

@@ -296,8 +296,11 @@ fn an_index_of_git_passes_when_the_box_can_write_it() {
             .dir("/tmp");
         world.policy.wishes.env.keep = names(&["GIT_INDEX_FILE"], &builtin());
         world.var("GIT_INDEX_FILE", index);
-        let passed = passes(&world.plan(), "GIT_INDEX_FILE");
-        assert_eq!(passed, want, "{index}");
+        let plan = world.plan();
+        assert_eq!(passes(&plan, "GIT_INDEX_FILE"), want, "{index}");
+        let stripped = plan.env.stripped.iter();
+        let why: Vec<_> = stripped.map(|stripped| stripped.why).collect();
+        assert_eq!(why == [Stripped::NotThere], !want, "{index}: {why:?}");
     }
 }
 
