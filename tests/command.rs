@@ -184,6 +184,79 @@ fn a_program_that_was_unpacked_directly_in_home() {
     }
 }
 
+/// With `HOME=/tmp/ci` the user's own `~/bin/tool` brought all of the real one into the box, `.ssh` with it, where `~/lib` was there;
+/// and a program with a directory of its own below `~/.config` what else lies there.
+#[test]
+fn what_lies_beside_a_program_in_another_home_or_among_settings() {
+    let tool = "#!/bin/sh\nfor name; do cat \"$name\" || echo none; done 2>/dev/null\n";
+    for (dir, secret, word, there) in [
+        ("other", ".ssh/id", "lib/word", "none\nnone"),
+        ("other/.local", "share/keyrings/x", "lib/word", "none\nnone"),
+        ("other/.config/tool", "token", "lib/word", "none\nWORD"),
+        ("other/jdk", "notes", "lib/word", "none\nWORD"),
+        ("other/apps/tool", "notes", "lib/word", "SECRET\nWORD"),
+        ("{home}/.config/tool", "token", "lib/word", "none\nWORD"),
+        ("{home}/.config/x/tool", "notes", "lib/word", "SECRET\nWORD"),
+    ] {
+        let b = TestBox::new()
+            .dir("other/.ssh")
+            .file(&format!("{dir}/{secret}"), "SECRET\n")
+            .file(&format!("{dir}/{word}"), "WORD\n")
+            .script(&format!("{dir}/bin/tool"), tool);
+        let dir = b.root().join(b.fill(dir));
+        let ran = b.run([dir.join("bin/tool"), dir.join(secret), dir.join(word)]);
+        assert_eq!(ran.ok(), there, "{}: {ran:?}", dir.display());
+    }
+}
+
+/// An agent of an earlier session, whose working copy it was, wrote another project into `pyvenv.cfg`: the next program of that
+/// environment saw all of it.
+#[test]
+fn the_python_of_an_environment_is_one() {
+    for (python, there) in [("run", "none\nnone"), ("python3", "SOURCE")] {
+        let b = TestBox::new()
+            .file("{home}/work/other/.env", "SECRET\n")
+            .file("{home}/work/other/main.go", "SOURCE\n")
+            .dir("{home}/work/other/lib");
+        let b = b.script(&format!("{{home}}/work/other/bin/{python}"), HELLO);
+        let home = b.fill("home = {home}/work/other/bin\n");
+        let b = b.file("{home}/work/mine/venv/pyvenv.cfg", home).script(
+            "{home}/work/mine/venv/bin/tool",
+            "#!/bin/sh\nfor name; do cat \"$name\" || echo none; done 2>/dev/null\n",
+        );
+        let work = b.home().join("work");
+        let ran = b.run([
+            work.join("mine/venv/bin/tool"),
+            work.join("other/.env"),
+            work.join("other/main.go"),
+        ]);
+        assert_eq!(ran.ok(), there, "{python}: {ran:?}");
+    }
+}
+
+/// `gem install --user-install`, `composer global require`: the program was there alone, and ended with "can't find gem" and
+/// "Failed opening".
+#[test]
+fn programs_of_gems_and_of_composer_find_their_packages() {
+    let tool = "#!/bin/sh\ncat \"${0%/bin/*}/$1\"\n";
+    for (dir, file) in [
+        (
+            ".local/share/gem/ruby/3.1.0",
+            "specifications/tool-1.0.gemspec",
+        ),
+        (".config/composer/vendor", "autoload.php"),
+    ] {
+        let b = TestBox::new()
+            .file(&format!("{{home}}/{dir}/{file}"), "PACKAGE\n")
+            .file(&format!("{{home}}/{dir}/../credentials"), "SECRET\n")
+            .script(&format!("{{home}}/{dir}/bin/tool"), tool);
+        let program = b.home().join(dir).join("bin/tool");
+        let run = |file: &str| b.run([program.as_os_str(), file.as_ref()]);
+        assert_eq!(run(file).ok(), "PACKAGE", "{dir}");
+        assert_eq!(run("../credentials").code(), 1, "{dir}");
+    }
+}
+
 #[test]
 fn what_cannot_be_run() {
     let b = TestBox::new()

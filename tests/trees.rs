@@ -190,6 +190,48 @@ fn the_project_of_the_command_keeps_its_secrets() {
     assert_eq!(ran.ok(), "LIBRARY", "{ran:?}");
 }
 
+/// Only a direct call (`~/work/site/bin/tool`) granted the parts that are Python's: by a link, as people put one into a directory of
+/// PATH, all of the project was open. So was a clone below `~/.local/share`, with its token.
+#[test]
+fn the_project_that_a_link_leads_to_keeps_its_secrets() {
+    let project = |place: &str, more: &str| {
+        let b = TestBox::new()
+            .profile("extends = [\"base\"]\n")
+            .file(&format!("{{home}}/{place}/{more}"), "home = /usr/bin\n")
+            .file(&format!("{{home}}/{place}/lib/words"), "LIBRARY\n")
+            .file(&format!("{{home}}/{place}/.env"), "SECRET\n")
+            .file(&format!("{{home}}/{place}/own.key"), "SECRET\n")
+            .file(
+                &format!("{{home}}/{place}/.git/config"),
+                "[remote \"o\"]\n\turl = https://me:SECRET@git.test/x\n",
+            )
+            .file(
+                &format!("{{home}}/{place}/.git/HEAD"),
+                "ref: refs/heads/main\n",
+            )
+            .dir(&format!("{{home}}/{place}/.git/objects"))
+            .dir(&format!("{{home}}/{place}/.git/refs"))
+            .dir("{home}/links");
+        let script = b.fill(&format!(
+            "#!/bin/sh\ncd {{home}}/{place}; cat lib/words .env own.key .git/config; true\n"
+        ));
+        let b = b.script(&format!("{{home}}/{place}/bin/tool"), &script);
+        let tool = b.home().join(place).join("bin/tool");
+        std::os::unix::fs::symlink(tool, b.home().join("links/tool")).unwrap();
+        b
+    };
+    for (place, more) in [
+        ("work/site", "pyvenv.cfg"),
+        (".local/share/tool", "share/x"),
+    ] {
+        let b = project(place, more);
+        let ran = b.run([b.home().join("links/tool")]);
+        let read = ran.ok();
+        assert!(!read.contains("SECRET"), "{place}: {ran:?}");
+        assert!(read.contains("LIBRARY"), "the twin, {place}: {ran:?}");
+    }
+}
+
 /// The directory around the working copy (`--write ~/work`): all that was in it beside the working copy was open, and less was when
 /// it was granted in parts. The working copy keeps its own rules, and what is lifted in it stays lifted.
 #[test]

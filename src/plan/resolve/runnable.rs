@@ -100,12 +100,17 @@ fn is_system_bin(real: &Path) -> bool {
 /// Grants the package of a program, or the program alone.
 fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
     if let Some((dir, what)) = package_dir(scene, real) {
-        let note = format!("{what} of {}", show(real));
-        if what == PACKAGE {
-            scene.packages.push(dir.clone());
+        if what == VENV {
+            environment(scene, &dir, real, origin);
+        } else {
+            let note = format!("{what} of {}", show(real));
+            if what == PACKAGE {
+                scene.packages.push(dir.clone());
+            }
+            give(scene, &dir, Access::Read, origin, Some(note));
         }
-        if give(scene, &dir, Access::Read, origin, Some(note)) {
-            return python_of(scene, &dir, origin);
+        if scene.tree.access(real).is_some() {
+            return;
         }
     }
     if let Some(prefix) = directly_in_home(scene, real) {
@@ -129,6 +134,9 @@ fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
 /// What a directory is that may be a project of somebody's as well: it looks like a program's.
 const PACKAGE: &str = "the package";
 
+/// ... or that has a `bin` of Python's.
+const VENV: &str = "the Python environment";
+
 /// The directory that a program needs to run: its package.
 fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)> {
     // The outermost of both: pnpm's packages are links to their siblings below .pnpm.
@@ -148,8 +156,8 @@ fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)
         .file_name()
         .is_some_and(|name| matches!(name.as_bytes(), b"bin" | b"sbin" | b"libexec"));
     if in_bin && let Some(prefix) = dir.parent() {
-        if exists(scene, &prefix.join("pyvenv.cfg")) && acceptable(scene, prefix) {
-            return Some((prefix.to_owned(), "the Python environment"));
+        if exists(scene, &prefix.join("pyvenv.cfg")) && may_be_given(scene, prefix) {
+            return Some((prefix.to_owned(), VENV));
         }
         if acceptable(scene, prefix) && looks_like_package(scene, prefix) {
             return Some((prefix.to_owned(), PACKAGE));
@@ -173,11 +181,13 @@ const PROGRAM: [&str; 10] = [
 const JAVA: (&str, &str) = ("lib/modules", "conf");
 
 /// The directory of a program that was unpacked directly in HOME (`~/jdk-21/bin/java`): of it the parts are granted that programs
-/// have, since a project of the user's may look like it. What is known for one is none.
+/// have, since a project of the user's may look like it. What is known for one is none. So of one that lies among settings.
 fn directly_in_home(scene: &Scene<'_>, real: &Path) -> Option<PathBuf> {
     let prefix = real.parent().filter(|dir| dir.ends_with("bin"))?.parent()?;
     let name = prefix.file_name()?.as_bytes();
-    let is_program = prefix.parent() == Some(&scene.home.real)
+    let place = prefix.parent()?;
+    let home = home_of(scene, place)?;
+    let is_program = (place == home || place == home.join(SETTINGS))
         && !name.starts_with(b".")
         && !names::is_top(scene, prefix)
         && ["lib", "lib64", "libexec"]
@@ -204,11 +214,33 @@ fn acceptable(scene: &Scene<'_>, dir: &Path) -> bool {
     if system_workspace(dir).is_some() || scene.home.real.starts_with(dir) {
         return false;
     }
-    if let Ok(depth) = depth(&scene.home.real) {
-        // ~/.cargo, ~/.bun, ~/go hold tokens and caches beside their bin/.
-        return depth >= 2 && !SHARED.iter().any(|s| dir == scene.home.real.join(s));
+    let Some(home) = home_of(scene, dir) else {
+        return dir.components().count() >= 3;
+    };
+    // ~/.cargo, ~/.bun, ~/go hold tokens and caches beside their bin/, and so does ~/.config/NAME.
+    depth(home).is_ok_and(|depth| depth >= 2)
+        && dir.parent() != Some(&home.join(SETTINGS))
+        && !SHARED.iter().any(|s| dir == home.join(s))
+}
+
+/// Where programs keep their settings.
+const SETTINGS: &str = ".config";
+
+/// What only a HOME has, wherever it is.
+const OF_HOME: [&str; 5] = [".ssh", ".gnupg", ".aws", ".netrc", ".bash_history"];
+
+/// The HOME that `dir` is or lies in, also another's, and the user's where the variable HOME says something else.
+fn home_of<'d>(scene: &'d Scene<'_>, dir: &'d Path) -> Option<&'d Path> {
+    if dir.starts_with(&scene.home.real) {
+        return Some(&scene.home.real);
     }
-    dir.components().count() >= 3
+    let is_home = |dir: &Path| {
+        let place = dir.parent().and_then(Path::to_str);
+        dir == Path::new("/root")
+            || matches!(place, Some("/home" | "/var/home"))
+            || OF_HOME.iter().any(|name| exists(scene, &dir.join(name)))
+    };
+    dir.ancestors().find(|dir| is_home(dir))
 }
 
 /// Directories of HOME that belong to many programs.
@@ -236,6 +268,8 @@ fn looks_like_package(scene: &Scene<'_>, dir: &Path) -> bool {
         "release",
         "jre",
         "resources",
+        "specifications", // of RubyGems
+        "autoload.php",   // of Composer
     ]
     .iter()
     .any(|name| exists(scene, &dir.join(name)))
@@ -275,7 +309,10 @@ const ENVIRONMENT: [&str; 8] = [
 
 /// As a whole, or in its parts: directly in HOME.
 fn may_be_given(scene: &Scene<'_>, venv: &Path) -> bool {
-    acceptable(scene, venv) || venv.parent() == Some(&scene.home.real)
+    acceptable(scene, venv)
+        || venv
+            .parent()
+            .is_some_and(|dir| home_of(scene, dir) == Some(dir))
 }
 
 /// Grants a venv. Of one that lies directly in HOME, and of one that is a project as well, what belongs to Python.
@@ -307,6 +344,7 @@ fn python_of(scene: &mut Scene<'_>, venv: &Path, origin: &Origin) {
         && scene.tree.access(&base).is_none()
     {
         let note = format!("the Python that {} was made with", show(venv));
+        scene.packages.push(base.clone());
         give(scene, &base, Access::Read, origin, Some(note));
     }
 }
@@ -324,7 +362,9 @@ fn python_base(scene: &Scene<'_>, venv: &Path) -> Option<PathBuf> {
         return None;
     }
     let prefix = bin.parent()?;
-    acceptable(scene, prefix).then(|| prefix.to_owned())
+    // An agent may have written the file, in a session about another project.
+    let is_python = exists(scene, &bin.join("python3")) || exists(scene, &bin.join("python"));
+    (is_python && acceptable(scene, prefix)).then(|| prefix.to_owned())
 }
 
 /// The interpreter of a script, and the file that a package manager's shim starts.

@@ -118,8 +118,10 @@ pub(in super::super) fn trees(scene: &Scene<'_>) -> Vec<Tree> {
         add(scene, &mut out, scene.real_of(&path), access, &[]);
     }
     for dir in &scene.packages {
-        // Nobody said that all of it is to be seen.
-        add(scene, &mut out, dir.clone(), Access::Read, &[SECRETS]);
+        // Nobody said that all of it is to be seen; a clone below `~/.local/share` has its token as well.
+        let marks = REPOSITORY.into_iter().chain([SECRETS]);
+        let marks: Vec<&str> = marks.collect();
+        add(scene, &mut out, dir.clone(), Access::Read, &marks);
     }
     out
 }
