@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-use common::{Ran, TestBox, run};
+use common::{Feature, Ran, TestBox, missing, run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -531,4 +531,38 @@ fn what_the_user_makes_after_a_session_that_could_not_be_settled_is_his() {
     assert!(read(&b, ".git/config").contains("!own"), "{ran:?}");
     assert_eq!(read(&b, "new/.git/hooks/pre-commit"), "#!/bin/sh\n");
     assert!(!ran.complaint().contains("has a commit"), "{ran:?}");
+}
+
+/// A container's database in the working copy (`./db`, 0700, of its own user). Each session of the user's ended with "is protected and
+/// could not be put back", and said so of all that had ended before, too, since none was settled; root's did not start where a file in
+/// there has a hidden name. What the box can enter, and the
+/// user not list, is told as before.
+#[test]
+fn a_directory_that_belongs_to_another_user_and_is_closed() {
+    if missing(Feature::HostRoot) {
+        return;
+    }
+    let b = repository()
+        .file("{ws}/db/server.key", "SECRET\n")
+        .file("{ws}/own.key", "SECRET\n")
+        .dir("{ws}/drop");
+    let db = b.ws().join("db");
+    for (place, mode) in [(db.join("server.key"), 0o644), (db, 0o700)] {
+        fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+        std::os::unix::fs::chown(&place, Some(4_000_000), Some(4_000_000)).unwrap();
+    }
+    for _ in 0..2 {
+        let ran = b.sh(
+            "cat db/server.key own.key 2>&1; chmod 755 db 2>/dev/null; echo evil >.mcp.json; true",
+        );
+        let said = "cat: db/server.key: Permission denied";
+        assert_eq!(ran.ok().trim(), said, "{ran:?}");
+        assert!(!ran.complaint().contains("could not be"), "{ran:?}");
+        assert!(!b.ws().join(".mcp.json").exists(), "{ran:?}");
+    }
+    let drop = b.ws().join("drop");
+    fs::set_permissions(&drop, fs::Permissions::from_mode(0o733)).unwrap();
+    std::os::unix::fs::chown(&drop, Some(4_000_000), None).unwrap();
+    let ran = b.sh("echo evil >drop/.mcp.json");
+    assert!(ran.complaint().contains("drop"), "the twin: {ran:?}");
 }

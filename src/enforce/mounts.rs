@@ -110,20 +110,25 @@ pub(super) fn apply(b: &mut Build<'_>) -> Result<Option<Evidence>, StepError> {
         }
         if let MountOp::Cover { target, .. } = op {
             let file = relative(&masks.join(cover_name(number)))?;
-            gone_is_hidden(root.cover(&file.to_string_lossy(), target.path()))?;
+            let covered = root.cover(&file.to_string_lossy(), target.path());
+            hidden_anyway(&root, target.path(), covered)?;
             continue;
         }
         let made = match (op, source) {
-            (MountOp::Bind { source: place, .. }, source)
-                if b.plan.names.holds_frozen(place.path()) =>
-            {
-                match source {
-                    None => Ok(()),
-                    Some(_) => {
-                        gone_is_hidden(operation(&mut root, op, source.as_ref(), &host, b.disk))
-                    }
+            (
+                MountOp::Bind {
+                    source: place,
+                    target,
+                    ..
+                },
+                source,
+            ) if b.plan.names.holds_frozen(place.path()) => match source {
+                None => Ok(()),
+                Some(_) => {
+                    let made = operation(&mut root, op, source.as_ref(), &host, b.disk);
+                    hidden_anyway(&root, target.path(), made)
                 }
-            }
+            },
             _ => operation(&mut root, op, source.as_ref(), &host, b.disk),
         };
         made?;
@@ -276,8 +281,8 @@ pub(super) fn operation(
             Some(devices) => pseudo::dev(root, devices, disk),
             None => Err(StepError::new("find", "the device nodes", Errno::ENODEV)),
         },
-        MountOp::MaskFile { target } => gone_is_hidden(root.mask(target.path(), Mask::File)),
-        MountOp::MaskDir { target } => gone_is_hidden(root.mask(target.path(), Mask::Dir)),
+        MountOp::MaskFile { target } => mask(root, target.path(), Mask::File),
+        MountOp::MaskDir { target } => mask(root, target.path(), Mask::Dir),
         // Made with the masks, and put here by `apply`.
         MountOp::Cover { .. } => Ok(()),
         MountOp::Refuse { target, kind } => {
@@ -285,7 +290,7 @@ pub(super) fn operation(
                 Kind::Dir => Mask::RefusedDir,
                 Kind::File => Mask::RefusedFile,
             };
-            gone_is_hidden(root.mask(target.path(), mask))
+            self::mask(root, target.path(), mask)
         }
     }
 }
@@ -334,10 +339,21 @@ fn bind_file(
     root.bind(&place, target, Access::Read, Kind::File)
 }
 
-/// What was removed since the plan was made (a socket of a program that ended) needs no mask.
-fn gone_is_hidden(masked: Result<(), StepError>) -> Result<(), StepError> {
+fn mask(root: &NewRoot, target: &Path, mask: Mask) -> Result<(), StepError> {
+    hidden_anyway(root, target, root.mask(target, mask))
+}
+
+/// What was removed since the plan was made (a socket of a program that ended) needs no mask. Nor does what the caller sees and the
+/// box cannot reach: root's box is not root (a database's directory, 0700, in root's working copy).
+fn hidden_anyway(
+    root: &NewRoot,
+    target: &Path,
+    masked: Result<(), StepError>,
+) -> Result<(), StepError> {
     match masked {
         Err(e) if e.errno == Errno::ENOENT => Ok(()),
+        // The mount itself fails so as well, where AppArmor refuses it.
+        Err(e) if e.errno == Errno::EACCES && root.is_out_of_reach(target) => Ok(()),
         other => other,
     }
 }

@@ -402,6 +402,12 @@ impl NewRoot {
         }
     }
 
+    /// Does `target` lie behind a directory that the box's user may not enter?
+    pub(super) fn is_out_of_reach(&self, target: &Path) -> bool {
+        let opened = relative(target).map(|path| mount::open(self.fd(), &path, libc::O_PATH));
+        matches!(opened, Ok(Err(Errno::EACCES)))
+    }
+
     /// A file of the masks over what is at `target`.
     pub(super) fn cover(&self, file: &str, target: &Path) -> Result<(), StepError> {
         self.mount_at(file, target, MsFlags::MS_BIND)

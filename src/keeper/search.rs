@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::baseline::Baseline;
-use super::unlocked::Unlocked;
+use super::unlocked::{self, Unlocked};
 use super::{files, git, listing};
 use crate::plan::Kind;
 use crate::plan::names::matcher::{self, Cursor, Matcher, heavy};
@@ -158,6 +158,8 @@ pub(super) fn search(root: BorrowedFd<'_>, names: &Names, baseline: &Baseline) -
             match unlocked.open(root, &at.path) {
                 Ok(dir) => stack.extend(look(at, dir, &matcher, baseline, &hidden, &mut found)),
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
+                // A database's, of a container: the box could not enter it either.
+                Err(Errno::EPERM) if unlocked::is_shut(root, &at.path) => {}
                 // One of them must not be the end of the search.
                 Err(errno) => found.unseen(&at.path, errno.desc()),
             }

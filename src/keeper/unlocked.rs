@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 use super::files;
+use super::place::c_path;
+use crate::sys::mount;
 use crate::sys::unlock::{self, Widened};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -70,6 +72,13 @@ impl Unlocked {
             widened.narrow();
         }
     }
+}
+
+/// Is a directory another user's, and may this one not enter it? Nothing in it can be reached, nor can anything be made there.
+pub(super) fn is_shut(root: BorrowedFd<'_>, path: &Path) -> bool {
+    let place = c_path(path.strip_prefix("/").unwrap_or(path));
+    let dir = place.and_then(|path| mount::open(root, &path, libc::O_PATH | libc::O_DIRECTORY));
+    dir.is_ok_and(|dir| unlock::is_shut(dir.as_fd()))
 }
 
 impl Drop for Unlocked {

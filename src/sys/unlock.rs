@@ -59,6 +59,19 @@ pub fn widen(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Widened>, Errno
     Ok(Some(Widened { inode, mode }))
 }
 
+/// Is a directory another user's, and may this one not enter it?
+#[must_use]
+pub fn is_shut(dir: BorrowedFd<'_>) -> bool {
+    let is_ours = fstat(dir).is_ok_and(|stat| stat.st_uid == nix::unistd::geteuid().as_raw());
+    let entered = faccessat(
+        AT_FDCWD,
+        link(dir).as_str(),
+        AccessFlags::X_OK,
+        AtFlags::AT_EACCESS,
+    );
+    !is_ours && entered == Err(Errno::EACCES)
+}
+
 /// By the descriptor's link in /proc, the one way to name an inode that may not be opened.
 fn set(inode: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
     let mode = Mode::from_bits_truncate(mode);
