@@ -172,9 +172,19 @@ fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)
     (acceptable(scene, dir) && looks_like_package(scene, dir)).then(|| (dir.to_owned(), PACKAGE))
 }
 
-/// What programs have beside their `bin`, and Java's.
-const PROGRAM: [&str; 10] = [
-    "bin", "boot", "include", "jmods", "jre", "lib", "lib64", "libexec", "release", "share",
+/// What programs have beside their `bin`, and Java's; `conf/logging` is Maven's.
+const PROGRAM: [&str; 11] = [
+    "bin",
+    "boot",
+    "conf/logging",
+    "include",
+    "jmods",
+    "jre",
+    "lib",
+    "lib64",
+    "libexec",
+    "release",
+    "share",
 ];
 
 /// ... and where Java's own is: `conf` of other programs has passwords.
