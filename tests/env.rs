@@ -418,6 +418,36 @@ fn a_git_hook_in_the_box_sees_the_index_of_its_commit() {
     assert_eq!(b.sh("git diff --cached --name-only").text(), "");
 }
 
+/// What a push brings lies in a store of its own until pre-receive has agreed: a check in the box found no such commit.
+#[test]
+fn a_pre_receive_hook_in_the_box_sees_what_is_pushed() {
+    let b = TestBox::new();
+    let inner = b.command([
+        "sh",
+        "-c",
+        "(git show --name-only --format=%s main2; git update-ref refs/heads/x main2; git rev-parse -q --verify x; env | grep -c ^GIT_Q) >>seen 2>&1",
+    ]);
+    let host = format!(
+        "{COMMITTER} set -e; git init -q --bare .; git init -q from; cd from; echo one >a; git add a; git commit -qm one; \
+         hook=../hooks/pre-receive; printf '#!/bin/sh\nread old new ref\nexec' >$hook; printf \" '%s'\" \"$@\" >>$hook; \
+         sed -i \"s/main2/'\\$new'/g\" $hook; chmod +x $hook; git push -q .. HEAD:main 2>/dev/null; cd ..; cat seen; git rev-parse -q --verify x || echo none"
+    );
+    let ran = run(b.through(&host, &inner));
+    let said = ran.ok().replace('\'', "");
+    assert!(said.starts_with("one\n\na\n"), "{ran:?}");
+    assert!(
+        said.contains("ref updates forbidden inside quarantine environment"),
+        "{ran:?}"
+    );
+    assert!(said.ends_with("\n1\nnone"), "{ran:?}");
+    // One that the box has not: the usual store is read, and not an empty one.
+    let b = TestBox::new()
+        .env("GIT_OBJECT_DIRECTORY", "../other")
+        .dir("other");
+    let script = "git init -q; git hash-object -w --stdin </dev/null; ls .git/objects";
+    assert!(b.sh(script).text().contains("e6"), "the box's own store");
+}
+
 /// A terminal that is described in `~/.terminfo` alone (kitty's and Ghostty's ssh put it there) was unknown in the box: no vim, no
 /// less, no tmux.
 #[test]

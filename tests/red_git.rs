@@ -196,6 +196,46 @@ fn git_outside_runs_nothing_that_an_agent_left_in_a_git_directory_of_another_nam
     }
 }
 
+/// A bare repository as the working copy, and `.bare` with a `.git` file beside it: the hooks were put back in the end, and until then
+/// every commit and push of others ran them.
+#[test]
+fn hooks_of_a_repository_that_is_not_called_git_are_read_only() {
+    for (at, make) in [
+        (".", "git init -q --bare ."),
+        (
+            ".bare",
+            "git init -q --bare .bare; echo 'gitdir: ./.bare' > .git",
+        ),
+        (
+            "own/s*e",
+            "mkdir own; git init -q --separate-git-dir 'own/s*e'",
+        ),
+    ] {
+        let b = TestBox::new();
+        let make = format!(
+            "{make}; cd '{at}'; mkdir -p hooks; echo old > hooks/update; git init -q --bare data"
+        );
+        host(&b, &make).ok();
+        let script = "cd \"$0\"; echo evil > hooks/update; echo evil > hooks/post-commit; mv hooks h; rm -r hooks; cat hooks/update; ls hooks | grep -v sample; \
+             echo evil > data/hooks/update && echo new > description && git hash-object -w --stdin </dev/null";
+        let ran = b.run(["sh", "-c", script, at]);
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        let id = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+        assert_eq!(ran.ok(), format!("old\nupdate\n{id}"), "{at}: {ran:?}");
+        assert!(
+            said.contains("create hooks/post-commit: Read-only"),
+            "{at}: {ran:?}"
+        );
+        assert!(!said.contains("deleted"), "{at}: {ran:?}");
+        let lifted = format!("{at}/hooks");
+        let lifted = b
+            .option("--write")
+            .option(&lifted)
+            .sh(&format!("echo mine > '{at}/hooks/update'"));
+        assert_eq!(lifted.code(), 0, "asked for: {lifted:?}");
+    }
+}
+
 /// Git appends to its reflogs through a link, and the name of a branch is a word of the agent's: in `~/.bashrc` it is run.
 #[test]
 fn a_link_in_gits_own_directories_writes_nothing_elsewhere() {

@@ -262,13 +262,46 @@ fn steering(name: &[u8]) -> bool {
         || STEERING.iter().any(|s| s.as_bytes() == name)
 }
 
-/// Does the box have what these two name? Of others that it has not the notices speak (`astray`), and their programs say what is missing.
+/// Where a push keeps what it brings until the hook pre-receive has agreed, and the store beside it (git-receive-pack(1)).
+const STORES: [&str; 3] = [
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_QUARANTINE_PATH",
+];
+
+/// Does the box have what these name? Of others that it has not the notices speak (`astray`), and their programs say what is missing.
 fn usable(scene: &Scene<'_>, command: &Command, name: &OsStr, value: &OsStr) -> bool {
     match name.to_str() {
         Some("TMPDIR") => usable_tmpdir(scene, value),
         Some("GIT_INDEX_FILE") => usable_index(scene, command, value),
+        Some(name) if STORES.contains(&name) => usable_stores(scene, command),
         _ => true,
     }
+}
+
+/// All of them or none: to git a store without the one beside it is a repository that has lost its objects, and without the third it
+/// would let references name what the push may yet lose.
+fn usable_stores(scene: &Scene<'_>, command: &Command) -> bool {
+    let cwd = &scene.host.cwd;
+    let real = |path: &Path| scene.walk.canonical(path);
+    let same = real(Path::new(command.cwd.os())) == real(cwd);
+    let seen = |path: &Path| {
+        (same || path.is_absolute())
+            && real(&cwd.join(path)).is_some_and(|real| scene.tree.access(&real).is_some())
+    };
+    let values = scene.host.env.iter().filter_map(|(name, value)| {
+        let name = STORES.iter().find(|store| name == **store)?;
+        Some((*name, value.as_bytes()))
+    });
+    values
+        .into_iter()
+        .flat_map(|(name, value)| {
+            let many = name == "GIT_ALTERNATE_OBJECT_DIRECTORIES";
+            // git's own quoting of a path with a colon in it is no path that is there.
+            let paths = value.split(move |byte| many && *byte == b':');
+            paths.filter(move |path| !many || !path.is_empty())
+        })
+        .all(|path| !path.is_empty() && seen(Path::new(OsStr::from_bytes(path))))
 }
 
 /// An index in a directory that the box can write. To git one that is not there is an empty one, and all files are deleted in it: a

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod bare;
+
 use super::super::expand::{below, expand, from_cli, same, within};
 use super::super::gitconfig;
 use super::super::scene::Scene;
@@ -33,6 +35,8 @@ pub(super) fn rules(scene: &mut Scene<'_>, git: &gitconfig::Named) -> Vec<NameRu
             }
         }
         if rank == Rank::Builtin {
+            let more = bare::rules(scene, &out);
+            out.extend(more);
             let more = of_git(&scene.workspace.real, git, &out);
             out.extend(more);
             own_program(scene, &mut out);

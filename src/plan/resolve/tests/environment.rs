@@ -304,6 +304,41 @@ fn an_index_of_git_passes_when_the_box_can_write_it() {
     }
 }
 
+#[test]
+fn stores_of_a_push_pass_when_the_box_has_all_of_them() {
+    let names3 = [
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_QUARANTINE_PATH",
+    ];
+    let new = "/home/u/proj/objects/new";
+    for (store, others, want) in [
+        (new, "/home/u/proj/./objects", true),
+        (new, "/home/u/proj/objects:objects/new:", true),
+        ("objects/new", "", true),
+        (new, "/home/u/other/objects", false),
+        (new, "/home/u/proj/objects:/home/u/other/objects", false),
+        (new, "\"/home/u/proj/objects\"", false),
+        ("/home/u/other/objects", "/home/u/proj/objects", false),
+        ("/nowhere", "/home/u/proj/objects", false),
+        ("", "/home/u/proj/objects", false),
+    ] {
+        let mut world = World::new();
+        world
+            .fs
+            .dir("/home/u/proj/objects/new")
+            .dir("/home/u/other/objects");
+        world.policy.wishes.env.keep = names(&names3, &builtin());
+        world.var(names3[0], store);
+        world.var(names3[1], others);
+        world.var(names3[2], new);
+        let plan = world.plan();
+        for name in names3 {
+            assert_eq!(passes(&plan, name), want, "{name}: {store} {others}");
+        }
+    }
+}
+
 /// `SSL_CERT_FILE=~/corp.pem` passed and the file was not there: every connection failed "certificate verify failed", and nobody
 /// said why.
 #[test]
