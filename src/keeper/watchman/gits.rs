@@ -4,6 +4,7 @@
 
 use super::{Cause, Name, Phase, Watchman};
 use crate::keeper::listing::{self, What};
+use crate::keeper::place::Place;
 use crate::keeper::tree::Spot;
 use crate::keeper::{git, search};
 use crate::plan::Access;
@@ -108,11 +109,18 @@ impl Watchman<'_> {
 
     /// A link that may be the box's: where it leads is looked at in the end.
     pub(super) fn link(&mut self, it: &Name<'_>, file: &Path) {
-        let place = self.places.get(it.spot.place);
-        let writable = place.is_some_and(|place| place.access == Access::Write);
-        if it.what != What::Link || self.phase != Phase::Running || !writable {
+        let writable = |place: &Place| place.access == Access::Write;
+        if it.what != What::Link
+            || self.phase != Phase::Running
+            || !self.places.get(it.spot.place).is_some_and(writable)
+        {
             return;
         }
+        // Listed when the command ran already, and there before: it is the user's, also if something was made beside it since.
+        if it.cause == Cause::Listed && !self.is_younger(it.spot, file) {
+            return;
+        }
+        let place = self.places.get(it.spot.place);
         // Of the links in a directory that is never searched only those on the way to a name.
         let on_the_way = place.is_some_and(|place| {
             let next = place
