@@ -11,32 +11,39 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A name server of the host: 127.0.0.53, which knows these names.
-fn name_server(zone: &'static [(&'static str, [u8; 4])]) -> Arc<Mutex<Vec<String>>> {
+/// A name server of the host: 127.0.0.53, which says that to a question, or nothing.
+fn answers(says: impl Fn(&Asks) -> Option<(Code, Vec<Record>)> + Send + 'static) {
     let socket = UdpSocket::bind("127.0.0.53:53").unwrap();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let log = asked.clone();
     std::thread::spawn(move || {
         let mut buf = [0; 2000];
         loop {
             let (len, from) = socket.recv_from(&mut buf).unwrap();
             let query = dns::parse(&buf[..len]).unwrap();
-            let name = match &query.asks {
-                Asks::V4(name) | Asks::V6(name) => name.clone(),
-                other => panic!("{other:?}"),
-            };
-            let is_v4 = matches!(query.asks, Asks::V4(_));
-            log.lock().unwrap().push(name.clone());
-            let known = zone.iter().find(|(own, _)| *own == name);
-            let answer = match known {
-                None => dns::answer(&query, Code::NxDomain, &[]),
-                Some((_, addr)) if is_v4 => {
-                    dns::answer(&query, Code::NoError, &[Record::V4((*addr).into())])
-                }
-                Some(_) => dns::answer(&query, Code::NoError, &[]),
-            };
-            socket.send_to(&answer, from).unwrap();
+            if let Some((code, records)) = says(&query.asks) {
+                let answer = dns::answer(&query, code, &records);
+                socket.send_to(&answer, from).unwrap();
+            }
         }
+    });
+}
+
+/// One that knows these names, and no other.
+fn name_server(zone: &'static [(&'static str, [u8; 4])]) -> Arc<Mutex<Vec<String>>> {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    answers(move |asks| {
+        let name = match asks {
+            Asks::V4(name) | Asks::V6(name) => name,
+            other => panic!("{other:?}"),
+        };
+        log.lock().unwrap().push(name.clone());
+        Some(match zone.iter().find(|(own, _)| own == name) {
+            None => (Code::NxDomain, vec![]),
+            Some((_, addr)) if matches!(asks, Asks::V4(_)) => {
+                (Code::NoError, vec![Record::V4((*addr).into())])
+            }
+            Some(_) => (Code::NoError, vec![]),
+        })
     });
     asked
 }
@@ -198,22 +205,15 @@ fn what_cannot_be_reached_is_said() {
 fn a_name_with_only_ipv6_may_take_its_time() {
     in_namespaces("outside::a_name_with_only_ipv6_may_take_its_time", || {
         agentbox::sys::netlink::everything_is_local(agentbox::sys::netlink::Family::V6).unwrap();
-        let socket = UdpSocket::bind("127.0.0.53:53").unwrap();
-        std::thread::spawn(move || {
-            let mut buf = [0; 2000];
-            loop {
-                let (len, from) = socket.recv_from(&mut buf).unwrap();
-                let query = dns::parse(&buf[..len]).unwrap();
-                let records = match &query.asks {
-                    Asks::V6(name) if name == "six.example" => {
-                        std::thread::sleep(Duration::from_secs(1));
-                        vec![Record::V6("2001:db8::6".parse().unwrap())]
-                    }
-                    _ => Vec::new(),
-                };
-                let answer = dns::answer(&query, Code::NoError, &records);
-                socket.send_to(&answer, from).unwrap();
-            }
+        answers(|asks| {
+            let records = match asks {
+                Asks::V6(name) if name == "six.example" => {
+                    std::thread::sleep(Duration::from_secs(1));
+                    vec![Record::V6("2001:db8::6".parse().unwrap())]
+                }
+                _ => Vec::new(),
+            };
+            Some((Code::NoError, records))
         });
         let listener = TcpListener::bind("[::]:5432").unwrap();
         std::thread::spawn(move || listener.incoming().for_each(|stream| echo(stream.unwrap())));
@@ -350,24 +350,15 @@ fn name_servers_that_are_silent_are_waited_for_once_where_a_proxy_resolves() {
         "outside::name_servers_that_are_silent_are_waited_for_once_where_a_proxy_resolves",
         || {
             company_proxy();
-            let answers = Arc::new(AtomicBool::new(false));
-            let answering = answers.clone();
-            let socket = UdpSocket::bind("127.0.0.53:53").unwrap();
-            std::thread::spawn(move || {
-                let mut buf = [0; 2000];
-                loop {
-                    let (len, from) = socket.recv_from(&mut buf).unwrap();
-                    let query = dns::parse(&buf[..len]).unwrap();
-                    let private = [Record::V4([10, 0, 0, 5].into())];
-                    let records: &[Record] = match query.asks {
-                        Asks::V4(_) => &private,
-                        _ => &[],
-                    };
-                    if answering.load(Ordering::SeqCst) {
-                        let answer = dns::answer(&query, Code::NoError, records);
-                        socket.send_to(&answer, from).unwrap();
-                    }
-                }
+            let speaks = Arc::new(AtomicBool::new(false));
+            let spoken = speaks.clone();
+            answers(move |asks| {
+                let records = match asks {
+                    Asks::V4(_) => vec![Record::V4([10, 0, 0, 5].into())],
+                    _ => vec![],
+                };
+                let speaks = spoken.load(Ordering::SeqCst);
+                speaks.then_some((Code::NoError, records))
             });
             let mut world = World::new();
             world.resolver("nameserver 127.0.0.53\n", "");
@@ -388,7 +379,7 @@ fn name_servers_that_are_silent_are_waited_for_once_where_a_proxy_resolves() {
             let took = reach("second.example");
             assert!(took < Duration::from_secs(3), "{took:?}");
             // They are still asked, and what they find is judged.
-            answers.store(true, Ordering::SeqCst);
+            speaks.store(true, Ordering::SeqCst);
             let mut stream = world.connect("private.example", 443);
             stream
                 .write_all(&client_hello(Some("private.example"), 999))

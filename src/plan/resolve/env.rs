@@ -11,7 +11,7 @@ use crate::policy::pattern::{is_pattern, matches};
 use crate::policy::{Origin, Wish};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Names that agentbox sets itself; a wish for them changes nothing.
 const OWN: [&str; 9] = [
@@ -282,39 +282,36 @@ fn usable(scene: &Scene<'_>, command: &Command, name: &OsStr, value: &OsStr) -> 
 /// All of them or none: to git a store without the one beside it is a repository that has lost its objects, and without the third it
 /// would let references name what the push may yet lose.
 fn usable_stores(scene: &Scene<'_>, command: &Command) -> bool {
-    let cwd = &scene.host.cwd;
-    let real = |path: &Path| scene.walk.canonical(path);
-    let same = real(Path::new(command.cwd.os())) == real(cwd);
     let seen = |path: &Path| {
-        (same || path.is_absolute())
-            && real(&cwd.join(path)).is_some_and(|real| scene.tree.access(&real).is_some())
+        let real = meant(scene, command, path).and_then(|path| scene.walk.canonical(&path));
+        real.is_some_and(|real| scene.tree.access(&real).is_some())
     };
     let values = scene.host.env.iter().filter_map(|(name, value)| {
         let name = STORES.iter().find(|store| name == **store)?;
         Some((*name, value.as_bytes()))
     });
-    values
-        .into_iter()
-        .flat_map(|(name, value)| {
-            let many = name == "GIT_ALTERNATE_OBJECT_DIRECTORIES";
-            // git's own quoting of a path with a colon in it is no path that is there.
-            let paths = value.split(move |byte| many && *byte == b':');
-            paths.filter(move |path| !many || !path.is_empty())
-        })
-        .all(|path| !path.is_empty() && seen(Path::new(OsStr::from_bytes(path))))
+    let mut paths = values.flat_map(|(name, value)| {
+        let many = name == "GIT_ALTERNATE_OBJECT_DIRECTORIES";
+        // git's own quoting of a path with a colon in it is no path that is there.
+        let paths = value.split(move |byte| many && *byte == b':');
+        paths.filter(move |path| !many || !path.is_empty())
+    });
+    paths.all(|path| !path.is_empty() && seen(Path::new(OsStr::from_bytes(path))))
 }
 
-/// An index in a directory that the box can write. To git one that is not there is an empty one, and all files are deleted in it: a
-/// relative one that the command would look for elsewhere (`-C`) does not pass.
-fn usable_index(scene: &Scene<'_>, command: &Command, value: &OsStr) -> bool {
-    let path = Path::new(value);
+/// What the caller means by a path: a relative one that the command would look for elsewhere (`-C`) means nothing to it.
+fn meant(scene: &Scene<'_>, command: &Command, path: &Path) -> Option<PathBuf> {
     let cwd = &scene.host.cwd;
     let real = |path: &Path| scene.walk.canonical(path);
     let same = path.is_absolute() || real(Path::new(command.cwd.os())) == real(cwd);
-    let real = cwd.join(path).parent().and_then(real);
-    !value.is_empty()
-        && same
-        && real.is_some_and(|dir| scene.tree.access(&dir) == Some(crate::plan::Access::Write))
+    same.then(|| cwd.join(path))
+}
+
+/// An index in a directory that the box can write. To git one that is not there is an empty one, and all files are deleted in it.
+fn usable_index(scene: &Scene<'_>, command: &Command, value: &OsStr) -> bool {
+    let path = meant(scene, command, Path::new(value)).filter(|_| !value.is_empty());
+    let dir = path.and_then(|path| scene.walk.canonical(path.parent()?));
+    dir.is_some_and(|dir| scene.tree.access(&dir) == Some(crate::plan::Access::Write))
 }
 
 /// A TMPDIR that the box has: /tmp itself, or a directory in something that is granted for writing.

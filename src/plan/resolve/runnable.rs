@@ -100,13 +100,19 @@ fn is_system_bin(real: &Path) -> bool {
 /// Grants the package of a program, or the program alone.
 fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
     if let Some((dir, what)) = package_dir(scene, real) {
-        if what == VENV {
-            environment(scene, &dir, real, origin);
-        } else {
-            let note = format!("{what} of {}", show(real));
-            if what == PACKAGE {
-                scene.packages.push(dir.clone());
+        let whole = match what {
+            Package::Environment => {
+                environment(scene, &dir, real, origin);
+                None
             }
+            Package::Program => {
+                scene.packages.push(dir.clone());
+                Some(PACKAGE)
+            }
+            Package::Installed(what) => Some(what),
+        };
+        if let Some(what) = whole {
+            let note = format!("{what} of {}", show(real));
             give(scene, &dir, Access::Read, origin, Some(note));
         }
         if scene.tree.access(real).is_some() {
@@ -131,25 +137,32 @@ fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
     }
 }
 
-/// What a directory is that may be a project of somebody's as well: it looks like a program's.
+/// What such a directory is called.
 const PACKAGE: &str = "the package";
 
-/// ... or that has a `bin` of Python's.
-const VENV: &str = "the Python environment";
+/// What the directory is that a program needs to run.
+enum Package {
+    /// A package manager's: nobody's project.
+    Installed(&'static str),
+    /// It looks like a program's, and may be a project of somebody's as well.
+    Program,
+    /// ... or has a `bin` of Python's.
+    Environment,
+}
 
 /// The directory that a program needs to run: its package.
-fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)> {
+fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, Package)> {
     // The outermost of both: pnpm's packages are links to their siblings below .pnpm.
     if let Some(dir) = outermost(real, &["node_modules", ".pnpm"]) {
-        return Some((dir, "the npm packages"));
+        return Some((dir, Package::Installed("the npm packages")));
     }
     for store in ["/nix/store", "/gnu/store"] {
         if real.starts_with(store) {
-            return Some((store.into(), "the package store"));
+            return Some((store.into(), Package::Installed("the package store")));
         }
     }
     if let Some(dir) = outermost(real, &[".linuxbrew"]) {
-        return Some((dir, "the Homebrew prefix"));
+        return Some((dir, Package::Installed("the Homebrew prefix")));
     }
     let dir = real.parent()?;
     let in_bin = dir
@@ -157,19 +170,20 @@ fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, &'static str)
         .is_some_and(|name| matches!(name.as_bytes(), b"bin" | b"sbin" | b"libexec"));
     if in_bin && let Some(prefix) = dir.parent() {
         if exists(scene, &prefix.join("pyvenv.cfg")) && may_be_given(scene, prefix) {
-            return Some((prefix.to_owned(), VENV));
+            return Some((prefix.to_owned(), Package::Environment));
         }
         if acceptable(scene, prefix) && looks_like_package(scene, prefix) {
-            return Some((prefix.to_owned(), PACKAGE));
+            return Some((prefix.to_owned(), Package::Program));
         }
     }
     if let Ok(rest) = real.strip_prefix("/opt")
         && let Some(Component::Normal(name)) = rest.components().next()
         && rest.components().count() > 1
     {
-        return Some((Path::new("/opt").join(name), PACKAGE));
+        return Some((Path::new("/opt").join(name), Package::Program));
     }
-    (acceptable(scene, dir) && looks_like_package(scene, dir)).then(|| (dir.to_owned(), PACKAGE))
+    (acceptable(scene, dir) && looks_like_package(scene, dir))
+        .then(|| (dir.to_owned(), Package::Program))
 }
 
 /// What programs have beside their `bin`, and Java's; `conf/logging` is Maven's.
