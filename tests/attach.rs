@@ -228,22 +228,29 @@ fn a_closed_window_ends_the_session() {
 
 /// A window with a shell and a program in front of it that is closed when that says `editing`.
 const WINDOW: &str = "import os,pty,sys
+also = sys.argv.pop(1).encode()
 pid, fd = pty.fork()
 if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])
-os.write(fd, b'trap \"test -e saved && echo told > told\" EXIT\\n./edit\\n')
+os.write(fd, b'trap \"test -e saved && echo told > told\" EXIT; %s\\n./edit\\n' % also)
 seen = b''
 while b'editing' not in seen: seen += os.read(fd, 4096)
 os.close(fd)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
 
 /// A shell with an editor in front of it heard nothing and was killed after the grace, without its traps and its history. The editor
-/// comes first: with the shell its box ends.
+/// comes first: with the shell its box ends. A shell that the signal reached between two commands slept on, and so does one that
+/// makes nothing of it: its terminal is gone as well.
 #[test]
 fn a_closed_window_is_told_to_the_shell_behind_the_editor() {
-    // (what the editor does, whether the shell sees that it has saved)
-    for (at_hup, saved) in [("sleep 0.3; echo saved > saved; exit", true), ("", false)] {
+    let saves = "sleep 0.3; echo saved > saved; exit";
+    // (what the shell does, what the editor does, whether the shell sees that it has saved, what it may end with)
+    for (shell_at_hup, at_hup, saved, ends) in [
+        (":", saves, true, ["129"].as_slice()),
+        ("trap : HUP", saves, true, &["129", "0"]),
+        (":", "", false, &["129"]),
+    ] {
         let b = TestBox::new()
-            .profile("extends = [\"shell\"]\n[limits]\nstop-grace = \"4s\"\n")
+            .profile("extends = [\"shell\"]\n[limits]\nstop-grace = \"8s\"\n")
             .script(
                 "{ws}/edit",
                 &format!(
@@ -252,11 +259,12 @@ fn a_closed_window_is_told_to_the_shell_behind_the_editor() {
             )
             .file("{t}/window.py", WINDOW);
         let shell = b.command(["/bin/bash", "--norc", "--noprofile", "-i"]);
-        let ran = run(b.through("/usr/bin/python3 {t}/window.py \"$@\"", &shell));
-        assert_eq!(ran.text(), "129", "{ran:?}");
-        let told = std::fs::read_to_string(b.ws().join("told")).unwrap_or_default();
-        assert_eq!(told, if saved { "told\n" } else { "" });
+        let window = format!("/usr/bin/python3 {{t}}/window.py '{shell_at_hup}' \"$@\"");
+        let ran = run(b.through(&window, &shell));
         let logs = run(b.agentbox(["logs"])).ok();
+        assert!(ends.contains(&ran.text().as_str()), "{ran:?}\n{logs}");
+        let told = std::fs::read_to_string(b.ws().join("told")).unwrap_or_default();
+        assert_eq!(told, if saved { "told\n" } else { "" }, "{logs}");
         assert!(!logs.contains("not obeyed"), "{logs}");
     }
 }

@@ -1,7 +1,8 @@
 //! The terminal is gone. The kernel tells the foreground group, and the leader of the session as well (`disassociate_ctty`): a shell
 //! in the box would write its history and run its traps. But init is told too soon that the shell is gone, and with it goes the
 //! editor in front of it, which is still writing its file. So the command hears of it when who was in front of it is gone, or in
-//! the middle of the grace.
+//! the middle of the grace. The supervisor closes the master then: a shell that heard in the moment before it waits for the next line
+//! (bash remembers the signal, and waits) finds the end of its input.
 
 #![forbid(unsafe_code)]
 

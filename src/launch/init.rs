@@ -293,8 +293,8 @@ impl Built {
             let ready = |at: usize| fds.get(at).is_some_and(|fd| fd.any().unwrap_or(true));
             let (word, child) = (ready(0), ready(1));
             // Of a paused box nobody is told: what it owes is told when it goes on, or dies with it.
-            if self.still.is_none() {
-                self.hangup.take_if(|hangup| hangup.tell(command));
+            if self.still.is_none() && self.hangup.take_if(|h| h.tell(command)).is_some() {
+                let _ = channel.send(&FromInit::HungUp, &[]);
             }
             if let Some(still) = &mut self.still
                 && still.look() == Looked::Restless

@@ -142,6 +142,8 @@ pub enum FromInit {
     Keyboard,
     /// Everything is stopped, after [`ToInit::Pause`].
     Still,
+    /// The command was told that its terminal is gone, which the terminal is to bear out.
+    HungUp,
     /// What was stopped so goes on however often it is stopped again.
     Restless,
     /// A command that joined runs, with the master of its pseudo-terminal. Not said of one without.

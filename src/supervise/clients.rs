@@ -7,7 +7,7 @@ use super::control::Asked;
 use super::control::message::{Reply, Request, State};
 use super::part::{Part, PollSet, Ready};
 use super::quiet::Meter;
-use super::running::Running;
+use super::running::{Line, Running};
 use super::screen::Screen;
 use crate::launch::channel::{Channel, Received};
 use crate::launch::message::{FromClient, SignalTo, ToClient};
@@ -274,6 +274,13 @@ impl Clients {
         }
     }
 
+    /// Who is in the box has no terminal any more.
+    fn follow_line(&mut self, running: &Running) {
+        if let (Line::Down, Some(screen)) = (running.line, &mut self.screen) {
+            screen.hang_up();
+        }
+    }
+
     /// A stop on the terminal is for who typed it: its client stops, too, and the shell behind it takes over.
     fn tell_stop(&mut self, running: &mut Running) {
         let screen = &mut self.screen;
@@ -373,6 +380,7 @@ impl Part for Clients {
         for asked in std::mem::take(&mut running.asked) {
             self.asked(asked, running);
         }
+        self.follow_line(running);
         self.tell_stop(running);
         running.viewers = self.screen.as_ref().map_or(0, Screen::viewers);
     }

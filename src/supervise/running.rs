@@ -74,6 +74,8 @@ pub(crate) struct Running {
     pub(crate) asked: Vec<Asked>,
     /// What init said of commands that joined.
     pub(super) joins: Vec<(JoinEvent, Vec<OwnedFd>)>,
+    /// Does the box still have its terminal?
+    pub(super) line: Line,
     /// Sockets of the box's network that init made, or the errno, in the order in which they were asked for.
     pub(super) sockets: VecDeque<Result<OwnedFd, i32>>,
     /// The remote switches, as they are known to be.
@@ -106,6 +108,15 @@ enum Pause {
     Stopping(Option<Instant>),
     /// It stands still.
     Still,
+}
+
+/// The box's terminal, for who is in the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    /// It stands, or there is none.
+    Up,
+    /// The window was closed, and the command knows.
+    Down,
 }
 
 /// What happened to a command that joined.
@@ -169,6 +180,7 @@ impl Running {
             group,
             asked: Vec::new(),
             joins: Vec::new(),
+            line: Line::Up,
             sockets: VecDeque::new(),
             pulses: Vec::new(),
             viewers: 0,
@@ -452,6 +464,7 @@ impl Running {
                         self.pause = Pause::Still;
                     }
                 }
+                Ok(Received::Message(FromInit::HungUp, _)) => self.line = Line::Down,
                 Ok(Received::Message(FromInit::Restless, _)) => {
                     let what = "the pause: a process of the box went on each time it was stopped";
                     self.stop(Trigger::Lost { what: what.into() });

@@ -164,6 +164,12 @@ impl Screen {
         self.viewers.iter().all(|viewer| viewer.output.is_empty())
     }
 
+    /// The box has no terminal any more: who reads it finds the end of the file, who writes EIO (tty_ioctl(4)).
+    pub(super) fn hang_up(&mut self) {
+        self.read_master();
+        self.master = None;
+    }
+
     /// True when everything has been handed over and nothing more can come.
     #[must_use]
     pub(super) fn finished(&self) -> bool {
