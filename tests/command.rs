@@ -209,6 +209,35 @@ fn what_lies_beside_a_program_in_another_home_or_among_settings() {
     }
 }
 
+/// A script of the working copy, which an agent of an earlier session may have made, named root's `/srv/app/bin/tool`: the next box saw
+/// all of `/srv/app`. The caller's own word for that program is one for its directory.
+#[test]
+fn a_program_that_the_workspace_names_brings_what_programs_have() {
+    if missing(Feature::HostRoot) {
+        return;
+    }
+    let tool = "#!/bin/sh\n[ -x \"$1\" ] && shift\nfor name; do cat \"$name\" || echo none; done 2>/dev/null\n";
+    let b = TestBox::new()
+        .file("srv/app/lib/word", "WORD\n")
+        .file("srv/app/config/passwords", "SECRET\n")
+        .script("srv/app/bin/tool", tool);
+    let app = b.root().join("srv/app");
+    for dir in ["", "bin", "bin/tool", "lib", "config"] {
+        std::os::unix::fs::lchown(app.join(dir), Some(0), Some(0)).unwrap();
+    }
+    let shebang = format!("#!{}\n", app.join("bin/tool").display());
+    let b = b.script("{ws}/run", &shebang);
+    symlink(app.join("bin/tool"), b.ws().join("link")).unwrap();
+    for (command, there) in [
+        (b.ws().join("run"), "WORD\nnone"),
+        (b.ws().join("link"), "WORD\nnone"),
+        (app.join("bin/tool"), "WORD\nSECRET"),
+    ] {
+        let ran = b.run([command, app.join("lib/word"), app.join("config/passwords")]);
+        assert_eq!(ran.ok(), there, "{ran:?}");
+    }
+}
+
 /// An agent of an earlier session, whose working copy it was, wrote another project into `pyvenv.cfg`: the next program of that
 /// environment saw all of it.
 #[test]

@@ -71,7 +71,8 @@ fn one(scene: &mut Scene<'_>, path: &Path, origin: &Origin, by: NamedBy, depth: 
     let real = walked.real.clone();
     // A part of an environment is there by now.
     if !known && scene.tree.access(&real) != Some(Access::Read) {
-        package(scene, &real, origin);
+        let by = if by_agent { NamedBy::Agent } else { by };
+        package(scene, &real, origin, by);
     }
     // Programs of the system are native or have an interpreter of the system: reading each would cost for nothing. A script
     // that somebody put there by hand (/usr/local/bin) may have its interpreter anywhere.
@@ -98,9 +99,21 @@ fn is_system_bin(real: &Path) -> bool {
 }
 
 /// Grants the package of a program, or the program alone.
-fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
+fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin, by: NamedBy) {
     if let Some((dir, what)) = package_dir(scene, real) {
         let whole = match what {
+            // Root's `/srv/app/bin/tool`, which an agent names to see what lies in `/srv/app`.
+            Package::Program if by == NamedBy::Agent => {
+                let prefix = if in_bin(real) {
+                    real.parent().and_then(Path::parent)
+                } else {
+                    None
+                };
+                let prefix = prefix.unwrap_or(&dir).to_owned();
+                scene.packages.push(prefix.clone());
+                program(scene, &prefix, real, origin);
+                None
+            }
             Package::Environment => {
                 environment(scene, &dir, real, origin);
                 None
@@ -120,11 +133,7 @@ fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
         }
     }
     if let Some(prefix) = directly_in_home(scene, real) {
-        let note = format!("{PACKAGE} of {}", show(real));
-        parts(scene, &prefix, &PROGRAM, origin, &note);
-        if exists(scene, &prefix.join(JAVA.0)) {
-            parts(scene, &prefix, &[JAVA.1], origin, &note);
-        }
+        program(scene, &prefix, real, origin);
         return;
     }
     let note = "the program alone: it is not in a directory of its own".to_owned();
@@ -135,6 +144,21 @@ fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin) {
             Some(origin),
         );
     }
+}
+
+/// Grants what programs have beside their `bin`.
+fn program(scene: &mut Scene<'_>, prefix: &Path, real: &Path, origin: &Origin) {
+    let note = format!("{PACKAGE} of {}", show(real));
+    parts(scene, prefix, &PROGRAM, origin, &note);
+    if exists(scene, &prefix.join(JAVA.0)) {
+        parts(scene, prefix, &[JAVA.1], origin, &note);
+    }
+}
+
+/// Does a program lie where packages have them?
+fn in_bin(real: &Path) -> bool {
+    let dir = real.parent().and_then(Path::file_name);
+    dir.is_some_and(|name| matches!(name.as_bytes(), b"bin" | b"sbin" | b"libexec"))
 }
 
 /// What such a directory is called.
@@ -165,10 +189,9 @@ fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, Package)> {
         return Some((dir, Package::Installed("the Homebrew prefix")));
     }
     let dir = real.parent()?;
-    let in_bin = dir
-        .file_name()
-        .is_some_and(|name| matches!(name.as_bytes(), b"bin" | b"sbin" | b"libexec"));
-    if in_bin && let Some(prefix) = dir.parent() {
+    if in_bin(real)
+        && let Some(prefix) = dir.parent()
+    {
         if exists(scene, &prefix.join("pyvenv.cfg")) && may_be_given(scene, prefix) {
             return Some((prefix.to_owned(), Package::Environment));
         }
