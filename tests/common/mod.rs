@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 pub use world::{Feature, missing};
 
 /// After this a command of the product counts as hung.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 /// For a script: who commits.
 pub const COMMITTER: &str =

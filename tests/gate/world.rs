@@ -21,7 +21,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 const INSIDE: &str = "AGENTBOX_GATE_TEST";
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test's body in namespaces of its own.
 pub fn in_namespaces(name: &str, body: fn()) {
