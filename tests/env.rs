@@ -4,7 +4,7 @@
 
 mod common;
 use common::{COMMITTER, Errno, TestBox, bytes, has_bytes, run};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn env(b: &TestBox) -> Value {
     b.probe("env").allowed()["env"].clone()
@@ -446,6 +446,61 @@ fn a_pre_receive_hook_in_the_box_sees_what_is_pushed() {
         .dir("other");
     let script = "git init -q; git hash-object -w --stdin </dev/null; ls .git/objects";
     assert!(b.sh(script).text().contains("e6"), "the box's own store");
+}
+
+/// An alias for dotfiles, a script: git in the box worked on the repository of the directory, not on the one of `GIT_DIR`, and nobody
+/// said so.
+#[test]
+fn a_repository_of_the_caller_that_is_kept_out_is_told() {
+    let b = TestBox::new();
+    let inner = b.command(["true"]);
+    let host = format!(
+        "{COMMITTER} set -e; git init -q; git init -q --bare ../other.git; \
+         printf '#!/bin/sh\nexec 2>>told' >.git/hooks/pre-commit; printf \" '%s'\" \"$@\" >>.git/hooks/pre-commit; \
+         chmod +x .git/hooks/pre-commit; touch told; \
+         git commit -q --allow-empty -m one; git worktree add -q wt -b wt; (cd wt; git commit -q --allow-empty -m two); \
+         GIT_DIR=.git \"$@\" 2>>told; GIT_DIR=../none \"$@\" 2>>told; cat told; (cd wt; GIT_DIR=.git \"$@\" 2>>told; cat told); \
+         GIT_DIR=../other.git \"$@\" 2>&1"
+    );
+    let told = run(b.through(&host, &inner)).ok();
+    assert_eq!(told.matches("GIT_DIR is kept out").count(), 1, "{told}");
+    assert!(
+        told.lines()
+            .last()
+            .is_some_and(|last| last.contains("GIT_DIR")),
+        "{told}"
+    );
+}
+
+/// Claude Code goes on where a hook is not found: one in `~/tools` that refuses commands outside refused nothing in the box.
+#[test]
+fn a_hook_of_the_settings_that_is_not_in_the_box_is_told() {
+    let hook = |command: &str| json!({ "matcher": "Bash", "hooks": [{ "type": "command", "command": command }] });
+    let settings = json!({ "hooks": { "PreToolUse": [
+        hook("~/.claude/hooks/here.py"),
+        hook("python3 \"$HOME/tools/guard.py\" --strict"),
+        hook("~/never/was; /usr/bin/true"),
+    ] } });
+    let said = |options: &[&str]| {
+        let b = TestBox::new()
+            .file("home/.claude/settings.json", settings.to_string())
+            .file("home/.claude/hooks/here.py", "")
+            .file("home/tools/guard.py", "");
+        let guard = b.home().join("tools/guard.py").display().to_string();
+        let b = options
+            .iter()
+            .fold(b, |b, word| b.option(&word.replace("GUARD", &guard)));
+        let ran = b.sh("cat ~/tools/guard.py && echo shown");
+        let shown = ran.code() == 0;
+        (ran.complaint().replace(&guard, "GUARD"), shown)
+    };
+    let told = "hooks of ~/.claude/settings.json will not run: GUARD is not in the box";
+    let (stderr, shown) = said(&["-p", "claude"]);
+    assert!(stderr.contains(told) && !shown, "{stderr}");
+    let (stderr, shown) = said(&["-p", "claude", "--read", "GUARD"]);
+    assert!(!stderr.contains("will not run") && shown, "{stderr}");
+    let (stderr, _) = said(&["-p", "shell"]);
+    assert!(!stderr.contains("will not run"), "{stderr}");
 }
 
 /// A terminal that is described in `~/.terminfo` alone (kitty's and Ghostty's ssh put it there) was unknown in the box: no vim, no

@@ -759,12 +759,27 @@ fn lifted_names_are_the_agents() {
     assert_eq!(read(&b, ".mcp.json"), "mine\n");
 }
 
+/// As everywhere: `agentbox ps` shows names of which the end is what differs, and the beginning is the time.
+#[test]
+fn restore_takes_the_end_of_a_name() {
+    let b = boxed();
+    b.sh("echo x > .mcp.json; sleep 0.2").ok();
+    let list = restore(&b, &[]).ok();
+    let id = list.split_whitespace().next().unwrap().to_owned();
+    for part in [&id[7..], &id[..7]] {
+        assert_eq!(restore(&b, &[part]).ok(), list, "{part}");
+    }
+    restore(&b, &[&id[7..], "1"]).ok();
+    assert_eq!(read(&b, ".mcp.json"), "x\n");
+    assert_eq!(restore(&b, &[&id[3..7]]).code(), 1);
+}
+
 #[test]
 fn bad_usage_of_restore_is_an_error_with_words() {
     let b = boxed();
     b.run(["true"]).ok();
     for (args, word) in [
-        (vec!["zzzz"], "no session begins"),
+        (vec!["zzzz"], "no session begins or ends"),
         (vec!["0", "x"], "moved nothing away"),
     ] {
         let ran = restore(&b, &args);

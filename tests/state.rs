@@ -376,6 +376,24 @@ fn private_caches() {
     .ok();
 }
 
+/// `.pnp.cjs` of a project names archives in `~/.yarn/berry/cache`: the box after the one that had installed them had none of them, and
+/// nothing of the project ran.
+#[test]
+fn the_next_box_has_the_packages_of_yarn_that_the_last_one_fetched() {
+    let b = TestBox::new()
+        .option("-p")
+        .option("shell")
+        .file("home/.yarn/berry/cache/pkg", "host's");
+    b.sh("mkdir -p ~/.yarn/berry/cache; echo fetched > ~/.yarn/berry/cache/pkg; echo x > ~/.yarn/other").ok();
+    assert_eq!(
+        b.sh("cat ~/.yarn/berry/cache/pkg; cat ~/.yarn/other || true")
+            .text(),
+        "fetched"
+    );
+    let host = fs::read_to_string(b.home().join(".yarn/berry/cache/pkg"));
+    assert_eq!(host.unwrap(), "host's");
+}
+
 /// A box had the places of all profiles by their paths: a login that another agent keeps in its own could be read and changed.
 #[test]
 fn private_places_of_other_profiles_are_not_there() {

@@ -714,3 +714,29 @@ fn what_the_box_is_told_holds_no_secret() {
     }
     assert_ne!(world.sh("echo x >/run/agentbox/plan.json").code(), 0);
 }
+
+/// `why exec tool` said that no directory of the box's PATH has it, and not that the caller's has: no remedy, where `--read` is one.
+#[test]
+fn a_program_in_a_directory_of_path_that_the_box_has_not_has_a_remedy() {
+    let b = TestBox::new();
+    let path = b.fill("{home}/tools:/usr/bin:/bin");
+    let b = b
+        .env("PATH", path)
+        .script("home/tools/tool", "#!/bin/sh\necho ran\n")
+        .file("home/tools/notes", "no program");
+    let why = |b: &TestBox, name: &str| run(b.agentbox(["why", "exec", name]));
+    let said = why(&b, "tool");
+    let remedy = b.fill("--read {home}/tools/tool");
+    assert_eq!(said.code(), 1, "{said:?}");
+    assert!(said.text().contains(&remedy), "{said:?}");
+    for name in ["notes", "no-such-program"] {
+        let said = why(&b, name);
+        assert!(
+            said.text().contains("no directory of the box's PATH"),
+            "{said:?}"
+        );
+    }
+    assert_ne!(b.sh("tool").code(), 0);
+    let b = b.option("--read").option("{home}/tools/tool");
+    assert_eq!(b.sh("tool").ok(), "ran", "the remedy is one");
+}

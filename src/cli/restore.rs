@@ -36,27 +36,28 @@ fn flow(args: &RestoreArgs) -> Result<u8, String> {
     for line in keeping::settle_dead(&sessions) {
         say::error(line);
     }
-    let Some(prefix) = &args.session else {
+    let Some(text) = &args.session else {
         let ids = sessions.ids().map_err(|e| e.to_string())?;
         return list(&sessions, &ids);
     };
-    let id = find(&sessions, prefix)?;
+    let id = find(&sessions, text)?;
     if args.files.is_empty() && !args.all {
         return list(&sessions, &[id]);
     }
     give_back(&sessions, &id, args, &host.cwd)
 }
 
-fn find(sessions: &Sessions, prefix: &str) -> Result<SessionId, String> {
+fn find(sessions: &Sessions, text: &str) -> Result<SessionId, String> {
     let ids = sessions.ids().map_err(|e| e.to_string())?;
-    let mut matching = ids.into_iter().filter(|id| id.as_str().starts_with(prefix));
+    let is_meant = |id: &&SessionId| id.as_str().starts_with(text) || id.as_str().ends_with(text);
+    let mut matching = ids.iter().filter(is_meant);
     match (matching.next(), matching.next()) {
-        (Some(id), None) => Ok(id),
+        (Some(id), None) => Ok(id.clone()),
         (Some(_), Some(_)) => Err(format!(
-            "several sessions begin with {prefix:?}; `agentbox restore` lists them"
+            "several sessions begin or end with {text:?}; `agentbox restore` lists them"
         )),
         (None, _) => Err(format!(
-            "no session begins with {prefix:?}; `agentbox restore` lists those that moved files away"
+            "no session begins or ends with {text:?}; `agentbox restore` lists those that moved files away"
         )),
     }
 }

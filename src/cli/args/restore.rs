@@ -8,7 +8,7 @@ use std::ffi::OsString;
 /// `agentbox restore`.
 #[derive(Debug, Clone, Args)]
 pub struct RestoreArgs {
-    /// The session, or the first characters of its name
+    /// The session, by a unique beginning or end of its name
     #[arg(value_name = "SESSION")]
     pub session: Option<String>,
     /// Files (or their numbers in the list) to give back

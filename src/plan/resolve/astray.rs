@@ -5,10 +5,11 @@
 
 use super::command::shows;
 use super::expand::within;
+use super::git;
 use super::pathmap::PathMap;
 use super::scene::Scene;
-use crate::plan::Env;
 use crate::plan::credential;
+use crate::plan::{Command, Env};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -45,13 +46,24 @@ const ELSEWHERE: [(&str, &str, &str); 2] = [
     ("CODEX_HOME", "codex", ".codex"),
 ];
 
+/// A caller's GIT_DIR (an alias for dotfiles, a script) is another repository than the one that git finds in the box by its directory, and
+/// that is committed to then. Those that git gives its hooks are the same, and nothing is said.
+pub(super) fn repository(scene: &Scene<'_>, env: &Env, command: &Command) -> Option<String> {
+    let name = "GIT_DIR";
+    let value = scene.host.var(name).filter(|value| !value.is_empty())?;
+    if passes(env, name) {
+        return None;
+    }
+    let meant = git::at(scene, &scene.host.cwd.join(value))?;
+    let mut above = Path::new(command.cwd.os()).ancestors();
+    let found = above.find_map(|dir| git::git_dir(scene, dir));
+    (found != Some(meant)).then(|| {
+        format!("{name} is kept out: git works on the repository of its directory here (`agentbox why env {name}`)")
+    })
+}
+
 /// Who has two accounts would not know why the agent is the other one here, or logged in as nobody.
 pub(super) fn elsewhere(scene: &Scene<'_>, env: &Env) -> Vec<String> {
-    let passes = |name: &str| {
-        let mut pass = env.pass.iter().map(|pass| &pass.name);
-        let mut set = env.set.iter().map(|set| &set.name);
-        pass.any(|it| it.os() == name) || set.any(|it| it.os() == name)
-    };
     let is_other = |value: &OsStr, usual: &str| {
         let (there, here) = (Path::new(value), scene.home.path.join(usual));
         !value.is_empty() && scene.walk.canonical(there) != scene.walk.canonical(&here)
@@ -61,7 +73,7 @@ pub(super) fn elsewhere(scene: &Scene<'_>, env: &Env) -> Vec<String> {
         .filter(|(name, profile, usual)| {
             scene.policy.profiles.iter().any(|it| it == profile)
                 && scene.host.var(name).is_some_and(|value| is_other(value, usual))
-                && !passes(name)
+                && !passes(env, name)
         })
         .map(|(name, _, usual)| {
             format!(
@@ -71,8 +83,14 @@ pub(super) fn elsewhere(scene: &Scene<'_>, env: &Env) -> Vec<String> {
         .collect()
 }
 
+fn passes(env: &Env, name: &str) -> bool {
+    let mut pass = env.pass.iter().map(|pass| &pass.name);
+    let mut set = env.set.iter().map(|set| &set.name);
+    pass.any(|it| it.os() == name) || set.any(|it| it.os() == name)
+}
+
 /// Is it one absolute path, there outside, and neither in the box nor around something that is?
-fn is_astray(scene: &Scene<'_>, links: &PathMap<PathBuf>, value: &OsStr) -> bool {
+pub(super) fn is_astray(scene: &Scene<'_>, links: &PathMap<PathBuf>, value: &OsStr) -> bool {
     let path = Path::new(value);
     let is_path = path.is_absolute() && !value.as_bytes().contains(&b':');
     if !is_path || credential::value(value.as_bytes()) {

@@ -48,6 +48,29 @@ pub(super) fn grants(scene: &mut Scene<'_>) -> Option<PathBuf> {
     common
 }
 
+/// The git directory that git finds in this one itself: `.git`, or a bare repository.
+pub(super) fn git_dir(scene: &Scene<'_>, dir: &Path) -> Option<PathBuf> {
+    let bare = || is_repository(scene, dir).then(|| scene.walk.canonical(dir))?;
+    at(scene, &dir.join(".git")).or_else(bare)
+}
+
+/// The git directory at this path, or the one that a `.git` file there names.
+pub(super) fn at(scene: &Scene<'_>, path: &Path) -> Option<PathBuf> {
+    match scene.walk.stat(path)?.file_type {
+        FileType::Dir => scene.walk.canonical(path),
+        _ => scene
+            .walk
+            .canonical(&named_by(scene, path.parent()?, path)?),
+    }
+}
+
+/// What a `.git` file names.
+fn named_by(scene: &Scene<'_>, work: &Path, dot_git: &Path) -> Option<PathBuf> {
+    let text = scene.walk.look.read(dot_git, MAX)?;
+    let named = text.strip_prefix(b"gitdir:")?.trim_ascii();
+    Some(work.join(OsStr::from_bytes(named)))
+}
+
 /// Says that what is above this working copy, and makes it one of git, Jujutsu, Mercurial or Subversion, is not in the box: `-C`
 /// named a part of it, or it is none of git's.
 fn part(scene: &mut Scene<'_>, work: &Path) {
@@ -78,10 +101,8 @@ fn part(scene: &mut Scene<'_>, work: &Path) {
 
 /// Follows a `.git` file. Returns the common directory, if it is usable in the box.
 fn elsewhere(scene: &mut Scene<'_>, work: &Path, dot_git: &Path) -> Option<PathBuf> {
-    let text = scene.walk.look.read(dot_git, MAX)?;
-    let named = text.strip_prefix(b"gitdir:")?.trim_ascii();
-    let git_dir = scene.walk.canonical(&work.join(OsStr::from_bytes(named)));
-    let Some(git_dir) = git_dir else {
+    let named = named_by(scene, work, dot_git)?;
+    let Some(git_dir) = scene.walk.canonical(&named) else {
         scene.notices.push(format!(
             "{} names a repository that is not there",
             show(dot_git)

@@ -17,6 +17,7 @@ mod expand;
 mod git;
 mod gitconfig;
 mod grants;
+mod hooks;
 mod hosts;
 mod identity;
 mod kept;
@@ -188,7 +189,9 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     network::endpoints(scene, &env, &mut network);
     let mut notes = Vec::from_iter(gitconfig::unsigned(scene, &env));
     notes.extend(astray::elsewhere(scene, &env));
+    notes.extend(astray::repository(scene, &env, &command));
     notes.extend(astray::note(scene, &env, &settled.links));
+    notes.extend(hooks::note(scene, &settled.links));
     notes.extend(spoken(scene));
     let remotes = remote::remotes(scene);
     let mut seen = std::collections::HashSet::new();

@@ -241,6 +241,9 @@ impl<'p> Asker<'p> {
                 return Ok(at);
             }
         }
+        if let Some(outside) = self.left_out(name) {
+            return Ok(outside);
+        }
         Err(Box::new(
             no(
                 name.clone(),

@@ -6,7 +6,7 @@ use super::Side;
 use super::decide::Asker;
 use crate::host::{FileType, Stat};
 use crate::plan::refused::{self, RefusedPlace};
-use crate::plan::{Access, Kind, MountOp};
+use crate::plan::{Access, Kind, MountOp, OsText};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
@@ -85,6 +85,17 @@ enum Step<'p> {
 }
 
 impl<'p> Asker<'p> {
+    /// Where a directory of the caller's PATH that the box has not holds such a program.
+    pub(super) fn left_out(&self, name: &OsText) -> Option<PathBuf> {
+        let dirs = self.plan.path_dropped.iter().map(OsText::path);
+        let mut there = dirs.map(|dir| dir.join(name.os()));
+        there.find(|at| {
+            let stat = self.look.stat(at);
+            let is_file = stat.is_some_and(|stat| stat.file_type == FileType::File);
+            self.side == Side::Outside && is_file && self.look.executable(at)
+        })
+    }
+
     /// Walks an absolute path. `None` for a loop of links.
     pub(super) fn see(&self, path: &Path) -> Option<Seen<'p>> {
         let mut todo: Vec<OsString> = Vec::new();
