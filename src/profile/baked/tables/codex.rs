@@ -58,7 +58,7 @@ pub(super) static TABLE: Table = Table {
         stop_files: &[],
         notices: &[
             ("Codex cannot start its own sandbox inside this one but with --nested allow: run it with --dangerously-bypass-approvals-and-sandbox", 7),
-            ("Codex's own server and the work that it says continues end with the box; --no-daemon leaves that server, whose copy takes 425 MB of memory, out", 8),
+            ("Codex's own server ends with the box, and so does the work that it says continues; `codex --no-daemon` does without it, and without its copy of 425 MB in memory", 8),
             ("Codex cannot update itself here; outside: `codex update`, or npm install -g @openai/codex; `check_for_update_on_startup = false` in ~/.codex/config.toml stops the question", 9),
         ],
 };
