@@ -37,14 +37,14 @@ pub(super) fn check(scene: &mut Scene<'_>) {
     }
 }
 
-/// The directory of a file that the box can write, or lead elsewhere by a link.
+/// The directory in which the box can write a file, or lead it elsewhere by a link.
 pub(super) fn writable(scene: &Scene<'_>, typed: &Path) -> Option<PathBuf> {
     let walked = scene.walk.follow(typed)?;
-    let writable = |at: &Path| scene.tree.access(at) == Some(Access::Write);
-    if !writable(&walked.real) && !walked.links.iter().any(|(at, _)| writable(at)) {
-        return None;
-    }
-    Some(walked.real.parent().unwrap_or(&walked.real).to_owned())
+    let links = walked.links.iter().map(|(at, _)| at);
+    let at = std::iter::once(&walked.real)
+        .chain(links)
+        .find(|at| scene.tree.access(at) == Some(Access::Write))?;
+    Some(at.parent().unwrap_or(at).to_owned())
 }
 
 /// The origin of everything that was wished.
