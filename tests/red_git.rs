@@ -236,6 +236,29 @@ fn hooks_of_a_repository_that_is_not_called_git_are_read_only() {
     }
 }
 
+/// The same where the working copy is a directory around: the `.git` file of a project in it leads to `.bare`, a linked work tree's to a
+/// bare repository, and a box could write hooks there which everybody ran until its session ended.
+#[test]
+fn hooks_of_a_nested_repository_that_is_not_called_git_are_read_only() {
+    let b = TestBox::new();
+    let make = "git init -q .; mkdir proj; cd proj; git init -q --bare .bare; echo 'gitdir: .bare' > .git; echo old > .bare/hooks/update; cd ..; \
+         git init -q --bare b.git; cd b.git; t=$(git hash-object -w -t tree --stdin </dev/null); \
+         c=$(git -c user.name=a -c user.email=a@b commit-tree -m one $t); git update-ref refs/heads/one $c; git worktree add -q ../tree one; cd ..; \
+         git init -q --bare data.git";
+    host(&b, make).ok();
+    let script = "for at in proj/.bare b.git data.git; do echo evil > $at/hooks/update && echo wrote $at; done; cat proj/.bare/hooks/update; \
+         cd proj && git hash-object -w --stdin </dev/null; cd ../tree && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m two && git log --format=%s";
+    let ran = b.sh(script);
+    let id = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
+    let want = format!("wrote data.git\nold\n{id}\ntwo\none");
+    assert_eq!(ran.ok(), want, "{ran:?}");
+    let lifted = b
+        .option("--write")
+        .option("proj/.bare/hooks")
+        .sh("echo mine > proj/.bare/hooks/update");
+    assert_eq!(lifted.code(), 0, "asked for: {lifted:?}");
+}
+
 /// Git appends to its reflogs through a link, and the name of a branch is a word of the agent's: in `~/.bashrc` it is run.
 #[test]
 fn a_link_in_gits_own_directories_writes_nothing_elsewhere() {

@@ -683,6 +683,44 @@ fn a_command_that_joins_has_the_proxy_and_no_more() {
     assert_eq!(names, ["EACCES", "EPERM", "EPERM", "EPERM"], "{joined:?}");
 }
 
+/// What listens there listens on the network of the host: a name that was allowed later took ports 22, 53, 80 and 443 of all its addresses
+/// where root ran the box, and a port that was published led to itself until no descriptor was left.
+#[test]
+fn a_live_change_of_the_network_listens_nowhere() {
+    if lacks() || missing(Feature::Tool("curl")) {
+        return;
+    }
+    let port = server();
+    let b = filtered(port);
+    // proc(5), net/tcp6: what listens (0A) on every address, on ports of the box's first listeners.
+    let every = || {
+        let table = std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+        let listens = |line: &&str| line.contains(" 0A ");
+        let ports = ["0016", "0035", "0050", "01BB"];
+        let ours = |line: &&str| {
+            ports
+                .iter()
+                .any(|port| line.contains(&format!("{}:{port} ", "0".repeat(32))))
+        };
+        table.lines().filter(listens).filter(ours).count()
+    };
+    let live = live_there(&b, "echo ready; exec sleep 60", "ready");
+    let id = run(b.agentbox(["ps", "-q"])).ok().trim().to_owned();
+    let before = every();
+    let allowed = format!("other.test:{port}+private");
+    run(b.agentbox(["allow", "--session", &id, &allowed])).ok();
+    let url = format!("http://other.test:{port}/");
+    let inner = b.agentbox(["exec", &id, "--", "curl", "-sS", "-m", "20", &url]);
+    assert_eq!(run(there(&b, &inner)).ok(), "granted");
+    assert_eq!(every(), before);
+    let published = run(b.agentbox(["publish", "--session", &id, "30123"]));
+    assert_ne!(published.code(), 0, "{published:?}");
+    let words = "nothing of the box listens on the rung landlock";
+    assert!(published.complaint().contains(words), "{published:?}");
+    run(b.agentbox(["kill", &id])).ok();
+    live.end();
+}
+
 /// Terminals are the place's, and Landlock lets nobody in the box open one by its name: the command is given its own, and so is one
 /// that joins, also where the session has none.
 #[test]

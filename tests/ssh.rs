@@ -399,6 +399,36 @@ fn without_a_grant_there_is_no_agent() {
     }
 }
 
+/// A box wrote another public key of the caller's into the file, or led it there by a link, and the next one logged in with that key.
+#[test]
+fn which_key_signs_is_not_said_where_a_box_can_write() {
+    if absent() {
+        return;
+    }
+    let w = world("[ssh]\nhosts = [\"git.test:{git}\"]\nkeys = [\"${workspace}/deploy\"]\n");
+    let (deploy, ssh) = (w.b.ws().join("deploy.pub"), w.b.home().join(".ssh"));
+    std::fs::copy(ssh.join("other.pub"), &deploy).unwrap();
+    w.sh("ssh-add -l").refused(&[
+        "the public key",
+        "deploy.pub lies in",
+        "the agent can write",
+    ]);
+    std::fs::remove_file(&deploy).unwrap();
+    std::os::unix::fs::symlink(ssh.join("other.pub"), &deploy).unwrap();
+    let place = format!("deploy.pub lies in {}, which", w.b.ws().display());
+    w.sh("ssh-add -l").refused(&[&place]);
+
+    let w = world(RULES);
+    let ran = w.sh("ssh-add -l");
+    assert!(ran.ok().contains(" granted "), "{ran:?}");
+    // A forged host key makes every server the granted one.
+    let known = w.b.home().join(".ssh/known_hosts");
+    std::fs::rename(&known, w.b.ws().join("known_hosts")).unwrap();
+    std::os::unix::fs::symlink(w.b.ws().join("known_hosts"), &known).unwrap();
+    w.sh("ssh-add -l")
+        .refused(&["the file of host keys", "which the agent can write"]);
+}
+
 /// Some agents say yes to whatever binds a session, without a look at the server's signature.
 #[test]
 fn an_agent_that_verifies_nothing_is_not_used() {

@@ -8,6 +8,7 @@ use super::resolver::Else;
 use super::rules::{Refusal, Terms};
 use super::state::{Gate, Place};
 use super::upstream::Proxy;
+use nix::sys::socket::{setsockopt, sockopt};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,6 +20,10 @@ use tokio::time::timeout;
 const NEXT: Duration = Duration::from_millis(250);
 /// How long all of them may take.
 const ALL: Duration = Duration::from_secs(60);
+/// Seconds of silence before a probe, as SDKs, curl and ssh ask for: routers and clouds forget a connection after 4 to 6 minutes.
+const PROBE: u32 = 60;
+/// So many probes without an answer end it: 15 minutes, as long as the kernel waits where data goes out (tcp_retries2).
+const PROBES: u32 = 15;
 /// The most bytes of a proxy's answer.
 const MAX_ANSWER: usize = 16 * 1024;
 
@@ -220,10 +225,13 @@ fn words(error: &std::io::Error) -> String {
     crate::sys::errno_of(error).desc().to_owned()
 }
 
-/// Small writes go out at once, and a dead peer is noticed some day.
+/// Small writes go out at once, and a silent connection is probed: the client's kernel probes no further than the gate.
 fn ready(stream: TcpStream) -> TcpStream {
     let _ = stream.set_nodelay(true);
-    let _ = nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::KeepAlive, &true);
+    let _ = setsockopt(&stream, sockopt::TcpKeepIdle, &PROBE);
+    let _ = setsockopt(&stream, sockopt::TcpKeepInterval, &PROBE);
+    let _ = setsockopt(&stream, sockopt::TcpKeepCount, &PROBES);
+    let _ = setsockopt(&stream, sockopt::KeepAlive, &true);
     stream
 }
 

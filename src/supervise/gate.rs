@@ -357,6 +357,11 @@ impl Network {
                 box_port,
             } => {
                 self.network.publish_now(*host_port).map_err(said)?;
+                if self.listeners.are_hosts() {
+                    return Err(format!(
+                        "port {box_port} cannot be published: nothing of the box listens on the rung landlock"
+                    ));
+                }
                 let (message, copy) = self.listeners.publish(*host_port, *box_port)?;
                 self.tell(message, vec![copy]);
                 return Ok(format!("publish {host_port}:{box_port}"));
@@ -370,6 +375,9 @@ impl Network {
 
     /// A new rule may need listeners on every address, as the first ones are.
     fn new_listeners(&mut self, running: &mut Running) {
+        if self.listeners.are_hosts() {
+            return;
+        }
         let v6 = std::path::Path::new("/proc/net/if_inet6").exists();
         for listener in listeners(&self.network) {
             if self.listeners.has(listener) || listener.on != On::Every {

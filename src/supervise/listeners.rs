@@ -25,6 +25,11 @@ impl Listeners {
         self.pass = pass;
     }
 
+    /// Does the box share the host's network, with nothing but the proxy for it (the rung `landlock`)? What listens there listens to everybody.
+    pub(super) fn are_hosts(&self) -> bool {
+        self.pass.is_some()
+    }
+
     /// One more of the box; what the gate is told of it.
     pub(super) fn add(&mut self, listener: Listener, socket: OwnedFd) -> Option<(ToGate, OwnedFd)> {
         let copy = socket.try_clone().ok()?;

@@ -479,3 +479,29 @@ fn ports_of_the_host_and_of_the_box() {
         assert_eq!(rest(&mut stream), Err(std::io::ErrorKind::ConnectionReset));
     });
 }
+
+/// A client that asks its own kernel for probes means the way to the server (a request that a model thinks about for ten minutes), and
+/// that kernel probes no further than the gate: a router between forgot the connection, and nobody was told for two hours.
+#[test]
+fn a_silent_connection_is_probed_before_routers_forget_it() {
+    in_namespaces(
+        "outside::a_silent_connection_is_probed_before_routers_forget_it",
+        || {
+            server([93, 184, 216, 34], 5432, echo);
+            let mut world = World::new();
+            world.name("db.example", &[5432], &[Mark::Private], [93, 184, 216, 34]);
+            world.configure();
+            let mut client = world.connect("db.example", 5432);
+            client.write_all(b"hello").unwrap();
+            client.read_exact(&mut [0; 5]).unwrap();
+            // proc(5), net/tcp: 2 is the timer of the probes, and when it ends in hundredths of a second.
+            let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+            let of_gate = |line: &&str| line.split_whitespace().nth(2) == Some("22D8B85D:1538");
+            let line = table.lines().find(of_gate).expect(&table);
+            let timer = line.split_whitespace().nth(5).unwrap();
+            let (kind, end) = timer.split_once(':').unwrap();
+            let end = u64::from_str_radix(end, 16).unwrap();
+            assert!(kind == "02" && end <= 60 * 100, "{line}");
+        },
+    );
+}

@@ -6,7 +6,7 @@ use super::scene::{Scene, show};
 use crate::plan::Access;
 use crate::policy::{FileWishes, Origin};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Refuses profiles that were found by agentbox in a place that the box can write, by whatever link. One that was named on
 /// the command line is the caller's word: it is said.
@@ -19,16 +19,12 @@ pub(super) fn check(scene: &mut Scene<'_>) {
         .collect();
     for file in files {
         let typed = scene.host.cwd.join(Path::new(&file));
-        let Some(walked) = scene.walk.follow(&typed) else {
+        let Some(dir) = writable(scene, &typed) else {
             continue;
         };
-        let writable = |at: &Path| scene.tree.access(at) == Some(Access::Write);
-        if !writable(&walked.real) && !walked.links.iter().any(|(at, _)| writable(at)) {
-            continue;
-        }
         let what = format!(
             "the profile {file} lies in {}, which the agent can write",
-            show(walked.real.parent().unwrap_or(&walked.real))
+            show(&dir)
         );
         if scene.own_dirs.iter().any(|dir| typed.starts_with(dir)) {
             let remedy = "keep profiles where no box can write: a plain file and no link";
@@ -39,6 +35,16 @@ pub(super) fn check(scene: &mut Scene<'_>) {
                 .push(format!("{what}: look at it before the next start"));
         }
     }
+}
+
+/// The directory in which the box can write a file, or lead it elsewhere by a link.
+pub(super) fn writable(scene: &Scene<'_>, typed: &Path) -> Option<PathBuf> {
+    let walked = scene.walk.follow(typed)?;
+    let links = walked.links.iter().map(|(at, _)| at);
+    let at = std::iter::once(&walked.real)
+        .chain(links)
+        .find(|at| scene.tree.access(at) == Some(Access::Write))?;
+    Some(at.parent().unwrap_or(at).to_owned())
 }
 
 /// The origin of everything that was wished.

@@ -2,8 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::authors;
 use super::expand::expand;
-use super::scene::Scene;
+use super::scene::{Scene, show};
 use crate::plan::net::ssh::{CONFIG, HostKey, Key, PORT, SOCKET, Server, Ssh, decode, label};
 use crate::plan::net::{Network, Rule, Target};
 use crate::plan::{Env, EnvSet, NetworkMode, OsText};
@@ -56,7 +57,7 @@ pub(super) fn ssh(scene: &mut Scene<'_>, network: &mut Network) {
             "no ssh agent runs outside ({VARIABLE} is not set): the box has none, whatever {first} says"
         ));
     }
-    let known = known_hosts(scene);
+    let known = known_hosts(scene, first);
     let mut ssh = Ssh {
         hosts: Vec::new(),
         keys: Vec::new(),
@@ -126,6 +127,7 @@ fn public_key(scene: &mut Scene<'_>, wish: &Wish<PathWish>) -> Option<Key> {
             PathBuf::from(name)
         }
     };
+    check(scene, "the public key", &path, &wish.origin);
     let bytes = scene.walk.look.read(&path, MOST);
     if bytes.is_none() && wish.value.optional {
         return None;
@@ -159,11 +161,28 @@ fn is_key(kind: &str, key: &str) -> bool {
     })
 }
 
+/// Refuses a file that the box can write: the next session would sign with whichever of the caller's keys, or for whichever server, it
+/// says.
+fn check(scene: &mut Scene<'_>, what: &str, path: &Path, wish: &Origin) {
+    let Some(dir) = authors::writable(scene, path) else {
+        return;
+    };
+    scene.problem(
+        format!("{what} {} lies in {}, which the agent can write", show(path), show(&dir)),
+        "look whose key it has by now, and keep it where no box can write (~/.ssh): a plain file and no link",
+        Some(wish),
+    );
+}
+
 /// The lines of all files in which ssh looks for host keys.
-fn known_hosts(scene: &Scene<'_>) -> Vec<String> {
+fn known_hosts(scene: &mut Scene<'_>, wish: &Origin) -> Vec<String> {
     let user = scene.host.home.join(".ssh/known_hosts");
     let machine = Path::new("/etc/ssh/ssh_known_hosts");
-    [user.as_path(), machine]
+    let files = [user.as_path(), machine];
+    for path in files {
+        check(scene, "the file of host keys", path, wish);
+    }
+    files
         .into_iter()
         .filter_map(|path| scene.walk.look.read(path, MOST))
         .flat_map(|bytes| {

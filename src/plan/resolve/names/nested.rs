@@ -1,16 +1,17 @@
 //! Other work trees below the workspace and in other trees that are granted for work: nested repositories, linked work trees and submodules.
-//! What their git configuration names as hooks and includes is known only when the search has found them.
+//! What their git configuration names as hooks and includes, and where their repositories are, is known only when the search has found them.
 
 #![forbid(unsafe_code)]
 
 use super::super::expand::{below, same};
 use super::super::gitconfig::{self, Named};
 use super::super::scene::Scene;
-use super::rules::{Rank, of_git};
+use super::rules::{Rank, called, has_star, of_git};
 use super::search::Hit;
 use super::trees::roots;
 use crate::host::FileType;
 use crate::plan::Kind;
+use crate::plan::names::git::in_dot_git;
 use crate::plan::names::matcher::{Matcher, spelled};
 use crate::plan::names::{Decision, NameRule, Verdict};
 use std::collections::BTreeSet;
@@ -52,6 +53,12 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut V
         .into_iter()
         .map(|root| (root, Named::default()))
         .collect();
+    // What others than the profiles that are built in say comes after what is added here, and wins.
+    let from = rules
+        .iter()
+        .position(|rule| Rank::of(&rule.origin) != Rank::Builtin)
+        .unwrap_or(rules.len());
+    let mut repositories: BTreeSet<(PathBuf, PathBuf)> = BTreeSet::new();
     let mut everywhere = None;
     for dot_git in dot_gits.iter().take(TREES) {
         // What the working copy's own names there has its rules.
@@ -63,17 +70,33 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut V
             continue;
         }
         let everywhere = everywhere.get_or_insert_with(|| gitconfig::everywhere(scene));
-        let own = gitconfig::values(scene, configurations(scene, top, dot_git));
+        let (own, common) = repository(scene, top, dot_git).unzip();
+        let files = [(&common, "config"), (&own, "config.worktree")];
+        let files = files.map(|(dir, name)| dir.as_ref().map(|dir| dir.join(name)));
+        let own = gitconfig::values(scene, files.into_iter().flatten().collect());
         for (root, named) in &mut places {
             if !is_done(top, root) {
                 named.add(scene, everywhere, (top, root));
                 named.add(scene, &own, (top, root));
+                let way = common.as_deref().and_then(|common| below(common, root));
+                let way = way.map(|way| Path::new(OsStr::from_bytes(way)));
+                let way = way.filter(|way| !in_dot_git(way));
+                repositories.extend(way.map(|way| (root.clone(), way.to_owned())));
             }
         }
     }
     let mut more: Vec<NameRule> = Vec::new();
     for (root, named) in &places {
         more.extend(of_git(root, named, rules));
+    }
+    for (root, way) in &repositories {
+        let of_git = called(root, way, rules.get(..from).unwrap_or_default());
+        // Only what has a whole name is looked for below.
+        more.extend(
+            of_git
+                .into_iter()
+                .filter(|rule| !has_star(rule.pattern.bytes())),
+        );
     }
     let known = |rule: &NameRule| {
         let is_same = |other: &NameRule| {
@@ -88,12 +111,6 @@ pub(super) fn add(scene: &mut Scene<'_>, rules: &mut Vec<NameRule>, hits: &mut V
     if more.is_empty() {
         return;
     }
-    // What others than the profiles that are built in say comes after it, and wins.
-    let is_builtin = |rule: &NameRule| Rank::of(&rule.origin) == Rank::Builtin;
-    let from = rules
-        .iter()
-        .position(|rule| !is_builtin(rule))
-        .unwrap_or(rules.len());
     for hit in hits.iter_mut() {
         hit.decision = hit.decision.shifted(from, more.len());
     }
@@ -135,8 +152,8 @@ fn dot_git(path: &Path) -> Option<&Path> {
     Some(path).filter(|path| is(path, ".git"))
 }
 
-/// The configuration files of a work tree's repository.
-fn configurations(scene: &Scene<'_>, top: &Path, dot_git: &Path) -> Vec<PathBuf> {
+/// A work tree's own git directory, and that of its repository.
+fn repository(scene: &Scene<'_>, top: &Path, dot_git: &Path) -> Option<(PathBuf, PathBuf)> {
     let line = |file: &Path| {
         let text = scene.walk.look.read(file, MOST)?;
         let end = text.iter().position(|b| *b == b'\n').unwrap_or(text.len());
@@ -150,13 +167,11 @@ fn configurations(scene: &Scene<'_>, top: &Path, dot_git: &Path) -> Vec<PathBuf>
         }),
         None => Some(dot_git.to_owned()),
     };
-    let Some(own) = own else {
-        return Vec::new();
-    };
+    let own = own?;
     let common = line(&own.join("commondir"))
         .and_then(|named| scene.walk.canonical(&own.join(OsStr::from_bytes(&named))))
         .unwrap_or_else(|| own.clone());
-    vec![common.join("config"), own.join("config.worktree")]
+    Some((own, common))
 }
 
 /// What the rules say of a path as a whole.

@@ -12,6 +12,7 @@ use crate::plan::names::matcher::{Matcher, literal};
 use crate::plan::names::{NameKind, NameRule, Verdict};
 use crate::plan::{Access, Kind, OsText};
 use crate::policy::{NameWish, Origin, PathWish, Wish};
+pub(super) use bare::called;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -210,7 +211,7 @@ fn rule_below(
 }
 
 /// Is it a pattern? Of a directory that is called so, the `*` is escaped.
-fn has_star(name: &[u8]) -> bool {
+pub(super) fn has_star(name: &[u8]) -> bool {
     let mut bytes = name.iter();
     while let Some(byte) = bytes.next() {
         match byte {

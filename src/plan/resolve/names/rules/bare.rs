@@ -22,22 +22,28 @@ pub(super) fn rules(scene: &Scene<'_>, rules: &[NameRule]) -> Vec<NameRule> {
         let Some(way) = way(scene, &root) else {
             continue;
         };
-        let way: Vec<Vec<u8>> = way.iter().map(|name| literal(name.as_bytes())).collect();
-        let of_root = rules
-            .iter()
-            .filter(|rule| rule.kind != NameKind::Track && same(rule.root.path(), &root));
-        out.extend(of_root.filter_map(|rule| {
-            let rest = rule.pattern.bytes().strip_prefix(b"**/.git/")?;
-            let mut pattern = way.clone();
-            pattern.push(rest.to_vec());
-            let pattern = OsString::from_vec(pattern.join(&b'/'));
-            Some(NameRule {
-                pattern: pattern.into(),
-                ..rule.clone()
-            })
-        }));
+        out.extend(called(&root, &way, rules));
     }
     out
+}
+
+/// What `rules` hide and freeze in `.git`, said of the repository that is `way` below `root`.
+pub(in super::super) fn called(root: &Path, way: &Path, rules: &[NameRule]) -> Vec<NameRule> {
+    let way: Vec<Vec<u8>> = way.iter().map(|name| literal(name.as_bytes())).collect();
+    let of_root = rules
+        .iter()
+        .filter(|rule| rule.kind != NameKind::Track && same(rule.root.path(), root));
+    let derived = of_root.filter_map(|rule| {
+        let rest = rule.pattern.bytes().strip_prefix(b"**/.git/")?;
+        let mut pattern = way.clone();
+        pattern.push(rest.to_vec());
+        let pattern = OsString::from_vec(pattern.join(&b'/'));
+        Some(NameRule {
+            pattern: pattern.into(),
+            ..rule.clone()
+        })
+    });
+    derived.collect()
 }
 
 /// The way from a root to its repository, where that is not called `.git`.
