@@ -304,7 +304,9 @@ fn a_link_in_gits_own_directories_writes_nothing_elsewhere() {
         let b = world().file("{home}/.bashrc", "mine");
         let ran = b.sh(&format!("{EVIL} {script}"));
         let said = ran.complaint();
-        assert_eq!(ran.code(), 0, "{way}: {ran:?}");
+        // `ln -sf` makes it under another name first, which may be moved away before it is renamed.
+        let taken = said.contains("ln: failed to create symbolic link");
+        assert!(ran.code() == 0 || taken, "{way}: {ran:?}");
         assert!(
             said.contains("was made in the session") && said.contains("restore"),
             "{way}: {said}"
