@@ -101,7 +101,7 @@ fn find(sessions: &Sessions, text: Option<&str>) -> Result<SessionId, CliError> 
             )
         });
     };
-    ids.retain(|id| id.as_str().starts_with(text) || id.as_str().ends_with(text));
+    ids.retain(|id| id.fits(text));
     match (ids.pop(), ids.len()) {
         (Some(id), 0) => Ok(id),
         (Some(_), more) => Err(CliError::NoSession(format!(

@@ -49,10 +49,9 @@ fn flow(args: &RestoreArgs) -> Result<u8, String> {
 
 fn find(sessions: &Sessions, text: &str) -> Result<SessionId, String> {
     let ids = sessions.ids().map_err(|e| e.to_string())?;
-    let is_meant = |id: &&SessionId| id.as_str().starts_with(text) || id.as_str().ends_with(text);
-    let mut matching = ids.iter().filter(is_meant);
+    let mut matching = ids.into_iter().filter(|id| id.fits(text));
     match (matching.next(), matching.next()) {
-        (Some(id), None) => Ok(id.clone()),
+        (Some(id), None) => Ok(id),
         (Some(_), Some(_)) => Err(format!(
             "several sessions begin or end with {text:?}; `agentbox restore` lists them"
         )),

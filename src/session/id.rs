@@ -51,6 +51,12 @@ impl SessionId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// May somebody who typed that mean this session? By the beginning of its name, which is its time, or the end, which is random.
+    #[must_use]
+    pub fn fits(&self, text: &str) -> bool {
+        self.0.starts_with(text) || self.0.ends_with(text)
+    }
 }
 
 fn digit(bits: u64) -> char {

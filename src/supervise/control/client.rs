@@ -94,9 +94,8 @@ pub fn live(sessions: &Sessions) -> Result<Vec<SessionId>, CallError> {
 /// # Errors
 /// There is none, or there are several.
 pub fn find(sessions: &Sessions, text: &str) -> Result<SessionId, CallError> {
-    let fits = |id: &SessionId| id.as_str().starts_with(text) || id.as_str().ends_with(text);
     // Its name first: whether one of thousands lives is a look into its directory.
-    let ids = sessions.ids()?.into_iter().filter(fits);
+    let ids = sessions.ids()?.into_iter().filter(|id| id.fits(text));
     let mut ids: Vec<_> = ids.filter(|id| sessions.is_live(id)).collect();
     match (ids.pop(), ids.is_empty(), text.is_empty()) {
         (Some(id), true, false) => Ok(id),
