@@ -104,11 +104,8 @@ fn package(scene: &mut Scene<'_>, real: &Path, origin: &Origin, by: NamedBy) {
         let whole = match what {
             // Root's `/srv/app/bin/tool`, which an agent names to see what lies in `/srv/app`.
             Package::Program if by == NamedBy::Agent => {
-                let prefix = if in_bin(real) {
-                    real.parent().and_then(Path::parent)
-                } else {
-                    None
-                };
+                // /opt/bin and /srv/bin have no prefix of their own.
+                let prefix = prefix(real).filter(|prefix| acceptable(scene, prefix));
                 let prefix = prefix.unwrap_or(&dir).to_owned();
                 scene.packages.push(prefix.clone());
                 program(scene, &prefix, real, origin);
@@ -155,10 +152,11 @@ fn program(scene: &mut Scene<'_>, prefix: &Path, real: &Path, origin: &Origin) {
     }
 }
 
-/// Does a program lie where packages have them?
-fn in_bin(real: &Path) -> bool {
-    let dir = real.parent().and_then(Path::file_name);
-    dir.is_some_and(|name| matches!(name.as_bytes(), b"bin" | b"sbin" | b"libexec"))
+/// The directory above the `bin` that a program lies in.
+fn prefix(real: &Path) -> Option<&Path> {
+    let dir = real.parent()?;
+    let is_bin = matches!(dir.file_name()?.as_bytes(), b"bin" | b"sbin" | b"libexec");
+    dir.parent().filter(|_| is_bin)
 }
 
 /// What such a directory is called.
@@ -189,9 +187,7 @@ fn package_dir(scene: &Scene<'_>, real: &Path) -> Option<(PathBuf, Package)> {
         return Some((dir, Package::Installed("the Homebrew prefix")));
     }
     let dir = real.parent()?;
-    if in_bin(real)
-        && let Some(prefix) = dir.parent()
-    {
+    if let Some(prefix) = prefix(real) {
         if exists(scene, &prefix.join("pyvenv.cfg")) && may_be_given(scene, prefix) {
             return Some((prefix.to_owned(), Package::Environment));
         }
