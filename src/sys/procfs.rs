@@ -13,13 +13,21 @@ pub struct Process {
     pub ticks: u64,
 }
 
-/// Every process that this process sees.
+/// The numbers of all processes that this process sees.
 #[must_use]
-pub fn processes() -> Vec<Process> {
+pub fn numbers() -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(|pid: i32| {
+        .collect()
+}
+
+/// Every process that this process sees.
+#[must_use]
+pub fn processes() -> Vec<Process> {
+    numbers()
+        .into_iter()
+        .filter_map(|pid| {
             let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
             parse(pid, &text)
         })

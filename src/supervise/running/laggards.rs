@@ -11,13 +11,15 @@ use crate::enforce::cell::wait_readable;
 use crate::launch::Spawned;
 use crate::sys::{process, procfs};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::time::{ClockId, clock_gettime};
+use std::collections::HashSet;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 /// How long init has for itself: it needs a few milliseconds.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How much rarer than a look takes time it is looked.
+/// How much rarer than a look takes time of the processor it is looked. The time by the clock is the box's to make long.
 const SHARE: u32 = 4;
 
 /// When who is left is to be killed.
@@ -40,8 +42,9 @@ impl Laggards {
     pub(in crate::supervise) fn look(&mut self, spawned: &Spawned) {
         let begun = Instant::now();
         if self.next.is_some_and(|at| at <= begun) {
+            let before = used();
             kill_below(spawned.init.as_raw());
-            let took = begun.elapsed();
+            let took = used().saturating_sub(before);
             self.next = Some(Instant::now() + PATIENCE.max(took * SHARE));
         }
     }
@@ -59,15 +62,35 @@ pub(in crate::supervise) fn wait(spawned: &Spawned) {
     }
 }
 
-/// Everything below that process, as its parents say.
+/// What this process has had of the processor.
+fn used() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+/// Everything below that process, as its parents say. Each is killed as it is found: with every one that dies the turns of this
+/// process come sooner, and a number that was read long ago may be another's.
 fn kill_below(root: i32) {
-    for found in procfs::below(root) {
-        let Ok(pidfd) = process::pidfd_open(found.pid) else {
+    let mut outside = HashSet::from([1]);
+    // Numbers ascend until they wrap, so what is below it is most often behind it.
+    let (before, behind): (Vec<i32>, Vec<i32>) =
+        procfs::numbers().into_iter().partition(|pid| *pid < root);
+    for pid in behind.into_iter().chain(before).filter(|pid| *pid != root) {
+        let of_outside = |parent| outside.contains(&parent);
+        if procfs::parent(pid).is_none_or(of_outside) {
+            outside.insert(pid);
+            continue;
+        }
+        let Ok(pidfd) = process::pidfd_open(pid) else {
             continue;
         };
-        // The number may be another process's by now, but not one with this parent.
-        if procfs::parent(found.pid) == Some(found.parent) {
-            let _ = process::pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
+        match procfs::is_below(pid, root, None) {
+            Some(true) => {
+                let _ = process::pidfd_signal(pidfd.as_fd(), libc::SIGKILL);
+            }
+            Some(false) => {
+                outside.insert(pid);
+            }
+            None => (),
         }
     }
 }
