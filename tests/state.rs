@@ -6,7 +6,7 @@ mod common;
 use common::{Errno, Live, TestBox, run, until};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 const PROFILE: &str = "extends = [\"base\"]
 [files]
@@ -392,6 +392,155 @@ fn the_next_box_has_the_packages_of_yarn_that_the_last_one_fetched() {
     );
     let host = fs::read_to_string(b.home().join(".yarn/berry/cache/pkg"));
     assert_eq!(host.unwrap(), "host's");
+}
+
+/// Caches and environments that package managers keep outside of `~/.cache` ended with each box.
+#[test]
+fn the_next_box_has_what_package_managers_of_many_languages_kept() {
+    let kept = [
+        ".nuget/packages",
+        ".local/share/NuGet/http-cache",
+        ".pub-cache/hosted",
+        ".hex/packages",
+        ".cabal/store",
+        ".local/state/cabal/store",
+        ".stack/snapshots",
+        ".julia/packages",
+        ".conan2/p",
+        ".ivy2/cache",
+        ".sbt/boot",
+        ".local/share/hatch/env",
+        ".terraform.d/plugin-cache",
+    ];
+    let mut b = TestBox::new().option("-p").option("shell");
+    for place in kept {
+        b = b.file(&format!("home/{place}/pkg"), "host's");
+    }
+    // Beside them: what ends with the box as before, and is not the host's either.
+    for secret in [
+        ".nuget/NuGet/NuGet.Config",
+        ".sbt/.credentials",
+        ".ivy2/.credentials",
+        ".terraform.d/credentials.tfrc.json",
+    ] {
+        b = b.file(&format!("home/{secret}"), "CANARY");
+    }
+    let all = kept.join(" ");
+    b.sh(&format!(
+        "cd; for d in {all}; do mkdir -p $d && echo fetched >$d/pkg; done; echo x >~/.sbt/other"
+    ))
+    .ok();
+    let ran = b.sh(&format!(
+        "cd; for d in {all}; do cat $d/pkg; done; cat .sbt/other; grep -r CANARY . 2>/dev/null"
+    ));
+    let fetched = vec!["fetched"; kept.len()].join("\n");
+    assert_eq!(ran.text().trim(), fetched, "{ran:?}");
+    for place in kept {
+        let host = fs::read_to_string(b.home().join(place).join("pkg"));
+        assert_eq!(host.unwrap(), "host's");
+    }
+}
+
+/// `--read ~/.m2` and `--write ~/.m2` ended the start: "cannot be private", with nothing that the caller could take out.
+#[test]
+fn a_cache_that_the_caller_grants_is_the_hosts() {
+    let world = || {
+        TestBox::new()
+            .option("-p")
+            .option("shell")
+            .file("home/.m2/pkg", "host's")
+    };
+    let own = world();
+    assert_eq!(own.sh("cat ~/.m2/pkg || echo none").ok().trim(), "none");
+    let read = world();
+    let place = read.home().join(".m2");
+    let read = read.option("--read").option(place.to_str().unwrap());
+    let ran = read.sh("cat ~/.m2/pkg; echo x >~/.m2/other || echo refused");
+    assert_eq!(ran.ok().trim(), "host'srefused", "{ran:?}");
+    let write = world();
+    let place = write.home().join(".m2");
+    let write = write.option("--write").option(place.to_str().unwrap());
+    write.sh("echo changed >~/.m2/pkg").ok();
+    assert_eq!(fs::read_to_string(place.join("pkg")).unwrap(), "changed\n");
+}
+
+/// poetry keeps environments in `~/.cache`, which is the box's own: from `poetry shell` nothing of the environment ran, and not with
+/// `--read "$VIRTUAL_ENV"` either.
+#[test]
+fn an_environment_in_the_cache_runs() {
+    let b = TestBox::new()
+        .option("-p")
+        .option("shell")
+        .file(
+            "home/.cache/pypoetry/virtualenvs/p/pyvenv.cfg",
+            "home = /usr/bin\n",
+        )
+        .file("home/.cache/pypoetry/other", "CANARY");
+    let venv = b.home().join(".cache/pypoetry/virtualenvs/p");
+    let bin = venv.join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", bin.join("python3")).unwrap();
+    let script = format!(
+        "#!{}/python3\necho ran; cat ~/.cache/pypoetry/other\n",
+        bin.display()
+    );
+    fs::write(bin.join("tool"), script).unwrap();
+    fs::set_permissions(bin.join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = b.run([bin.join("tool").to_str().unwrap()]);
+    assert_eq!(ran.text().trim(), "ran", "{ran:?}");
+    let path = format!("PATH={}:$PATH exec \"$@\"", bin.display());
+    let read = b.option("--read").option(venv.to_str().unwrap());
+    let ran = run(read.through(
+        &path,
+        &read.command(["sh", "-c", "tool; echo x >~/.cache/own"]),
+    ));
+    assert_eq!(ran.text().trim(), "ran", "{ran:?}");
+    assert!(!venv.join("own").exists());
+}
+
+/// Programs of a language whose installer puts them into HOME were not there; what lies beside them is not.
+#[test]
+fn languages_that_their_installers_put_into_home_run_and_logins_beside_them_are_not_read() {
+    let programs = [
+        ".dotnet/dotnet",
+        ".dotnet/sdk/8.0/tool",
+        ".dotnet/tools/tool",
+        ".rye/shims/tool",
+        ".ghcup/bin/tool",
+        ".opam/default/bin/tool",
+        ".rvm/rubies/ruby-3/bin/tool",
+        ".local/share/pypoetry/venv/bin/tool",
+        ".local/share/coursier/bin/tool",
+        "Android/Sdk/platform-tools/tool",
+        "perl5/bin/tool",
+    ];
+    let logins = [
+        ".dotnet/corefx/cryptography/x509stores/my/cert.pfx",
+        ".rye/credentials",
+        ".conan2/credentials.json",
+        ".conan2/remotes.json",
+        ".ghcup/config.yaml",
+    ];
+    let mut b = TestBox::new().option("-p").option("shell");
+    for program in programs {
+        b = b.file(&format!("home/{program}"), "#!/bin/sh\necho ran\n");
+    }
+    for login in logins {
+        b = b.file(&format!("home/{login}"), "CANARY");
+    }
+    for program in programs {
+        let file = b.home().join(program);
+        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    for program in programs {
+        let ran = b.sh(&format!("~/{program} && ! echo x >>~/{program}"));
+        assert_eq!(ran.ok().trim(), "ran", "{program}: {ran:?}");
+    }
+    for login in logins {
+        let ran = b.sh(&format!("cat ~/{login}"));
+        assert_ne!(ran.code(), 0, "{login}: {ran:?}");
+        assert!(!ran.text().contains("CANARY"), "{login}: {ran:?}");
+    }
 }
 
 /// A box had the places of all profiles by their paths: a login that another agent keeps in its own could be read and changed.

@@ -269,5 +269,6 @@ fn in_box(scene: &Scene<'_>, links: &PathMap<PathBuf>, path: &Path) -> bool {
 
 /// Is it in the box under the name that was followed?
 pub(super) fn shows(scene: &Scene<'_>, links: &PathMap<PathBuf>, walked: &Walked) -> bool {
-    scene.tree.has_links(walked, links) && scene.tree.access(&walked.real).is_some()
+    let is_shown = scene.tree.access(&walked.real).is_some();
+    scene.tree.has_links(walked, links) && (is_shown || scene.tree.is_behind(links, &walked.real))
 }

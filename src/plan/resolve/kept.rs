@@ -176,9 +176,12 @@ pub(super) fn private(
                 covers.push((place, target, own));
                 continue;
             }
-            // What the human gave (`--write ~/.claude/plans`) or works on (dotfiles) is the box's: that a profile of ours would have
-            // it apart is no reason to begin nothing.
-            if is_project && matches!(wish.origin, Origin::Builtin { .. }) {
+            // What the human gave (`--write ~/.claude/plans`, `--read ~/.m2`) or works on (dotfiles) is the box's: that a profile of
+            // ours would have it apart is no reason to begin nothing.
+            let is_given = |grant: &Grant| !grant.is_built_in() && grant.path.path() == holder;
+            if matches!(wish.origin, Origin::Builtin { .. })
+                && (is_project || scene.grants.iter().any(is_given))
+            {
                 continue;
             }
             let holder = show(holder);

@@ -120,10 +120,23 @@ impl Tree {
 
     /// Are the links on the way in the box, made or in a tree that is shown?
     pub(super) fn has_links(&self, walked: &Walked, made: &PathMap<PathBuf>) -> bool {
-        walked
-            .links
-            .iter()
-            .all(|(at, _)| made.contains_key(at) || self.holder(at).is_some())
+        walked.links.iter().all(|(at, _)| {
+            made.contains_key(at) || self.holder(at).is_some() || self.is_behind(made, at)
+        })
+    }
+
+    /// Is a canonical path of the host in a tree that is shown behind a link of the box's own, which leads elsewhere than to what
+    /// the host has there? No other link can be above such a path.
+    pub(super) fn is_behind(&self, links: &PathMap<PathBuf>, real: &Path) -> bool {
+        let moved = real.ancestors().skip(1).find_map(|dir| {
+            let rest = real.strip_prefix(dir).ok()?;
+            Some(links.get(dir)?.join(rest))
+        });
+        let shown = moved.as_deref().and_then(|at| {
+            let (target, shown) = self.holder(at)?;
+            Some(shown.source.join(at.strip_prefix(target).ok()?))
+        });
+        shown.is_some_and(|shown| shown == real)
     }
 
     /// The mounts, parents first.

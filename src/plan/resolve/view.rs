@@ -95,11 +95,11 @@ pub(super) fn settle(scene: &mut Scene<'_>, private: Vec<(PathBuf, PathBuf)>) ->
         .tree
         .settle(&|at| places.iter().any(|place| within(place, at)));
     links.retain(|at| !within(at, Path::new("/proc")) && !within(at, Path::new("/dev")));
-    behind_private(scene, &mut links, &private);
     // The box's own link wins over the host's of the same name.
-    for (at, to) in private {
-        links.insert(at, to);
+    for (at, to) in &private {
+        links.insert(at.clone(), to.clone());
     }
+    behind_private(scene, &mut links, &private);
     let masks = grants::masks(scene);
     let named = names::find(scene);
     gitconfig::nested(scene, &named.names);
@@ -130,6 +130,7 @@ fn behind_private(
     let binds = scene.tree.binds().keys();
     let behind: Vec<(PathBuf, String)> = binds
         .chain(links.keys())
+        .filter(|at| !scene.tree.is_behind(links, at))
         .filter_map(|at| Some((at.clone(), show(place_of(at)?))))
         .collect();
     for (at, place) in behind {
