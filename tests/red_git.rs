@@ -723,6 +723,8 @@ fn what_editors_agents_and_forges_run_later_does_not_stay() {
         ".direnv/flake-profile-x.rc",
         "mise/config.toml",
         ".tool-versions",
+        ".prototools",
+        "sub/.prototools.production",
         ".run/x.run.xml",
         ".vscode/c_cpp_properties.json",
         ".vim/coc-settings.json",

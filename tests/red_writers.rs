@@ -108,6 +108,144 @@ fn gits_configuration_runs_nothing_by_whatever_name_it_is_written() {
     }
 }
 
+/// The message of a commit that is made outside goes into `.git/COMMIT_EDITMSG` as it stands there, and has lines that are configuration.
+#[test]
+fn gits_message_is_not_written_into_its_configuration() {
+    let evil = "; x\n[core]\n\trepositoryformatversion = 0\n\tfsmonitor = evil\n";
+    for (what, waits) in [("in the end", false), ("at once", true)] {
+        let b = repository().file("{ws}/message", evil);
+        let live = doing(
+            &b,
+            "git commit -q --allow-empty -F message; rm -f .git/COMMIT_EDITMSG; ln .git/config .git/COMMIT_EDITMSG; \
+             ln .git/info/exclude .git/TAG_EDITMSG; ln plain plain2",
+        );
+        let several = |name: &str| {
+            let meta = fs::metadata(b.ws().join(name)).unwrap();
+            std::os::unix::fs::MetadataExt::nlink(&meta) > 1
+        };
+        if waits {
+            until("it has a file of its own", || !several(".git/config"));
+        }
+        host(&b, "touch go").ok();
+        let ran = live.end();
+        ran.ok();
+        assert!(ran.complaint().contains("second name"), "{what}: {ran:?}");
+        assert!(!several(".git/config"), "{what}: {ran:?}");
+        assert!(!several(".git/info/exclude"), "{what}: {ran:?}");
+        // No rule knows that.
+        assert!(several("plain"), "{what}: {ran:?}");
+        host(&b, "GIT_EDITOR=true git commit -q --amend --allow-empty").ok();
+        let message = read(&b, ".git/COMMIT_EDITMSG");
+        assert!(message.contains("fsmonitor"), "{what}: {message}");
+        assert!(!read(&b, ".git/config").contains("fsmonitor"), "{what}");
+        assert_eq!(b.git(&["config", "--local", "user.name"]).trim(), "n");
+    }
+}
+
+/// The user commits while the box runs: git writes the message, and its reflogs, through a link.
+#[test]
+fn git_writes_through_no_link_while_the_box_runs() {
+    for (way, link, to, top) in [
+        ("a message", ".git/COMMIT_EDITMSG", "{home}/.bashrc", "."),
+        ("a message for git", ".git/COMMIT_EDITMSG", "config", "."),
+        (
+            "the reflog of HEAD",
+            ".git/logs/HEAD",
+            "{home}/.bashrc",
+            ".",
+        ),
+        (
+            "the reflog of a branch",
+            ".git/logs/refs/heads/main",
+            "{home}/.bashrc",
+            ".",
+        ),
+        (
+            "a work tree's",
+            ".git/worktrees/wt/COMMIT_EDITMSG",
+            "{home}/.bashrc",
+            "wt",
+        ),
+        (
+            "one that is not called .git",
+            "other.git/COMMIT_EDITMSG",
+            "{home}/.bashrc",
+            "sep",
+        ),
+        (
+            "the same for git",
+            "other.git/COMMIT_EDITMSG",
+            "config",
+            "sep",
+        ),
+        (
+            "the same of a reflog",
+            "other.git/logs/HEAD",
+            "{home}/.bashrc",
+            "sep",
+        ),
+    ] {
+        let b = repository().file("{home}/.bashrc", "mine\n");
+        host(
+            &b,
+            "git worktree add -q wt none; git init -q --separate-git-dir=other.git sep; cd sep; git config user.name n; git config user.email a@b; \
+             git commit -q --allow-empty -m one",
+        )
+        .ok();
+        let live = doing(
+            &b,
+            &format!("rm -f {link}; ln -s {to} {link}; ln -s {{home}}/.bashrc link"),
+        );
+        let gone = until_within(PATIENCE, || !b.ws().join(link).is_symlink());
+        let commit = format!(
+            "cd {top}; printf '; x\n[core]\n fsmonitor = evil\n' | git commit -q --allow-empty -F -; touch {{ws}}/go"
+        );
+        host(&b, &commit).ok();
+        let ran = live.end();
+        assert!(gone, "{way}: {ran:?}");
+        ran.ok();
+        assert!(ran.complaint().contains("moved away"), "{way}: {ran:?}");
+        let mine = fs::read_to_string(b.home().join(".bashrc")).unwrap();
+        assert_eq!(mine, "mine\n", "{way}: {ran:?}");
+        for config in [".git/config", "other.git/config"] {
+            assert!(
+                read(&b, config).contains("name = n"),
+                "{way} {config}: {ran:?}"
+            );
+        }
+        // What git has made there since stays, and so does what is nothing of git's.
+        let made = b.ws().join(link);
+        assert!(made.is_file() && !made.is_symlink(), "{way}: {ran:?}");
+        assert!(b.ws().join("link").is_symlink(), "{way}: {ran:?}");
+    }
+}
+
+/// Other tracked files, and the configuration of a repository that is new; a second name of before the session is the user's.
+#[test]
+fn who_writes_a_second_name_writes_no_tracked_file() {
+    let b = repository()
+        .file("{ws}/.envrc", "one\n")
+        .file("{ws}/mise.toml", "two\n");
+    host(&b, "ln mise.toml mine; sleep 0.1").ok();
+    let ran = b.sh(
+        "ln .envrc notes; git init -q new; ln new/.git/config new/.git/COMMIT_EDITMSG; ln plain plain2",
+    );
+    ran.ok();
+    host(
+        &b,
+        "echo evil >> notes; echo evil >> new/.git/COMMIT_EDITMSG; echo evil >> plain2; echo mine >> mine",
+    )
+    .ok();
+    for (file, expected) in [
+        (".envrc", false),
+        ("new/.git/config", false),
+        ("plain", true),
+    ] {
+        assert_eq!(read(&b, file).contains("evil"), expected, "{file}: {ran:?}");
+    }
+    assert!(read(&b, "mise.toml").contains("mine"), "{ran:?}");
+}
+
 /// A repository that was there is moved away, and one of the box's own takes its place: the file is older than its name.
 #[test]
 fn a_repository_that_takes_the_place_of_another_runs_nothing() {

@@ -211,6 +211,48 @@ pub(super) fn is_gits(rel: &Path) -> bool {
         }
 }
 
+/// Does git write what lies there below a git directory, through a link as well? By the names that it has for it, since where a project
+/// is a bare repository itself its work trees lie beside them.
+pub(super) fn is_written(rel: &Path, whose: Whose) -> bool {
+    let first = rel.iter().next().unwrap_or_default().as_bytes();
+    let is_message = [b"HEAD".as_slice(), b"MSG"]
+        .iter()
+        .any(|end| first.ends_with(end))
+        || [b"BISECT_".as_slice(), b"EDIT_", b"ADD_", b"MERGE_"]
+            .iter()
+            .any(|start| first.starts_with(start));
+    is_message
+        || first == b"worktrees"
+        || whose == Whose::Known
+            && matches!(
+                first,
+                b"addp-hunk-edit.diff"
+                    | b"annex"
+                    | b"description"
+                    | b"gc.log"
+                    | b"index"
+                    | b"info"
+                    | b"logs"
+                    | b"modules"
+                    | b"packed-refs"
+                    | b"rebase-apply"
+                    | b"rebase-merge"
+                    | b"rr-cache"
+                    | b"sequencer"
+                    | b"shallow"
+                    | b"svn"
+            )
+}
+
+/// Whose repository it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// It was there when the session began.
+    Known,
+    /// The session's own: tools of it (`repo`) link the directories of several.
+    New,
+}
+
 /// Are the rules of `.git` in force there?
 pub(super) fn is_as_git(matcher: &Matcher, cursor: &Cursor, dir: &Path) -> bool {
     &matcher.as_git(cursor, dir) == cursor

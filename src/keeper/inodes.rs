@@ -23,8 +23,9 @@ const TRIES: u32 = 16;
 /// The most files that are held open to ask for their writers. Any other is watched anew to be asked ([`Inodes::unheld`]).
 const MOST_OPEN: usize = 400;
 
-/// What is told of an inode. Of what is written through a mapping only the open and the end.
+/// What is told of an inode. Of what is written through a mapping only the open and the end, of a second name that it changed.
 const WRITTEN: AddWatchFlags = AddWatchFlags::IN_OPEN
+    .union(AddWatchFlags::IN_ATTRIB)
     .union(AddWatchFlags::IN_MODIFY)
     .union(AddWatchFlags::IN_CLOSE_WRITE)
     .union(AddWatchFlags::IN_DONT_FOLLOW);
@@ -173,12 +174,14 @@ impl Inodes {
         self.watched.contains_key(&wd)
     }
 
-    /// The names of the file that somebody has written, or has open to do so.
+    /// The names of the file that somebody has written, has open to do so, or has given another name.
     pub(super) fn written(&mut self, event: &Happened) -> Vec<At> {
         let Some(watched) = self.watched.get_mut(&event.wd) else {
             return Vec::new();
         };
+        let several = |file: &OwnedFd| fstat(file).is_ok_and(|stat| stat.st_nlink > 1);
         let is_written = event.has(AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CLOSE_WRITE)
+            || event.has(AddWatchFlags::IN_ATTRIB) && watched.file.as_ref().is_some_and(several)
             || watched.file.as_ref().is_some_and(|file| {
                 match mount::has_writer(file.as_fd()) {
                     Ok(is) => is,

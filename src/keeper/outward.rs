@@ -1,5 +1,5 @@
-//! Links of the session in those directories of a git directory that are never searched, because git itself writes there all the
-//! time. It writes through them: a link `logs/HEAD -> ~/.bashrc` gets a line of the reflog with each commit, in the words of whoever
+//! Links of the session in those directories of a git directory that git itself writes to all the time, most of which are never
+//! searched. It writes through them: a link `logs/HEAD -> ~/.bashrc` gets a line of the reflog with each commit, in the words of whoever
 //! named the branch or wrote the message.
 
 #![forbid(unsafe_code)]

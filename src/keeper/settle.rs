@@ -218,9 +218,15 @@ impl<'a> Settler<'a> {
         if !self.done.insert(file.to_owned()) || self.is_later(file) {
             return;
         }
-        if let Some(kept) = self.baseline.of(file) {
-            return self.compare(file, kept);
+        match self.baseline.of(file) {
+            Some(kept) => self.compare(file, kept),
+            None => self.made(file),
         }
+        self.part(file);
+    }
+
+    /// A name that was not there when the session began.
+    fn made(&mut self, file: &Path) {
         let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
             return;
         };
@@ -256,7 +262,7 @@ impl<'a> Settler<'a> {
             }
             return;
         }
-        if kind.is_none() && links::is_probe(dir.as_fd(), name, file) {
+        if kind.is_none() && self.is_of_git(dir.as_fd(), name, file, &stat) {
             return;
         }
         if is_link

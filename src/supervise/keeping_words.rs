@@ -77,6 +77,7 @@ fn kind(did: &Did) -> Option<Kind> {
         | Did::Lured
         | Did::Renewed { .. }
         | Did::Detached { .. }
+        | Did::Parted
         | Did::PutBack
         | Did::Restored
         | Did::Undone { .. } => Kind::Settled,
@@ -181,6 +182,9 @@ fn line(act: &Act, id: &SessionId) -> String {
             "{file} is protected and was held open for writing: the name has another file now, with the same content; `agentbox restore {id}` has the \
              other one"
         ),
+        Did::Parted => format!(
+            "{file} is protected and was given a second name; it is a file of its own now, so that nothing comes into it by that name"
+        ),
         Did::PutBack => format!(
             "{file} is protected and was changed; it is again as it was: `agentbox restore {id}` gives the change back"
         ),
@@ -264,7 +268,7 @@ pub(super) fn event(act: Act) -> Option<Event> {
     let Act { file, did } = act;
     Some(match did {
         Did::Quarantined | Did::Lured => Event::Quarantined { file },
-        Did::Renewed { .. } | Did::Detached { .. } | Did::PutBack | Did::Restored => {
+        Did::Renewed { .. } | Did::Detached { .. } | Did::Parted | Did::PutBack | Did::Restored => {
             Event::PutBack { file }
         }
         Did::Undone { keys } => Event::Undone { file, keys },

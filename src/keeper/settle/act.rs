@@ -165,6 +165,8 @@ pub enum Did {
         /// It is another user's, and the kernel does not say who writes it.
         foreign: bool,
     },
+    /// It had got a second name in the session, and has a file of its own now, with the same content.
+    Parted,
     /// A frozen name has appeared with what a commit had there when the session began: a worktree's copy.
     Followed {
         /// Device and inode.

@@ -266,6 +266,7 @@ impl Settler<'_> {
         for name in ["config", "config.worktree"] {
             if files::exists(dir.as_fd(), OsStr::new(name)) {
                 self.config(dir.as_fd(), OsStr::new(name), &path.join(name), b"");
+                self.part(&path.join(name));
             }
         }
         // What is in there says where a remote leads, and is older than configuration.

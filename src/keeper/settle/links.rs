@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::Settler;
+use crate::keeper::git::Whose;
 use crate::keeper::led::behind;
 use crate::keeper::outward::outward;
 use crate::keeper::quarantine::Why;
@@ -106,7 +107,34 @@ impl Settler<'_> {
                 files::open_path(self.root.as_fd(), dir)
                     .is_ok_and(|dir| listing::is_git(dir.as_fd()))
             });
-        !git && !in_dot_git(file) && !self.is_inside(file)
+        !git && !self.is_gits_own(file) && !self.is_inside(file)
+    }
+
+    /// Is it git's own probe for links, or what git has made since where a link was?
+    pub(super) fn is_of_git(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        file: &Path,
+        stat: &FileStat,
+    ) -> bool {
+        let is_link = files::is(stat, SFlag::S_IFLNK);
+        is_probe(dir, name, file) || !is_link && !git::is_gits(file) && self.is_gits_own(file)
+    }
+
+    /// Is it in `.git`, or does git write there in a git directory with another name?
+    fn is_gits_own(&self, file: &Path) -> bool {
+        let is_written = |dir: &Path| {
+            let whose = match self.baseline.repository(dir) {
+                Some(_) => Whose::Known,
+                None => Whose::New,
+            };
+            let rel = file.strip_prefix(dir).unwrap_or(file);
+            git::is_written(rel, whose)
+                && files::open_path(self.root.as_fd(), dir)
+                    .is_ok_and(|dir| listing::is_git(dir.as_fd()))
+        };
+        in_dot_git(file) || file.ancestors().skip(1).any(is_written)
     }
 
     /// Has a rule's directory been entered by its name?
@@ -218,7 +246,7 @@ impl Settler<'_> {
 
 /// Is it git's own, by which a `git init` learns whether there can be links, and which it removes at once (`tXXXXXX ->
 /// testing` in the new git directory)? It leads nowhere but to a name beside it, which the rules know as one in a git directory.
-pub(super) fn is_probe(dir: BorrowedFd<'_>, name: &OsStr, file: &Path) -> bool {
+fn is_probe(dir: BorrowedFd<'_>, name: &OsStr, file: &Path) -> bool {
     let is_named = match name.as_bytes() {
         [b't', rest @ ..] => rest.len() == 6 && rest.iter().all(u8::is_ascii_alphanumeric),
         _ => false,

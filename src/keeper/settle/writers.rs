@@ -5,11 +5,13 @@
 
 use super::{Did, Settler};
 use crate::keeper::files::{self, Locked};
+use crate::keeper::git;
 use crate::keeper::quarantine::Why;
+use crate::plan::names::NameKind;
 use crate::sys::mount::has_writer;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode};
+use nix::sys::stat::{FileStat, Mode, SFlag, lstat};
 use nix::unistd::{AccessFlags, faccessat, geteuid};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -109,6 +111,51 @@ impl Settler<'_> {
                 let foreign = stat.st_uid != geteuid().as_raw();
                 self.say(file, Did::Detached { foreign });
             }
+            // Whatever was written is an event, and looked at.
+            Ok(Locked::Changed | Locked::Busy) => {}
+            Err(why) => self.failed(file, why),
+        }
+    }
+
+    /// Gives a name whose file has got a second one in the session a file of its own. Who writes into the other one after the session
+    /// would write into this one: git its message into `.git/COMMIT_EDITMSG`, which was linked to `.git/config`.
+    pub(super) fn part(&mut self, file: &Path) {
+        let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
+            return;
+        };
+        let ours = match self.kinds.of(file) {
+            Some(kind) => kind != NameKind::Hide,
+            None => git::is_gits(file),
+        };
+        // Before anything is opened: nearly all have one name.
+        let is_one = |stat: &FileStat| stat.st_nlink < 2 || !files::is(stat, SFlag::S_IFREG);
+        if !ours || lstat(file).is_ok_and(|stat| is_one(&stat)) {
+            return;
+        }
+        let Ok(dir) = files::open_path(self.root.as_fd(), parent) else {
+            return;
+        };
+        let was = self.baseline.of(file);
+        let Ok(stat) = files::stat(dir.as_fd(), name) else {
+            return;
+        };
+        if is_one(&stat)
+            || was.is_some_and(|kept| kept.is_untouched(&stat))
+            || self.is_out_of_reach(file)
+        {
+            return;
+        }
+        let parted = match files::read(dir.as_fd(), name) {
+            Ok(Some((now, stat))) => files::replace(dir.as_fd(), name, &now, &now, stat.st_mode)
+                .map_err(|e| e.to_string()),
+            Ok(None) => {
+                let why = "it was given a second name, and is too large to be copied".to_owned();
+                return self.say(file, Did::Beyond { why });
+            }
+            Err(errno) => Err(errno.desc().to_owned()),
+        };
+        match parted {
+            Ok(Locked::Written) => self.say(file, Did::Parted),
             // Whatever was written is an event, and looked at.
             Ok(Locked::Changed | Locked::Busy) => {}
             Err(why) => self.failed(file, why),

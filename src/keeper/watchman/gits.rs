@@ -8,7 +8,7 @@ use crate::keeper::place::Place;
 use crate::keeper::tree::Spot;
 use crate::keeper::{git, search};
 use crate::plan::Access;
-use crate::plan::names::git::Shape;
+use crate::plan::names::git::{Shape, in_dot_git};
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -107,7 +107,8 @@ impl Watchman<'_> {
                 .any(|dir| self.born.contains(dir) && below(dir))
     }
 
-    /// A link that may be the box's: where it leads is looked at in the end.
+    /// A link that may be the box's: where it leads is looked at in the end. But for one through which git outside writes meanwhile:
+    /// the message of a commit that the user makes while the box runs.
     pub(super) fn link(&mut self, it: &Name<'_>, file: &Path) {
         let writable = |place: &Place| place.access == Access::Write;
         if it.what != What::Link
@@ -129,11 +130,30 @@ impl Watchman<'_> {
                 .is_some_and(|next| place.matcher.is_inside(&next));
             next && search::is_on_the_way(self.rules, file)
         });
-        if on_the_way {
+        if on_the_way || self.is_gits_to_write(it.spot, file) {
             self.outbox.now(file.to_owned());
         } else if !it.spot.cursor.is_spelled() {
             self.outbox.touched(file.to_owned());
         }
+    }
+
+    /// Does git write there? In a repository that the session has made nobody commits as yet but the box.
+    fn is_gits_to_write(&self, spot: &Spot, file: &Path) -> bool {
+        let Some(place) = self.places.get(spot.place) else {
+            return false;
+        };
+        let is_new = self.born.iter().any(|dir| file.starts_with(dir));
+        let in_git = |dir: &Path| {
+            let rel = file.strip_prefix(dir).unwrap_or(file);
+            let way = dir.strip_prefix(&place.path);
+            git::is_written(rel, git::Whose::Known)
+                && way.is_ok_and(|way| {
+                    place
+                        .open_dir(way)
+                        .is_ok_and(|dir| listing::is_git(dir.as_fd()))
+                })
+        };
+        !is_new && (in_dot_git(file) || file.ancestors().skip(1).any(in_git))
     }
 
     /// Something that stands where a rule's name would be, and may be the box's.

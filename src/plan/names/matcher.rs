@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Directories that are not searched and not watched: what package managers and builds make, and git's own store. Each is
 /// (the name of the directory that holds it, or "" for any; its name).
-const HEAVY: [(&str, &str); 18] = [
+const HEAVY: [(&str, &str); 17] = [
     ("", "node_modules"),
     ("", ".venv"),
     ("", "__pycache__"),
@@ -27,7 +27,6 @@ const HEAVY: [(&str, &str); 18] = [
     ("target", "debug"),
     ("target", "release"),
     (".git", "objects"),
-    (".git", "logs"),
     (".git", "refs"),
     (".git", "lfs"),
     (".terraform", "providers"),

@@ -101,6 +101,12 @@ impl Keeping {
         self.too_often(file, HELD, what, running);
     }
 
+    /// A protected file was given a second name, and has one again.
+    pub(super) fn parted(&mut self, file: &OsText, running: &mut Running) {
+        let what = "a protected name whose file the box gave a second name again and again";
+        self.too_often(file, HELD, what, running);
+    }
+
     /// Once too often is the end.
     fn too_often(&mut self, file: &OsText, within: Duration, what: &str, running: &mut Running) {
         if self.lures.taken(file.path(), Instant::now(), within) {
