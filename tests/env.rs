@@ -541,10 +541,10 @@ fn a_status_line_is_shown_and_servers_and_helpers_that_are_not_are_told() {
         (ran.complaint().replace(&tools, "TOOLS"), ran.text())
     };
     let (stderr, stdout) = said(&["-p", "claude"]);
-    assert_eq!(stdout, "line-shown\n", "{stderr}");
+    assert_eq!(stdout, "line-shown", "{stderr}");
     for told in [
-        "`apiKeyHelper` of ~/.claude/settings.json will not run: TOOLS/key.sh is not in the box; --read TOOLS/key.sh",
-        "MCP servers of ~/.claude.json may fail: TOOLS/one.py and TOOLS/two.py are not in the box; --read TOOLS/one.py",
+        "`apiKeyHelper` of ~/.claude/settings.json will not run: TOOLS/key.sh is not in the box",
+        "MCP servers of ~/.claude.json may fail: TOOLS/one.py and TOOLS/two.py are not in the box",
     ] {
         assert!(stderr.contains(told), "{stderr}");
     }
