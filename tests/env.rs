@@ -503,6 +503,62 @@ fn a_hook_of_the_settings_that_is_not_in_the_box_is_told() {
     assert!(!stderr.contains("will not run"), "{stderr}");
 }
 
+/// What `/statusline` wrote was not in the box, and the line was missing there. So was, without a word, what a server of the user's or the helper
+/// for the key was to be run from.
+#[test]
+fn a_status_line_is_shown_and_servers_and_helpers_that_are_not_are_told() {
+    let said = |options: &[&str]| {
+        let b = TestBox::new();
+        let tools = b.home().join("tools").display().to_string();
+        let server = |name: &str| json!({ "command": "python3", "args": [format!("{tools}/{name}"), "--all"] });
+        let project = b.ws().display().to_string();
+        let settings = json!({
+            "statusLine": { "type": "command", "command": "bash ~/.claude/statusline-command.sh" },
+            "apiKeyHelper": "~/tools/key.sh --fresh",
+        });
+        let state = json!({
+            "mcpServers": { "everywhere": server("one.py"), "bare": { "command": "true" }, "remote": { "url": "https://x.example" } },
+            "projects": {
+                project: { "mcpServers": { "here": server("two.py") } },
+                "/elsewhere": { "mcpServers": { "there": server("three.py") } },
+            },
+        });
+        let b = b
+            .file("home/.claude/settings.json", settings.to_string())
+            .file("home/.claude.json", state.to_string())
+            .file("home/.claude/statusline-command.sh", "echo line-shown")
+            .file("home/tools/key.sh", "")
+            .file("home/tools/one.py", "")
+            .file("home/tools/two.py", "")
+            .file("home/tools/three.py", "");
+        let b = options
+            .iter()
+            .fold(b, |b, word| b.option(&word.replace("TOOLS", &tools)));
+        let ran = b.sh(
+            "bash ~/.claude/statusline-command.sh; ! echo changed >~/.claude/statusline-command.sh",
+        );
+        assert_eq!(ran.code(), 0);
+        (ran.complaint().replace(&tools, "TOOLS"), ran.text())
+    };
+    let (stderr, stdout) = said(&["-p", "claude"]);
+    assert_eq!(stdout, "line-shown", "{stderr}");
+    for told in [
+        "`apiKeyHelper` of ~/.claude/settings.json will not run: TOOLS/key.sh is not in the box",
+        "MCP servers of ~/.claude.json may fail: TOOLS/one.py and TOOLS/two.py are not in the box",
+    ] {
+        assert!(stderr.contains(told), "{stderr}");
+    }
+    assert!(
+        !stderr.contains("three.py") && !stderr.contains("statusLine"),
+        "{stderr}"
+    );
+    let (stderr, _) = said(&["-p", "claude", "--read", "TOOLS"]);
+    assert!(
+        !stderr.contains("is not in the box") && !stderr.contains("are not in the box"),
+        "{stderr}"
+    );
+}
+
 /// A terminal that is described in `~/.terminfo` alone (kitty's and Ghostty's ssh put it there) was unknown in the box: no vim, no
 /// less, no tmux.
 #[test]

@@ -892,6 +892,55 @@ fn what_packages_of_python_bring_is_no_secret() {
     assert_eq!(ran.text(), "CERTS\nMORE", "{ran:?}");
 }
 
+/// debugpy, which ipykernel brings, has a `sitecustomize.py` of its own: in an environment that is called `venv` it was moved away at the
+/// end, and came back alone where the box had removed all of it.
+#[test]
+fn sitecustomize_of_an_installed_package_stays_and_goes_with_it() {
+    let debugpy = "lib/python3/site-packages/debugpy/pydev_sitecustomize";
+    let b = boxed()
+        .file(&format!("{{ws}}/env/{debugpy}/sitecustomize.py"), "OLD\n")
+        .file("{ws}/lib/sitecustomize.py", "OLD\n");
+    let ran = b.sh(&format!(
+        "mkdir -p venv/{debugpy} src; echo NEW > venv/{debugpy}/sitecustomize.py; rm -r env; \
+         echo evil > src/sitecustomize.py; echo evil > lib/sitecustomize.py"
+    ));
+    assert_eq!(ran.code(), 0, "{ran:?}");
+    let there = |path: &str| b.ws().join(path).exists();
+    assert!(
+        there(&format!("venv/{debugpy}/sitecustomize.py")),
+        "{ran:?}"
+    );
+    assert!(!there("env"), "{ran:?}");
+    assert!(!there("src/sitecustomize.py"), "{ran:?}");
+    assert_eq!(read(&b, "lib/sitecustomize.py"), "OLD\n");
+}
+
+/// `--protect '!PATTERN'` lifted what is read only, and nothing of what is moved away at the end: the crates of `cargo vendor` bring
+/// `.github`, and did not build without it (their checksums name each file).
+#[test]
+fn a_flag_lifts_what_would_be_moved_away_in_the_end() {
+    let made = [
+        ".github/workflows/ci.yml",
+        "vendor/x/.github/workflows/ci.yml",
+        "vendor/x/.mcp.json",
+    ];
+    let left = |lifted: &[&str]| {
+        let flags = lifted.iter().flat_map(|it| ["--protect", it]);
+        let b = flags.fold(boxed(), |b, flag| b.option(flag));
+        let script = "mkdir -p .github/workflows vendor/x/.github/workflows; for f in MADE; do echo a > $f; done";
+        let ran = b.sh(&script.replace("MADE", &made.join(" ")));
+        assert_eq!(ran.code(), 0, "{ran:?}");
+        made.map(|path| b.ws().join(path).exists())
+    };
+    assert_eq!(left(&[]), [false, false, false]);
+    assert_eq!(left(&["!vendor/**"]), [false, true, true]);
+    assert_eq!(left(&["!.github/**"]), [true, false, false]);
+    assert_eq!(
+        left(&["!vendor/**", "vendor/x/.mcp.json"]),
+        [false, true, false]
+    );
+}
+
 /// The search after a crash took the user's own link under a protected name for one of the session.
 #[test]
 fn a_link_of_the_users_under_a_protected_name_outlives_a_crash() {

@@ -89,6 +89,39 @@ fn bash_proposes_commands_flags_profiles_sessions_and_programs() {
     drop(live);
 }
 
+/// Behind COMMAND programs of PATH were proposed as its arguments, and no file; `man` proposed them, too.
+#[test]
+fn bash_proposes_files_behind_the_command_and_pages_of_the_manual() {
+    if missing(Feature::Tool("bash")) {
+        return;
+    }
+    let b = TestBox::new()
+        .file("home/ws/seq-of-files.txt", "")
+        .dir("home/ws/sources");
+    for words in [
+        &["agentbox", "run", "cat", "se"][..],
+        &["agentbox", "run", "--net", "none", "--", "cat", "-n", "se"],
+        &["agentbox", "exec", "some", "cat", "se"],
+        &["agentbox", "explain", "cat", "se"],
+        &["agentbox", "why", "read", "x", "cat", "se"],
+    ] {
+        assert_eq!(proposed(&b, words), ["seq-of-files.txt"], "{words:?}");
+    }
+    assert_eq!(
+        proposed(&b, &["agentbox", "run", "cat", "so"]),
+        ["sources/"]
+    );
+    let programs = proposed(&b, &["agentbox", "run", "-p", "shell", "seq"]);
+    assert!(programs.contains(&"seq".to_owned()), "{programs:?}");
+    assert!(
+        !programs.contains(&"seq-of-files.txt".to_owned()),
+        "{programs:?}"
+    );
+    assert_eq!(proposed(&b, &["agentbox", "man", "expl"]), ["explain"]);
+    let none = proposed(&b, &["agentbox", "man", "seq"]);
+    assert!(none.is_empty(), "{none:?}");
+}
+
 /// `AGENTBOX_COMPLETE` of somebody else is no question.
 #[test]
 fn another_meaning_of_the_variable_changes_nothing() {

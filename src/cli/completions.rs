@@ -77,7 +77,7 @@ pub fn answer(argv: &[OsString]) -> Option<u8> {
         "bash" => fits_bash,
         _ => fits_others,
     };
-    let mut command = command(fits);
+    let mut command = command(fits, has_command(&words));
     command.build();
     let mut answer = Vec::new();
     let cwd = std::env::current_dir().ok();
@@ -88,6 +88,22 @@ pub fn answer(argv: &[OsString]) -> Option<u8> {
             Err(_) => exit::NO,
         },
     )
+}
+
+/// Is COMMAND there already, before the word that is typed? What follows is its arguments, which are files more often than programs.
+fn has_command(words: &[OsString]) -> bool {
+    // fish gives no number, and no words behind the one that is typed.
+    let index = std::env::var("_CLAP_COMPLETE_INDEX").ok();
+    let index = index.and_then(|index| index.parse().ok());
+    let typed = index.unwrap_or_else(|| words.len().saturating_sub(1));
+    let before = words.iter().take(typed);
+    let found = Cli::command()
+        .ignore_errors(true)
+        .try_get_matches_from(before);
+    found.is_ok_and(|found| {
+        let sub = found.subcommand();
+        sub.is_some_and(|(_, sub)| sub.try_contains_id("command").unwrap_or(false))
+    })
 }
 
 fn printed(bytes: &[u8]) -> u8 {
@@ -124,15 +140,26 @@ fn fits_others(name: &OsStr) -> bool {
 }
 
 /// The command line, with what can be proposed for values. Here and not at the flags: a run does not pay for it.
-fn command(fits: Fits) -> Command {
-    proposing(Cli::command(), fits)
+fn command(fits: Fits, has_command: bool) -> Command {
+    let command = Cli::command();
+    let pages = subcommands(&command);
+    let command = proposing(command, fits, has_command);
+    command.mut_subcommand("man", |man| {
+        man.mut_arg("command", |arg| {
+            arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+                candidates(typed, pages.iter().map(|page| (page.clone(), None)))
+            }))
+        })
+    })
 }
 
-fn proposing(command: Command, fits: Fits) -> Command {
-    let names: Vec<String> = command
-        .get_subcommands()
-        .map(|each| each.get_name().to_owned())
-        .collect();
+fn subcommands(command: &Command) -> Vec<String> {
+    let names = command.get_subcommands().map(Command::get_name);
+    names.map(str::to_owned).collect()
+}
+
+fn proposing(command: Command, fits: Fits, has_command: bool) -> Command {
+    let names = subcommands(&command);
     let ended = ["logs", "restore"].contains(&command.get_name());
     let command = command.mut_args(|arg| {
         let id = arg.get_id().as_str().to_owned();
@@ -143,9 +170,12 @@ fn proposing(command: Command, fits: Fits) -> Command {
             "id" | "ids" | "session" => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
                 sessions(typed, ended)
             })),
-            "command" => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
-                programs(typed, fits)
-            })),
+            "command" => arg.add(ArgValueCompleter::new(
+                move |typed: &OsStr| match has_command {
+                    true => files(PathCompleter::any(), typed, fits),
+                    false => programs(typed, fits),
+                },
+            )),
             _ if value == "NAME|FILE" => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
                 let mut found = profiles(typed);
                 found.extend(files(PathCompleter::file(), typed, fits));
@@ -163,7 +193,7 @@ fn proposing(command: Command, fits: Fits) -> Command {
         }
     });
     names.into_iter().fold(command, |command, name| {
-        command.mut_subcommand(name, |sub| proposing(sub, fits))
+        command.mut_subcommand(name, |sub| proposing(sub, fits, has_command))
     })
 }
 

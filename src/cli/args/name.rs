@@ -12,7 +12,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 /// A name as typed, in which only `*` means more than itself, after a `!` that lifts what weaker sources say, as in a profile. A
-/// relative one starts at the current directory.
+/// relative one starts at the current directory. What a shell would make several names of is refused, since nothing would be called
+/// so and nothing be hidden; `[` is left, since directories are called `[id]`.
 pub(super) fn name_wish(
     typed: &OsStr,
     flag: &'static str,
@@ -44,6 +45,11 @@ pub(super) fn name_wish(
             b"" | b"." => continue,
             b".." => return Err(wrong("`..` hides what is named: write the path out")),
             b"**" => {}
+            _ if is_shells(name) => {
+                return Err(wrong(
+                    "only `*` and `**` are known in patterns: write the flag once for each name",
+                ));
+            }
             _ => named = true,
         }
         pattern.push(b'/');
@@ -65,6 +71,12 @@ pub(super) fn name_wish(
     Ok(cli(name, flag))
 }
 
+/// `secret?.txt`, `*.{pem,key}`.
+fn is_shells(name: &[u8]) -> bool {
+    let has = |byte| name.contains(byte);
+    has(&b'?') || (has(&b'{') && has(&b',') && has(&b'}'))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -81,6 +93,9 @@ mod tests {
             ("${workspace}/**/x", Some("${workspace}/**/x")),
             ("~x", Some("/c\\*d/~x")),
             ("a\\b", Some("/c\\*d/a\\\\b")),
+            ("app/[id]/{x}.ts", Some("/c\\*d/app/[id]/{x}.ts")),
+            ("secret?.txt", None),
+            ("**/*.{pem,key}", None),
             ("", None),
             (".", None),
             ("/", None),

@@ -4,6 +4,7 @@
 
 use super::name::name_wish;
 use crate::outcome::Layer;
+use crate::plan::names::Verdict;
 use crate::plan::net::Rule;
 use crate::plan::net::endpoint::{Endpoint, endpoint, names_one};
 use crate::plan::rung::{Nested, Rung};
@@ -202,6 +203,10 @@ impl PlanArgs {
         }
         for pattern in &self.protect {
             let wish = name_wish(pattern, "--protect", cwd)?;
+            // What is moved away at the end is a protected name as well, to whoever reads of it.
+            if wish.value.verdict == Verdict::Lifted {
+                fragment.files.track.push(wish.clone());
+            }
             fragment.files.protect.push(wish);
         }
         fragment.hard_links = self.hard_links.map(|rule| cli(rule, "--hard-links"));

@@ -191,7 +191,7 @@ fn build(scene: &mut Scene<'_>) -> Plan {
     notes.extend(astray::elsewhere(scene, &env));
     notes.extend(astray::repository(scene, &env, &command));
     notes.extend(astray::note(scene, &env, &settled.links));
-    notes.extend(hooks::note(scene, &settled.links));
+    notes.extend(hooks::notes(scene, &settled.links));
     notes.extend(spoken(scene));
     let remotes = remote::remotes(scene);
     let mut seen = std::collections::HashSet::new();
