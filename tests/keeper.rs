@@ -902,7 +902,7 @@ fn sitecustomize_of_an_installed_package_stays_and_goes_with_it() {
         .file("{ws}/lib/sitecustomize.py", "OLD\n");
     let ran = b.sh(&format!(
         "mkdir -p venv/{debugpy} src; echo NEW > venv/{debugpy}/sitecustomize.py; rm -r env; \
-         echo evil > src/sitecustomize.py; echo evil > lib/sitecustomize.py"
+         echo evil > venv/lib/python3/site-packages/sitecustomize.py; echo evil > src/sitecustomize.py; echo evil > lib/sitecustomize.py"
     ));
     assert_eq!(ran.code(), 0, "{ran:?}");
     let there = |path: &str| b.ws().join(path).exists();
@@ -911,6 +911,11 @@ fn sitecustomize_of_an_installed_package_stays_and_goes_with_it() {
         "{ran:?}"
     );
     assert!(!there("env"), "{ran:?}");
+    // Python imports these at each start.
+    assert!(
+        !there("venv/lib/python3/site-packages/sitecustomize.py"),
+        "{ran:?}"
+    );
     assert!(!there("src/sitecustomize.py"), "{ran:?}");
     assert_eq!(read(&b, "lib/sitecustomize.py"), "OLD\n");
 }

@@ -308,7 +308,7 @@ fn a_link_in_gits_own_directories_writes_nothing_elsewhere() {
         let taken = said.contains("ln: failed to create symbolic link");
         assert!(ran.code() == 0 || taken, "{way}: {ran:?}");
         assert!(
-            said.contains("was made in the session") && said.contains("restore"),
+            said.contains("moved away") && said.contains("restore"),
             "{way}: {said}"
         );
         host(

@@ -142,6 +142,24 @@ fn gits_message_is_not_written_into_its_configuration() {
     }
 }
 
+/// Each was taken away, and made again: between two times a commit of the user would have been written where it leads.
+#[test]
+fn a_link_where_git_writes_that_is_made_again_and_again_ends_the_session() {
+    let b = repository();
+    let ran = b.sh("i=0; while [ $i -lt 30000 ]; do ln -sf ~/x .git/COMMIT_EDITMSG; ln -sf ~/x .git/logs/HEAD; i=$((i+1)); done");
+    assert_eq!(ran.code(), 137, "{ran:?}");
+    assert!(ran.complaint().contains("so that git writes"), "{ran:?}");
+    for link in [".git/COMMIT_EDITMSG", ".git/logs/HEAD"] {
+        assert!(!b.ws().join(link).is_symlink(), "{link}");
+    }
+    // As often, and nobody writes there: other links, and what git makes itself.
+    let b = repository();
+    let ran = b.sh(
+        "i=0; while [ $i -lt 60 ]; do ln -sf ~/x plain; git commit -q --allow-empty -m $i; i=$((i+1)); done",
+    );
+    ran.ok();
+}
+
 /// The user commits while the box runs: git writes the message, and its reflogs, through a link.
 #[test]
 fn git_writes_through_no_link_while_the_box_runs() {

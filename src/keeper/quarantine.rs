@@ -33,6 +33,8 @@ pub enum Why {
     Made,
     /// It was made in the session under a hidden name, and what is written to it would be read in the box.
     Lure,
+    /// It is a link of the session under a name that git writes: what git writes would go where it leads.
+    Diverts,
     /// It was made in the session under a hidden name, and the box had it open: a copy of it has the name.
     Held,
     /// It was changed; what was there at the start was put back.
@@ -50,6 +52,7 @@ impl Why {
         match self {
             Why::Made => "made in the session",
             Why::Lure => "would hand over what is written to it",
+            Why::Diverts => "git would write through it",
             Why::Held => "was open in the box",
             Why::Changed => "changed in the session",
             Why::Undone => "entries that run things",

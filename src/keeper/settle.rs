@@ -320,7 +320,9 @@ impl<'a> Settler<'a> {
             };
             return self.say(file, did);
         }
-        self.take(dir.as_fd(), name, file, Why::Made);
+        let diverts = kind.is_none() && is_link && self.is_gits_own(file);
+        let why = if diverts { Why::Diverts } else { Why::Made };
+        self.take(dir.as_fd(), name, file, why);
     }
 
     fn take(&mut self, dir: BorrowedFd<'_>, name: &OsStr, file: &Path, why: Why) -> bool {
@@ -332,10 +334,8 @@ impl<'a> Settler<'a> {
             taken.map_err(|e| e.to_string())
         });
         let Err(reason) = taken else {
-            match why {
-                Why::Made => self.say(file, Did::Quarantined),
-                Why::Lure => self.say(file, Did::Lured),
-                Why::Changed | Why::Undone | Why::Held | Why::Replaced => {}
+            if let Some(did) = Did::taken(why) {
+                self.say(file, did);
             }
             return true;
         };

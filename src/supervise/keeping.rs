@@ -328,6 +328,7 @@ impl Keeping {
                 }
                 Did::Lured => self.lured(&act.file, lures::LURED, running),
                 Did::Detached { .. } => self.detached(&act.file, running),
+                Did::Diverted => self.diverted(&act.file, running),
                 Did::Parted => self.parted(&act.file, running),
                 Did::Renewed { whose, was, copy } => {
                     self.renewed(&act.file, whose, (was, copy), running);

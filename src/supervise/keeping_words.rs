@@ -75,6 +75,7 @@ fn kind(did: &Did) -> Option<Kind> {
     Some(match did {
         Did::Quarantined
         | Did::Lured
+        | Did::Diverted
         | Did::Renewed { .. }
         | Did::Detached { .. }
         | Did::Parted
@@ -159,6 +160,10 @@ fn line(act: &Act, id: &SessionId) -> String {
         Did::Lured => format!(
             "{file} is a hidden name, and what was made there in the session (a link, a second name of a file, a pipe) would hand over what \
              you write to it; it was moved away: `agentbox restore {id}` gives it back"
+        ),
+        Did::Diverted => format!(
+            "{file} is a name that git writes, and a link was made there in the session: git would write where it leads, and it was moved away: \
+             `agentbox restore {id}` gives it back"
         ),
         Did::Renewed { whose, copy, .. } => {
             let had = match whose {
@@ -267,7 +272,7 @@ fn names(keys: &[String]) -> String {
 pub(super) fn event(act: Act) -> Option<Event> {
     let Act { file, did } = act;
     Some(match did {
-        Did::Quarantined | Did::Lured => Event::Quarantined { file },
+        Did::Quarantined | Did::Lured | Did::Diverted => Event::Quarantined { file },
         Did::Renewed { .. } | Did::Detached { .. } | Did::Parted | Did::PutBack | Did::Restored => {
             Event::PutBack { file }
         }

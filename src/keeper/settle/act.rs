@@ -4,6 +4,7 @@
 
 use crate::keeper::history::{How, Staged};
 use crate::keeper::message::Until;
+use crate::keeper::quarantine::Why;
 use crate::plan::OsText;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,8 @@ pub enum Did {
     Quarantined,
     /// Moved to the quarantine: what is written to this hidden name would be read in the box.
     Lured,
+    /// Moved to the quarantine: git would write through this link.
+    Diverted,
     /// A hidden file that the box had open is a copy of its own now; the other one is in the quarantine.
     Renewed {
         /// Whether that is certain.
@@ -193,4 +196,16 @@ pub enum Did {
         /// Why, or what was done instead.
         why: String,
     },
+}
+
+impl Did {
+    /// What is said of a file that was moved away for this; `None` where what stands in its place is said.
+    pub(super) fn taken(why: Why) -> Option<Self> {
+        match why {
+            Why::Made => Some(Self::Quarantined),
+            Why::Lure => Some(Self::Lured),
+            Why::Diverts => Some(Self::Diverted),
+            Why::Changed | Why::Undone | Why::Held | Why::Replaced => None,
+        }
+    }
 }

@@ -123,7 +123,7 @@ impl Settler<'_> {
     }
 
     /// Is it in `.git`, or does git write there in a git directory with another name?
-    fn is_gits_own(&self, file: &Path) -> bool {
+    pub(super) fn is_gits_own(&self, file: &Path) -> bool {
         let is_written = |dir: &Path| {
             let whose = match self.baseline.repository(dir) {
                 Some(_) => Whose::Known,

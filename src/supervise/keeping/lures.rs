@@ -101,6 +101,12 @@ impl Keeping {
         self.too_often(file, HELD, what, running);
     }
 
+    /// A link was taken away through which git would write.
+    pub(super) fn diverted(&mut self, file: &OsText, running: &mut Running) {
+        let what = "a link that the box made again and again so that git writes where it leads";
+        self.too_often(file, LURED, what, running);
+    }
+
     /// A protected file was given a second name, and has one again.
     pub(super) fn parted(&mut self, file: &OsText, running: &mut Running) {
         let what = "a protected name whose file the box gave a second name again and again";

@@ -225,7 +225,7 @@ pub(super) static TABLE: Table = Table {
             ("${workspace}/**/.lldbinit", Verdict::Applies, None, 335), ("${workspace}/**/.Rprofile", Verdict::Applies, None, 336), ("${workspace}/**/.irbrc", Verdict::Applies, None, 336),
             ("${workspace}/**/.pryrc", Verdict::Applies, None, 336), ("${workspace}/**/.pdbrc", Verdict::Applies, None, 336), ("${workspace}/**/.ghci", Verdict::Applies, None, 336),
             ("${workspace}/**/renv/activate.R", Verdict::Applies, None, 337), ("${workspace}/**/sitecustomize.py", Verdict::Applies, None, 338), ("${workspace}/**/usercustomize.py", Verdict::Applies, None, 338),
-            ("${workspace}/**/site-packages/**/sitecustomize.py", Verdict::Lifted, None, 338), ("${workspace}/**/site-packages/**/usercustomize.py", Verdict::Lifted, None, 338),
+            ("${workspace}/**/site-packages/*/**/sitecustomize.py", Verdict::Lifted, None, 338), ("${workspace}/**/site-packages/*/**/usercustomize.py", Verdict::Lifted, None, 338),
             ("${workspace}/**/.Renviron", Verdict::Applies, None, 339), ("${workspace}/**/.octaverc", Verdict::Applies, None, 339), ("${workspace}/**/.iex.exs", Verdict::Applies, None, 339),
             ("${workspace}/**/.ocamlinit", Verdict::Applies, None, 339), ("${workspace}/**/.perldb", Verdict::Applies, None, 339), ("${workspace}/**/.RData", Verdict::Applies, None, 340),
             ("${workspace}/**/.byebugrc", Verdict::Applies, None, 340), ("${workspace}/**/.rdbgrc", Verdict::Applies, None, 340), ("${workspace}/**/.erlang", Verdict::Applies, None, 340),
