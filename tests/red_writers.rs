@@ -160,6 +160,20 @@ fn a_link_where_git_writes_that_is_made_again_and_again_ends_the_session() {
     ran.ok();
 }
 
+/// git-annex makes the links of the working copy in `.git/annex/othertmp` first: `git annex add` failed for what was moved away there
+/// meanwhile.
+#[test]
+fn links_that_git_annex_makes_in_its_own_directory_are_let_be() {
+    let b = repository();
+    let ran = b.sh(
+        "set -e; for i in $(seq 30); do mkdir -p .git/annex/othertmp/$i; ln -s .git/annex/objects/$i .git/annex/othertmp/$i/f; sleep 0.02; \
+         mv .git/annex/othertmp/$i/f f$i; done",
+    );
+    ran.ok();
+    assert!(!ran.complaint().contains("moved away"), "{ran:?}");
+    assert!(b.ws().join("f30").is_symlink(), "{ran:?}");
+}
+
 /// The user commits while the box runs: git writes the message, and its reflogs, through a link.
 #[test]
 fn git_writes_through_no_link_while_the_box_runs() {

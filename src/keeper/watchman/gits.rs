@@ -8,7 +8,7 @@ use crate::keeper::place::Place;
 use crate::keeper::tree::Spot;
 use crate::keeper::{git, search};
 use crate::plan::Access;
-use crate::plan::names::git::{Shape, in_dot_git};
+use crate::plan::names::git::Shape;
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -142,18 +142,24 @@ impl Watchman<'_> {
         let Some(place) = self.places.get(spot.place) else {
             return false;
         };
-        let is_new = self.born.iter().any(|dir| file.starts_with(dir));
-        let in_git = |dir: &Path| {
-            let rel = file.strip_prefix(dir).unwrap_or(file);
+        if self.born.iter().any(|dir| file.starts_with(dir)) {
+            return false;
+        }
+        let is_git = |dir: &Path| {
             let way = dir.strip_prefix(&place.path);
-            git::is_written(rel, git::Whose::Known)
-                && way.is_ok_and(|way| {
-                    place
-                        .open_dir(way)
-                        .is_ok_and(|dir| listing::is_git(dir.as_fd()))
-                })
+            way.is_ok_and(|way| {
+                let dir = place.open_dir(way);
+                dir.is_ok_and(|dir| listing::is_git(dir.as_fd()))
+            })
         };
-        !is_new && (in_dot_git(file) || file.ancestors().skip(1).any(in_git))
+        let ways = file.ancestors().skip(1);
+        let mut ways = ways
+            .filter_map(|dir| Some((dir, file.strip_prefix(dir).ok()?)))
+            .filter(|(_, rel)| git::is_written(rel, git::Whose::Known))
+            .filter(|(dir, _)| is_git(dir))
+            .peekable();
+        // git-annex makes the links that it adds to the working copy in a directory of its own there.
+        ways.peek().is_some() && ways.all(|(_, rel)| !rel.starts_with("annex"))
     }
 
     /// Something that stands where a rule's name would be, and may be the box's.
