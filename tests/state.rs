@@ -403,7 +403,6 @@ fn the_next_box_has_what_package_managers_of_many_languages_kept() {
         ".pub-cache/hosted",
         ".hex/packages",
         ".cabal/store",
-        ".local/state/cabal/store",
         ".stack/snapshots",
         ".julia/packages",
         ".conan2/p",
@@ -496,6 +495,30 @@ fn an_environment_in_the_cache_runs() {
     ));
     assert_eq!(ran.text().trim(), "ran", "{ran:?}");
     assert!(!venv.join("own").exists());
+}
+
+/// `~/.cargo` as a link to another disk: "cannot be private: it is not below HOME" ended each start.
+#[test]
+fn a_directory_of_home_that_leads_to_another_disk_ends_no_start() {
+    let b = TestBox::new().option("-p").option("shell");
+    let disk = b.root().join("disk");
+    fs::create_dir_all(disk.join("registry")).unwrap();
+    fs::write(disk.join("registry/pkg"), "host's").unwrap();
+    for made in ["", "registry", "registry/pkg"] {
+        b.chown(&disk.join(made));
+    }
+    std::os::unix::fs::symlink(&disk, b.home().join(".cargo")).unwrap();
+    let ran = b.sh("cat ~/.cargo/registry/pkg || echo none");
+    assert_eq!(ran.ok().trim(), "none", "{ran:?}");
+    let registry = disk.join("registry");
+    let flag = format!("--write {}", registry.display());
+    assert!(ran.complaint().contains(&flag), "{ran:?}");
+    // The way out is one.
+    let b = b.option("--write").option(registry.to_str().unwrap());
+    let ran = b.sh("cat ~/.cargo/registry/pkg; echo x >~/.cargo/registry/new");
+    assert_eq!(ran.ok().trim(), "host's", "{ran:?}");
+    assert!(!ran.complaint().contains("not below HOME"), "{ran:?}");
+    assert!(registry.join("new").exists());
 }
 
 /// Programs of a language whose installer puts them into HOME were not there; what lies beside them is not.

@@ -5,7 +5,7 @@
 use super::expand::{expand, within};
 use super::grants::forbidden;
 use super::project;
-use super::scene::{Scene, show};
+use super::scene::{Scene, shell_word, show};
 use super::tree::Shown;
 use crate::host::FileType;
 use crate::plan::rung::Rung;
@@ -54,6 +54,17 @@ fn root_of(scene: &Scene<'_>, wish: &Wish<PathWish>, kind: GrantKind) -> PathBuf
             _ => scene.private_root.clone(),
         },
         _ => scene.private_root.clone(),
+    }
+}
+
+/// Says that a cache is not in the box, unless there is none or it was granted.
+fn elsewhere(scene: &mut Scene<'_>, place: &Path) {
+    if scene.walk.lstat(place).is_some() && scene.tree.access(place).is_none() {
+        scene.notices.push(format!(
+            "{} is not below HOME, and the box has no such place of its own; --write {} grants yours",
+            show(place),
+            shell_word(place)
+        ));
     }
 }
 
@@ -129,6 +140,13 @@ pub(super) fn private(
         let wish = own.wish;
         let name = show(&place);
         let Ok(rest) = place.strip_prefix(&scene.home.real) else {
+            // `~/.cargo` leads to another disk: no reason to begin nothing.
+            let named = expand(scene, wish);
+            let is_led = named.is_some_and(|path| path.starts_with(&scene.home.path));
+            if is_led && matches!(wish.origin, Origin::Builtin { .. }) {
+                elsewhere(scene, &place);
+                continue;
+            }
             scene.problem(
                 format!("{name} cannot be private: it is not below HOME"),
                 "only places below HOME can be",

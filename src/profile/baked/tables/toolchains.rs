@@ -67,10 +67,9 @@ pub(super) static TABLE: Table = Table {
             ("~/.sbt/launchers", true, false, 126), ("~/.nuget/packages", true, false, 127),
             ("~/.local/share/NuGet", true, false, 127), ("~/.pub-cache", true, false, 128),
             ("~/.hex/packages", true, false, 129), ("~/.cabal/packages", true, false, 130),
-            ("~/.cabal/store", true, false, 130), ("~/.local/state/cabal", true, false, 130),
-            ("~/.stack", true, false, 131), ("~/.julia", true, false, 132), ("~/.conan2/p", true, false, 133),
-            ("~/.elm", true, false, 134), ("~/.local/share/hatch", true, false, 135),
-            ("~/.terraform.d/plugin-cache", true, false, 136),
+            ("~/.cabal/store", true, false, 130), ("~/.stack", true, false, 131), ("~/.julia", true, false, 132),
+            ("~/.conan2/p", true, false, 133), ("~/.elm", true, false, 134),
+            ("~/.local/share/hatch", true, false, 135), ("~/.terraform.d/plugin-cache", true, false, 136),
         ],
         project: &[],
         hide: &[
